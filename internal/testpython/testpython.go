@@ -1,0 +1,345 @@
+// Package testpython finds the Python interpreters of the machine a test runs on and starts
+// programs with them. Tests of the other packages call it and so run on every interpreter
+// there is: those in PATH, pyenv-style trees, and whole Debian trees entered by chroot, which
+// stand in for containers. It is used by tests only.
+package testpython
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// RootsEnv names the directory that holds Debian trees (one directory each). Without it
+// DefaultRoots is searched.
+const RootsEnv = "LOOPWATCH_ROOTS"
+
+// DefaultRoots is where the Debian trees are kept between test runs.
+const DefaultRoots = "/var/cache/loopwatch/roots"
+
+// firstMinor and lastMinor bound the releases 3.x that loopwatch watches.
+const firstMinor, lastMinor = 8, 15
+
+// Interp is one interpreter.
+type Interp struct {
+	Name    string // unique among those found, fit for t.Run: "cpython-3.9.18", "trixie-cpython-3.13.5"
+	Version string // "3.9.18", as platform.python_version prints it
+	Minor   int    // the 9 of 3.9.18
+	Root    string // the tree to enter by chroot, "" for this machine's own
+	Path    string // the executable, as seen inside Root
+
+	impl  string // sys.implementation.name
+	debug bool   // built with Py_DEBUG
+	free  bool   // built without the GIL
+}
+
+// String returns the name.
+func (i Interp) String() string { return i.Name }
+
+// Supported tells whether loopwatch claims to watch this interpreter.
+func (i Interp) Supported() bool {
+	return i.impl == "cpython" && i.Minor >= firstMinor && i.Minor <= lastMinor && !i.free
+}
+
+// Command prepares a run of the interpreter with args, inside its root and with an
+// environment that does not depend on the caller's. The process that Start makes is the
+// interpreter itself, with no shell or chroot(1) between, so Process.Pid is its pid.
+func (i Interp) Command(args ...string) *exec.Cmd {
+	cmd := exec.Command(i.Path, args...)
+	cmd.Dir = "/tmp"
+	cmd.Env = []string{
+		"PATH=/usr/local/bin:/usr/bin:/bin",
+		"HOME=/tmp",
+		"LANG=C.UTF-8",
+		"PYTHONDONTWRITEBYTECODE=1",
+		"PYTHONUNBUFFERED=1",
+	}
+	if i.Root != "" {
+		// Chroot happens before chdir and exec: both paths are the inner ones. The look-up
+		// that exec.Command may have done outside does not matter, Path is absolute.
+		cmd.Err = nil
+		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: i.Root}
+	}
+	return cmd
+}
+
+// Script writes source to a fresh directory the interpreter can see and returns the path
+// as the interpreter sees it. The directory is removed when the test ends.
+func (i Interp) Script(t testing.TB, name, source string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(filepath.Join("/", i.Root, "tmp"), "loopwatch-")
+	if err != nil {
+		t.Fatalf("make a directory for the script of %s: %v", i, err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(source), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	inner, err := filepath.Rel(filepath.Join("/", i.Root), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join("/", inner, name)
+}
+
+// Program is a started interpreter. It is killed when the test ends.
+type Program struct {
+	Cmd    *exec.Cmd
+	PID    int
+	Stdin  io.WriteCloser
+	stdout *bufio.Reader
+	stderr *tail
+	exited chan struct{}
+}
+
+// Start runs cmd, which Command has made, until the test ends.
+func Start(t testing.TB, cmd *exec.Cmd) *Program {
+	t.Helper()
+	p := &Program{Cmd: cmd, stderr: &tail{}, exited: make(chan struct{})}
+	cmd.Stderr = p.stderr
+	var err error
+	if p.Stdin, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	// A pipe of our own: the one of StdoutPipe is closed by Wait, which runs at once here.
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout = w
+	p.stdout = bufio.NewReaderSize(r, 1<<16)
+	if err := cmd.Start(); err != nil {
+		_, _ = r.Close(), w.Close()
+		t.Fatalf("start %s: %v", cmd.Path, err)
+	}
+	_ = w.Close()
+	p.PID = cmd.Process.Pid
+	go func() { defer close(p.exited); _ = cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-p.exited
+		_ = r.Close()
+	})
+	return p
+}
+
+// ReadLine returns the next line the program prints, without its end. It fails the test when
+// the program ends first or says nothing for a minute.
+func (p *Program) ReadLine(t testing.TB) string {
+	t.Helper()
+	type result struct {
+		line string
+		err  error
+	}
+	ch := make(chan result, 1)
+	go func() {
+		line, err := p.stdout.ReadString('\n')
+		ch <- result{line, err}
+	}()
+	select {
+	case r := <-ch:
+		if r.err != nil {
+			t.Fatalf("%s ended early: %v\n%s", p.Cmd.Path, r.err, p.stderr.String())
+		}
+		return strings.TrimSuffix(r.line, "\n")
+	case <-time.After(time.Minute):
+		t.Fatalf("%s printed nothing\n%s", p.Cmd.Path, p.stderr.String())
+		return ""
+	}
+}
+
+// Exited is closed when the program has ended.
+func (p *Program) Exited() <-chan struct{} { return p.exited }
+
+// tail keeps the beginning of what a program wrote to stderr.
+type tail struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+func (w *tail) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if room := 1<<16 - len(w.b); room > 0 {
+		w.b = append(w.b, p[:min(room, len(p))]...)
+	}
+	return len(p), nil
+}
+
+func (w *tail) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return string(w.b)
+}
+
+// All returns the interpreters that loopwatch claims to watch, oldest first, debug builds
+// left out. A machine with none fails the test: there would be nothing tested.
+func All(t testing.TB) []Interp {
+	t.Helper()
+	var out []Interp
+	for _, i := range everything() {
+		if i.Supported() && !i.debug {
+			out = append(out, i)
+		}
+	}
+	if len(out) == 0 {
+		t.Fatal("no Python interpreter found: install python3")
+	}
+	return out
+}
+
+// Debug returns the supported interpreters built with Py_DEBUG; there may be none.
+func Debug(testing.TB) []Interp {
+	var out []Interp
+	for _, i := range everything() {
+		if i.Supported() && i.debug {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// Unsupported returns the interpreters that loopwatch must refuse; there may be none.
+func Unsupported(testing.TB) []Interp {
+	var out []Interp
+	for _, i := range everything() {
+		if !i.Supported() {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+var everything = sync.OnceValue(find)
+
+func find() []Interp {
+	seen := map[string]bool{}
+	var out []Interp
+	add := func(root, path string) {
+		i, key, err := probe(root, path)
+		if err != nil || seen[key] {
+			return
+		}
+		seen[key] = true
+		out = append(out, i)
+	}
+	for _, path := range candidates("/") {
+		add("", path)
+	}
+	if os.Geteuid() == 0 { // chroot needs it
+		base := os.Getenv(RootsEnv)
+		if base == "" {
+			base = DefaultRoots
+		}
+		entries, _ := os.ReadDir(base)
+		for _, e := range entries {
+			root := filepath.Join(base, e.Name())
+			// A tree still being unpacked has no such file yet.
+			if _, err := os.Stat(filepath.Join(root, "usr/bin/env")); err != nil {
+				continue
+			}
+			for _, path := range candidates(root) {
+				add(root, path)
+			}
+		}
+	}
+	sort.SliceStable(out, func(a, b int) bool { return out[a].Minor < out[b].Minor })
+	names := map[string]int{}
+	for n := range out {
+		names[out[n].Name]++
+		if k := names[out[n].Name]; k > 1 {
+			out[n].Name = fmt.Sprintf("%s-%d", out[n].Name, k)
+		}
+	}
+	return out
+}
+
+// candidates lists what may be interpreters inside root, as paths inside root.
+func candidates(root string) []string {
+	var dirs []string
+	if root == "/" {
+		dirs = filepath.SplitList(os.Getenv("PATH"))
+		if r := os.Getenv("PYENV_ROOT"); r != "" {
+			dirs = append(dirs, filepath.Join(r, "versions/*/bin"))
+		}
+		if home, err := os.UserHomeDir(); err == nil {
+			dirs = append(dirs, filepath.Join(home, ".pyenv/versions/*/bin"))
+		}
+	}
+	dirs = append(dirs, "/usr/local/bin", "/usr/bin", "/opt/*/bin", "/opt/*/versions/*/bin", "/opt/pyenv/versions/*/bin")
+	var out []string
+	seen := map[string]bool{}
+	for _, dir := range dirs {
+		for _, pattern := range []string{"python3", "python3.*", "pypy3"} {
+			found, _ := filepath.Glob(filepath.Join(root, dir, pattern))
+			for _, path := range found {
+				rel, err := filepath.Rel(root, path)
+				name := filepath.Base(path)
+				if err != nil || seen[rel] || strings.HasSuffix(name, "-config") || strings.HasSuffix(name, ".py") {
+					continue
+				}
+				seen[rel] = true
+				out = append(out, "/"+rel)
+			}
+		}
+	}
+	return out
+}
+
+// probe asks an executable what it is. The key is the same for two names of one interpreter.
+func probe(root, path string) (Interp, string, error) {
+	const ask = `import sys, os, json, platform
+try:
+    import sysconfig
+    var = sysconfig.get_config_var
+except ImportError:
+    var = lambda name: None
+print(json.dumps([sys.implementation.name, platform.python_version(), sys.version_info[1],
+    os.path.realpath(sys.executable), hasattr(sys, "gettotalrefcount"), bool(var("Py_GIL_DISABLED"))]))`
+	i := Interp{Root: root, Path: path}
+	cmd := i.Command("-I", "-S", "-c", ask)
+	var stdout strings.Builder
+	cmd.Stdout = &stdout
+	if err := cmd.Start(); err != nil {
+		return i, "", err
+	}
+	timer := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	if err := cmd.Wait(); err != nil {
+		return i, "", err
+	}
+	var real string
+	answer := []any{&i.impl, &i.Version, &i.Minor, &real, &i.debug, &i.free}
+	if err := json.Unmarshal([]byte(stdout.String()), &answer); err != nil {
+		return i, "", err
+	}
+	if real == "" {
+		return i, "", errors.New("interpreter does not know its own path")
+	}
+	i.Path = real
+	i.Name = i.impl + "-" + i.Version
+	if i.debug {
+		i.Name += "-debug"
+	}
+	if i.free {
+		i.Name += "-free"
+	}
+	if root != "" {
+		i.Name = filepath.Base(root) + "-" + i.Name
+	}
+	return i, root + "\x00" + real, nil
+}

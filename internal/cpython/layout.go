@@ -1,0 +1,70 @@
+package cpython
+
+// InstrKind says how a frame names the instruction it is at.
+type InstrKind uint32
+
+const (
+	InstrBytes   InstrKind = 0 // int32 count of bytes (to 3.9)
+	InstrUnits   InstrKind = 1 // int32 count of 2-byte code units (3.10)
+	InstrPointer InstrKind = 2 // pointer into the code object's instructions (3.11 on)
+)
+
+// FrameLayout is what one needs to walk the frames of a thread. The kernel's walker gets it
+// as it stands: every field is a uint32, offsets are bytes from the start of the structure
+// that the field's name begins with.
+type FrameLayout struct {
+	ThreadID     uint32 // PyThreadState: pthread_self of the thread, 8 bytes
+	ThreadFrame  uint32 // PyThreadState: pointer to the innermost frame, or to a _PyCFrame
+	ViaCFrame    uint32 // 1 where ThreadFrame leads to a _PyCFrame (3.11, 3.12), else 0
+	CFrameFrame  uint32 // _PyCFrame: pointer to the innermost frame, with ViaCFrame
+	FrameCode    uint32 // frame: pointer to the code object, tagged by FrameCodeTag
+	FrameCodeTag uint32 // low bits of FrameCode to be cleared (3 from 3.14 on), else 0
+	FrameBack    uint32 // frame: pointer to the caller's frame, 0 at the root
+	FrameInstr   uint32 // frame: the instruction, read as InstrKind says
+	InstrKind    InstrKind
+	FrameOwner   uint32 // frame: 1 byte, who owns it; not read where ShimOwners is 0
+	ShimOwners   uint32 // bit n set: frames of owner n mark a way through C and are skipped
+	CodeArgs     uint32 // code: co_argcount, int32
+	CodeLine     uint32 // code: co_firstlineno, int32
+	CodeInstrs   uint32 // code: first instruction (co_code_adaptive); only with InstrPointer
+	CodeType     uint32 // object: ob_type, 8 bytes
+}
+
+// Layout is where one release keeps what loopwatch reads. All offsets are bytes; 0 in a field
+// that cannot be at the start of its structure means that this release has no such field.
+type Layout struct {
+	FrameLayout
+
+	RuntimeInterpreters uint32 // _PyRuntime: first PyInterpreterState
+	RuntimeFinalizing   uint32 // _PyRuntime: set while the interpreter ends
+	RuntimeCurrent      uint32 // _PyRuntime: thread state that holds the GIL (to 3.11)
+	InterpNext          uint32 // PyInterpreterState: the next one
+	InterpThreads       uint32 // PyInterpreterState: first PyThreadState
+	InterpGCCollecting  uint32 // PyInterpreterState: int32, 1 while the cyclic collector runs; to 3.8 see RuntimeGCCollecting
+	InterpGIL           uint32 // PyInterpreterState: pointer to struct _gil_runtime_state (3.12 on)
+	RuntimeGCCollecting uint32 // _PyRuntime: the same in 3.8
+	RuntimeGIL          uint32 // _PyRuntime: struct _gil_runtime_state itself (to 3.11)
+	GILSize             uint32 // struct _gil_runtime_state: its size, to tell its futexes
+	GILLocked           uint32 // struct _gil_runtime_state: int32, 1 while held
+	GILLastHolder       uint32 // struct _gil_runtime_state: pointer to PyThreadState
+	ThreadNext          uint32 // PyThreadState: the next one
+	ThreadInterp        uint32 // PyThreadState: its PyInterpreterState
+	ThreadNative        uint32 // PyThreadState: 8 bytes, thread id of the kernel (3.11 on)
+
+	CodeName     uint32 // code: co_name
+	CodeQualName uint32 // code: co_qualname (3.11 on)
+	CodeFile     uint32 // code: co_filename
+	CodeLines    uint32 // code: co_lnotab to 3.9, co_linetable from 3.10 on
+
+	TypeName uint32 // type: tp_name
+
+	BytesSize uint32 // bytes: ob_size
+	BytesData uint32 // bytes: ob_sval
+
+	StrLength  uint32 // str: length in code points
+	StrState   uint32 // str: the word of bit fields
+	StrASCII   uint32 // str: the characters of a compact ASCII string
+	StrCompact uint32 // str: the characters of any other compact string
+	StrData    uint32 // str: pointer to the characters of a string that is not compact (to 3.11)
+	StrKind    uint32 // str: bit position of the 3-bit kind within the state word
+}

@@ -1,0 +1,508 @@
+// SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only)
+/*
+ * The programs, a few lines each over the headers: wait (entry and return of the epoll waits),
+ * switch, tick, and life (fork, exec, exit). docs/design.md has the whole picture.
+ */
+#include "evidence.h"
+#include "maps.h"
+#include "periods.h"
+#include "pystack.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Types no map or function names are lost from the object's type information, and with it for
+ * Go, unless a variable has them. */
+const struct wait_record *type_wait_record __attribute__((unused));
+const struct block_record *type_block_record __attribute__((unused));
+const struct life_record *type_life_record __attribute__((unused));
+const enum record_type *type_record_type __attribute__((unused));
+const enum verdict *type_verdict __attribute__((unused));
+const enum sample_kind *type_sample_kind __attribute__((unused));
+const enum instr_kind *type_instr_kind __attribute__((unused));
+const enum counter *type_counter __attribute__((unused));
+
+#define ASK_AGAIN_NS 1000000000ULL /* a descriptor number may be reused for a loop's */
+
+static __always_inline __u32 fd_verdict(const struct thread *t, __s32 fd)
+{
+	for (int i = 0; i < FDS_PER_THREAD; i++)
+		if (t->config.fds[i] == fd)
+			return t->config.fd_verdicts[i];
+	return VERDICT_PENDING;
+}
+
+/* Asks user space what this wait is. The stack goes along as soon as it can be walked. */
+static __always_inline void ask(struct thread *t, __u32 tid, __s32 fd, __s32 nr, __u64 now)
+{
+	struct wait_record *r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
+
+	t->asked_at = now;
+	if (!r) {
+		count(LOST_RECORDS);
+		return;
+	}
+	r->type = RECORD_WAIT;
+	r->tgid = t->tgid;
+	r->tid = tid;
+	r->fd = fd;
+	r->nr = nr;
+	r->thread_id = t->thread_id;
+	r->period = t->period;
+	r->has_stack = 0;
+	r->stack.depth = 0;
+	r->stack.failed = 0;
+	if (t->config.tstate)
+		r->has_stack = !walk_stack(&t->config, &r->stack);
+	bpf_ringbuf_submit(r, 0);
+}
+
+/* 1 if the process is one to be watched, or not yet known. */
+static __always_inline int process_wanted(__u32 tgid)
+{
+	__u32 *verdict, pending = VERDICT_PENDING;
+
+	if (filtered && !bpf_map_lookup_elem(&wanted, &tgid))
+		return 0;
+	verdict = bpf_map_lookup_elem(&processes, &tgid);
+	if (verdict)
+		return *verdict != VERDICT_IGNORED;
+	if (bpf_map_update_elem(&processes, &tgid, &pending, BPF_NOEXIST))
+		count(FULL_PROCESSES);
+	return 1;
+}
+
+/* The first time this thread is seen: its books begin here, whatever it turns out to be. */
+static __always_inline struct thread *new_thread(struct task_struct *task, __u32 tgid, __u32 tid,
+						 __u64 now)
+{
+	struct thread fresh = {};
+
+	fresh.since = now;
+	fresh.tgid = tgid;
+	fresh.thread_id = thread_pointer(task);
+	fresh.wait_fd = NO_FD;
+	fresh.in_wait = 1;
+	fresh.config.slot = NO_SLOT;
+	for (int i = 0; i < FDS_PER_THREAD; i++)
+		fresh.config.fds[i] = NO_FD;
+	if (bpf_map_update_elem(&threads, &tid, &fresh, BPF_NOEXIST)) {
+		count(FULL_THREADS);
+		return 0;
+	}
+	marks[tid & (MARKS - 1)] = 1;
+	return bpf_map_lookup_elem(&threads, &tid);
+}
+
+static __always_inline int wait_enter(__s32 fd, __s32 nr)
+{
+	__u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns(), run_delay = 0;
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u32 tgid = id >> 32, tid = (__u32)id, verdict;
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+
+	if (!t) {
+		if (!process_wanted(tgid))
+			return 0;
+		t = new_thread(task, tgid, tid, now);
+		if (!t)
+			return 0;
+		t->wait_fd = fd;
+		ask(t, tid, fd, nr, now);
+		return 0;
+	}
+	refresh(t, tid);
+	verdict = fd_verdict(t, fd);
+	if (verdict != VERDICT_LOOP) {
+		if (verdict == VERDICT_PENDING || now - t->asked_at > ASK_AGAIN_NS)
+			ask(t, tid, fd, nr, now);
+		/* Another descriptor inside a callback is no rest. Nothing known yet: take it
+		 * for the loop's until user space says otherwise. */
+		if (verdict == VERDICT_IGNORED || t->config.verdict != VERDICT_PENDING)
+			return 0;
+	}
+	if (t->off_ns)
+		run_delay = BPF_CORE_READ(task, sched_info.run_delay);
+	if (t->in_wait) /* its return was missed: no period to close */
+		t->since = now;
+	else
+		close_period(t, tid, now, run_delay, 0);
+	t->wait_fd = fd;
+	return 0;
+}
+
+static __always_inline int wait_exit(void)
+{
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	struct thread *t;
+	__u64 now;
+
+	if (!marked(tid))
+		return 0;
+	t = bpf_map_lookup_elem(&threads, &tid);
+	if (!t || !t->in_wait || t->wait_fd == NO_FD)
+		return 0;
+	now = bpf_ktime_get_ns();
+	refresh(t, tid);
+	book_rest(t, now);
+	t->wait_fd = NO_FD;
+	open_period(t, now);
+	return 0;
+}
+
+#if defined(__TARGET_ARCH_x86)
+#define SYSCALL "__x64_sys_"
+#define SYSCALL_FD(regs) ((__s32)BPF_CORE_READ((const struct pt_regs___entry *)(regs), di))
+
+SEC("fentry/" SYSCALL "epoll_wait")
+int BPF_PROG(fentry_epoll_wait, const void *regs)
+{
+	return wait_enter(SYSCALL_FD(regs), NR_EPOLL_WAIT);
+}
+
+SEC("fexit/" SYSCALL "epoll_wait")
+int BPF_PROG(fexit_epoll_wait)
+{
+	return wait_exit();
+}
+
+SEC("tracepoint/syscalls/sys_enter_epoll_wait")
+int enter_epoll_wait(struct sys_enter_ctx *ctx)
+{
+	return wait_enter((__s32)ctx->args[0], NR_EPOLL_WAIT);
+}
+
+SEC("tracepoint/syscalls/sys_exit_epoll_wait")
+int exit_epoll_wait(void *ctx)
+{
+	return wait_exit();
+}
+#elif defined(__TARGET_ARCH_arm64)
+#define SYSCALL "__arm64_sys_"
+#define SYSCALL_FD(regs) ((__s32)BPF_CORE_READ((const struct pt_regs___entry *)(regs), regs[0]))
+#endif
+
+SEC("fentry/" SYSCALL "epoll_pwait")
+int BPF_PROG(fentry_epoll_pwait, const void *regs)
+{
+	return wait_enter(SYSCALL_FD(regs), NR_EPOLL_PWAIT);
+}
+
+SEC("fexit/" SYSCALL "epoll_pwait")
+int BPF_PROG(fexit_epoll_pwait)
+{
+	return wait_exit();
+}
+
+SEC("fentry/" SYSCALL "epoll_pwait2")
+int BPF_PROG(fentry_epoll_pwait2, const void *regs)
+{
+	return wait_enter(SYSCALL_FD(regs), NR_EPOLL_PWAIT2);
+}
+
+SEC("fexit/" SYSCALL "epoll_pwait2")
+int BPF_PROG(fexit_epoll_pwait2)
+{
+	return wait_exit();
+}
+
+SEC("tracepoint/syscalls/sys_enter_epoll_pwait")
+int enter_epoll_pwait(struct sys_enter_ctx *ctx)
+{
+	return wait_enter((__s32)ctx->args[0], NR_EPOLL_PWAIT);
+}
+
+SEC("tracepoint/syscalls/sys_exit_epoll_pwait")
+int exit_epoll_pwait(void *ctx)
+{
+	return wait_exit();
+}
+
+SEC("tracepoint/syscalls/sys_enter_epoll_pwait2")
+int enter_epoll_pwait2(struct sys_enter_ctx *ctx)
+{
+	return wait_enter((__s32)ctx->args[0], NR_EPOLL_PWAIT2);
+}
+
+SEC("tracepoint/syscalls/sys_exit_epoll_pwait2")
+int exit_epoll_pwait2(void *ctx)
+{
+	return wait_exit();
+}
+
+/* A loop's thread leaves the CPU outside its wait. */
+static __always_inline void switch_out(struct task_struct *prev, bool preempt, __u64 now)
+{
+	__u32 tid = prev->pid, state;
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	struct sample *s;
+	struct entry e;
+
+	if (!t || t->in_wait)
+		return;
+	refresh(t, tid);
+	state = task_state(prev);
+	if (!t->off_ns)
+		t->run_delay = BPF_CORE_READ(prev, sched_info.run_delay);
+	t->off_since = now;
+	t->asleep = !preempt && state != TASK_RUNNING;
+	if (!t->asleep)
+		return;
+	s = spare_sample(t);
+	if (!s)
+		return;
+	read_entry(entry_regs(prev), &e);
+	s->type = RECORD_SAMPLE;
+	s->kind = SAMPLE_OFF;
+	s->tid = tid;
+	s->period = t->period;
+	s->at = now;
+	s->ns = 0;
+	s->cpu_ns = now - t->since - t->off_ns;
+	s->state = state;
+	s->nr = e.nr;
+	s->ip = e.ip;
+	s->args[0] = e.args[0];
+	s->args[1] = e.args[1];
+	s->args[2] = e.args[2];
+	read_target(prev, s);
+	t->has_stack = !walk_stack(&t->config, &s->stack);
+	if (t->has_stack && t->config.rest_code && s->stack.frames[0].code == t->config.rest_code) {
+		/* A loop that sleeps instead of waiting: eventlet's hub without descriptors. */
+		close_period(t, tid, now, BPF_CORE_READ(prev, sched_info.run_delay), 0);
+		t->off_since = 0;
+		t->resting = 1;
+	}
+}
+
+static __always_inline void switch_in(struct task_struct *next, __u64 now)
+{
+	__u32 tid = next->pid;
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	struct sample *s;
+	__u64 ns;
+
+	if (!t)
+		return;
+	if (t->resting) {
+		t->resting = 0;
+		book_rest(t, now);
+		open_period(t, now);
+		return;
+	}
+	if (t->in_wait || !t->off_since)
+		return;
+	ns = now - t->off_since;
+	t->off_since = 0;
+	t->off_ns += ns;
+	if (!t->asleep) {
+		t->ready_ns += ns;
+		return;
+	}
+	t->pending_ns += ns;
+	if (!t->has_stack || t->pending_ns < quantum())
+		return;
+	s = spare_sample(t);
+	if (!s)
+		return;
+	s->ns = t->pending_ns;
+	t->pending_ns = 0;
+	t->has_stack = 0;
+	keep(t, s, now);
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	bool out = marked(prev->pid), in = marked(next->pid);
+	__u64 now;
+
+	if (!out && !in)
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (out)
+		switch_out(prev, preempt, now);
+	if (in)
+		switch_in(next, now);
+	return 0;
+}
+
+/* A loop's thread is found running outside its wait. */
+SEC("perf_event")
+int on_tick(struct tick_ctx *ctx)
+{
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	struct task_struct *task;
+	struct thread *t;
+	struct sample *s;
+	struct entry e = {};
+	__u64 now;
+
+	if (!marked(tid))
+		return 0;
+	t = bpf_map_lookup_elem(&threads, &tid);
+	if (!t || t->in_wait || t->config.slot == NO_SLOT)
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (now - t->since < threshold / 4)
+		return 0;
+	if (!t->crossed && t->last_tick && now - t->last_tick < quantum())
+		return 0;
+	s = spare_sample(t);
+	if (!s)
+		return 0;
+	/* The spare may describe short stretches off the CPU not yet carried: they go first. */
+	if (t->pending_ns && t->has_stack) {
+		s->ns = t->pending_ns;
+		t->pending_ns = 0;
+		t->has_stack = 0;
+		keep(t, s, now);
+		s = spare_sample(t);
+		if (!s)
+			return 0;
+	}
+	t->has_stack = 0;
+	t->last_tick = now;
+	s->type = RECORD_SAMPLE;
+	s->kind = SAMPLE_TICK;
+	s->tid = tid;
+	s->period = t->period;
+	s->at = now;
+	s->ns = 0;
+	s->cpu_ns = now - t->since - t->off_ns;
+	s->state = TASK_RUNNING;
+	s->nr = -1;
+	s->ip = ctx->ip;
+	s->args[0] = s->args[1] = s->args[2] = 0;
+	if ((__s64)s->ip < 0) { /* in the kernel, on the thread's behalf */
+		task = current_task();
+		read_entry(entry_regs(task), &e);
+		s->nr = e.nr;
+		s->ip = e.ip;
+		s->args[0] = e.args[0];
+		s->args[1] = e.args[1];
+		s->args[2] = e.args[2];
+		read_target(task, s);
+	} else {
+		s->fd = NO_FD;
+		s->fd_mode = 0;
+		s->family = 0;
+		s->port = 0;
+	}
+	walk_stack(&t->config, &s->stack);
+	keep(t, s, now);
+	return 0;
+}
+
+static __always_inline void send_life(__u32 type, __u32 tgid, __u32 tid, __u32 last)
+{
+	struct life_record *r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
+
+	if (!r) {
+		count(LOST_RECORDS);
+		return;
+	}
+	r->type = type;
+	r->tgid = tgid;
+	r->tid = tid;
+	r->last = last;
+	bpf_ringbuf_submit(r, 0);
+}
+
+static __always_inline void forget_thread(__u32 tid, struct task_struct *task)
+{
+	struct thread *t;
+
+	if (!marked(tid))
+		return;
+	t = bpf_map_lookup_elem(&threads, &tid);
+	if (!t)
+		return;
+	refresh(t, tid);
+	if (!t->in_wait)
+		close_period(t, tid, bpf_ktime_get_ns(),
+			     BPF_CORE_READ(task, sched_info.run_delay), BLOCK_EXITED);
+	bpf_map_delete_elem(&threads, &tid);
+	bpf_map_delete_elem(&configs, &tid);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 from = parent->tgid, to = child->tgid, one = 1;
+
+	if (!follow_children || from == to || !bpf_map_lookup_elem(&wanted, &from))
+		return 0;
+	if (bpf_map_update_elem(&wanted, &to, &one, BPF_ANY))
+		count(FULL_PROCESSES);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid)
+{
+	__u32 tgid = task->tgid;
+
+	forget_thread(task->pid, task);
+	forget_thread(old_pid, task);
+	if (bpf_map_delete_elem(&processes, &tgid) == 0)
+		send_life(RECORD_EXEC, tgid, old_pid, 1);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	__u32 tid = task->pid, tgid = task->tgid, verdict = VERDICT_IGNORED, *found;
+
+	forget_thread(tid, task);
+	found = bpf_map_lookup_elem(&processes, &tgid);
+	if (!found)
+		return 0;
+	verdict = *found;
+	if (tid == tgid) {
+		bpf_map_delete_elem(&processes, &tgid);
+		if (filtered)
+			bpf_map_delete_elem(&wanted, &tgid);
+	}
+	if (verdict != VERDICT_IGNORED)
+		send_life(RECORD_EXIT, tgid, tid, tid == tgid);
+	return 0;
+}
+
+/* Run once at the start: every thread of a process known as Python that no hook has met yet. */
+SEC("iter/task")
+int seed(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	__u32 tgid, tid, *verdict;
+	struct thread *t;
+	struct entry e;
+	__s32 fd = NO_FD;
+	__u64 now;
+
+	if (!task)
+		return 0;
+	tgid = task->tgid;
+	tid = task->pid;
+	if (filtered && !bpf_map_lookup_elem(&wanted, &tgid))
+		return 0;
+	verdict = bpf_map_lookup_elem(&processes, &tgid);
+	if (!verdict || *verdict != VERDICT_LOOP || bpf_map_lookup_elem(&threads, &tid))
+		return 0;
+	/* Only a thread that sleeps is in the kernel for sure: else the registers are stale. */
+	read_entry(entry_regs(task), &e);
+	if (task_state(task) != TASK_RUNNING && is_epoll_wait(e.nr))
+		fd = (__s32)e.args[0];
+	now = bpf_ktime_get_ns();
+	t = new_thread(task, tgid, tid, now);
+	if (!t)
+		return 0;
+	if (fd == NO_FD) {
+		open_period(t, now);
+		t->seeded = 1;
+	} else {
+		t->wait_fd = fd;
+	}
+	ask(t, tid, fd, e.nr, now);
+	return 0;
+}

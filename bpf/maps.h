@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
+/*
+ * All state. The sizes marked "user space" are set before loading (internal/probes/budget.go);
+ * the total in bytes is in docs/design.md.
+ */
+#pragma once
+
+#include "kernel.h"
+#include "records.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} records SEC(".maps");
+
+/* Thread id -> what the kernel knows. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32);
+	__type(value, struct thread);
+} threads SEC(".maps");
+
+/* Thread id -> what user space says of it. Copied into struct thread when `generation` moves. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32);
+	__type(value, struct thread_config);
+} configs SEC(".maps");
+
+/* Process id -> enum verdict. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u32);
+} processes SEC(".maps");
+
+/* Process ids to watch, where `filtered`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u32);
+} wanted SEC(".maps");
+
+/* By thread_config.layout. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, struct py_layout);
+} layouts SEC(".maps");
+
+/* By thread_config.slot; max_entries: user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct loop_books);
+} books SEC(".maps");
+
+/* By slot * SAMPLES_PER_LOOP; max_entries: user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SAMPLES_PER_LOOP);
+	__type(key, __u32);
+	__type(value, struct sample);
+} samples SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNTERS);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters SEC(".maps");
+
+/* Knobs, set before loading or while running. */
+volatile __u64 threshold = 100000000; /* ns */
+volatile __u32 generation = 1;        /* moved on with every change of `configs` */
+volatile const __u32 filtered;        /* watch the processes in `wanted` only */
+volatile const __u32 follow_children; /* and those they fork */
+
+/* Which thread ids, modulo the size, may be in `threads`: spares all other tasks the look-up.
+ * Never cleared; a stale entry costs a look-up. */
+#define MARKS 65536
+__u8 marks[MARKS];
+
+static __always_inline bool marked(__u32 tid)
+{
+	return marks[tid & (MARKS - 1)];
+}
+
+static __always_inline void count(__u32 counter)
+{
+	__u64 *n = bpf_map_lookup_elem(&counters, &counter);
+
+	if (n)
+		(*n)++;
+}

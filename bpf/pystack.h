@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
+/*
+ * Walks the Python stack of a thread at this very moment. All that is read belongs to the
+ * watched process and may be garbage: every read can fail, the chain may be a cycle.
+ */
+#pragma once
+
+#include "maps.h"
+
+/* Deeper stacks lose their root (ROOTLESS_STACKS). CPython's default recursion limit is 1000. */
+#define WALK_MAX 4096
+/* Without bpf_loop (5.17) the verifier follows every step, a million instructions at most. */
+#define WALK_MAX_UNROLLED 1200
+
+struct walk {
+	const struct py_layout *py;
+	struct stack *out;
+	__u64 frame;
+	__u32 depth;
+	__u32 failed;
+};
+
+static __always_inline int read_u64(__u64 *to, __u64 from)
+{
+	return bpf_probe_read_user(to, sizeof(*to), (void *)from);
+}
+
+static __always_inline int read_u32(__u32 *to, __u64 from)
+{
+	return bpf_probe_read_user(to, sizeof(*to), (void *)from);
+}
+
+static __always_inline __s32 instruction(const struct py_layout *py, __u64 code, __u64 raw)
+{
+	__s64 bytes;
+
+	switch (py->instr_kind) {
+	case INSTR_BYTES:
+		return (__s32)raw < 0 ? -1 : (__s32)raw / 2;
+	case INSTR_UNITS:
+		return (__s32)raw;
+	default:
+		bytes = (__s64)(raw - (code + py->code_adaptive));
+		if (bytes < -2 || bytes > 0x7fffffff)
+			return (__s32)0x80000000;
+		return (__s32)(bytes >> 1);
+	}
+}
+
+/* One frame; returns 1 at the end of the chain. */
+static long walk_step(__u32 unused, struct walk *w)
+{
+	const struct py_layout *py = w->py;
+	__u64 code, previous, instr;
+	__u32 firstlineno = 0, argcount = 0, at;
+	struct py_frame *to;
+	__u8 owner;
+
+	if (!w->frame)
+		return 1;
+	if (read_u64(&code, w->frame + py->frame_code) ||
+	    read_u64(&previous, w->frame + py->frame_previous) ||
+	    read_u64(&instr, w->frame + py->frame_instr))
+		goto failed;
+	if (py->frame_owner) {
+		if (bpf_probe_read_user(&owner, 1, (void *)(w->frame + py->frame_owner)))
+			goto failed;
+		if (owner < 32 && (py->shim_owners >> owner & 1))
+			goto next;
+	}
+	code &= ~(__u64)py->code_tag_mask;
+	if (read_u32(&firstlineno, code + py->code_firstlineno) ||
+	    read_u32(&argcount, code + py->code_argcount))
+		count(FAILED_CODE);
+
+	at = w->depth;
+	if (at >= STACK_LEAF)
+		at = STACK_LEAF + ((at - STACK_LEAF) & (STACK_ROOT - 1));
+	if (at >= STACK_MAX) /* cannot be; said for the verifier */
+		return 1;
+	to = &w->out->frames[at];
+	to->code = code;
+	to->instr = instruction(py, code, instr);
+	to->check = firstlineno ^ argcount << 24;
+	w->depth++;
+next:
+	w->frame = previous;
+	return 0;
+failed:
+	count(FAILED_FRAME);
+	w->failed = 1;
+	return 1;
+}
+
+/* Fills `out`; 0 if there is at least one frame. */
+static __always_inline int walk_stack(const struct thread_config *config, struct stack *out)
+{
+	struct walk w = { .out = out };
+	__u64 thread_id = 0, at;
+	__u32 layout = config->layout;
+
+	out->depth = 0;
+	out->failed = 0;
+	w.py = bpf_map_lookup_elem(&layouts, &layout);
+	if (!w.py || !config->tstate)
+		return -1;
+	/* A thread state lives as long as its thread, and is reused after it. */
+	if (read_u64(&thread_id, config->tstate + w.py->tstate_thread_id) ||
+	    thread_id != config->thread_id) {
+		count(FAILED_THREAD_STATE);
+		out->failed = 1;
+		return -1;
+	}
+	at = config->tstate + w.py->tstate_frame;
+	if (w.py->via_cframe) {
+		if (read_u64(&at, at)) {
+			count(FAILED_THREAD_STATE);
+			out->failed = 1;
+			return -1;
+		}
+		at += w.py->cframe_frame;
+	}
+	if (read_u64(&w.frame, at)) {
+		count(FAILED_THREAD_STATE);
+		out->failed = 1;
+		return -1;
+	}
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
+		bpf_loop(WALK_MAX, walk_step, &w, 0);
+	} else {
+		for (int i = 0; i < WALK_MAX_UNROLLED; i++)
+			if (walk_step(i, &w))
+				break;
+	}
+	if (w.frame && !w.failed) {
+		count(ROOTLESS_STACKS);
+		w.failed = 1;
+	}
+	if (w.depth > STACK_MAX)
+		count(TRUNCATED_STACKS);
+	out->depth = w.depth;
+	out->failed = w.failed;
+	return w.depth ? 0 : -1;
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
+/*
+ * Everything that crosses between the kernel side and user space, declared once: bpf2go makes
+ * the Go types from these (see internal/probes/generate.go).
+ */
+#pragma once
+
+#include <linux/types.h>
+
+#define STACK_LEAF 192 /* frames kept from the leaf on */
+#define STACK_ROOT 64  /* frames kept at the root, a ring while walking */
+#define STACK_MAX (STACK_LEAF + STACK_ROOT)
+
+#define SAMPLES_PER_LOOP 12 /* held back until a period crosses the threshold, and one spare */
+#define FDS_PER_THREAD 4    /* epoll descriptors one thread is remembered to wait on */
+
+/* Histogram of active periods: 16 buckets an octave (relative error of a bucket's middle
+ * 3.1 %) above 8.192 us, one below it, and all above 2^37 ns (137 s) in the last. */
+#define HIST_MIN_SHIFT 13
+#define HIST_MAX_SHIFT 37
+#define HIST_BUCKETS (1 + 16 * (HIST_MAX_SHIFT - HIST_MIN_SHIFT) + 1)
+
+#define NO_SLOT 0xffffffffU
+#define NO_FD (-1)
+
+enum record_type {
+	RECORD_WAIT = 1,  /* struct wait_record: a thread waits in epoll, user space shall say what it is */
+	RECORD_SAMPLE,    /* struct sample */
+	RECORD_BLOCK,     /* struct block_record */
+	RECORD_EXEC,      /* struct life_record */
+	RECORD_EXIT,      /* struct life_record */
+};
+
+enum verdict {
+	VERDICT_PENDING = 0,
+	VERDICT_LOOP = 1,    /* of a process: Python. Of a descriptor: the loop's own */
+	VERDICT_IGNORED = 2,
+};
+
+enum sample_kind {
+	SAMPLE_OFF = 1, /* a stretch off the CPU */
+	SAMPLE_TICK = 2,
+};
+
+enum instr_kind {
+	INSTR_BYTES = 0,   /* f_lasti counts bytes (to 3.9) */
+	INSTR_UNITS = 1,   /* f_lasti counts code units (3.10) */
+	INSTR_POINTER = 2, /* a pointer into co_code_adaptive (3.11 on) */
+};
+
+/* Where the walker finds things in one CPython; offsets in bytes. */
+struct py_layout {
+	__u32 tstate_thread_id;
+	__u32 tstate_frame;  /* of the frame pointer, or of cframe where via_cframe */
+	__u32 via_cframe;    /* 1: tstate->cframe->current_frame (3.11, 3.12) */
+	__u32 cframe_frame;
+	__u32 frame_code;
+	__u32 frame_previous;
+	__u32 frame_instr;
+	__u32 frame_owner;   /* 0: none */
+	__u32 shim_owners;   /* bit n set: frames with owner n are no Python frames */
+	__u32 code_tag_mask; /* bits to clear in the code pointer */
+	__u32 instr_kind;
+	__u32 code_argcount;
+	__u32 code_firstlineno;
+	__u32 code_adaptive;
+};
+
+struct py_frame {
+	__u64 code;
+	__s32 instr; /* code unit; -1 not started; INT_MIN unknown */
+	__u32 check; /* co_firstlineno ^ co_argcount << 24 */
+};
+
+/* What user space says of a thread. Only user space writes it. */
+struct thread_config {
+	__u64 tstate;
+	__u64 thread_id;
+	__u64 rest_code; /* code object whose nanosleep is rest (eventlet's hub), or 0 */
+	__u32 layout;
+	__u32 slot; /* of books and samples; NO_SLOT while it is no loop */
+	__s32 fds[FDS_PER_THREAD];
+	__u8 fd_verdicts[FDS_PER_THREAD];
+	__u8 verdict;
+	__u8 pad[3];
+};
+
+/* What the kernel knows of a thread. Only the kernel writes it. */
+struct thread {
+	__u64 since;  /* the present wait or active period began, ns */
+	__u64 period; /* number of the present active period */
+	__u64 off_since; /* left the CPU in this period, 0: on it */
+	__u64 off_ns;    /* off the CPU in this period, ended stretches only */
+	__u64 ready_ns;  /* of it preempted, not asleep */
+	__u64 pending_ns; /* of it not yet carried by a sample */
+	__u64 run_delay;  /* sched_info.run_delay when the period's first stretch began */
+	__u64 last_tick;
+	__u64 asked_at;
+	__u64 thread_id; /* thread pointer, pthread_self in user space */
+	__u32 tgid;
+	__u32 generation; /* of the configuration below */
+	__s32 wait_fd;
+	__u32 held;    /* samples held back */
+	__u32 samples; /* sent in this period */
+	__u8 in_wait;
+	__u8 asleep;   /* the present stretch is a sleep, not a preemption */
+	__u8 has_stack; /* samples[held] describes the present or last stretch */
+	__u8 crossed;  /* held samples were sent: the period is a block */
+	__u8 resting;  /* the wait is a rest off the CPU, see rest_code */
+	__u8 seeded;   /* the present period began before it was first seen */
+	__u8 pad[6];
+	struct thread_config config;
+};
+
+struct loop_books {
+	__u64 iterations;
+	__u64 idle_ns;
+	__u64 active_ns;
+	__u64 max_ns;
+	__u64 blocks;
+	__u64 histogram[HIST_BUCKETS];
+};
+
+struct stack {
+	__u32 depth;  /* frames walked; more than STACK_MAX: the middle is missing */
+	__u32 failed; /* the walk ended early */
+	struct py_frame frames[STACK_MAX];
+};
+
+struct wait_record {
+	__u32 type;
+	__u32 tgid;
+	__u32 tid;
+	__s32 fd; /* NO_FD: not waiting, seen at the start */
+	__u64 thread_id;
+	__u64 period;
+	__u32 has_stack;
+	__s32 nr;
+	struct stack stack;
+};
+
+struct sample {
+	__u32 type;
+	__u32 tid;
+	__u64 period;
+	__u64 at;     /* SAMPLE_OFF: left the CPU; SAMPLE_TICK: the tick */
+	__u64 ns;     /* SAMPLE_OFF: off the CPU, with the shorter stretches before it */
+	__u64 cpu_ns; /* on the CPU in this period up to here */
+	__u64 ip;     /* user instruction pointer */
+	__u64 args[3];
+	__u32 kind;
+	__s32 nr;       /* syscall, or -1 */
+	__u32 state;    /* task state when it left the CPU */
+	__s32 fd;       /* descriptor the syscall works on, or NO_FD */
+	__u32 fd_mode;  /* i_mode of it, 0 unknown */
+	__u16 family;   /* of a socket */
+	__u16 port;     /* of its peer, host order */
+	struct stack stack;
+};
+
+struct block_record {
+	__u32 type;
+	__u32 tgid;
+	__u32 tid;
+	__u32 flags;
+	__u64 period;
+	__u64 start;
+	__u64 end;
+	__u64 off_ns;
+	__u64 ready_ns;
+	__u64 run_delay; /* runnable without a CPU in the period */
+	__u32 samples;
+	__u32 pad;
+};
+
+#define BLOCK_EXITED 1  /* the thread ended in the middle */
+#define BLOCK_SEEDED 2  /* it was going on when first seen: start is when that was */
+
+struct life_record {
+	__u32 type;
+	__u32 tgid;
+	__u32 tid;
+	__u32 last; /* the whole process */
+};
+
+/* Named counters of everything that was given up. */
+enum counter {
+	LOST_RECORDS = 0,      /* ring buffer full */
+	LOST_SAMPLES,          /* ring buffer full */
+	SKIPPED_SAMPLES,       /* bound of a period reached */
+	FAILED_THREAD_STATE,   /* thread state unreadable or of another thread */
+	FAILED_FRAME,          /* frame unreadable in mid-walk */
+	FAILED_CODE,           /* code object unreadable */
+	TRUNCATED_STACKS,      /* deeper than STACK_MAX: the middle is missing */
+	ROOTLESS_STACKS,       /* deeper than the walk goes: the root is missing */
+	FULL_THREADS,          /* no room in a map */
+	FULL_PROCESSES,
+	COUNTERS,
+};

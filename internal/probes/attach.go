@@ -1,0 +1,128 @@
+package probes
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+const statsRunTime = unix.BPF_STATS_RUN_TIME
+
+// wait is one syscall a loop rests in, and the programs for it.
+type wait struct {
+	syscall       string
+	fentry, fexit string
+	enter, exit   string
+}
+
+// attachAll attaches the programs of one mode and those all modes share. The exit of a wait
+// goes first: a wait whose entry was seen and whose return was not would look endless.
+func (p *Probes) attachAll(mode string, rate int) error {
+	keep := func(c io.Closer, err error) error {
+		if err == nil {
+			p.closers = append(p.closers, c)
+		}
+		return err
+	}
+	for _, w := range waits {
+		var err error
+		if mode == AttachFentry {
+			err = errors.Join(
+				keep(link.AttachTracing(link.TracingOptions{Program: p.coll.Programs[w.fexit]})),
+				keep(link.AttachTracing(link.TracingOptions{Program: p.coll.Programs[w.fentry]})))
+		} else {
+			err = errors.Join(
+				keep(link.Tracepoint("syscalls", "sys_exit_"+w.syscall, p.coll.Programs[w.exit], nil)),
+				keep(link.Tracepoint("syscalls", "sys_enter_"+w.syscall, p.coll.Programs[w.enter], nil)))
+		}
+		if err != nil {
+			return fmt.Errorf("attach to %s: %w", w.syscall, err)
+		}
+	}
+	for _, name := range []string{loopwatchProgOnSwitch, loopwatchProgOnFork, loopwatchProgOnExec, loopwatchProgOnExit} {
+		if err := keep(link.AttachTracing(link.TracingOptions{Program: p.coll.Programs[name]})); err != nil {
+			return fmt.Errorf("attach %s: %w", name, err)
+		}
+	}
+	return p.attachTicks(p.coll.Programs[loopwatchProgOnTick], rate)
+}
+
+// attachTicks opens a cpu-clock event on every CPU that is online.
+func (p *Probes) attachTicks(prog *ebpf.Program, rate int) error {
+	cpus, err := onlineCPUs()
+	if err != nil {
+		return err
+	}
+	for _, cpu := range cpus {
+		fd, err := unix.PerfEventOpen(&unix.PerfEventAttr{
+			Type:   unix.PERF_TYPE_SOFTWARE,
+			Config: unix.PERF_COUNT_SW_CPU_CLOCK,
+			Sample: uint64(1_000_000_000 / rate),
+		}, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
+		if errors.Is(err, unix.ENODEV) { // went offline meanwhile
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("open cpu-clock event on CPU %d: %w", cpu, err)
+		}
+		p.closers = append(p.closers, os.NewFile(uintptr(fd), "cpu-clock"))
+		if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_SET_BPF, prog.FD()); err != nil {
+			return fmt.Errorf("attach to cpu-clock on CPU %d: %w", cpu, err)
+		}
+		if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_ENABLE, 0); err != nil {
+			return fmt.Errorf("start cpu-clock on CPU %d: %w", cpu, err)
+		}
+	}
+	return nil
+}
+
+// Seed announces every thread of the processes already said to be Python, so that loops that
+// rest, or are blocked right now, are known without waiting for their next wait.
+func (p *Probes) Seed() error {
+	it, err := link.AttachIter(link.IterOptions{Program: p.coll.Programs[loopwatchProgSeed]})
+	if err != nil {
+		return fmt.Errorf("attach task iterator: %w", err)
+	}
+	defer it.Close()
+	r, err := it.Open()
+	if err != nil {
+		return fmt.Errorf("open task iterator: %w", err)
+	}
+	defer r.Close()
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return fmt.Errorf("run task iterator: %w", err)
+	}
+	return nil
+}
+
+// onlineCPUs parses a list such as "0-3,8".
+func onlineCPUs() ([]int, error) {
+	const file = "/sys/devices/system/cpu/online"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var cpus []int
+	for _, part := range strings.Split(strings.TrimSpace(string(text)), ",") {
+		from, to, isRange := strings.Cut(part, "-")
+		a, err := strconv.Atoi(from)
+		b := a
+		if isRange && err == nil {
+			b, err = strconv.Atoi(to)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("parse %s: %w", file, err)
+		}
+		for ; a <= b; a++ {
+			cpus = append(cpus, a)
+		}
+	}
+	return cpus, nil
+}

@@ -1,0 +1,136 @@
+package probes
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+)
+
+// Verdict is what user space says of a process, a thread or a descriptor.
+type Verdict uint8
+
+const (
+	Pending = Verdict(loopwatchVerdictVERDICT_PENDING)
+	Watched = Verdict(loopwatchVerdictVERDICT_LOOP) // a Python process, a loop's thread, the loop's own descriptor
+	Ignored = Verdict(loopwatchVerdictVERDICT_IGNORED)
+)
+
+// FDs is how many descriptors of one thread can be told apart.
+const FDs = len(loopwatchThreadConfig{}.Fds)
+
+// NoSlot is the slot of a thread that has none.
+const NoSlot = ^uint32(0)
+
+// Layout tells the walker where one CPython keeps things; offsets in bytes, 0 where the
+// release has no such field.
+type Layout = loopwatchPyLayout
+
+// Kinds of Layout.InstrKind.
+const (
+	InstrBytes   = uint32(loopwatchInstrKindINSTR_BYTES)
+	InstrUnits   = uint32(loopwatchInstrKindINSTR_UNITS)
+	InstrPointer = uint32(loopwatchInstrKindINSTR_POINTER)
+)
+
+// FDVerdict says whether a wait on one descriptor is the loop's own.
+type FDVerdict struct {
+	FD      int
+	Verdict Verdict
+}
+
+// ThreadConfig is what user space says of a thread.
+type ThreadConfig struct {
+	TID      int
+	Verdict  Verdict
+	TState   uint64      // PyThreadState, 0 unknown
+	ThreadID uint64      // what it must hold to be trusted
+	RestCode uint64      // code object that sleeps instead of waiting, 0 none
+	Layout   uint32      // from AddLayout
+	Slot     uint32      // NoSlot while it is no loop
+	FDs      []FDVerdict // the newest FDs of them count
+}
+
+// layoutTable hands out indexes for layouts, one for each that differs.
+type layoutTable struct{ known map[Layout]uint32 }
+
+// AddLayout returns the index of a layout, entering it if it is new.
+func (p *Probes) AddLayout(l Layout) (uint32, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i, ok := p.layouts.known[l]; ok {
+		return i, nil
+	}
+	if p.layouts.known == nil {
+		p.layouts.known = make(map[Layout]uint32)
+	}
+	m := p.coll.Maps[loopwatchMapLayouts]
+	i := uint32(len(p.layouts.known))
+	if i >= m.MaxEntries() {
+		return 0, errors.New("too many different CPython layouts")
+	}
+	if err := m.Put(i, &l); err != nil {
+		return 0, fmt.Errorf("enter layout: %w", err)
+	}
+	p.layouts.known[l] = i
+	return i, nil
+}
+
+// SetProcess says whether a process is one to be watched.
+func (p *Probes) SetProcess(pid int, v Verdict) error {
+	if err := p.coll.Maps[loopwatchMapProcesses].Put(uint32(pid), uint32(v)); err != nil {
+		return fmt.Errorf("enter process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// ForgetProcess makes the next wait of a process announce it anew.
+func (p *Probes) ForgetProcess(pid int) error {
+	return ignoreMissing(p.coll.Maps[loopwatchMapProcesses].Delete(uint32(pid)))
+}
+
+// ForgetThread drops a thread of a process that is not watched.
+func (p *Probes) ForgetThread(tid int) error {
+	return errors.Join(
+		ignoreMissing(p.coll.Maps[loopwatchMapThreads].Delete(uint32(tid))),
+		ignoreMissing(p.coll.Maps[loopwatchMapConfigs].Delete(uint32(tid))))
+}
+
+// SetThread enters what is known of a thread; the kernel takes it over at the thread's next
+// wait, tick or way off the CPU.
+func (p *Probes) SetThread(c ThreadConfig) error {
+	k := loopwatchThreadConfig{
+		Tstate: c.TState, ThreadId: c.ThreadID, RestCode: c.RestCode, Layout: c.Layout, Slot: c.Slot, Verdict: uint8(c.Verdict),
+	}
+	for i := range k.Fds {
+		k.Fds[i] = -1
+	}
+	known := c.FDs
+	if len(known) > FDs {
+		known = known[len(known)-FDs:]
+	}
+	for i, f := range known {
+		k.Fds[i], k.FdVerdicts[i] = int32(f.FD), uint8(f.Verdict)
+	}
+	if err := p.coll.Maps[loopwatchMapConfigs].Put(uint32(c.TID), &k); err != nil {
+		return fmt.Errorf("enter thread %d: %w", c.TID, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.generation = max(p.generation+1, 2) // 0 is what a thread starts with, 1 the kernel
+	return p.coll.Variables[loopwatchVarGeneration].Set(p.generation)
+}
+
+func (p *Probes) want(pid int) error {
+	if err := p.coll.Maps[loopwatchMapWanted].Put(uint32(pid), uint32(1)); err != nil {
+		return fmt.Errorf("enter wanted process %d: %w", pid, err)
+	}
+	return nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,223 @@
+package probes
+
+import (
+	"errors"
+	"fmt"
+	"time"
+	"unsafe"
+
+	"github.com/cilium/ebpf/ringbuf"
+)
+
+// Event is one of *Wait, *Sample, *Block, *Exec, *Exit.
+type Event interface{ event() }
+
+// Frame is one frame as the kernel saw it: code object, instruction in code units (-1 not yet
+// started, math.MinInt32 unknown) and a check to notice a reused address.
+type Frame struct {
+	Code  uint64
+	Instr int32
+	Check uint32
+}
+
+// Stack is a Python stack, innermost frame first. Where Cut is not 0, so many frames are
+// missing before Frames[CutAt]. Partial says that the walk ended before the root.
+type Stack struct {
+	Frames  []Frame
+	Cut     int
+	CutAt   int
+	Partial bool
+}
+
+// Wait announces that a thread waits on an epoll descriptor nobody has judged yet. FD is -1
+// for a thread that Seed found outside any wait. Stack is nil where the kernel could not walk.
+type Wait struct {
+	PID, TID int
+	FD       int
+	Syscall  int
+	ThreadID uint64 // thread pointer, what pthread_self returns
+	Period   uint64
+	Stack    *Stack
+}
+
+// SampleKind tells how a sample came about.
+type SampleKind uint32
+
+const (
+	Off  = SampleKind(loopwatchSampleKindSAMPLE_OFF)  // a stretch off the CPU
+	Tick = SampleKind(loopwatchSampleKindSAMPLE_TICK) // found running
+)
+
+// Sample is one stack of one active period. Times are CLOCK_MONOTONIC nanoseconds.
+type Sample struct {
+	TID     int
+	Period  uint64
+	Kind    SampleKind
+	At      int64 // Off: left the CPU; Tick: the tick
+	NS      int64 // Off: time off the CPU, with the shorter stretches since the sample before
+	CPUNS   int64 // on the CPU in the period up to At
+	IP      uint64
+	Syscall int // -1: none
+	Args    [3]uint64
+	State   uint32 // task state while off the CPU
+	FD      int    // of the syscall, -1 none
+	Mode    uint32 // i_mode behind FD, 0 unknown
+	Family  uint16 // address family, of a socket
+	Port    uint16 // of a socket's peer
+	Stack   Stack
+}
+
+// Block is an active period of at least the threshold that has ended. Its samples came before.
+type Block struct {
+	PID, TID   int
+	Period     uint64
+	Start, End int64 // CLOCK_MONOTONIC nanoseconds
+	OffNS      int64 // off the CPU
+	ReadyNS    int64 // of that, preempted
+	RunDelayNS int64 // of that, runnable without a CPU, preempted or woken
+	Samples    int   // sent for it
+	Exited     bool  // the thread ended in the middle
+	Seeded     bool  // it was going on when first seen: Start is when that was
+}
+
+// Exec says that a process has become another program.
+type Exec struct{ PID, TID int }
+
+// Exit says that a thread has ended; Last, that its process has.
+type Exit struct {
+	PID, TID int
+	Last     bool
+}
+
+func (*Wait) event()   {}
+func (*Sample) event() {}
+func (*Block) event()  {}
+func (*Exec) event()   {}
+func (*Exit) event()   {}
+
+// ErrClosed is returned by Read after Close.
+var ErrClosed = errors.New("probes are closed")
+
+// ErrDeadline is returned by Read when the deadline passes without a record.
+var ErrDeadline = errors.New("no record before the deadline")
+
+// Reader decodes records. Not safe for concurrent use.
+type Reader struct {
+	ring *ringbuf.Reader
+	raw  ringbuf.Record
+}
+
+// Reader returns a reader of the events. There shall be one.
+func (p *Probes) Reader() *Reader { return &Reader{ring: p.reader} }
+
+// Read waits for the next event until the deadline; a deadline in the past returns at once.
+// The event is the caller's to keep.
+func (r *Reader) Read(deadline time.Time) (Event, error) {
+	r.ring.SetDeadline(deadline)
+	err := r.ring.ReadInto(&r.raw)
+	switch {
+	case errors.Is(err, ringbuf.ErrClosed):
+		return nil, ErrClosed
+	case err != nil:
+		return nil, ErrDeadline
+	}
+	return decode(r.raw.RawSample)
+}
+
+// decode turns one record into an event, or says what is wrong with it.
+func decode(raw []byte) (Event, error) {
+	if len(raw) < 4 {
+		return nil, fmt.Errorf("record of %d bytes", len(raw))
+	}
+	switch kind := *(*loopwatchRecordType)(unsafe.Pointer(unsafe.SliceData(raw[:4:4]))); kind {
+	case loopwatchRecordTypeRECORD_WAIT:
+		var c loopwatchWaitRecord
+		if err := fill(&c, raw, unsafe.Offsetof(c.Stack.Frames)); err != nil {
+			return nil, err
+		}
+		w := &Wait{PID: int(c.Tgid), TID: int(c.Tid), FD: int(c.Fd), Syscall: int(c.Nr), ThreadID: c.ThreadId, Period: c.Period}
+		if c.HasStack != 0 {
+			s := stackOf(&c.Stack, len(raw)-int(unsafe.Offsetof(c.Stack.Frames)))
+			w.Stack = &s
+		}
+		return w, nil
+	case loopwatchRecordTypeRECORD_SAMPLE:
+		var c loopwatchSample
+		if err := fill(&c, raw, unsafe.Offsetof(c.Stack.Frames)); err != nil {
+			return nil, err
+		}
+		s := sampleOf(&c)
+		s.Stack = stackOf(&c.Stack, len(raw)-int(unsafe.Offsetof(c.Stack.Frames)))
+		return s, nil
+	case loopwatchRecordTypeRECORD_BLOCK:
+		var c loopwatchBlockRecord
+		if err := fill(&c, raw, unsafe.Sizeof(c)); err != nil {
+			return nil, err
+		}
+		return &Block{
+			PID: int(c.Tgid), TID: int(c.Tid), Period: c.Period, Start: int64(c.Start), End: int64(c.End),
+			OffNS: int64(c.OffNs), ReadyNS: int64(c.ReadyNs), RunDelayNS: int64(c.RunDelay), Samples: int(c.Samples),
+			Exited: c.Flags&blockExited != 0, Seeded: c.Flags&blockSeeded != 0,
+		}, nil
+	case loopwatchRecordTypeRECORD_EXEC, loopwatchRecordTypeRECORD_EXIT:
+		var c loopwatchLifeRecord
+		if err := fill(&c, raw, unsafe.Sizeof(c)); err != nil {
+			return nil, err
+		}
+		if kind == loopwatchRecordTypeRECORD_EXEC {
+			return &Exec{PID: int(c.Tgid), TID: int(c.Tid)}, nil
+		}
+		return &Exit{PID: int(c.Tgid), TID: int(c.Tid), Last: c.Last != 0}, nil
+	default:
+		return nil, fmt.Errorf("record of unknown type %d", kind)
+	}
+}
+
+// BLOCK_EXITED and BLOCK_SEEDED of bpf/records.h.
+const (
+	blockExited = 1
+	blockSeeded = 2
+)
+
+func sampleOf(c *loopwatchSample) *Sample {
+	return &Sample{
+		TID: int(c.Tid), Period: c.Period, Kind: SampleKind(c.Kind), At: int64(c.At), NS: int64(c.Ns), CPUNS: int64(c.CpuNs),
+		IP: c.Ip, Syscall: int(c.Nr), Args: c.Args, State: c.State, FD: int(c.Fd), Mode: c.FdMode, Family: c.Family, Port: c.Port,
+	}
+}
+
+// fill copies a record over the struct it is, of which at least the first `least` bytes must
+// be there; what is missing stays zero.
+func fill[T any](to *T, raw []byte, least uintptr) error {
+	if uintptr(len(raw)) < least {
+		return fmt.Errorf("record %T of %d bytes, shorter than %d", *to, len(raw), least)
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(to)), unsafe.Sizeof(*to)), raw)
+	return nil
+}
+
+// STACK_LEAF and STACK_ROOT of bpf/records.h.
+const (
+	stackMax  = len(loopwatchStack{}.Frames)
+	stackRoot = 64
+	stackLeaf = stackMax - stackRoot
+)
+
+// stackOf unrolls the ring at the root end. bytes is how much of Frames the record held.
+func stackOf(c *loopwatchStack, bytes int) Stack {
+	depth := int(c.Depth)
+	kept := min(depth, stackMax, bytes/int(unsafe.Sizeof(Frame{})))
+	s := Stack{Partial: c.Failed != 0}
+	frames := unsafe.Slice((*Frame)(unsafe.Pointer(&c.Frames[0])), stackMax)[:max(kept, 0)]
+	if depth <= stackMax || kept < stackMax {
+		s.Frames = append(s.Frames, frames...)
+		return s
+	}
+	next := (depth - stackLeaf) % stackRoot // the oldest of the ring
+	s.Cut, s.CutAt = depth-stackMax, stackLeaf
+	s.Frames = make([]Frame, 0, stackMax)
+	s.Frames = append(s.Frames, frames[:stackLeaf]...)
+	s.Frames = append(s.Frames, frames[stackLeaf+next:]...)
+	s.Frames = append(s.Frames, frames[stackLeaf:stackLeaf+next]...)
+	return s
+}

@@ -1,0 +1,237 @@
+// Package probes is loopwatch's side of the kernel: it loads the programs of bpf/, attaches
+// them in the best way this kernel allows, and turns their records into typed events. What
+// user space decides about processes and threads goes back the same way. It knows nothing of
+// Python's names; the correlator is its only caller.
+package probes
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+)
+
+// Options choose what the programs do. The zero value of a field means its default.
+type Options struct {
+	Threshold      time.Duration // an active period of at least this is a block; default 100 ms
+	Rate           int           // ticks a second on each CPU; default DefaultRate(Threshold)
+	Attach         string        // AttachAuto (default), AttachFentry or AttachTracepoint
+	PIDs           []int         // watch only these; empty means all
+	FollowChildren bool          // with PIDs: and what they fork
+	Loops          int           // room for so many loops; default and least 256, at most MaxLoops
+}
+
+// Ways to hook the waits.
+const (
+	AttachAuto       = "auto"
+	AttachFentry     = "fentry"
+	AttachTracepoint = "tracepoint"
+)
+
+// DefaultRate returns the ticks a second that put at least two into a block of the given
+// threshold, and no fewer than 99.
+func DefaultRate(threshold time.Duration) int {
+	return int(min(max(2*time.Second/max(threshold, 1), 99), MaxRate))
+}
+
+// MaxRate bounds the ticks a second.
+const MaxRate = 10_000
+
+// Probes are the loaded and attached programs. Close detaches them; so does the end of the
+// process, however it comes.
+type Probes struct {
+	attach   string
+	fallback error // why fentry was not taken, if it was tried
+	coll     *ebpf.Collection
+	reader   *ringbuf.Reader
+	closers  []io.Closer
+
+	loops   int
+	layouts layoutTable
+
+	mu         sync.Mutex
+	generation uint32
+}
+
+// Open loads and attaches everything. Errors are of the kind a user can act on: see errors.go.
+func Open(o Options) (_ *Probes, err error) {
+	o.setDefaults()
+	if err := checkHost(); err != nil {
+		return nil, err
+	}
+	p := &Probes{loops: o.Loops}
+	defer func() {
+		if err != nil {
+			p.Close()
+		}
+	}()
+	if err := p.loadAndAttach(o); err != nil {
+		return nil, err
+	}
+	p.reader, err = ringbuf.NewReader(p.coll.Maps[loopwatchMapRecords])
+	if err != nil {
+		return nil, fmt.Errorf("open ring buffer: %w", err)
+	}
+	return p, nil
+}
+
+func (o *Options) setDefaults() {
+	if o.Threshold <= 0 {
+		o.Threshold = 100 * time.Millisecond
+	}
+	if o.Rate <= 0 {
+		o.Rate = DefaultRate(o.Threshold)
+	}
+	if o.Attach == "" {
+		o.Attach = AttachAuto
+	}
+	o.Loops = min(max(o.Loops, 256), MaxLoops)
+}
+
+// loadAndAttach tries the ways to hook the waits from the best on.
+func (p *Probes) loadAndAttach(o Options) error {
+	spec, err := loadLoopwatch()
+	if err != nil {
+		return err
+	}
+	if err := configure(spec, o); err != nil {
+		return err
+	}
+	modes := []string{AttachFentry, AttachTracepoint}
+	if o.Attach != AttachAuto {
+		modes = []string{o.Attach}
+	}
+	var first error
+	for _, mode := range modes {
+		err := p.try(spec.Copy(), mode, o)
+		if err == nil {
+			p.attach = mode
+			p.fallback = first
+			return nil
+		}
+		p.detach()
+		if first == nil {
+			first = err
+		}
+		if mode == modes[len(modes)-1] {
+			return explain(mode, err)
+		}
+	}
+	return first
+}
+
+// try loads the programs of one mode and attaches them.
+func (p *Probes) try(spec *ebpf.CollectionSpec, mode string, o Options) error {
+	for _, w := range waits {
+		for _, other := range []string{w.fentry, w.fexit} {
+			if mode != AttachFentry {
+				delete(spec.Programs, other)
+			}
+		}
+		for _, other := range []string{w.enter, w.exit} {
+			if mode != AttachTracepoint {
+				delete(spec.Programs, other)
+			}
+		}
+	}
+	coll, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return fmt.Errorf("load: %w", err)
+	}
+	p.coll = coll
+	for _, pid := range o.PIDs {
+		if err := p.want(pid); err != nil {
+			return err
+		}
+	}
+	return p.attachAll(mode, o.Rate)
+}
+
+// Attach returns how the waits are hooked: AttachFentry or AttachTracepoint.
+func (p *Probes) Attach() string { return p.attach }
+
+// Fallback returns why fentry was tried and not taken, or nil.
+func (p *Probes) Fallback() error { return p.fallback }
+
+// Loops returns the room there is for loops: slots are 0 to Loops-1.
+func (p *Probes) Loops() int { return p.loops }
+
+// VerifiedInstructions returns how many instructions the verifier processed for each program,
+// where the kernel says (5.16 and later).
+func (p *Probes) VerifiedInstructions() map[string]uint32 {
+	out := make(map[string]uint32)
+	for name, prog := range p.coll.Programs {
+		if info, err := prog.Info(); err == nil {
+			if n, ok := info.VerifiedInstructions(); ok {
+				out[name] = n
+			}
+		}
+	}
+	return out
+}
+
+// ProgramStats is what one program has cost since EnableStats.
+type ProgramStats struct {
+	Name    string
+	Runs    uint64
+	Runtime time.Duration
+}
+
+// EnableStats makes the kernel count runs and nanoseconds of every BPF program on the host
+// until the closer is closed. It costs some 20 ns a run.
+func EnableStats() (io.Closer, error) { return ebpf.EnableStats(uint32(statsRunTime)) }
+
+// Stats returns the cost of each program by name.
+func (p *Probes) Stats() ([]ProgramStats, error) {
+	var out []ProgramStats
+	for name, prog := range p.coll.Programs {
+		s, err := prog.Stats()
+		if err != nil {
+			return nil, fmt.Errorf("statistics of %s: %w", name, err)
+		}
+		out = append(out, ProgramStats{Name: name, Runs: s.RunCount, Runtime: s.Runtime})
+	}
+	slices.SortFunc(out, func(a, b ProgramStats) int { return int(b.Runtime - a.Runtime) })
+	return out, nil
+}
+
+func (p *Probes) detach() {
+	for _, c := range slices.Backward(p.closers) {
+		_ = c.Close()
+	}
+	p.closers = nil
+	if p.coll != nil {
+		p.coll.Close()
+		p.coll = nil
+	}
+}
+
+// Detach takes every hook away but leaves the maps readable, so that the last records and the
+// books can be read at rest.
+func (p *Probes) Detach() {
+	for _, c := range slices.Backward(p.closers) {
+		_ = c.Close()
+	}
+	p.closers = nil
+}
+
+// Close detaches the programs and frees the maps.
+func (p *Probes) Close() error {
+	var err error
+	if p.reader != nil {
+		err = p.reader.Close()
+	}
+	p.detach()
+	if errors.Is(err, ringbuf.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+var _ io.Closer = (link.Link)(nil)

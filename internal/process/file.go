@@ -1,0 +1,111 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// errNotRegular refuses devices, FIFOs and the like: opening one could block or do something.
+var errNotRegular = errors.New("not a regular file")
+
+// FileStamp tells one state of a file from another: it changes when the file is replaced or
+// written, so what was found in the file can be kept under it.
+type FileStamp struct {
+	Dev, Inode uint64
+	Size       int64 // bytes
+	Modified   int64 // nanoseconds
+	Changed    int64 // nanoseconds
+}
+
+// StatMapping returns the stamp of the file behind a mapping without opening it.
+func (p *Process) StatMapping(m Mapping) (FileStamp, error) {
+	var st unix.Stat_t
+	err := unix.Stat(p.mapFile(m), &st)
+	if err != nil {
+		var fd int
+		if fd, err = p.mappingPath(m); err == nil {
+			err = unix.Fstat(fd, &st)
+			_ = unix.Close(fd)
+		}
+	}
+	if err != nil {
+		return FileStamp{}, fmt.Errorf("stat %s of process %d: %w", m.Name(), p.PID, err)
+	}
+	return FileStamp{
+		Dev: st.Dev, Inode: st.Ino, Size: st.Size,
+		Modified: st.Mtim.Nano(), Changed: st.Ctim.Nano(),
+	}, nil
+}
+
+// OpenMapping opens for reading the very file that is mapped, even where it has been deleted,
+// replaced, or lies in a mount namespace of its own. Regular files only.
+func (p *Process) OpenMapping(m Mapping) (*os.File, error) {
+	fd, err := p.mappingPath(m)
+	if err != nil {
+		return nil, fmt.Errorf("open %s of process %d: %w", m.Name(), p.PID, err)
+	}
+	defer unix.Close(fd)
+	// fd is an O_PATH descriptor of a regular file: opening it again cannot reach another.
+	rd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s of process %d: %w", m.Name(), p.PID, err)
+	}
+	return os.NewFile(uintptr(rd), m.Path), nil
+}
+
+// mapFile is the kernel's own link to the mapped file. Following it resolves no path.
+func (p *Process) mapFile(m Mapping) string {
+	return p.path(fmt.Sprintf("map_files/%x-%x", m.Start, m.End))
+}
+
+// mappingPath returns an O_PATH descriptor of the mapped regular file.
+func (p *Process) mappingPath(m Mapping) (int, error) {
+	if m.Inode == 0 {
+		return -1, errors.New("no file is mapped")
+	}
+	fd, err := unix.Open(p.mapFile(m), unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err == nil {
+		return regular(fd, nil)
+	}
+	// map_files needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE. Without, go by the path, inside
+	// the process's root and never out of it, and make sure that it is the same file.
+	if !strings.HasPrefix(m.Path, "/") {
+		return -1, err
+	}
+	root, err := unix.Open(p.path("root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(root)
+	fd, err = unix.Openat2(root, m.Path, &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return -1, err
+	}
+	return regular(fd, &m)
+}
+
+// regular passes fd through if it is a regular file, and the one mapped by m if that is given.
+// Otherwise it closes it.
+func regular(fd int, m *Mapping) (int, error) {
+	var st unix.Stat_t
+	err := unix.Fstat(fd, &st)
+	switch {
+	case err != nil:
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		err = errNotRegular
+	case m != nil && (st.Ino != m.Inode || unix.Major(st.Dev) != m.Major || unix.Minor(st.Dev) != m.Minor):
+		err = errors.New("another file has taken its path")
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}

@@ -1,0 +1,162 @@
+// Package process is one Linux process seen from outside. It takes a pid, reads /proc and the
+// process's memory, and hands out mappings, the files behind them, names, and the container
+// and unit the process belongs to. Package cpython looks for interpreters through it and
+// observe decides with it what to watch. It never stops, traces or writes to a process, and
+// bounds everything it reads, since the process decides what stands there.
+package process
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// MaxCmdline bounds what Cmdline returns, in bytes.
+const MaxCmdline = 4096
+
+// Process is a process at the time Open saw it. A pid is used again sooner or later: Same
+// tells whether it still means this process. It holds no descriptor and needs no Close.
+type Process struct {
+	PID       int
+	PPID      int    // the parent at the time of Open
+	StartTime uint64 // clock ticks since boot, field 22 of /proc/PID/stat
+	Comm      string // name of the main thread, as the kernel keeps it: 15 bytes at most
+}
+
+// Open looks up a process. The error matches os.ErrNotExist where there is none of that pid.
+func Open(pid int) (*Process, error) {
+	if pid <= 0 {
+		return nil, fmt.Errorf("open process %d: %w", pid, os.ErrNotExist)
+	}
+	p := &Process{PID: pid}
+	b, err := readFile(p.path("stat"), 4096)
+	if err != nil {
+		return nil, fmt.Errorf("open process %d: %w", pid, err)
+	}
+	if p.Comm, p.PPID, p.StartTime, err = parseStat(b); err != nil {
+		return nil, fmt.Errorf("open process %d: %w", pid, err)
+	}
+	return p, nil
+}
+
+// Same tells whether the pid still belongs to the process that Open saw, a zombie included.
+func (p *Process) Same() bool {
+	now, err := Open(p.PID)
+	return err == nil && now.StartTime == p.StartTime
+}
+
+// parseStat reads what we need of /proc/PID/stat. The name in parentheses is the process's
+// choice and may hold parentheses and spaces itself, hence the last one counts.
+func parseStat(b []byte) (comm string, ppid int, start uint64, err error) {
+	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
+	if open < 0 || end < open {
+		return "", 0, 0, errors.New("stat has no name")
+	}
+	fields := strings.Fields(string(b[end+1:]))
+	const state, parent, startTime = 3, 4, 22 // numbers of the fields, as in proc(5)
+	if len(fields) <= startTime-state {
+		return "", 0, 0, errors.New("stat is too short")
+	}
+	if ppid, err = strconv.Atoi(fields[parent-state]); err != nil {
+		return "", 0, 0, fmt.Errorf("stat: parent: %w", err)
+	}
+	if start, err = strconv.ParseUint(fields[startTime-state], 10, 64); err != nil {
+		return "", 0, 0, fmt.Errorf("stat: start time: %w", err)
+	}
+	return string(b[open+1 : end]), ppid, start, nil
+}
+
+// Cmdline returns the command line, arguments joined by spaces, MaxCmdline bytes at most, or
+// the name in brackets where there is none (kernel threads, zombies). The process can write
+// anything there, control characters too.
+func (p *Process) Cmdline() string {
+	b, err := readFile(p.path("cmdline"), MaxCmdline)
+	b = bytes.TrimRight(b, "\x00")
+	if err != nil || len(b) == 0 {
+		return "[" + p.Comm + "]"
+	}
+	return string(bytes.ReplaceAll(b, []byte{0}, []byte{' '}))
+}
+
+// Exe returns the path of the executable as the kernel names it, seen from the process's own
+// root, with " (deleted)" behind it where the file is gone.
+func (p *Process) Exe() (string, error) {
+	return os.Readlink(p.path("exe"))
+}
+
+// Threads lists the thread ids, in this program's PID namespace, in no particular order.
+func (p *Process) Threads() ([]int, error) {
+	return numbers(p.path("task"))
+}
+
+// InnerTID returns the id that a thread has in the process's own PID namespace. It is the
+// thread's id itself outside containers. The main thread's tid is the pid.
+func (p *Process) InnerTID(tid int) (int, error) {
+	b, err := readFile(p.path(filepath.Join("task", strconv.Itoa(tid), "status")), 1<<14)
+	if err != nil {
+		return 0, fmt.Errorf("inner id of thread %d: %w", tid, err)
+	}
+	return parseNSpid(b)
+}
+
+// parseNSpid returns the last, innermost, number of the NSpid line of a status file.
+func parseNSpid(status []byte) (int, error) {
+	for line := range bytes.Lines(status) {
+		if rest, ok := bytes.CutPrefix(line, []byte("NSpid:")); ok {
+			if f := bytes.Fields(rest); len(f) > 0 {
+				return strconv.Atoi(string(f[len(f)-1]))
+			}
+		}
+	}
+	return 0, errors.New("status has no NSpid")
+}
+
+// Scan lists the processes there are, in ascending order of pid.
+func Scan() ([]int, error) {
+	pids, err := numbers("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	sort.Ints(pids)
+	return pids, nil
+}
+
+// numbers lists the entries of a directory of /proc that are numbers.
+func numbers(dir string) ([]int, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]int, 0, len(names))
+	for _, name := range names {
+		if n, err := strconv.Atoi(name); err == nil {
+			out = append(out, n)
+		}
+	}
+	return out, nil
+}
+
+func (p *Process) path(name string) string {
+	return "/proc/" + strconv.Itoa(p.PID) + "/" + name
+}
+
+// readFile reads the first limit bytes of a file of /proc, whose size stat does not tell.
+func readFile(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, limit))
+}

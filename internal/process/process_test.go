@@ -1,0 +1,287 @@
+package process
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+func start(t *testing.T, name string, args ...string) *Process {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	p, err := Open(cmd.Process.Pid)
+	require.NoError(t, err)
+	return p
+}
+
+func TestOpenTellsWhatAProcessIs(t *testing.T) {
+	dir := t.TempDir()
+	odd := filepath.Join(dir, "a) S 1 (b")
+	copyFile(t, "/bin/sleep", odd)
+	p := start(t, odd, "600")
+	// exec renames the process at some moment after fork.
+	require.Eventually(t, func() bool {
+		now, err := Open(p.PID)
+		return err == nil && now.Comm == "a) S 1 (b"
+	}, 5*time.Second, time.Millisecond)
+	assert.Equal(t, os.Getpid(), p.PPID)
+	assert.NotZero(t, p.StartTime)
+	assert.True(t, p.Same())
+	assert.Equal(t, odd+" 600", p.Cmdline())
+	exe, err := p.Exe()
+	require.NoError(t, err)
+	assert.Equal(t, odd, exe)
+	tids, err := p.Threads()
+	require.NoError(t, err)
+	assert.Equal(t, []int{p.PID}, tids)
+	inner, err := p.InnerTID(p.PID)
+	require.NoError(t, err)
+	assert.Equal(t, p.PID, inner)
+	pids, err := Scan()
+	require.NoError(t, err)
+	assert.Contains(t, pids, p.PID)
+	assert.Contains(t, pids, os.Getpid())
+}
+
+func TestSameNoticesAnotherProcess(t *testing.T) {
+	p := start(t, "sleep", "600")
+	other := *p
+	other.StartTime--
+	assert.False(t, other.Same(), "the same pid with another start time is another process")
+	assert.True(t, p.Same())
+}
+
+func TestOpenOfNoProcess(t *testing.T) {
+	for _, pid := range []int{-1, 0, 1 << 30} {
+		_, err := Open(pid)
+		assert.ErrorIs(t, err, os.ErrNotExist, "pid %d", pid)
+	}
+}
+
+func TestCmdlineIsBounded(t *testing.T) {
+	p := start(t, "sleep", "600", strings.Repeat("0", 10000))
+	require.Eventually(t, func() bool { return strings.HasPrefix(p.Cmdline(), "sleep 600 0") }, 5*time.Second, time.Millisecond)
+	assert.Len(t, p.Cmdline(), MaxCmdline)
+}
+
+func TestZombieHasNoMappings(t *testing.T) {
+	cmd := exec.Command("true")
+	require.NoError(t, cmd.Start())
+	defer func() { _ = cmd.Wait() }()
+	require.Eventually(t, func() bool {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
+		return strings.Contains(string(b), ") Z ")
+	}, 5*time.Second, time.Millisecond)
+	p, err := Open(cmd.Process.Pid)
+	require.NoError(t, err)
+	maps, err := p.Maps()
+	require.NoError(t, err)
+	assert.Empty(t, maps)
+	assert.Equal(t, "[true]", p.Cmdline())
+}
+
+func TestMemoryReadsWhatIsThere(t *testing.T) {
+	p, err := Open(os.Getpid())
+	require.NoError(t, err)
+	want := []byte("loopwatch reads this")
+	got := make([]byte, len(want))
+	m := p.Memory()
+	require.NoError(t, m.Read(uint64(uintptr(unsafe.Pointer(&want[0]))), got))
+	assert.Equal(t, string(want), string(got))
+	require.NoError(t, m.Read(0, nil))
+
+	// A read that runs off the end of a mapping fails as a whole.
+	page := os.Getpagesize()
+	area, err := unix.Mmap(-1, 0, 2*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	require.NoError(t, err)
+	defer func() { _ = unix.Munmap(area) }()
+	require.NoError(t, unix.Mprotect(area[page:], unix.PROT_NONE))
+	addr := uint64(uintptr(unsafe.Pointer(&area[page-4])))
+	assert.NoError(t, m.Read(addr, make([]byte, 4)))
+	assert.ErrorIs(t, m.Read(addr, make([]byte, 5)), io.ErrUnexpectedEOF)
+	assert.Error(t, m.Read(16, make([]byte, 8)))
+	assert.Error(t, m.Read(^uint64(0)-3, make([]byte, 8)))
+}
+
+func TestMappingOfADeletedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sleeper")
+	copyFile(t, "/bin/sleep", path)
+	p := start(t, path, "600")
+	m := waitMapping(t, p, path)
+	before, err := p.StatMapping(m)
+	require.NoError(t, err)
+
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.WriteFile(path, []byte("an impostor"), 0o755))
+	m = waitMapping(t, p, path+" (deleted)")
+	assert.Equal(t, "sleeper", m.Name())
+	f, err := p.OpenMapping(m)
+	require.NoError(t, err)
+	defer f.Close()
+	got, err := io.ReadAll(f)
+	require.NoError(t, err)
+	want, err := os.ReadFile("/bin/sleep")
+	require.NoError(t, err)
+	assert.Equal(t, len(want), len(got))
+	assert.Equal(t, want, got)
+	after, err := p.StatMapping(m)
+	require.NoError(t, err)
+	assert.Equal(t, before.Inode, after.Inode)
+	assert.Equal(t, int64(len(want)), after.Size)
+}
+
+func TestPathFallbackStaysInsideTheRootAndChecksTheFile(t *testing.T) {
+	// With a range that is no mapping the kernel's link does not exist, and the path counts.
+	path := filepath.Join(t.TempDir(), "sleeper")
+	copyFile(t, "/bin/sleep", path)
+	p := start(t, path, "600")
+	m := waitMapping(t, p, path)
+	m.Start++
+	f, err := p.OpenMapping(m)
+	require.NoError(t, err)
+	f.Close()
+
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.WriteFile(path, []byte("an impostor"), 0o755))
+	_, err = p.OpenMapping(m)
+	assert.ErrorContains(t, err, "another file")
+
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, syscall.Mkfifo(path, 0o755))
+	_, err = p.OpenMapping(m)
+	assert.ErrorIs(t, err, errNotRegular)
+
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Symlink("/proc/self/exe", path))
+	_, err = p.OpenMapping(m)
+	assert.ErrorIs(t, err, unix.ELOOP)
+
+	m.Path = "[vdso]"
+	_, err = p.OpenMapping(m)
+	assert.Error(t, err)
+	m.Inode = 0
+	_, err = p.OpenMapping(m)
+	assert.Error(t, err)
+}
+
+func TestParseMapping(t *testing.T) {
+	m, err := parseMapping("7f21c5600000-7f21c5628000 r-xp 0001a000 fe:01 1835023                    /opt/a b/lib c.so (deleted)")
+	require.NoError(t, err)
+	assert.Equal(t, Mapping{
+		Start: 0x7f21c5600000, End: 0x7f21c5628000, Perms: "r-xp", Offset: 0x1a000,
+		Major: 0xfe, Minor: 1, Inode: 1835023, Path: "/opt/a b/lib c.so (deleted)",
+	}, m)
+	assert.Equal(t, "lib c.so", m.Name())
+	assert.True(t, m.Executable())
+	m, err = parseMapping("7ffc3a5f0000-7ffc3a611000 rw-p 00000000 00:00 0")
+	require.NoError(t, err)
+	assert.Empty(t, m.Path)
+	for _, bad := range []string{"", "x-y", "2-1 rw-p 0 0:0 0", "1-2 rw 0 0:0 0", "1-2 rw-p z 0:0 0", "1-2 rw-p 0 0 0", "1-2 rw-p 0 0:0 z"} {
+		_, err := parseMapping(bad)
+		assert.Error(t, err, "%q", bad)
+	}
+}
+
+func TestParseNSpid(t *testing.T) {
+	n, err := parseNSpid([]byte("Name:\tx\nTgid:\t901\nNSpid:\t901\t17\t3\nNSsid:\t1\n"))
+	require.NoError(t, err)
+	assert.Equal(t, 3, n)
+	_, err = parseNSpid([]byte("Name:\tNSpid:\n"))
+	assert.Error(t, err)
+}
+
+func TestParseCgroup(t *testing.T) {
+	const id = "3b8a4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f70819"
+	for _, c := range []struct{ text, container, unit string }{
+		{"0::/\n", "", ""},
+		{"0::/system.slice/web.service\n", "", "web.service"},
+		{"0::/user.slice/user-1000.slice/user@1000.service/app.slice/job-7.scope\n", "", "job-7.scope"},
+		{"0::/system.slice/docker-" + id + ".scope\n", "3b8a4c5d6e7f", ""},
+		{"0::/docker/" + id + "\n", "3b8a4c5d6e7f", ""},
+		{"0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-" + id + ".scope\n", "3b8a4c5d6e7f", ""},
+		{"0::/kubepods-pod1.slice:cri-containerd:" + id + "\n", "3b8a4c5d6e7f", ""},
+		{"0::/kubepods/besteffort/pod1/crio-" + id + ".scope/container\n", "3b8a4c5d6e7f", ""},
+		{"0::/system.slice/db.service/libpod-payload-" + id + "\n", "3b8a4c5d6e7f", "db.service"},
+		{"0::/docker/" + id + "/system.slice/inner.service\n", "3b8a4c5d6e7f", "inner.service"},
+		{"12:cpu,cpuacct:/docker/" + id + "\n1:name=systemd:/docker/" + id + "\n0::/system.slice/containerd.service\n", "3b8a4c5d6e7f", "containerd.service"},
+		{"4:cpu:/system.slice\n1:name=systemd:/system.slice/web.service\n", "", "web.service"},
+		{"garbage\n0:\n", "", ""},
+	} {
+		container, unit := parseCgroup(c.text)
+		assert.Equal(t, c.container, container, c.text)
+		assert.Equal(t, c.unit, unit, c.text)
+	}
+}
+
+func TestCgroupOfThisProcess(t *testing.T) {
+	p, err := Open(os.Getpid())
+	require.NoError(t, err)
+	_, _, err = p.Cgroup()
+	assert.NoError(t, err)
+}
+
+func FuzzParseMaps(f *testing.F) {
+	own, err := os.ReadFile("/proc/self/maps")
+	require.NoError(f, err)
+	f.Add(own)
+	f.Add([]byte("ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 [vsyscall]\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		maps, err := parseMaps(b)
+		if err != nil {
+			return
+		}
+		for _, m := range maps {
+			require.LessOrEqual(t, m.Start, m.End)
+			require.Len(t, m.Perms, 4)
+			_ = m.Name()
+		}
+	})
+}
+
+func FuzzParseStat(f *testing.F) {
+	own, err := os.ReadFile("/proc/self/stat")
+	require.NoError(f, err)
+	f.Add(own)
+	f.Add([]byte("1 () R 0 0"))
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		_, _, _, _ = parseStat(b)
+		_, _ = parseNSpid(b)
+		_, _ = parseCgroup(string(b))
+	})
+}
+
+func waitMapping(t *testing.T, p *Process, path string) (found Mapping) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		maps, err := p.Maps()
+		require.NoError(t, err)
+		for _, m := range maps {
+			if m.Path == path {
+				found = m
+				return true
+			}
+		}
+		return false
+	}, 5*time.Second, time.Millisecond)
+	return found
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(to, b, 0o755))
+}

@@ -27,7 +27,7 @@ type FrameLayout struct {
 	CodeArgs     uint32 // code: co_argcount, int32
 	CodeLine     uint32 // code: co_firstlineno, int32
 	CodeInstrs   uint32 // code: first instruction (co_code_adaptive); only with InstrPointer
-	CodeType     uint32 // object: ob_type, 8 bytes
+	ObjectType   uint32 // any object: ob_type, 8 bytes
 }
 
 // Layout is where one release keeps what loopwatch reads. All offsets are bytes; 0 in a field
@@ -61,10 +61,12 @@ type Layout struct {
 	BytesSize uint32 // bytes: ob_size
 	BytesData uint32 // bytes: ob_sval
 
-	StrLength  uint32 // str: length in code points
-	StrState   uint32 // str: the word of bit fields
-	StrASCII   uint32 // str: the characters of a compact ASCII string
-	StrCompact uint32 // str: the characters of any other compact string
-	StrData    uint32 // str: pointer to the characters of a string that is not compact (to 3.11)
-	StrKind    uint32 // str: bit position of the 3-bit kind within the state word
+	StrLength     uint32 // str: length in code points
+	StrState      uint32 // str: the 4-byte word of bit fields
+	StrASCII      uint32 // str: the characters of a compact ASCII string
+	StrCompact    uint32 // str: the characters of any other compact string
+	StrData       uint32 // str: pointer to the characters of a string that is not compact
+	StrKindBit    uint32 // position in the state word of the 3 bits that say how wide a character is
+	StrCompactBit uint32 // position in the state word
+	StrASCIIBit   uint32 // position in the state word
 }

@@ -12,7 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -123,8 +123,45 @@ func Scan() ([]int, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
-	sort.Ints(pids)
+	slices.Sort(pids)
 	return pids, nil
+}
+
+// Exists tells whether there is a process of that pid now, a zombie included.
+func Exists(pid int) bool {
+	_, err := Open(pid)
+	return err == nil
+}
+
+// Descendants lists the children of pids, their children and so on, in ascending order of pid
+// and without pids themselves. Processes that appear meanwhile may be missed.
+func Descendants(pids []int) ([]int, error) {
+	all, err := Scan()
+	if err != nil {
+		return nil, err
+	}
+	children := make(map[int][]int)
+	for _, pid := range all {
+		if p, err := Open(pid); err == nil { // else it has just ended
+			children[p.PPID] = append(children[p.PPID], pid)
+		}
+	}
+	seen := make(map[int]bool)
+	for _, pid := range pids {
+		seen[pid] = true
+	}
+	var out []int
+	for queue := slices.Clone(pids); len(queue) > 0; queue = queue[1:] {
+		for _, pid := range children[queue[0]] {
+			if !seen[pid] { // pids that were used again meanwhile could make a circle
+				seen[pid] = true
+				out = append(out, pid)
+				queue = append(queue, pid)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out, nil
 }
 
 // numbers lists the entries of a directory of /proc that are numbers.

@@ -64,6 +64,31 @@ func TestSameNoticesAnotherProcess(t *testing.T) {
 	assert.True(t, p.Same())
 }
 
+func TestDescendants(t *testing.T) {
+	p := start(t, "sh", "-c", "sh -c 'sleep 600 & wait' & wait")
+	t.Cleanup(func() {
+		below, _ := Descendants([]int{p.PID})
+		for _, pid := range below {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
+	require.Eventually(t, func() bool {
+		below, err := Descendants([]int{p.PID})
+		require.NoError(t, err)
+		for _, pid := range below {
+			if q, err := Open(pid); err == nil && q.Cmdline() == "sleep 600" {
+				return len(below) == 2 && q.PPID != p.PID && Exists(q.PPID)
+			}
+		}
+		return false
+	}, 5*time.Second, 10*time.Millisecond)
+	below, err := Descendants([]int{os.Getpid()})
+	require.NoError(t, err)
+	assert.Contains(t, below, p.PID)
+	assert.NotContains(t, below, os.Getpid())
+	assert.False(t, Exists(1<<30))
+}
+
 func TestOpenOfNoProcess(t *testing.T) {
 	for _, pid := range []int{-1, 0, 1 << 30} {
 		_, err := Open(pid)

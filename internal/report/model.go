@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package report is the model of what an observation found: loops, the blocks that
 // stopped them, and the blockers those blocks are grouped by. The correlator fills it, the
 // writers of this package render it, and nothing in it knows where the facts came from.
@@ -175,6 +177,7 @@ type Report struct {
 	StartedNS   int64         `json:"started_ns"`
 	EndedNS     int64         `json:"ended_ns"`
 	ThresholdNS int64         `json:"threshold_ns"`
+	Processes   int           `json:"processes"` // Python processes watched
 	Host        Host          `json:"host"`
 	Loops       []Loop        `json:"loops"`
 	Blockers    []Blocker     `json:"blockers"`

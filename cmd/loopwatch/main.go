@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command loopwatch names the line of code that blocked each Python event loop of a host.
+//
+// This package parses flags, calls internal/observe and prints what internal/report renders;
+// it alone decides the exit status.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/loopwatch/loopwatch/internal/observe"
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+// Exit statuses.
+const (
+	statusDone    = 0
+	statusFailed  = 1 // could not do it
+	statusUsage   = 2 // wrong usage
+	statusBlocked = 3 // --fail-on-block, and a block was seen
+)
+
+// debugEnv names the variable that brings the trace of a panic to stderr.
+const debugEnv = "LOOPWATCH_DEBUG"
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run executes one command line and returns the exit status.
+func run(args []string, stdout, stderr io.Writer) int {
+	a := &app{stdout: stdout, stderr: stderr, screen: screenOf, observe: observe.Run}
+	return a.run(args)
+}
+
+// app is what the commands share. Tests put in their own observe and screen.
+type app struct {
+	stdout, stderr io.Writer
+	screen         func(io.Writer) (columns int, terminal bool)
+	observe        func(context.Context, observe.Options) (*report.Report, error)
+}
+
+func (a *app) run(args []string) (status int) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.fail(fmt.Errorf("internal error: %v; set %s=1 to see the trace and report it as a bug", p, debugEnv))
+			if os.Getenv(debugEnv) != "" {
+				fmt.Fprintf(a.stderr, "%s", debug.Stack())
+			}
+			status = statusFailed
+		}
+	}()
+	ctx, stop := interruptible(context.Background())
+	defer stop()
+
+	if args == nil {
+		args = []string{} // cobra reads os.Args where it is given nil
+	}
+	root := a.rootCommand()
+	root.SetArgs(args)
+	switch err := root.ExecuteContext(ctx); {
+	case err == nil:
+		return statusDone
+	case errors.Is(err, errBlocked):
+		return statusBlocked
+	case errors.As(err, new(usageError)):
+		a.fail(err)
+		return statusUsage
+	default:
+		a.fail(err)
+		return statusFailed
+	}
+}
+
+// interruptible returns a context that ends with the first SIGINT or SIGTERM, so that a
+// command ends its observation and prints what it has; the second one kills as usual. Both
+// are handled even where the shell that started us in the background had SIGINT ignored: who
+// sends one to a measuring tool wants its result.
+//
+// SIGPIPE is caught only to have writes to a closed pipe return EPIPE, see closedPipe.
+func interruptible(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(parent)
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGINT, syscall.SIGTERM)
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, syscall.SIGPIPE)
+	go func() {
+		select {
+		case <-end:
+			signal.Stop(end)
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(end)
+		signal.Stop(pipe)
+		cancel()
+	}
+}

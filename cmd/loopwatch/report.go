@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+// errBlocked ends a command that did what it should and saw the block it was told to fail on.
+var errBlocked = errors.New("a block was seen")
+
+// reportFlags are the flags of the report command.
+type reportFlags struct {
+	observeFlags
+	format      choice
+	failOnBlock bool
+}
+
+func (a *app) reportCommand() *cobra.Command {
+	var f reportFlags
+	c := &cobra.Command{
+		Use:   "report",
+		Short: "Observe for a while, then say who blocked which event loop",
+		Long: `report watches every Python event loop of the host, or those of the processes given with --pid,
+and then prints one report: who blocked what, worst first; every loop; every blocker with its
+stack. Ctrl-C ends the observation early and prints what was seen.
+
+Exit status: 0 done, 1 could not do it, 2 wrong usage, 3 with --fail-on-block when a block was seen.`,
+		Example: "  sudo loopwatch report\n" +
+			"  sudo loopwatch report --pid 1234 --children --threshold 20ms --duration 1m\n" +
+			"  sudo loopwatch report --format json --output report.json",
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error { return a.report(c, &f) },
+	}
+	f.register(c)
+	f.format = choice{"text", []string{"text", "json"}}
+	c.Flags().VarP(&f.format, "format", "f", "what to print: "+f.format.list())
+	c.Flags().BoolVar(&f.failOnBlock, "fail-on-block", false, "end with status 3 when a block was seen")
+	complete(c, "format", f.format.allowed)
+	return c
+}
+
+func (a *app) report(c *cobra.Command, f *reportFlags) error {
+	if err := f.check(c); err != nil {
+		return err
+	}
+	// Before the observation: a minute of watching is not to be lost to a mistyped directory.
+	out, err := a.openOutput(f.output)
+	if err != nil {
+		return err
+	}
+	defer out.abandon()
+
+	options := f.options()
+	line := a.newProgress(options.Duration)
+	options.Ready, options.Progress, options.Warn = line.update, line.update, line.warn
+	rep, err := a.observe(c.Context(), options)
+	line.erase()
+	if err != nil {
+		return err
+	}
+	if err := out.write(func(w io.Writer) error { return a.render(w, rep, f) }); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	if f.failOnBlock && len(rep.Blocks) > 0 {
+		return errBlocked
+	}
+	return nil
+}
+
+// render writes the report in the format asked for.
+func (a *app) render(w io.Writer, rep *report.Report, f *reportFlags) error {
+	if f.format.value == "json" {
+		return report.WriteJSON(w, rep)
+	}
+	options := report.TextOptions{Verbose: f.verbose}
+	if f.output == "" || f.output == stdoutName {
+		columns, terminal := a.screen(a.stdout)
+		options.Width = columns
+		options.Color = terminal && !f.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	}
+	return report.WriteText(w, rep, options)
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/loopwatch/loopwatch/internal/observe"
+	"github.com/loopwatch/loopwatch/internal/report/safetext"
+)
+
+// screenOf returns whether w is a terminal, and how wide; a terminal that does not tell its
+// width has 80 columns.
+func screenOf(w io.Writer) (columns int, terminal bool) {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0, false
+	}
+	if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
+		return columns, true
+	}
+	return 80, true
+}
+
+// fail prints why a command could not be done, in one line.
+func (a *app) fail(err error) {
+	fmt.Fprintf(a.stderr, "loopwatch: %s\n", safetext.Line(err.Error()))
+}
+
+// eraseLine goes to the start of the line and clears it: ECMA-48 EL.
+const eraseLine = "\r\x1b[K"
+
+// progress is the one line on stderr that says how an observation goes, and the warnings
+// above it. Without a terminal there are only the warnings.
+type progress struct {
+	app      *app
+	duration time.Duration
+
+	mu    sync.Mutex // callbacks come from the observation's goroutines
+	shown bool
+	last  string
+	done  bool
+}
+
+func (a *app) newProgress(duration time.Duration) *progress {
+	return &progress{app: a, duration: duration}
+}
+
+// update shows the totals so far.
+func (p *progress) update(s observe.Status) {
+	columns, terminal := p.app.screen(p.app.stderr)
+	if !terminal {
+		return
+	}
+	text := fmt.Sprintf("%s in %s, %s", count(int64(s.Loops), "loop"),
+		count(int64(s.Processes), "Python process"), count(s.Blocks, "block"))
+	if left := p.duration - s.Elapsed; left > 0 {
+		text += fmt.Sprintf(", %d s left", (left+time.Second-1)/time.Second)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done {
+		return
+	}
+	p.last = safetext.Cut("watching "+text+" (Ctrl-C ends early)", columns-1) // the last column may wrap
+	p.shown = true
+	fmt.Fprint(p.app.stderr, eraseLine, p.last)
+}
+
+// warn prints one warning, above the line where there is one.
+func (p *progress) warn(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shown {
+		fmt.Fprint(p.app.stderr, eraseLine)
+	}
+	fmt.Fprintf(p.app.stderr, "loopwatch: warning: %s\n", safetext.Line(text))
+	if p.shown {
+		fmt.Fprint(p.app.stderr, p.last)
+	}
+}
+
+// erase takes the line away for good.
+func (p *progress) erase() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shown {
+		fmt.Fprint(p.app.stderr, eraseLine)
+	}
+	p.shown, p.done = false, true
+}
+
+func count(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	if thing[len(thing)-1] == 's' {
+		return fmt.Sprintf("%d %ses", n, thing)
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

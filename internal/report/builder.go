@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"cmp"
+	"container/heap"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/loopwatch/loopwatch/internal/report/safetext"
+)
+
+// Limits bound what a report keeps; totals are exact all the same. Zero means the default.
+type Limits struct {
+	Blocks   int // blocks listed one by one, the longest stay; default 10,000
+	Frames   int // frames in the stacks of those blocks, together; default 200,000
+	Stacks   int // stacks of one block, the heaviest stay; default 8
+	Blockers int // different blockers; default 10,000
+}
+
+func (l Limits) withDefaults() Limits {
+	l.Blocks = cmp.Or(l.Blocks, 10_000)
+	l.Frames = cmp.Or(l.Frames, 200_000)
+	l.Stacks = cmp.Or(l.Stacks, 8)
+	l.Blockers = cmp.Or(l.Blockers, 10_000)
+	return l
+}
+
+// maxString bounds every foreign string of a report, in bytes.
+const maxString = 4 << 10
+
+// maxBlockerLoops bounds the loops listed with one blocker.
+const maxBlockerLoops = 1000
+
+// Reasons under which a builder counts what its limits kept out of a report (Lost.Reasons).
+const (
+	ReasonBlocksOverLimit   = "blocks_over_limit"   // counted in every total, but not listed
+	ReasonStacksOverLimit   = "stacks_over_limit"   // lightest stacks of a listed block
+	ReasonBlockersOverLimit = "blockers_over_limit" // blocks counted for their loop, but under no blocker
+	ReasonLoopsOverLimit    = "loops_over_limit"    // loops not listed with a blocker
+)
+
+// Meta is what a report says about the observation as a whole. Times are nanoseconds of
+// CLOCK_MONOTONIC except StartedAt, the wall clock at StartedNS.
+type Meta struct {
+	StartedAt   time.Time
+	StartedNS   int64
+	EndedNS     int64
+	ThresholdNS int64
+	Processes   int // Python processes watched
+	Host        Host
+	Lost        Lost
+	Unsupported []Unsupported
+}
+
+// Builder turns blocks into a report, in memory bounded by its limits however many there
+// are. It is not safe for concurrent use.
+type Builder struct {
+	limits   Limits
+	kept     blockHeap
+	frames   int // in the stacks of kept
+	blockers map[blockerKey]*blockerSum
+	loops    map[LoopID]*loopSum
+	lost     map[string]int64
+}
+
+// blockerKey is what makes two blocks the same blocker. A block without a culprit leaves the
+// rest empty.
+type blockerKey struct {
+	cause    Cause
+	culprit  bool
+	function string
+	file     string
+	line     int
+}
+
+type blockerSum struct {
+	Blocker
+	loops map[LoopID]struct{}
+}
+
+type loopSum struct {
+	blocks    int64
+	blockedNS int64
+	inBlockNS int64
+}
+
+// NewBuilder returns a builder that has seen no block yet.
+func NewBuilder(limits Limits) *Builder {
+	return &Builder{
+		limits:   limits.withDefaults(),
+		blockers: map[blockerKey]*blockerSum{},
+		loops:    map[LoopID]*loopSum{},
+		lost:     map[string]int64{},
+	}
+}
+
+// Add takes one block, in any order, each once. The builder owns it from then on.
+func (b *Builder) Add(block Block) {
+	b.normalise(&block)
+	b.addLoop(&block)
+	b.addBlocker(&block)
+
+	heap.Push(&b.kept, block)
+	b.frames += frameCount(&block)
+	for b.kept.Len() > b.limits.Blocks || b.frames > b.limits.Frames && b.kept.Len() > 1 {
+		shortest := heap.Pop(&b.kept).(Block)
+		b.frames -= frameCount(&shortest)
+		b.lost[ReasonBlocksOverLimit]++
+	}
+}
+
+// normalise gives a block the form the machine format promises: stacks heaviest first, no
+// null lists, every string bounded and UTF-8.
+func (b *Builder) normalise(block *Block) {
+	block.Cause = cmp.Or(block.Cause, CauseUnknown)
+	block.Shape = cmp.Or(block.Shape, ShapeSingle)
+	if block.BreakdownNS == nil {
+		block.BreakdownNS = map[Cause]int64{}
+	}
+	slices.SortStableFunc(block.Stacks, func(x, y Stack) int { return cmp.Compare(y.NS, x.NS) })
+	if over := len(block.Stacks) - b.limits.Stacks; over > 0 {
+		b.lost[ReasonStacksOverLimit] += int64(over)
+		block.Stacks = slices.Clone(block.Stacks[:b.limits.Stacks])
+	}
+	if block.Stacks == nil {
+		block.Stacks = []Stack{}
+	}
+	for i := range block.Stacks {
+		s := &block.Stacks[i]
+		s.Cause = cmp.Or(s.Cause, CauseUnknown)
+		s.Frames = boundFrames(s.Frames)
+	}
+	block.Culprit, block.Leaf = boundFrame(block.Culprit), boundFrame(block.Leaf)
+	block.Task = bound(block.Task)
+	block.Detail.Target, block.Detail.Native = bound(block.Detail.Target), bound(block.Detail.Native)
+	if h := block.Detail.Holder; h != nil {
+		held := *h
+		held.Thread, held.Frames = bound(h.Thread), boundFrames(h.Frames)
+		block.Detail.Holder = &held
+	}
+}
+
+func (b *Builder) addLoop(block *Block) {
+	id := LoopID{block.PID, block.TID}
+	sum := b.loops[id]
+	if sum == nil {
+		sum = &loopSum{}
+		b.loops[id] = sum
+	}
+	sum.blocks++
+	sum.blockedNS += block.DurationNS
+	if block.Ongoing {
+		sum.inBlockNS = max(sum.inBlockNS, block.DurationNS)
+	}
+}
+
+func (b *Builder) addBlocker(block *Block) {
+	key := blockerKey{cause: block.Cause}
+	if c := block.Culprit; c != nil {
+		key = blockerKey{block.Cause, true, c.Function, c.File, c.Line}
+	}
+	sum := b.blockers[key]
+	if sum == nil {
+		if len(b.blockers) >= b.limits.Blockers {
+			b.lost[ReasonBlockersOverLimit]++
+			return
+		}
+		sum = &blockerSum{loops: map[LoopID]struct{}{}}
+		sum.Cause = block.Cause
+		b.blockers[key] = sum
+	}
+	sum.Count++
+	sum.TotalNS += block.DurationNS
+	id := LoopID{block.PID, block.TID}
+	if _, known := sum.loops[id]; !known && len(sum.loops) >= maxBlockerLoops {
+		b.lost[ReasonLoopsOverLimit]++
+	} else {
+		sum.loops[id] = struct{}{}
+	}
+	if sum.Stack == nil || block.DurationNS > sum.MaxNS {
+		// The heaviest block speaks for its group.
+		sum.MaxNS = max(sum.MaxNS, block.DurationNS)
+		sum.Culprit, sum.Detail, sum.Stack = block.Culprit, block.Detail, []Frame{}
+		if len(block.Stacks) > 0 {
+			sum.Stack = block.Stacks[0].Frames
+		}
+	}
+}
+
+// Report returns the report on everything added so far. The loops bring their books; how
+// often and how long each was blocked is counted from the blocks. The loops and meta are
+// copied, the frames are shared with the builder.
+func (b *Builder) Report(meta Meta, loops []Loop) *Report {
+	r := &Report{
+		Schema:      SchemaReport,
+		StartedAt:   meta.StartedAt.Format(time.RFC3339Nano),
+		StartedNS:   meta.StartedNS,
+		EndedNS:     meta.EndedNS,
+		ThresholdNS: meta.ThresholdNS,
+		Processes:   meta.Processes,
+		Host:        meta.Host,
+		Loops:       make([]Loop, 0, len(loops)),
+		Blockers:    make([]Blocker, 0, len(b.blockers)),
+		Blocks:      slices.Clone([]Block(b.kept)),
+		Lost:        meta.Lost,
+		Unsupported: make([]Unsupported, 0, len(meta.Unsupported)),
+	}
+	if r.Blocks == nil {
+		r.Blocks = []Block{}
+	}
+	for _, l := range loops {
+		r.Loops = append(r.Loops, b.finishLoop(l))
+	}
+	slices.SortFunc(r.Loops, func(x, y Loop) int {
+		return cmp.Or(cmp.Compare(y.BlockedNS, x.BlockedNS), cmp.Compare(y.Utilization, x.Utilization),
+			cmp.Compare(x.PID, y.PID), cmp.Compare(x.TID, y.TID))
+	})
+	for _, sum := range b.blockers {
+		blocker := sum.Blocker
+		blocker.Loops = slices.SortedFunc(maps.Keys(sum.loops), compareLoops)
+		r.Blockers = append(r.Blockers, blocker)
+	}
+	slices.SortFunc(r.Blockers, compareBlockers)
+	slices.SortFunc(r.Blocks, func(x, y Block) int {
+		return cmp.Or(cmp.Compare(x.StartNS, y.StartNS), cmp.Compare(x.PID, y.PID), cmp.Compare(x.TID, y.TID))
+	})
+	for _, u := range meta.Unsupported {
+		u.Command, u.Reason = bound(u.Command), bound(u.Reason)
+		r.Unsupported = append(r.Unsupported, u)
+	}
+	if len(b.lost) > 0 {
+		reasons := maps.Clone(meta.Lost.Reasons)
+		if reasons == nil {
+			reasons = map[string]int64{}
+		}
+		for reason, n := range b.lost {
+			reasons[reason] += n
+		}
+		r.Lost.Reasons = reasons
+	}
+	return r
+}
+
+func (b *Builder) finishLoop(l Loop) Loop {
+	l.Blocks, l.BlockedNS, l.InBlockNS = 0, 0, 0
+	if sum := b.loops[LoopID{l.PID, l.TID}]; sum != nil {
+		l.Blocks, l.BlockedNS, l.InBlockNS = sum.blocks, sum.blockedNS, sum.inBlockNS
+	}
+	l.Utilization = 0
+	if whole := l.ActiveNS + l.IdleNS; whole > 0 {
+		l.Utilization = float64(l.ActiveNS) / float64(whole)
+	}
+	l.Command, l.Container, l.Unit = bound(l.Command), bound(l.Container), bound(l.Unit)
+	return l
+}
+
+// Assemble returns the report on blocks under the default limits.
+func Assemble(meta Meta, loops []Loop, blocks []Block) *Report {
+	b := NewBuilder(Limits{})
+	for _, block := range blocks {
+		b.Add(block)
+	}
+	return b.Report(meta, loops)
+}
+
+// compareBlockers puts the largest total first; the rest only makes the order the same in
+// every run.
+func compareBlockers(x, y Blocker) int {
+	if c := cmp.Or(cmp.Compare(y.TotalNS, x.TotalNS), cmp.Compare(y.MaxNS, x.MaxNS), cmp.Compare(x.Cause, y.Cause)); c != 0 {
+		return c
+	}
+	var fx, fy Frame
+	if x.Culprit != nil {
+		fx = *x.Culprit
+	}
+	if y.Culprit != nil {
+		fy = *y.Culprit
+	}
+	return cmp.Or(cmp.Compare(fx.File, fy.File), cmp.Compare(fx.Line, fy.Line), cmp.Compare(fx.Function, fy.Function))
+}
+
+func compareLoops(x, y LoopID) int {
+	return cmp.Or(cmp.Compare(x.PID, y.PID), cmp.Compare(x.TID, y.TID))
+}
+
+func frameCount(b *Block) int {
+	n := 0
+	for i := range b.Stacks {
+		n += len(b.Stacks[i].Frames)
+	}
+	return n
+}
+
+func bound(s string) string { return safetext.Bound(s, maxString) }
+
+func boundFrame(f *Frame) *Frame {
+	if f == nil {
+		return nil
+	}
+	c := *f
+	c.Function, c.File = bound(f.Function), bound(f.File)
+	return &c
+}
+
+// boundFrames returns frames with every string bounded. Frames are shared between blocks, so
+// they are copied where something has to change, which is hardly ever.
+func boundFrames(frames []Frame) []Frame {
+	if frames == nil {
+		return []Frame{}
+	}
+	copied := false
+	for i, f := range frames {
+		g := f
+		g.Function, g.File = bound(f.Function), bound(f.File)
+		if g == f {
+			continue
+		}
+		if !copied {
+			frames, copied = slices.Clone(frames), true
+		}
+		frames[i] = g
+	}
+	return frames
+}
+
+// blockHeap is a min-heap by duration: the shortest block leaves first.
+type blockHeap []Block
+
+func (h blockHeap) Len() int           { return len(h) }
+func (h blockHeap) Less(i, j int) bool { return h[i].DurationNS < h[j].DurationNS }
+func (h blockHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *blockHeap) Push(x any)        { *h = append(*h, x.(Block)) }
+func (h *blockHeap) Pop() any {
+	last := len(*h) - 1
+	x := (*h)[last]
+	(*h)[last] = Block{} // let go of its stacks
+	*h = (*h)[:last]
+	return x
+}

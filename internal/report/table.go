@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/renderer"
+	"github.com/olekukonko/tablewriter/tw"
+
+	"github.com/loopwatch/loopwatch/internal/report/safetext"
+)
+
+// column describes one column of a text table.
+type column struct {
+	title string
+	right bool // numbers stand right
+	// optional columns are left out, the highest first, while the table is too wide; 0 stays.
+	optional int
+	// flexible columns are cut in the middle once only needed columns are left.
+	flexible bool
+	// minimum width a flexible column is cut to.
+	minimum int
+}
+
+// gap is the space between columns.
+const gap = 2
+
+// writeTable lays rows out in at most width columns: first optional columns go, then
+// flexible ones are cut. Cells have to be safe text already.
+func writeTable(w io.Writer, columns []column, rows [][]string, width int) error {
+	keep, widths := fit(columns, rows, width)
+	table := tablewriter.NewTable(w,
+		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
+			Borders: tw.BorderNone,
+			Settings: tw.Settings{
+				Lines:      tw.LinesNone,
+				Separators: tw.SeparatorsNone,
+			},
+		})),
+		tablewriter.WithHeaderAutoFormat(tw.Off),
+		tablewriter.WithHeaderAutoWrap(tw.WrapNone),
+		tablewriter.WithRowAutoWrap(tw.WrapNone),
+		tablewriter.WithTrimSpace(tw.Off),
+		tablewriter.WithPadding(tw.Padding{Right: "  ", Overwrite: true}),
+	)
+	align := make([]tw.Align, len(keep))
+	header := make([]string, len(keep))
+	for i, c := range keep {
+		align[i] = tw.AlignLeft
+		if columns[c].right {
+			align[i] = tw.AlignRight
+		}
+		header[i] = columns[c].title
+	}
+	table.Configure(func(cfg *tablewriter.Config) {
+		cfg.Header.Alignment.PerColumn = align
+		cfg.Row.Alignment.PerColumn = align
+	})
+	table.Header(header)
+	for _, row := range rows {
+		cells := make([]string, len(keep))
+		for i, c := range keep {
+			cells[i] = safetext.Middle(row[c], widths[i])
+		}
+		if err := table.Append(cells); err != nil {
+			return fmt.Errorf("lay out table: %w", err)
+		}
+	}
+	if err := table.Render(); err != nil {
+		return fmt.Errorf("write table: %w", err)
+	}
+	return nil
+}
+
+// fit returns the columns to show and their widths.
+func fit(columns []column, rows [][]string, width int) (keep, widths []int) {
+	for i := range columns {
+		keep = append(keep, i)
+	}
+	natural := make([]int, len(columns))
+	total := 0
+	for i, c := range columns {
+		natural[i] = safetext.Width(c.title)
+		for _, row := range rows {
+			natural[i] = max(natural[i], safetext.Width(row[i]))
+		}
+		total += natural[i] + gap
+	}
+	least := func(i int) int { // what column i cannot do without
+		if columns[i].flexible {
+			return min(natural[i], max(columns[i].minimum, safetext.Width(columns[i].title)))
+		}
+		return natural[i]
+	}
+	leastTotal := 0
+	for i := range columns {
+		leastTotal += least(i) + gap
+	}
+	for leastTotal > width {
+		drop := -1
+		for at, i := range keep {
+			if columns[i].optional > 0 && (drop < 0 || columns[i].optional > columns[keep[drop]].optional) {
+				drop = at
+			}
+		}
+		if drop < 0 {
+			break
+		}
+		leastTotal -= least(keep[drop]) + gap
+		total -= natural[keep[drop]] + gap
+		keep = append(keep[:drop], keep[drop+1:]...)
+	}
+	for _, i := range keep {
+		w := natural[i]
+		if over := total - width; over > 0 && columns[i].flexible {
+			w = max(least(i), w-over)
+			total -= natural[i] - w
+		}
+		widths = append(widths, w)
+	}
+	return keep, widths
+}

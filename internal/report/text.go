@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/loopwatch/loopwatch/internal/report/safetext"
+)
+
+// TextOptions say how to write a report for people.
+type TextOptions struct {
+	Width   int  // columns of the terminal; 0 where there is none
+	Color   bool // use ANSI colours
+	Verbose bool // whole stacks, every loop, blocker and block
+}
+
+// Bounds of what the text shows unless it is verbose.
+const (
+	textBlockers = 10
+	textLoops    = 20
+	textBlocks   = 10
+	textProblems = 10
+	holderFrames = 6
+)
+
+// Widths: tables without a terminal are laid out for plainWidth; nothing is laid out for
+// less than minWidth.
+const (
+	plainWidth = 120
+	minWidth   = 60
+)
+
+// SGR codes (ECMA-48 8.3.117).
+const (
+	styleBold  = "1"
+	styleFaint = "2"
+	styleRed   = "1;31"
+	styleCyan  = "36"
+)
+
+// WriteText writes r for people: first the answer in one line, then the loops, the blockers
+// with their stacks, the longest blocks, and last what could not be seen.
+func WriteText(w io.Writer, r *Report, o TextOptions) error {
+	t := &textWriter{w: w, r: r, o: o, names: map[LoopID]string{}}
+	t.width = max(o.Width, minWidth)
+	if o.Width == 0 {
+		t.width = plainWidth
+	}
+	for _, l := range r.Loops {
+		t.names[LoopID{l.PID, l.TID}] = loopName(l)
+	}
+	t.headline()
+	t.loops()
+	t.blockers()
+	t.blocks()
+	t.problems()
+	t.footer()
+	if t.err != nil {
+		return fmt.Errorf("write report: %w", t.err)
+	}
+	return nil
+}
+
+// textWriter keeps the first error of a text being written.
+type textWriter struct {
+	w     io.Writer
+	r     *Report
+	o     TextOptions
+	width int
+	names map[LoopID]string
+	err   error
+}
+
+func (t *textWriter) printf(format string, args ...any) {
+	if t.err == nil {
+		_, t.err = fmt.Fprintf(t.w, format, args...)
+	}
+}
+
+// style colours text where colours are wanted.
+func (t *textWriter) style(code, text string) string {
+	if !t.o.Color || text == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (t *textWriter) section(title string) {
+	t.printf("\n%s\n", t.style(styleBold, title))
+}
+
+// shown returns how many of n entries to show.
+func (t *textWriter) shown(n, limit int) int {
+	if t.o.Verbose {
+		return n
+	}
+	return min(n, limit)
+}
+
+// headline answers who blocked what, or says why there is nothing to say.
+func (t *textWriter) headline() {
+	r := t.r
+	window := humanDuration(r.EndedNS - r.StartedNS)
+	threshold := humanDuration(r.ThresholdNS)
+	if len(r.Loops) == 0 && len(r.Blockers) == 0 {
+		t.noLoops(window)
+		return
+	}
+	var blocks, blockedNS, blockedLoops int64
+	for _, l := range r.Loops {
+		blocks += l.Blocks
+		blockedNS += l.BlockedNS
+		if l.Blocks > 0 {
+			blockedLoops++
+		}
+	}
+	if len(r.Blockers) == 0 {
+		busiest := slices.MaxFunc(r.Loops, func(x, y Loop) int { return cmp.Compare(x.IterationNS.Max, y.IterationNS.Max) })
+		t.printf("%s\n", t.style(styleBold, fmt.Sprintf("No loop was blocked: %s watched for %s, none active for %s or more at a time.",
+			plural(int64(len(r.Loops)), "loop"), window, threshold)))
+		if m := busiest.IterationNS.Max; m > 0 {
+			t.printf("The longest active period took %s, in %s; a lower --threshold shows who makes them.\n", humanDuration(m), t.loop(LoopID{busiest.PID, busiest.TID}))
+		}
+		return
+	}
+	worst := r.Blockers[0]
+	t.printf("%s Worst: %s\n",
+		t.style(styleBold, fmt.Sprintf("%d of %s blocked, %s in all during %s (%s of %s or more).",
+			blockedLoops, plural(int64(len(r.Loops)), "loop"), humanDuration(blockedNS), window,
+			plural(blocks, "block"), threshold)),
+		t.style(styleRed, fmt.Sprintf("%s, %s, %d x, %s, max %s, in %s", culpritName(worst.Culprit), worst.Cause,
+			worst.Count, humanDuration(worst.TotalNS), humanDuration(worst.MaxNS), t.loopList(worst.Loops, 1))))
+}
+
+// noLoops tells apart that no Python runs, that none can be watched, and that none waits in a loop.
+func (t *textWriter) noLoops(window string) {
+	switch {
+	case t.r.Processes > 0:
+		t.printf("%s\n", t.style(styleBold, fmt.Sprintf("No event loop was seen in %s: none of the %s watched waited in one.",
+			window, pluralProcesses(t.r.Processes))))
+		t.printf("A loop shows up once it waits for events; try a longer --duration, or give the program some work.\n")
+	case len(t.r.Unsupported) > 0:
+		t.printf("%s\n", t.style(styleBold, fmt.Sprintf("No event loop could be watched in %s: of the Python processes here none is supported.", window)))
+		t.printf("The reasons stand below.\n")
+	default:
+		t.printf("%s\n", t.style(styleBold, fmt.Sprintf("No event loop was seen in %s: no Python process was found.", window)))
+		t.printf("Start the program to be watched, or see that loopwatch runs in the PID namespace of the host.\n")
+	}
+}
+
+func pluralProcesses(n int) string {
+	if n == 1 {
+		return "1 Python process"
+	}
+	return strconv.Itoa(n) + " Python processes"
+}
+
+func (t *textWriter) loops() {
+	loops := t.r.Loops
+	if len(loops) == 0 || t.err != nil {
+		return
+	}
+	columns := []column{
+		{title: "LOOP", flexible: true, minimum: 18},
+		{title: "KIND"},
+		{title: "PYTHON", optional: 2},
+		{title: "BUSY", right: true},
+		{title: "ITERATIONS", right: true, optional: 3},
+		{title: "P50", right: true, optional: 5},
+		{title: "P99", right: true, optional: 1},
+		{title: "MAX", right: true},
+		{title: "BLOCKS", right: true},
+		{title: "BLOCKED", right: true},
+		{title: "WHERE", optional: 4, flexible: true, minimum: 12},
+	}
+	somewhere := false
+	var rows [][]string
+	n := t.shown(len(loops), textLoops)
+	for _, l := range loops[:n] {
+		where := safetext.Line(cmp.Or(l.Container, l.Unit))
+		somewhere = somewhere || where != ""
+		rows = append(rows, []string{
+			t.loop(LoopID{l.PID, l.TID}), safetext.Line(l.Loop), safetext.Line(l.Python), percent(l.Utilization),
+			strconv.FormatInt(l.Iterations, 10), humanDuration(l.IterationNS.P50), humanDuration(l.IterationNS.P99),
+			humanDuration(l.IterationNS.Max), strconv.FormatInt(l.Blocks, 10), dashZero(l.BlockedNS), where,
+		})
+	}
+	if !somewhere {
+		columns = columns[:len(columns)-1]
+	}
+	t.section("Loops")
+	t.table(columns, rows)
+	if rest := loops[n:]; len(rest) > 0 {
+		t.printf("%s\n", t.style(styleFaint, fmt.Sprintf("… and %s (--verbose shows them)", plural(int64(len(rest)), "more loop"))))
+	}
+}
+
+func (t *textWriter) table(columns []column, rows [][]string) {
+	if t.err == nil {
+		t.err = writeTable(t.w, columns, rows, t.width)
+	}
+}
+
+func (t *textWriter) blockers() {
+	blockers := t.r.Blockers
+	if len(blockers) == 0 {
+		return
+	}
+	t.section("Blockers, worst first")
+	n := t.shown(len(blockers), textBlockers)
+	for i := range blockers[:n] {
+		t.blocker(i+1, &blockers[i])
+	}
+	if rest := blockers[n:]; len(rest) > 0 {
+		var total int64
+		for _, b := range rest {
+			total += b.TotalNS
+		}
+		t.printf("%s\n", t.style(styleFaint, fmt.Sprintf("… and %s, %s in all (--verbose shows them)",
+			plural(int64(len(rest)), "more blocker"), humanDuration(total))))
+	}
+}
+
+func (t *textWriter) blocker(number int, b *Blocker) {
+	t.printf("%2d. %s  %s, %s in %s, max %s, in %s\n", number, t.style(styleRed, culpritName(b.Culprit)), b.Cause,
+		humanDuration(b.TotalNS), plural(b.Count, "block"), humanDuration(b.MaxNS), t.loopList(b.Loops, 3))
+	if evidence := evidence(b.Detail); evidence != "" {
+		t.printf("      %s\n", t.cut(evidence, t.width-6))
+	}
+	if b.Advice != "" {
+		t.printf("      %s\n", t.style(styleCyan, safetext.Line(b.Advice)))
+	}
+	if len(b.Stack) == 0 {
+		t.printf("      %s\n", t.style(styleFaint, "no stack was taken of it"))
+	}
+	t.stack(b.Stack, b.Culprit, t.o.Verbose)
+	if h := b.Detail.Holder; h != nil {
+		t.printf("      held by thread %s (%d)\n", t.cut(cmp.Or(safetext.Line(h.Thread), "?"), 40), h.TID)
+		frames := h.Frames
+		if !t.o.Verbose && len(frames) > holderFrames {
+			frames = frames[:holderFrames]
+		}
+		t.stack(frames, nil, t.o.Verbose)
+	}
+}
+
+// stack prints frames, innermost first, the culprit marked.
+func (t *textWriter) stack(frames []Frame, culprit *Frame, all bool) {
+	lines := foldStack(frames, all)
+	names := 0
+	for _, l := range lines {
+		if l.frame != nil {
+			names = max(names, safetext.Width(safetext.Line(l.frame.Function)))
+		}
+	}
+	names = min(names, (t.width-8)*2/5)
+	marked := culprit == nil
+	for _, l := range lines {
+		if l.frame == nil {
+			text := plural(int64(l.folded), "frame")
+			if l.library != "" {
+				text += " of " + safetext.Line(l.library)
+			}
+			t.printf("        %s\n", t.style(styleFaint, t.cut("… "+text, t.width-8)))
+			continue
+		}
+		mark, style := " ", styleFaint
+		if l.frame.App {
+			style = styleBold
+		}
+		if !marked && *l.frame == *culprit {
+			mark, style, marked = "→", styleRed, true
+		}
+		name := safetext.Pad(safetext.Middle(safetext.Line(l.frame.Function), names), names)
+		t.printf("      %s %s  %s\n", t.style(styleRed, mark), t.style(style, name), t.cut(fileLine(*l.frame, false), t.width-10-names))
+	}
+}
+
+// cut fits foreign text into columns where there is a terminal that would wrap it; a file
+// keeps it whole, for grep.
+func (t *textWriter) cut(s string, columns int) string {
+	if t.o.Width == 0 {
+		return s
+	}
+	return safetext.Middle(s, columns)
+}
+
+// blocks lists when the longest blocks were.
+func (t *textWriter) blocks() {
+	if len(t.r.Blocks) == 0 || t.err != nil {
+		return
+	}
+	blocks := slices.Clone(t.r.Blocks)
+	slices.SortStableFunc(blocks, func(x, y Block) int { return cmp.Compare(y.DurationNS, x.DurationNS) })
+	n := t.shown(len(blocks), textBlocks)
+	title := "Blocks in time order"
+	if n < len(blocks) {
+		title = fmt.Sprintf("The %d longest of %s, in time order", n, plural(int64(len(blocks)), "block"))
+	}
+	blocks = blocks[:n]
+	slices.SortStableFunc(blocks, func(x, y Block) int { return cmp.Compare(x.StartNS, y.StartNS) })
+
+	columns := []column{
+		{title: "START", optional: 1},
+		{title: "AFTER", right: true},
+		{title: "TOOK", right: true},
+		{title: "CAUSE"},
+		{title: "LOOP", flexible: true, minimum: 16},
+		{title: "CULPRIT", flexible: true, minimum: 20},
+	}
+	started, err := time.Parse(time.RFC3339Nano, t.r.StartedAt)
+	if err != nil {
+		columns[0].title = ""
+	}
+	var rows [][]string
+	for i := range blocks {
+		b := &blocks[i]
+		wall := ""
+		if err == nil {
+			wall = started.Add(time.Duration(b.StartNS - t.r.StartedNS)).Format("15:04:05.000")
+		}
+		took := humanDuration(b.DurationNS)
+		if b.Ongoing {
+			took = "≥ " + took // still going on when the observation ended
+		}
+		rows = append(rows, []string{wall, humanDuration(b.StartNS - t.r.StartedNS), took, string(b.Cause),
+			t.loop(LoopID{b.PID, b.TID}), culpritName(b.Culprit)})
+	}
+	t.section(title)
+	t.table(columns, rows)
+}
+
+// problems says what the figures above leave out.
+func (t *textWriter) problems() {
+	l := t.r.Lost
+	if l.Events > 0 || l.Stacks > 0 || len(l.Reasons) > 0 {
+		t.section("Lost")
+		if l.Events > 0 || l.Stacks > 0 {
+			t.printf("%s and %s: what stands above is a lower bound.\n", plural(l.Events, "event"), plural(l.Stacks, "stack"))
+		}
+		for _, reason := range slices.Sorted(maps.Keys(l.Reasons)) {
+			t.printf("  %s: %d\n", safetext.Line(reason), l.Reasons[reason])
+		}
+	}
+	if len(t.r.Unsupported) == 0 {
+		return
+	}
+	t.section("Not watched")
+	n := t.shown(len(t.r.Unsupported), textProblems)
+	for _, u := range t.r.Unsupported[:n] {
+		name := safetext.Cut(safetext.Line(shortCommand(u.Command)), 40)
+		t.printf("  %s[%d]: %s\n", name, u.PID, t.cut(safetext.Line(u.Reason), max(t.width-50, 80)))
+	}
+	if rest := len(t.r.Unsupported) - n; rest > 0 {
+		t.printf("%s\n", t.style(styleFaint, fmt.Sprintf("  … and %d more (--verbose shows them)", rest)))
+	}
+}
+
+// footer says under which conditions all this was seen.
+func (t *textWriter) footer() {
+	h := t.r.Host
+	var parts []string
+	add := func(format, value string) {
+		if value != "" {
+			parts = append(parts, fmt.Sprintf(format, safetext.Line(value)))
+		}
+	}
+	add("%s", h.Hostname)
+	add("Linux %s", h.Kernel)
+	add("%s", h.Arch)
+	add("attached by %s", h.Attach)
+	add("started %s", t.r.StartedAt)
+	if len(parts) > 0 {
+		t.printf("\n%s\n", t.style(styleFaint, t.cut(strings.Join(parts, ", "), t.width)))
+	}
+}
+
+// loop returns the name of a loop.
+func (t *textWriter) loop(id LoopID) string {
+	if name := t.names[id]; name != "" {
+		return name
+	}
+	return loopName(Loop{PID: id.PID, TID: id.TID})
+}
+
+// loopList names the first loops of a list and counts the rest.
+func (t *textWriter) loopList(ids []LoopID, limit int) string {
+	var names []string
+	for _, id := range ids[:min(limit, len(ids))] {
+		names = append(names, t.loop(id))
+	}
+	s := strings.Join(names, ", ")
+	if more := len(ids) - limit; more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
+	}
+	return s
+}
+
+// loopName returns "uvicorn[1234]", with the thread too where the loop is not in the main one.
+func loopName(l Loop) string {
+	name := safetext.Cut(safetext.Line(shortCommand(l.Command)), 40)
+	if l.TID != l.PID {
+		return fmt.Sprintf("%s[%d/%d]", name, l.PID, l.TID)
+	}
+	return fmt.Sprintf("%s[%d]", name, l.PID)
+}
+
+// culpritName returns "Handler.get app.py:42", short enough for a line of its own.
+func culpritName(f *Frame) string {
+	if f == nil {
+		return "(no line to blame)"
+	}
+	return safetext.Middle(safetext.Line(f.Function), 60) + " " + safetext.Middle(fileLine(*f, true), 50)
+}
+
+// fileLine returns "app.py:42", or the whole path.
+func fileLine(f Frame, short bool) string {
+	file := f.File
+	if short && file != "" {
+		file = path.Base(file)
+	}
+	file = cmp.Or(safetext.Line(file), "?")
+	if f.Line <= 0 {
+		return file
+	}
+	return file + ":" + strconv.Itoa(f.Line)
+}
+
+// evidence tells in one line what the kernel saw the thread do.
+func evidence(d Detail) string {
+	var parts []string
+	if d.Syscall != "" {
+		s := "in " + safetext.Line(d.Syscall)
+		if d.FD != nil {
+			s += fmt.Sprintf(" on fd %d", *d.FD)
+		}
+		parts = append(parts, s)
+	}
+	if d.Target != "" {
+		parts = append(parts, safetext.Line(d.Target))
+	}
+	if d.Native != "" {
+		parts = append(parts, "native code of "+safetext.Line(d.Native))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func dashZero(ns int64) string {
+	if ns == 0 {
+		return "-"
+	}
+	return humanDuration(ns)
+}

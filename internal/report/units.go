@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// humanDuration writes nanoseconds with three significant digits in the unit people say:
+// 1.23 µs, 12.3 ms, 312 ms, 4.21 s, 1 min 12 s, 2 h 5 min.
+func humanDuration(ns int64) string {
+	switch {
+	case ns < 0:
+		return "-" + humanDuration(-max(ns, -1<<63+1))
+	case ns < 1000:
+		return fmt.Sprintf("%d ns", ns)
+	}
+	for _, unit := range []struct {
+		ns   float64
+		name string
+	}{{1e3, "µs"}, {1e6, "ms"}, {1e9, "s"}} {
+		// The bounds are those of the rounded number: 999.6 ms is 1 s, not 1000 ms.
+		switch v := float64(ns) / unit.ns; {
+		case v < 9.995:
+			return trimZeros(strconv.FormatFloat(v, 'f', 2, 64)) + " " + unit.name
+		case v < 99.95:
+			return trimZeros(strconv.FormatFloat(v, 'f', 1, 64)) + " " + unit.name
+		case v < 999.5 && unit.name != "s":
+			return strconv.FormatFloat(v, 'f', 0, 64) + " " + unit.name
+		}
+	}
+	seconds := (ns + 5e8) / 1e9
+	if seconds < 3600 {
+		return fmt.Sprintf("%d min %d s", seconds/60, seconds%60)
+	}
+	return fmt.Sprintf("%d h %d min", seconds/3600, seconds%3600/60)
+}
+
+// trimZeros takes away the zeros that only pretend precision: 4.20 is 4.2, 10.0 is 10.
+func trimZeros(s string) string {
+	for s[len(s)-1] == '0' {
+		s = s[:len(s)-1]
+	}
+	if s[len(s)-1] == '.' {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// plural returns "1 block", "2 blocks".
+func plural(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.FormatInt(n, 10) + " " + thing + "s"
+}
+
+// percent returns a share of one as a percentage for a table.
+func percent(share float64) string {
+	if share > 0 && share < 0.001 {
+		return "<0.1%"
+	}
+	return strconv.FormatFloat(share*100, 'f', 1, 64) + "%"
+}

@@ -21,6 +21,7 @@ const enum sample_kind *type_sample_kind __attribute__((unused));
 const enum instr_kind *type_instr_kind __attribute__((unused));
 const enum counter *type_counter __attribute__((unused));
 
+#define UNANSWERED_NS 100000000ULL /* ask again: user space may have lost the question */
 #define ASK_AGAIN_NS 1000000000ULL /* a descriptor number may be reused for a loop's */
 
 static __always_inline __u32 fd_verdict(const struct thread *t, __s32 fd)
@@ -31,16 +32,9 @@ static __always_inline __u32 fd_verdict(const struct thread *t, __s32 fd)
 	return VERDICT_PENDING;
 }
 
-/* Asks user space what this wait is. The stack goes along as soon as it can be walked. */
-static __always_inline void ask(struct thread *t, __u32 tid, __s32 fd, __s32 nr, __u64 now)
+static __always_inline void describe(struct wait_record *r, const struct thread *t, __u32 tid,
+				     __s32 fd, __s32 nr)
 {
-	struct wait_record *r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
-
-	t->asked_at = now;
-	if (!r) {
-		count(LOST_RECORDS);
-		return;
-	}
 	r->type = RECORD_WAIT;
 	r->tgid = t->tgid;
 	r->tid = tid;
@@ -51,9 +45,44 @@ static __always_inline void ask(struct thread *t, __u32 tid, __s32 fd, __s32 nr,
 	r->has_stack = 0;
 	r->stack.depth = 0;
 	r->stack.failed = 0;
-	if (t->config.tstate)
+}
+
+/* Asks user space what this wait is. The stack goes along as soon as it can be walked. */
+static __always_inline void ask(struct thread *t, __u32 tid, __s32 fd, __s32 nr, __u64 now)
+{
+	struct wait_record *r;
+
+	t->asked_at = now;
+	t->asked_fd = fd;
+	t->asked_with_stack = !!t->config.tstate;
+	if (t->config.tstate) {
+		r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
+		if (!r)
+			goto lost;
+		describe(r, t, tid, fd, nr);
 		r->has_stack = !walk_stack(&t->config, &r->stack);
+	} else {
+		r = bpf_ringbuf_reserve(&records,
+					__builtin_offsetof(struct wait_record, stack.frames), 0);
+		if (!r)
+			goto lost;
+		describe(r, t, tid, fd, nr);
+	}
 	bpf_ringbuf_submit(r, 0);
+	return;
+lost:
+	count(LOST_RECORDS);
+}
+
+/* Whether a wait on a descriptor that is not known as the loop's is worth a question. */
+static __always_inline bool to_ask(const struct thread *t, __s32 fd, __u32 verdict, __u64 now)
+{
+	__u64 since = now - t->asked_at;
+
+	if (verdict == VERDICT_IGNORED)
+		return since > ASK_AGAIN_NS;
+	return fd != t->asked_fd || since > UNANSWERED_NS ||
+	       (t->config.tstate && !t->asked_with_stack);
 }
 
 /* 1 if the process is one to be watched, or not yet known. */
@@ -113,7 +142,7 @@ static __always_inline int wait_enter(__s32 fd, __s32 nr)
 	refresh(t, tid);
 	verdict = fd_verdict(t, fd);
 	if (verdict != VERDICT_LOOP) {
-		if (verdict == VERDICT_PENDING || now - t->asked_at > ASK_AGAIN_NS)
+		if (to_ask(t, fd, verdict, now))
 			ask(t, tid, fd, nr, now);
 		/* Another descriptor inside a callback is no rest. Nothing known yet: take it
 		 * for the loop's until user space says otherwise. */

@@ -12,12 +12,12 @@
 /* Without bpf_loop (5.17) the verifier follows every step, a million instructions at most. */
 #define WALK_MAX_UNROLLED 1200
 
+/* The depth is kept in `out`, not here: of what lies on its own stack the verifier tracks every
+ * value, and would follow the loop step by step. */
 struct walk {
 	const struct py_layout *py;
 	struct stack *out;
 	__u64 frame;
-	__u32 depth;
-	__u32 failed;
 };
 
 static __always_inline int read_u64(__u64 *to, __u64 from)
@@ -62,7 +62,7 @@ static long walk_step(__u32 unused, struct walk *w)
 	    read_u64(&previous, w->frame + py->frame_previous) ||
 	    read_u64(&instr, w->frame + py->frame_instr))
 		goto failed;
-	if (py->frame_owner) {
+	if (py->shim_owners) {
 		if (bpf_probe_read_user(&owner, 1, (void *)(w->frame + py->frame_owner)))
 			goto failed;
 		if (owner < 32 && (py->shim_owners >> owner & 1))
@@ -73,7 +73,7 @@ static long walk_step(__u32 unused, struct walk *w)
 	    read_u32(&argcount, code + py->code_argcount))
 		count(FAILED_CODE);
 
-	at = w->depth;
+	at = w->out->depth;
 	if (at >= STACK_LEAF)
 		at = STACK_LEAF + ((at - STACK_LEAF) & (STACK_ROOT - 1));
 	if (at >= STACK_MAX) /* cannot be; said for the verifier */
@@ -82,13 +82,13 @@ static long walk_step(__u32 unused, struct walk *w)
 	to->code = code;
 	to->instr = instruction(py, code, instr);
 	to->check = firstlineno ^ argcount << 24;
-	w->depth++;
+	w->out->depth++;
 next:
 	w->frame = previous;
 	return 0;
 failed:
 	count(FAILED_FRAME);
-	w->failed = 1;
+	w->out->failed = 1;
 	return 1;
 }
 
@@ -132,13 +132,11 @@ static __always_inline int walk_stack(const struct thread_config *config, struct
 			if (walk_step(i, &w))
 				break;
 	}
-	if (w.frame && !w.failed) {
+	if (w.frame && !out->failed) {
 		count(ROOTLESS_STACKS);
-		w.failed = 1;
+		out->failed = 1;
 	}
-	if (w.depth > STACK_MAX)
+	if (out->depth > STACK_MAX)
 		count(TRUNCATED_STACKS);
-	out->depth = w.depth;
-	out->failed = w.failed;
-	return w.depth ? 0 : -1;
+	return out->depth ? 0 : -1;
 }

@@ -57,7 +57,7 @@ struct py_layout {
 	__u32 frame_code;
 	__u32 frame_previous;
 	__u32 frame_instr;
-	__u32 frame_owner;   /* 0: none */
+	__u32 frame_owner;   /* one byte; read where shim_owners is not 0 */
 	__u32 shim_owners;   /* bit n set: frames with owner n are no Python frames */
 	__u32 code_tag_mask; /* bits to clear in the code pointer */
 	__u32 instr_kind;
@@ -108,7 +108,9 @@ struct thread {
 	__u8 crossed;  /* held samples were sent: the period is a block */
 	__u8 resting;  /* the wait is a rest off the CPU, see rest_code */
 	__u8 seeded;   /* the present period began before it was first seen */
-	__u8 pad[6];
+	__u8 asked_with_stack;
+	__u8 pad[1];
+	__s32 asked_fd;
 	struct thread_config config;
 };
 

@@ -5,8 +5,16 @@ package observe
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"runtime"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/correlator"
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/report"
 )
 
@@ -36,8 +44,141 @@ type Status struct {
 	Attach    string
 }
 
+const (
+	pollEvery     = 100 * time.Millisecond // how often blocks going on are looked at
+	progressEvery = time.Second
+)
+
 // Run observes until Options.Duration has passed or ctx is done, whichever is first, and
 // returns what was seen. Ending early is not an error.
 func Run(ctx context.Context, o Options) (*report.Report, error) {
-	return nil, errors.New("not built yet")
+	if o.Threshold <= 0 {
+		o.Threshold = 100 * time.Millisecond
+	}
+	everybody, err := process.Scan()
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	p, err := probes.Open(probes.Options{
+		Threshold: o.Threshold, Rate: o.Rate, Attach: o.Attach, Filter: len(o.PIDs) > 0, FollowChildren: o.Children,
+		Loops: len(everybody),
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+
+	started, startedNS := time.Now(), monotonic()
+	c := correlator.New(p, correlator.Options{Threshold: o.Threshold, PIDs: o.PIDs, Children: o.Children, Self: os.Getpid()})
+	if err := c.Start(); err != nil {
+		return nil, err
+	}
+	w := window{options: o, probes: p, reader: p.Reader(), correlator: c, started: started}
+	w.drain()
+	if o.Ready != nil {
+		o.Ready(w.status())
+	}
+	if err := w.observe(ctx); err != nil {
+		return nil, err
+	}
+	endedNS := monotonic()
+	p.Detach()
+	w.drain()
+	result, err := c.Finish(endedNS)
+	if err != nil {
+		return nil, err
+	}
+	return report.Assemble(report.Observation{
+		StartedAt: started, StartedNS: startedNS, EndedNS: endedNS, ThresholdNS: int64(o.Threshold),
+		Host: host(p.Attach()), Loops: result.Loops, Blocks: result.Blocks, Lost: result.Lost, Unsupported: result.Unsupported,
+	}), nil
+}
+
+// window is an observation under way.
+type window struct {
+	options    Options
+	probes     *probes.Probes
+	reader     *probes.Reader
+	correlator *correlator.Correlator
+	started    time.Time
+}
+
+func (w *window) status() Status {
+	return Status{
+		Elapsed: time.Since(w.started), Processes: w.correlator.Processes(), Loops: w.correlator.Loops(),
+		Blocks: w.correlator.Blocks(), Attach: w.probes.Attach(),
+	}
+}
+
+// observe handles events until the time is up.
+func (w *window) observe(ctx context.Context) error {
+	if w.options.Duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, w.options.Duration)
+		defer cancel()
+	}
+	end, _ := ctx.Deadline()
+	nextPoll, nextProgress := time.Now().Add(pollEvery), time.Now().Add(progressEvery)
+	for ctx.Err() == nil {
+		deadline := nextPoll
+		if !end.IsZero() && end.Before(deadline) {
+			deadline = end
+		}
+		if err := w.read(deadline); errors.Is(err, probes.ErrClosed) {
+			return err
+		}
+		now := time.Now()
+		if !now.Before(nextPoll) {
+			if err := w.correlator.Poll(monotonic()); err != nil {
+				return err
+			}
+			nextPoll = now.Add(pollEvery)
+		}
+		if w.options.Progress != nil && !now.Before(nextProgress) {
+			w.options.Progress(w.status())
+			nextProgress = nextProgress.Add(progressEvery)
+		}
+	}
+	return nil
+}
+
+// drain handles the events that are there now.
+func (w *window) drain() {
+	for {
+		if err := w.read(time.Unix(0, 1)); err == probes.ErrDeadline || err == probes.ErrClosed {
+			return
+		}
+	}
+}
+
+// read handles one event, waiting for it until the deadline.
+func (w *window) read(deadline time.Time) error {
+	event, err := w.reader.Read(deadline)
+	switch {
+	case err == nil:
+		w.correlator.Handle(event)
+	case !errors.Is(err, probes.ErrDeadline) && !errors.Is(err, probes.ErrClosed):
+		w.correlator.Undecodable()
+		return nil
+	}
+	return err
+}
+
+// monotonic reads the clock of bpf_ktime_get_ns.
+func monotonic() int64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		return 0 // cannot fail on Linux with this clock
+	}
+	return t.Nano()
+}
+
+func host(attach string) report.Host {
+	h := report.Host{Arch: runtime.GOARCH, Attach: attach}
+	h.Hostname, _ = os.Hostname()
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		h.Kernel = unix.ByteSliceToString(u.Release[:])
+	}
+	return h
 }

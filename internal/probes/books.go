@@ -236,3 +236,24 @@ var counterNames = [loopwatchCounterCOUNTERS]string{
 	loopwatchCounterFULL_THREADS:        "too many threads",
 	loopwatchCounterFULL_PROCESSES:      "too many processes",
 }
+
+// LosesEvents and LosesStacks tell what a counter's name means was given up.
+func LosesEvents(name string) bool {
+	switch name {
+	case counterNames[loopwatchCounterLOST_RECORDS], counterNames[loopwatchCounterFULL_THREADS],
+		counterNames[loopwatchCounterFULL_PROCESSES]:
+		return true
+	}
+	return false
+}
+
+// LosesStacks is LosesEvents for stacks.
+func LosesStacks(name string) bool {
+	switch name {
+	case counterNames[loopwatchCounterLOST_SAMPLES], counterNames[loopwatchCounterSKIPPED_SAMPLES],
+		counterNames[loopwatchCounterFAILED_THREAD_STATE], counterNames[loopwatchCounterFAILED_FRAME],
+		counterNames[loopwatchCounterROOTLESS_STACKS]:
+		return true
+	}
+	return false
+}

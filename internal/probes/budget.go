@@ -24,7 +24,7 @@ func configure(spec *ebpf.CollectionSpec, o Options) error {
 	if err := spec.Variables[loopwatchVarThreshold].Set(uint64(o.Threshold)); err != nil {
 		return err
 	}
-	if err := spec.Variables[loopwatchVarFiltered].Set(flag(len(o.PIDs) > 0)); err != nil {
+	if err := spec.Variables[loopwatchVarFiltered].Set(flag(o.Filter)); err != nil {
 		return err
 	}
 	return spec.Variables[loopwatchVarFollowChildren].Set(flag(o.FollowChildren))

@@ -121,16 +121,17 @@ func (p *Probes) SetThread(c ThreadConfig) error {
 	return p.coll.Variables[loopwatchVarGeneration].Set(p.generation)
 }
 
-func (p *Probes) want(pid int) error {
-	if err := p.coll.Maps[loopwatchMapWanted].Put(uint32(pid), uint32(1)); err != nil {
-		return fmt.Errorf("enter wanted process %d: %w", pid, err)
-	}
-	return nil
-}
-
 func ignoreMissing(err error) error {
 	if errors.Is(err, ebpf.ErrKeyNotExist) {
 		return nil
 	}
 	return err
+}
+
+// Want adds a process to those to be watched, where Options.Filter narrows them down.
+func (p *Probes) Want(pid int) error {
+	if err := p.coll.Maps[loopwatchMapWanted].Put(uint32(pid), uint32(1)); err != nil {
+		return fmt.Errorf("enter wanted process %d: %w", pid, err)
+	}
+	return nil
 }

@@ -141,30 +141,32 @@ type loopwatchStack struct {
 }
 
 type loopwatchThread struct {
-	_          structs.HostLayout
-	Since      uint64
-	Period     uint64
-	OffSince   uint64
-	OffNs      uint64
-	ReadyNs    uint64
-	PendingNs  uint64
-	RunDelay   uint64
-	LastTick   uint64
-	AskedAt    uint64
-	ThreadId   uint64
-	Tgid       uint32
-	Generation uint32
-	WaitFd     int32
-	Held       uint32
-	Samples    uint32
-	InWait     uint8
-	Asleep     uint8
-	HasStack   uint8
-	Crossed    uint8
-	Resting    uint8
-	Seeded     uint8
-	Pad        [6]uint8
-	Config     loopwatchThreadConfig
+	_              structs.HostLayout
+	Since          uint64
+	Period         uint64
+	OffSince       uint64
+	OffNs          uint64
+	ReadyNs        uint64
+	PendingNs      uint64
+	RunDelay       uint64
+	LastTick       uint64
+	AskedAt        uint64
+	ThreadId       uint64
+	Tgid           uint32
+	Generation     uint32
+	WaitFd         int32
+	Held           uint32
+	Samples        uint32
+	InWait         uint8
+	Asleep         uint8
+	HasStack       uint8
+	Crossed        uint8
+	Resting        uint8
+	Seeded         uint8
+	AskedWithStack uint8
+	Pad            [1]uint8
+	AskedFd        int32
+	Config         loopwatchThreadConfig
 }
 
 type loopwatchThreadConfig struct {

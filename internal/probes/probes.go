@@ -22,8 +22,8 @@ type Options struct {
 	Threshold      time.Duration // an active period of at least this is a block; default 100 ms
 	Rate           int           // ticks a second on each CPU; default DefaultRate(Threshold)
 	Attach         string        // AttachAuto (default), AttachFentry or AttachTracepoint
-	PIDs           []int         // watch only these; empty means all
-	FollowChildren bool          // with PIDs: and what they fork
+	Filter         bool          // watch only what Want names
+	FollowChildren bool          // with Filter: and what that forks
 	Loops          int           // room for so many loops; default and least 256, at most MaxLoops
 }
 
@@ -145,11 +145,6 @@ func (p *Probes) try(spec *ebpf.CollectionSpec, mode string, o Options) error {
 		return fmt.Errorf("load: %w", err)
 	}
 	p.coll = coll
-	for _, pid := range o.PIDs {
-		if err := p.want(pid); err != nil {
-			return err
-		}
-	}
 	return p.attachAll(mode, o.Rate)
 }
 

@@ -1,0 +1,461 @@
+package correlator
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+// earlyBlock is a block that ended before its thread was judged.
+type earlyBlock struct {
+	block   *probes.Block
+	samples []*probes.Sample
+}
+
+const maxEarly = 16
+
+// onSample keeps a sample for the end of its period.
+func (c *Correlator) onSample(s *probes.Sample) {
+	t := c.threads[s.TID]
+	switch {
+	case t == nil:
+		c.lost[reasonOrphan]++
+	case s.Period < t.period: // of a block whose record was lost
+	case s.Period > t.period:
+		t.period, t.samples = s.Period, []*probes.Sample{s}
+	case len(t.samples) >= maxPending:
+		c.lost[reasonSamples]++
+	default:
+		t.samples = append(t.samples, s)
+	}
+}
+
+// takeSamples hands over the samples of one period.
+func (t *thread) takeSamples(period uint64) []*probes.Sample {
+	if t.period != period {
+		return nil
+	}
+	samples := t.samples
+	t.samples = nil
+	return samples
+}
+
+func (c *Correlator) onBlock(b *probes.Block) {
+	t := c.threads[b.TID]
+	if t == nil {
+		return // never announced as a thread of a Python process
+	}
+	samples := t.takeSamples(b.Period)
+	if !t.isLoop() {
+		if b.Exited {
+			c.lost[reasonUnjudged]++
+		} else if t.verdict == probes.Pending && len(t.early) < maxEarly {
+			t.early = append(t.early, earlyBlock{b, samples})
+		}
+		return
+	}
+	c.finishBlock(t, b, samples)
+}
+
+// settle deals with the blocks that had to wait for the verdict.
+func (c *Correlator) settle(t *thread) {
+	if !t.isLoop() && t.verdict == probes.Pending {
+		return
+	}
+	early := t.early
+	t.early = nil
+	if !t.isLoop() {
+		return
+	}
+	for _, e := range early {
+		c.finishBlock(t, e.block, e.samples)
+	}
+}
+
+// finishBlock judges an ended period and keeps what of it was a block.
+func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.Sample) {
+	p := period{
+		start: b.Start, end: b.End, offNS: b.OffNS, runDelayNS: min(b.RunDelayNS, b.OffNS), whole: true,
+		pieces: t.pieces(samples),
+	}
+	c.learnRest(t, p.pieces)
+	parts, rest := p.split()
+	if !p.whole || len(parts) != 1 {
+		t.fix.replace(b.End-b.Start, parts, rest)
+	}
+	for _, part := range parts {
+		if part.end-part.start >= int64(c.opts.Threshold) {
+			c.keep(t, t.block(part, false))
+		}
+	}
+}
+
+// ongoing reports a block that has not ended.
+func (c *Correlator) ongoing(t *thread, k probes.Thread, now int64) {
+	held, err := c.kernel.HeldSamples(k, now)
+	if err != nil {
+		c.check(err)
+	}
+	p := period{start: k.Since, end: now, offNS: k.OffNS, whole: true, pieces: t.pieces(append(t.takeSamples(k.Period), held...))}
+	if k.OffAt != 0 {
+		p.offNS += now - k.OffAt
+	}
+	parts, _ := p.split()
+	if len(parts) == 0 {
+		return
+	}
+	last := parts[len(parts)-1]
+	if last.end == now && last.end-last.start >= int64(c.opts.Threshold) {
+		t.fix.inBlockNS = last.end - last.start
+		c.keep(t, t.block(last, true))
+	}
+}
+
+func (c *Correlator) keep(t *thread, b report.Block) {
+	c.blockCount++
+	t.blocked.count++
+	t.blocked.ns += b.DurationNS
+	if c.opts.OnBlock != nil {
+		c.opts.OnBlock(b)
+	}
+	if len(c.blocks) >= maxBlocks {
+		c.lost[reasonBlocks]++
+		return
+	}
+	c.blocks = append(c.blocks, b)
+}
+
+// piece is one sample with its stack named and judged.
+type piece struct {
+	sample  *probes.Sample
+	frames  []report.Frame
+	culprit *report.Frame
+	cause   report.Cause
+	native  string
+	ns      int64 // share of the period
+	outside bool  // the loop rested, or did not run at all
+	raw     []cpython.RawFrame
+	kind    eventloop.Kind
+	atRest  bool
+}
+
+func (p *piece) isOff() bool { return p.sample.Kind == probes.Off }
+
+func (p *piece) leaf() *report.Frame {
+	if len(p.frames) == 0 {
+		return nil
+	}
+	return &p.frames[0]
+}
+
+// pieces names and judges samples, in time order.
+func (t *thread) pieces(samples []*probes.Sample) []piece {
+	out := make([]piece, 0, len(samples))
+	for _, s := range samples {
+		p := piece{sample: s, raw: rawFrames(&s.Stack), ns: s.NS}
+		p.frames = t.frames(&s.Stack, p.raw)
+		if len(p.frames) > 0 {
+			v := t.proc.classify(p.frames)
+			p.kind, p.atRest = v.Kind, v.AtRest
+			p.outside = !s.Stack.Partial && (!t.under(p.raw, v) || (v.AtRest && p.isOff()))
+			p.culprit, _ = eventloop.Culprit(p.frames)
+		}
+		if p.isOff() {
+			p.cause = t.offCause(s, p.leaf())
+		} else {
+			p.cause, p.native = t.tickCause(s, p.leaf())
+		}
+		if nobodysLine(p.cause) {
+			p.culprit = nil
+		} else if importing(p.frames) {
+			p.cause = report.CauseImport
+		}
+		out = append(out, p)
+	}
+	slices.SortStableFunc(out, func(a, b piece) int { return cmp.Compare(a.sample.At, b.sample.At) })
+	return out
+}
+
+// frames names a stack. A frame without a file stands for a middle that was cut.
+func (t *thread) frames(s *probes.Stack, raw []cpython.RawFrame) []report.Frame {
+	frames := t.proc.resolver.Frames(raw)
+	if s.Cut > 0 && s.CutAt <= len(frames) {
+		frames = slices.Insert(frames, s.CutAt, report.Frame{Function: cutMarker(s.Cut)})
+	}
+	return frames
+}
+
+// learnRest tells the kernel of a code object that sleeps instead of waiting (eventlet's hub
+// without descriptors), so that it books such sleep as idle from now on.
+func (c *Correlator) learnRest(t *thread, pieces []piece) {
+	for _, p := range pieces {
+		if p.atRest && p.cause == report.CauseSleep && len(p.raw) > 0 && p.raw[0].Code != t.restCode {
+			t.restCode = p.raw[0].Code
+			c.configure(t)
+			return
+		}
+	}
+}
+
+// period is an active period, or what is left of one after its rests were cut out.
+type period struct {
+	start, end int64
+	offNS      int64 // off the CPU
+	runDelayNS int64 // of that, runnable without a CPU
+	whole      bool  // offNS and runDelayNS are the kernel's own exact sums
+	pieces     []piece
+}
+
+// split cuts a period at the pieces in which the loop rested or did not run, and returns the
+// parts in between and the time cut out.
+func (p *period) split() (parts []period, restNS int64) {
+	if !slices.ContainsFunc(p.pieces, func(x piece) bool { return x.outside }) {
+		return []period{*p}, 0
+	}
+	p.whole = false
+	part := period{start: p.start}
+	seen := p.start // everything before belongs to a part or a rest
+	finish := func(end int64) {
+		if part.end = end; end > part.start {
+			for _, x := range part.pieces {
+				if x.isOff() {
+					part.offNS += x.sample.NS
+				}
+			}
+			part.offNS = min(part.offNS, part.end-part.start)
+			parts = append(parts, part)
+		}
+	}
+	for _, x := range p.pieces {
+		from, to := x.sample.At, x.sample.At
+		if x.isOff() {
+			to += x.sample.NS
+		} else {
+			from = seen
+		}
+		if x.outside {
+			finish(from)
+			restNS += to - from
+			part = period{start: to}
+		} else {
+			part.pieces = append(part.pieces, x)
+		}
+		seen = max(seen, to)
+	}
+	// After the last sign of the loop not running nothing says that it does again, unless
+	// more pieces followed, or the loop was only at rest.
+	last := p.pieces[len(p.pieces)-1]
+	if last.outside && !last.atRest {
+		restNS += p.end - part.start
+		return parts, restNS
+	}
+	finish(p.end)
+	return parts, restNS
+}
+
+// share gives every piece its part of the duration and returns the split by cause. Time off
+// the CPU is exact and goes to the stacks seen off the CPU; the rest goes to the ticks, each
+// taking the CPU time since the one before.
+func (p *period) share() map[report.Cause]int64 {
+	duration := p.end - p.start
+	sleepNS := max(p.offNS-p.runDelayNS, 0)
+	cpuNS := max(duration-p.offNS, 0)
+	out := make(map[report.Cause]int64)
+
+	var sampled int64
+	var ticks []int
+	for i := range p.pieces {
+		if p.pieces[i].isOff() {
+			sampled += p.pieces[i].sample.NS
+		} else {
+			ticks = append(ticks, i)
+		}
+	}
+	left := sleepNS
+	for i := range p.pieces {
+		x := &p.pieces[i]
+		if !x.isOff() {
+			continue
+		}
+		x.ns = 0
+		if sampled > 0 {
+			x.ns = min(int64(float64(x.sample.NS)/float64(sampled)*float64(sleepNS)), left)
+		}
+		left -= x.ns
+		out[x.cause] += x.ns
+	}
+	out[report.CauseUnknown] += left
+
+	left = cpuNS
+	if len(ticks) > 0 {
+		first := p.pieces[ticks[0]].sample.CPUNS
+		last := p.pieces[ticks[len(ticks)-1]].sample.CPUNS
+		before := int64(0)
+		if !p.whole { // the period's CPU clock began before this part
+			before = first
+		}
+		span := max(last-before, 1)
+		for n, i := range ticks {
+			x := &p.pieces[i]
+			x.ns = min(int64(float64(x.sample.CPUNS-before)/float64(span)*float64(cpuNS)), left)
+			if n == len(ticks)-1 {
+				x.ns = left
+			}
+			before = x.sample.CPUNS
+			left -= x.ns
+			out[x.cause] += x.ns
+		}
+	}
+	out[report.CauseCPU] += left
+	out[report.CauseRunqueue] += duration - sleepNS - cpuNS
+	for cause, ns := range out {
+		if ns == 0 {
+			delete(out, cause)
+		}
+	}
+	return out
+}
+
+// block puts everything together.
+func (t *thread) block(p period, ongoing bool) report.Block {
+	b := report.Block{
+		PID: t.proc.process.PID, TID: t.tid, StartNS: p.start, DurationNS: p.end - p.start, Ongoing: ongoing,
+		Shape: report.ShapeSingle, BreakdownNS: p.share(),
+	}
+	b.Cause = largest(b.BreakdownNS)
+	b.Stacks = mergeStacks(p.pieces)
+	if top := heaviest(p.pieces, b.Cause); top != nil {
+		b.Culprit, b.Leaf = top.culprit, top.leaf()
+		b.Detail = detail(top)
+	}
+	if nobodysLine(b.Cause) {
+		b.Culprit = nil
+	}
+	return b
+}
+
+// heaviest returns the piece that stands for the block: of the function of application code
+// that took most of it, as far as the cause goes, the heaviest piece. Lines of one function are
+// counted together first: a loop in it spreads over several.
+func heaviest(pieces []piece, cause report.Cause) *piece {
+	type place struct{ function, file string }
+	sums := make(map[place]int64)
+	at := func(p *piece) place {
+		if f := cmp.Or(p.culprit, p.leaf()); f != nil {
+			return place{f.Function, f.File}
+		}
+		return place{}
+	}
+	matches := func(p *piece) bool { return p.cause == cause }
+	if !slices.ContainsFunc(pieces, func(p piece) bool { return matches(&p) }) {
+		matches = func(*piece) bool { return true }
+	}
+	lines := make(map[report.Frame]int64)
+	for i := range pieces {
+		if p := &pieces[i]; matches(p) {
+			sums[at(p)] += p.ns
+			if p.culprit != nil {
+				lines[*p.culprit] += p.ns
+			}
+		}
+	}
+	weight := func(p *piece) (function, line int64) {
+		if p.culprit != nil {
+			line = lines[*p.culprit]
+		}
+		return sums[at(p)], line
+	}
+	var top *piece
+	for i := range pieces {
+		p := &pieces[i]
+		if !matches(p) || len(p.frames) == 0 {
+			continue
+		}
+		if top == nil {
+			top = p
+			continue
+		}
+		f, l := weight(p)
+		tf, tl := weight(top)
+		if cmp.Or(cmp.Compare(f, tf), cmp.Compare(l, tl), cmp.Compare(p.ns, top.ns)) > 0 {
+			top = p
+		}
+	}
+	return top
+}
+
+// maxStacks bounds the stacks one block carries.
+const maxStacks = 64
+
+// mergeStacks adds up equal stacks, heaviest first.
+func mergeStacks(pieces []piece) []report.Stack {
+	out := make([]report.Stack, 0, min(len(pieces), maxStacks))
+	for i := range pieces {
+		p := &pieces[i]
+		if len(p.frames) == 0 {
+			continue
+		}
+		j := slices.IndexFunc(out, func(s report.Stack) bool { return s.Cause == p.cause && slices.Equal(s.Frames, p.frames) })
+		if j < 0 {
+			out = append(out, report.Stack{Cause: p.cause, Frames: p.frames})
+			j = len(out) - 1
+		}
+		out[j].NS += p.ns
+	}
+	slices.SortStableFunc(out, func(a, b report.Stack) int { return cmp.Compare(b.NS, a.NS) })
+	return out[:min(len(out), maxStacks)]
+}
+
+func detail(p *piece) report.Detail {
+	d := report.Detail{Native: p.native}
+	if p.sample.Syscall < 0 {
+		return d
+	}
+	info, known := syscalls[p.sample.Syscall]
+	d.Syscall = info.name
+	if !known {
+		d.Syscall = syscallNumber(p.sample.Syscall)
+	}
+	if (info.fd || info.family == familyPoll) && p.sample.FD >= 0 {
+		fd := p.sample.FD
+		d.FD = &fd
+	}
+	return d
+}
+
+// largest returns the cause with the largest share; of equal ones the first by name.
+func largest(split map[report.Cause]int64) report.Cause {
+	best := report.CauseUnknown
+	for cause, ns := range split {
+		if ns > split[best] || (ns == split[best] && (cause < best || split[best] == 0)) {
+			best = cause
+		}
+	}
+	return best
+}
+
+// nobodysLine tells the causes that blame no line of the loop.
+func nobodysLine(c report.Cause) bool {
+	switch c {
+	case report.CauseRunqueue, report.CauseThrottled, report.CauseStopped, report.CauseGIL:
+		return true
+	}
+	return false
+}
+
+// importing tells whether a stack is inside an import that the loop's own code began.
+func importing(frames []report.Frame) bool {
+	for _, f := range frames {
+		if eventloop.IsMachinery(f) {
+			return false
+		}
+		if f.Function == "_find_and_load" && f.File == "<frozen importlib._bootstrap>" {
+			return true
+		}
+	}
+	return false
+}

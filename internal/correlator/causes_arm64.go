@@ -1,0 +1,7 @@
+package correlator
+
+import "golang.org/x/sys/unix"
+
+func init() {
+	syscalls[unix.SYS_FSTATAT] = syscallInfo{"newfstatat", familyFile, false}
+}

@@ -1,0 +1,205 @@
+// Package correlator turns what the kernel saw into what a user understands. It takes the
+// events of probes, finds out which threads are event loops, matches every block with the
+// stacks of its own active period, has symbolize name them, and judges why the block took its
+// time. Out come report.Loop and report.Block. It is the only package that knows both probes
+// and symbolize; observe drives it, on one goroutine.
+package correlator
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+// Kernel is what the correlator needs of *probes.Probes.
+type Kernel interface {
+	AddLayout(probes.Layout) (uint32, error)
+	SetProcess(pid int, v probes.Verdict) error
+	ForgetProcess(pid int) error
+	SetThread(probes.ThreadConfig) error
+	ForgetThread(tid int) error
+	Want(pid int) error
+	Seed() error
+	Loops() int
+	Books(slot uint32) (*probes.Books, error)
+	ClearBooks(slot uint32) error
+	Thread(tid int) (probes.Thread, bool, error)
+	Threads() ([]probes.Thread, error)
+	HeldSamples(t probes.Thread, now int64) ([]*probes.Sample, error)
+	Counters() (map[string]int64, error)
+}
+
+// Options of one observation.
+type Options struct {
+	Threshold time.Duration
+	PIDs      []int // only these, empty: all
+	Children  bool  // with PIDs: their descendants too
+	Self      int   // our own process, never watched
+	// OnBlock, if set, is called with every block that has ended.
+	OnBlock func(report.Block)
+}
+
+// Bounds of what one observation keeps.
+const (
+	maxBlocks     = 100_000 // finished blocks
+	maxEndedLoops = 10_000  // loops whose thread has ended
+	maxPending    = 4096    // samples of one active period
+)
+
+// Reasons for what was given up here, as reports print them.
+const (
+	reasonBlocks   = "block not kept: too many in one report"
+	reasonLoops    = "loop not watched: too many at once"
+	reasonEnded    = "ended loop not kept: too many in one report"
+	reasonOrphan   = "stack without a known thread"
+	reasonSamples  = "stack dropped: too many in one block"
+	reasonRecord   = "record not understood"
+	reasonKernel   = "kernel refused an update"
+	reasonUnjudged = "block of a thread that ended before it was judged"
+)
+
+// Correlator holds the state of one observation. It is not safe for concurrent use.
+type Correlator struct {
+	kernel  Kernel
+	opts    Options
+	procs   map[int]*proc   // Python processes watched, by process id
+	threads map[int]*thread // their threads that wait in epoll, by thread id
+	slots   slotPool
+
+	blocks      []report.Block
+	blockCount  int64
+	ended       []report.Loop
+	unsupported map[int]report.Unsupported
+	lost        map[string]int64
+}
+
+// New returns a correlator that says its verdicts to the kernel.
+func New(k Kernel, o Options) *Correlator {
+	return &Correlator{
+		kernel: k, opts: o,
+		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: newSlotPool(k.Loops()),
+		unsupported: make(map[int]report.Unsupported), lost: make(map[string]int64),
+	}
+}
+
+// Handle takes one event. It never fails: what goes wrong is counted.
+func (c *Correlator) Handle(e probes.Event) {
+	switch e := e.(type) {
+	case *probes.Wait:
+		c.onWait(e)
+	case *probes.Sample:
+		c.onSample(e)
+	case *probes.Block:
+		c.onBlock(e)
+	case *probes.Exec:
+		c.forgetProcess(e.PID)
+	case *probes.Exit:
+		c.onExit(e)
+	}
+}
+
+// Undecodable counts a record that probes could not read.
+func (c *Correlator) Undecodable() { c.lost[reasonRecord]++ }
+
+// Processes returns how many Python processes are watched.
+func (c *Correlator) Processes() int { return len(c.procs) }
+
+// Loops returns how many event loops are known and alive.
+func (c *Correlator) Loops() (n int) {
+	for _, t := range c.threads {
+		if t.isLoop() {
+			n++
+		}
+	}
+	return n
+}
+
+// Blocks returns how many blocks have been seen.
+func (c *Correlator) Blocks() int64 { return c.blockCount }
+
+// check counts a failed update of the kernel's maps. A thread that is gone is no failure.
+func (c *Correlator) check(err error) {
+	if err != nil {
+		c.lost[reasonKernel]++
+	}
+}
+
+// Result is what an observation found, up to the moment of Finish.
+type Result struct {
+	Loops       []report.Loop
+	Blocks      []report.Block
+	Lost        report.Lost
+	Unsupported []report.Unsupported
+}
+
+// Finish closes the books at the time now (CLOCK_MONOTONIC nanoseconds): blocks still going on
+// are reported as such, and every loop gets its row.
+func (c *Correlator) Finish(now int64) (Result, error) {
+	open, err := c.kernel.Threads()
+	if err != nil {
+		return Result{}, err
+	}
+	for _, k := range open {
+		t := c.threads[k.TID]
+		if t == nil || !t.isLoop() {
+			continue
+		}
+		if !k.InWait && now-k.Since >= int64(c.opts.Threshold) {
+			c.ongoing(t, k, now)
+		}
+		c.endLoop(t, &k, now)
+		delete(c.threads, k.TID)
+	}
+	for _, t := range c.threads { // loops the kernel has lost sight of
+		if t.isLoop() {
+			c.endLoop(t, nil, now)
+		}
+	}
+	r := Result{Loops: c.ended, Blocks: c.blocks}
+	for _, u := range c.unsupported {
+		r.Unsupported = append(r.Unsupported, u)
+	}
+	r.Lost, err = c.losses()
+	return r, err
+}
+
+// losses adds up everything that was given up, in the kernel and here.
+func (c *Correlator) losses() (report.Lost, error) {
+	counters, err := c.kernel.Counters()
+	if err != nil {
+		return report.Lost{}, err
+	}
+	l := report.Lost{Reasons: counters}
+	maps.Copy(l.Reasons, c.lost)
+	for _, p := range c.procs {
+		for reason, n := range p.failures() {
+			l.Reasons[reason] += n
+		}
+	}
+	for reason, n := range l.Reasons {
+		switch {
+		case probes.LosesEvents(reason), reason == reasonBlocks, reason == reasonLoops, reason == reasonRecord:
+			l.Events += n
+		case probes.LosesStacks(reason), reason == reasonOrphan, reason == reasonSamples:
+			l.Stacks += n
+		}
+	}
+	return l, nil
+}
+
+// PIDError says that a process asked for cannot be watched.
+type PIDError struct {
+	PID    int
+	Reason string
+	Do     string
+}
+
+func (e *PIDError) Error() string {
+	return fmt.Sprintf("cannot watch process %d: %s; %s", e.PID, e.Reason, e.Do)
+}
+
+var errTooManyLoops = errors.New("too many loops at once")

@@ -1,0 +1,320 @@
+package correlator
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/process"
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+// retryAfter is how long a process whose interpreter is not up yet is left alone.
+const retryAfter = 100 * time.Millisecond
+
+// found is a process on its way to being known.
+type found struct {
+	pid     int
+	proc    *proc
+	command string
+	err     error
+}
+
+// look opens a process and finds its interpreter, reading only.
+func look(pid int) found {
+	f := found{pid: pid}
+	p, err := process.Open(pid)
+	if err != nil {
+		f.err = err
+		return f
+	}
+	rt, err := cpython.Locate(p)
+	if err != nil {
+		f.command, f.err = p.Cmdline(), err
+		return f
+	}
+	f.proc = newProc(p, rt)
+	return f
+}
+
+// Start finds every Python process there is, and with Seed every loop in them. Processes that
+// start later announce themselves.
+func (c *Correlator) Start() error {
+	pids, err := c.candidates()
+	if err != nil {
+		return err
+	}
+	c.check(c.kernel.SetProcess(c.opts.Self, probes.Ignored))
+	for _, f := range lookAll(pids) {
+		c.meet(f)
+	}
+	if err := c.refusal(); err != nil {
+		return err
+	}
+	return c.kernel.Seed()
+}
+
+// candidates lists the processes to look at now.
+func (c *Correlator) candidates() ([]int, error) {
+	if len(c.opts.PIDs) == 0 {
+		pids, err := process.Scan()
+		if err != nil {
+			return nil, fmt.Errorf("list processes: %w", err)
+		}
+		return slices.DeleteFunc(pids, func(pid int) bool { return pid == c.opts.Self }), nil
+	}
+	pids := slices.Clone(c.opts.PIDs)
+	if c.opts.Children {
+		below, err := process.Descendants(pids)
+		if err != nil {
+			return nil, fmt.Errorf("list child processes: %w", err)
+		}
+		pids = append(pids, below...)
+	}
+	for _, pid := range pids {
+		if err := c.kernel.Want(pid); err != nil {
+			return nil, err
+		}
+	}
+	return pids, nil
+}
+
+// lookAll looks at many processes at once, as far as there are CPUs.
+func lookAll(pids []int) []found {
+	out := make([]found, len(pids))
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := range next {
+				out[i] = look(pids[i])
+			}
+		})
+	}
+	for i := range pids {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	return out
+}
+
+// refusal says why none of the processes asked for can be watched, if so.
+func (c *Correlator) refusal() error {
+	if len(c.opts.PIDs) == 0 || len(c.procs) > 0 || c.opts.Children {
+		return nil
+	}
+	for _, pid := range c.opts.PIDs {
+		f := look(pid)
+		var unsupported *cpython.UnsupportedError
+		switch {
+		case errors.As(f.err, &unsupported):
+			return &PIDError{pid, unsupported.Reason, "see the list of supported interpreters in the README"}
+		case errors.Is(f.err, cpython.ErrNotPython):
+			return &PIDError{pid, "it is not a Python process", "give the process id of a Python process, or leave out --pid to watch all"}
+		case errors.Is(f.err, cpython.ErrNotReady):
+			return nil
+		case f.err != nil && !process.Exists(pid):
+			return &PIDError{pid, "there is no such process", "give the process id of a running Python process, or leave out --pid to watch all"}
+		case f.err != nil:
+			return &PIDError{pid, f.err.Error(), "run loopwatch as root on the host itself"}
+		}
+	}
+	return nil
+}
+
+// meet enters what look found; it returns nil where the process is not to be watched.
+func (c *Correlator) meet(f found) *proc {
+	var unsupported *cpython.UnsupportedError
+	switch {
+	case f.err == nil:
+		layout, err := c.kernel.AddLayout(kernelLayout(f.proc.runtime.Layout.FrameLayout))
+		if err != nil {
+			c.refuse(f.pid, f.proc.command, err.Error())
+			return nil
+		}
+		f.proc.layout = layout
+		c.procs[f.pid] = f.proc
+		c.check(c.kernel.SetProcess(f.pid, probes.Watched))
+		return f.proc
+	case errors.As(f.err, &unsupported):
+		c.refuse(f.pid, f.command, unsupported.Reason)
+	case errors.Is(f.err, cpython.ErrNotPython):
+		c.check(c.kernel.SetProcess(f.pid, probes.Ignored))
+	case errors.Is(f.err, cpython.ErrNotReady):
+		c.check(c.kernel.ForgetProcess(f.pid))
+	case !process.Exists(f.pid):
+		c.check(c.kernel.ForgetProcess(f.pid))
+	default:
+		c.refuse(f.pid, f.command, f.err.Error())
+	}
+	return nil
+}
+
+// refuse lists a Python process as one that cannot be watched.
+func (c *Correlator) refuse(pid int, command, reason string) {
+	c.check(c.kernel.SetProcess(pid, probes.Ignored))
+	c.unsupported[pid] = report.Unsupported{PID: pid, Command: command, Reason: reason}
+}
+
+// process returns the Python process with this id, looking at it if it is new; nil if it is
+// none or cannot be watched.
+func (c *Correlator) process(pid int) *proc {
+	if p := c.procs[pid]; p != nil {
+		return p
+	}
+	if _, ok := c.unsupported[pid]; ok || pid == c.opts.Self {
+		return nil
+	}
+	return c.meet(look(pid))
+}
+
+// onWait judges a thread that waits on a descriptor nobody has judged.
+func (c *Correlator) onWait(w *probes.Wait) {
+	p := c.process(w.PID)
+	if p == nil {
+		delete(c.threads, w.TID)
+		c.check(c.kernel.ForgetThread(w.TID))
+		return
+	}
+	t := c.threads[w.TID]
+	if t == nil || t.proc != p {
+		t = &thread{proc: p, tid: w.TID, slot: probes.NoSlot}
+		c.threads[w.TID] = t
+	}
+	if t.state.ThreadID != w.ThreadID || t.state.Addr == 0 {
+		if !t.findState(w.ThreadID) {
+			t.verdict = probes.Ignored
+			t.setFD(w.FD, probes.Ignored)
+			c.configure(t)
+			return
+		}
+	}
+	raw, coherent := rawFrames(w.Stack), w.Stack != nil
+	if !coherent {
+		raw, coherent = c.walkHere(t, w)
+	}
+	if !coherent { // the kernel can walk from now on, and will ask again
+		c.configure(t)
+		return
+	}
+	c.judge(t, w.FD, raw)
+}
+
+// walkHere walks from user space. The stack is good if the thread has stayed where it was
+// all the time, which an idle loop does.
+func (c *Correlator) walkHere(t *thread, w *probes.Wait) ([]cpython.RawFrame, bool) {
+	before, ok, err := c.kernel.Thread(t.tid)
+	if err != nil || !ok || before.Period != w.Period {
+		return nil, false
+	}
+	raw, err := t.proc.runtime.Stack(t.proc.memory, t.state.Addr, maxWalk)
+	if err != nil || len(raw) == 0 {
+		return nil, false
+	}
+	after, ok, err := c.kernel.Thread(t.tid)
+	if err != nil || !ok || after.Period != before.Period || after.InWait != before.InWait {
+		return nil, false
+	}
+	return raw, true
+}
+
+// maxWalk bounds a walk from user space.
+const maxWalk = 4096
+
+// judge decides from the stack of a wait whether it is a loop's own.
+func (c *Correlator) judge(t *thread, fd int, raw []cpython.RawFrame) {
+	v := t.proc.classify(t.proc.resolver.Frames(raw))
+	switch {
+	case fd >= 0 && v.AtRest && v.Kind != "":
+		t.kind, t.verdict = v.Kind, probes.Watched
+		t.anchor = slices.Clone(raw)
+		t.setFD(fd, probes.Watched)
+	case v.Running && !t.isLoop(): // a loop, but this is no wait of its own
+		t.kind, t.verdict = v.Kind, probes.Pending
+		t.setFD(fd, probes.Ignored)
+	case t.isLoop():
+		t.setFD(fd, probes.Ignored)
+	default:
+		t.verdict = probes.Ignored
+		t.setFD(fd, probes.Ignored)
+	}
+	if t.kind != "" && t.slot == probes.NoSlot {
+		if err := c.giveSlot(t); err != nil {
+			c.lost[reasonLoops]++
+			t.verdict, t.kind = probes.Ignored, ""
+		}
+	}
+	c.configure(t)
+	c.settle(t)
+}
+
+func (c *Correlator) giveSlot(t *thread) error {
+	slot, ok := c.slots.take()
+	if !ok {
+		return errTooManyLoops
+	}
+	if err := c.kernel.ClearBooks(slot); err != nil {
+		c.slots.give(slot)
+		return err
+	}
+	t.slot = slot
+	return nil
+}
+
+// configure says to the kernel what is known of a thread.
+func (c *Correlator) configure(t *thread) {
+	c.check(c.kernel.SetThread(probes.ThreadConfig{
+		TID: t.tid, Verdict: t.verdict, TState: t.state.Addr, ThreadID: t.state.ThreadID, RestCode: t.restCode,
+		Layout: t.proc.layout, Slot: t.slot, FDs: t.fds,
+	}))
+}
+
+func (c *Correlator) onExit(e *probes.Exit) {
+	if t := c.threads[e.TID]; t != nil {
+		if t.isLoop() {
+			c.endLoop(t, nil, 0)
+		}
+		delete(c.threads, e.TID)
+	}
+	if e.Last {
+		c.forgetProcess(e.PID)
+	}
+}
+
+// forgetProcess drops a process that ended or became another program.
+func (c *Correlator) forgetProcess(pid int) {
+	delete(c.unsupported, pid)
+	p := c.procs[pid]
+	if p == nil {
+		return
+	}
+	for reason, n := range p.failures() {
+		c.lost[reason] += n
+	}
+	for tid, t := range c.threads {
+		if t.proc != p {
+			continue
+		}
+		if t.isLoop() {
+			c.endLoop(t, nil, 0)
+		}
+		delete(c.threads, tid)
+	}
+	delete(c.procs, pid)
+}
+
+// kernelLayout hands a layout to the walker.
+func kernelLayout(l cpython.FrameLayout) probes.Layout {
+	return probes.Layout{
+		TstateThreadId: l.ThreadID, TstateFrame: l.ThreadFrame, ViaCframe: l.ViaCFrame, CframeFrame: l.CFrameFrame,
+		FrameCode: l.FrameCode, FramePrevious: l.FrameBack, FrameInstr: l.FrameInstr, FrameOwner: l.FrameOwner,
+		ShimOwners: l.ShimOwners, CodeTagMask: l.FrameCodeTag, InstrKind: uint32(l.InstrKind),
+		CodeArgcount: l.CodeArgs, CodeFirstlineno: l.CodeLine, CodeAdaptive: l.CodeInstrs,
+	}
+}

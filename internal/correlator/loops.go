@@ -1,0 +1,114 @@
+package correlator
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/process"
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+// correction is what the kernel's books of a loop have wrong: it cannot know that a period
+// contained rests, or that the loop had ended.
+type correction struct {
+	removed, added []int64
+	restNS         int64
+	inBlockNS      int64 // of the block going on at the end
+}
+
+// maxCorrections bounds the memory of one loop's corrections; later ones correct sums only.
+const maxCorrections = 4096
+
+func (f *correction) replace(whole int64, parts []period, rest int64) {
+	f.restNS += rest
+	if len(f.removed) >= maxCorrections {
+		return
+	}
+	f.removed = append(f.removed, whole)
+	for _, p := range parts {
+		f.added = append(f.added, p.end-p.start)
+	}
+}
+
+func (f *correction) apply(b *probes.Books) {
+	for _, ns := range f.removed {
+		b.Remove(ns)
+	}
+	for _, ns := range f.added {
+		b.Add(ns)
+	}
+	b.IdleNS += f.restNS
+}
+
+// endLoop makes a loop's row out of its books and frees its place. k is its thread's present
+// state, nil where it has ended.
+func (c *Correlator) endLoop(t *thread, k *probes.Thread, now int64) {
+	defer func() { t.slot = probes.NoSlot }()
+	defer c.slots.give(t.slot)
+	books, err := c.kernel.Books(t.slot)
+	if err != nil {
+		c.check(err)
+		return
+	}
+	if len(c.ended) >= maxEndedLoops {
+		c.lost[reasonEnded]++
+		return
+	}
+	t.fix.apply(books)
+	if k != nil {
+		if open := now - k.Since; k.InWait {
+			books.IdleNS += open
+		} else {
+			books.ActiveNS += open
+			books.MaxNS = max(books.MaxNS, open)
+		}
+	}
+	l := report.Loop{
+		PID: t.proc.process.PID, TID: t.tid, Command: t.proc.command, Python: t.proc.runtime.Version.String(),
+		Loop: string(t.kind), Container: t.proc.container, Unit: t.proc.unit,
+		Iterations: books.Iterations, IdleNS: books.IdleNS, ActiveNS: books.ActiveNS,
+		IterationNS: report.Percentiles{P50: books.Quantile(.5), P90: books.Quantile(.9), P99: books.Quantile(.99), Max: books.MaxNS},
+		Blocks:      t.blocked.count, BlockedNS: t.blocked.ns, InBlockNS: t.fix.inBlockNS,
+	}
+	if total := l.IdleNS + l.ActiveNS; total > 0 {
+		l.Utilization = float64(l.ActiveNS) / float64(total)
+	}
+	c.ended = append(c.ended, l)
+}
+
+// Poll looks at the blocks going on right now and names their stacks while the process is
+// there to be read: it may be killed in the middle. To be called every 100 ms or so.
+func (c *Correlator) Poll(now int64) error {
+	open, err := c.kernel.Threads()
+	if err != nil {
+		return err
+	}
+	for _, k := range open {
+		t := c.threads[k.TID]
+		if t == nil || !t.isLoop() || k.InWait || now-k.Since < int64(c.opts.Threshold) || t.warmed == k.Period {
+			continue
+		}
+		held, err := c.kernel.HeldSamples(k, now)
+		if err != nil {
+			return err
+		}
+		for _, s := range held {
+			t.proc.resolver.Frames(rawFrames(&s.Stack))
+		}
+		if len(held) > 0 {
+			t.warmed = k.Period
+		}
+	}
+	return nil
+}
+
+func cutMarker(n int) string { return fmt.Sprintf("[%d frames cut]", n) }
+
+func syscallNumber(nr int) string { return fmt.Sprintf("syscall %d", nr) }
+
+func readPointer(m process.Memory, addr uint64) (uint64, error) {
+	var b [8]byte
+	err := m.Read(addr, b[:])
+	return binary.NativeEndian.Uint64(b[:]), err
+}

@@ -1,0 +1,148 @@
+package correlator
+
+import (
+	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/process"
+	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/symbolize"
+)
+
+// proc is one Python process.
+type proc struct {
+	process  *process.Process
+	runtime  *cpython.Runtime
+	memory   process.Memory
+	resolver *symbolize.Resolver
+	mapped   *symbolize.Modules
+	layout   uint32
+
+	command         string
+	container, unit string
+}
+
+func newProc(p *process.Process, rt *cpython.Runtime) *proc {
+	memory := p.Memory()
+	out := &proc{
+		process: p, runtime: rt, memory: memory, resolver: symbolize.New(rt, memory),
+		command: p.Cmdline(),
+	}
+	out.container, out.unit, _ = p.Cgroup() // absent where it cannot be read
+	out.mapModules()
+	return out
+}
+
+// mapModules reads the mappings anew: modules are loaded as a program goes on.
+func (p *proc) mapModules() {
+	if maps, err := p.process.Maps(); err == nil {
+		p.mapped = symbolize.NewModules(maps, p.runtime)
+	}
+}
+
+// classify tells which loop a stack belongs to.
+func (p *proc) classify(frames []report.Frame) eventloop.Verdict {
+	return eventloop.Classify(frames, p.mapped)
+}
+
+// failures counts what could not be read of the process, by reason.
+func (p *proc) failures() map[string]int64 {
+	return p.resolver.Stats().Failures
+}
+
+// thread is a thread of a Python process that waits in epoll.
+type thread struct {
+	proc    *proc
+	tid     int
+	state   cpython.Thread // its PyThreadState; Addr 0 unknown
+	kind    eventloop.Kind // "" until it is known to be a loop
+	verdict probes.Verdict
+	slot    uint32
+	fds     []probes.FDVerdict
+	// anchor is the stack at the loop's own wait. Of a loop without Python frames of its own
+	// (uvloop), all of it stands at the root of every stack inside.
+	anchor   []cpython.RawFrame
+	restCode uint64
+
+	period  uint64 // that the samples belong to
+	samples []*probes.Sample
+	early   []earlyBlock // ended before the thread was judged
+	warmed  uint64       // period whose stacks were named while it went on
+	fix     correction
+	blocked blockedTotals
+}
+
+type blockedTotals struct{ count, ns int64 }
+
+func (t *thread) isLoop() bool { return t.kind != "" && t.slot != probes.NoSlot }
+
+// findState looks for the PyThreadState of the thread with this thread pointer.
+func (t *thread) findState(threadID uint64) bool {
+	t.state = cpython.Thread{}
+	states, err := t.proc.runtime.Threads(t.proc.memory)
+	if err != nil {
+		return false
+	}
+	for _, s := range states {
+		if s.ThreadID == threadID {
+			t.state = s
+			return true
+		}
+	}
+	return false
+}
+
+// setFD remembers the verdict on a descriptor. Where there are too many, one that is not the
+// loop's own goes first.
+func (t *thread) setFD(fd int, v probes.Verdict) {
+	if fd < 0 {
+		return
+	}
+	for i := range t.fds {
+		if t.fds[i].FD == fd {
+			t.fds[i].Verdict = v
+			return
+		}
+	}
+	if len(t.fds) == probes.FDs {
+		victim := 0
+		for i, f := range t.fds {
+			if f.Verdict == probes.Ignored {
+				victim = i
+				break
+			}
+		}
+		t.fds = append(t.fds[:victim], t.fds[victim+1:]...)
+	}
+	t.fds = append(t.fds, probes.FDVerdict{FD: fd, Verdict: v})
+}
+
+// under tells whether a stack lies inside the thread's running loop.
+func (t *thread) under(raw []cpython.RawFrame, v eventloop.Verdict) bool {
+	if t.kind != eventloop.UVLoop {
+		return v.Running
+	}
+	if len(raw) < len(t.anchor) {
+		return false
+	}
+	root := raw[len(raw)-len(t.anchor):]
+	for i := range t.anchor {
+		if root[i].Code != t.anchor[i].Code {
+			return false
+		}
+	}
+	return true
+}
+
+// rawFrames converts a stack of the kernel's. Where its middle was cut, a frame without code
+// stands for what is missing.
+func rawFrames(s *probes.Stack) []cpython.RawFrame {
+	if s == nil {
+		return nil
+	}
+	out := make([]cpython.RawFrame, 0, len(s.Frames))
+	for _, f := range s.Frames {
+		out = append(out, cpython.RawFrame(f))
+	}
+	return out
+}

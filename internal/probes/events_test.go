@@ -1,0 +1,101 @@
+package probes
+
+import (
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// bytesOf is a record as the kernel would send it, cut to n bytes.
+func bytesOf[T any](v *T, n uintptr) []byte {
+	return append([]byte(nil), unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))[:n]...)
+}
+
+func sampleRecord(depth int) []byte {
+	var k loopwatchSample
+	k.Type = uint32(loopwatchRecordTypeRECORD_SAMPLE)
+	k.Tid, k.Period, k.Kind, k.Nr, k.Fd = 7, 9, uint32(loopwatchSampleKindSAMPLE_OFF), 232, -1
+	k.Stack.Depth = uint32(depth)
+	for i := range depth { // as walk_step of bpf/pystack.h places them
+		at := i
+		if at >= stackLeaf {
+			at = stackLeaf + (at-stackLeaf)%stackRoot
+		}
+		k.Stack.Frames[at] = loopwatchPyFrame{Code: uint64(i + 1), Instr: int32(i)}
+	}
+	kept := min(depth, stackMax)
+	return bytesOf(&k, unsafe.Offsetof(k.Stack.Frames)+uintptr(kept)*unsafe.Sizeof(Frame{}))
+}
+
+func TestDecodeSampleKeepsLeafAndRoot(t *testing.T) {
+	for _, depth := range []int{0, 1, 17, stackLeaf, stackLeaf + 1, stackMax - 1, stackMax, stackMax + 1, stackMax + stackRoot, 1007, 4096} {
+		e, err := decode(sampleRecord(depth))
+		require.NoError(t, err)
+		s := e.(*Sample)
+		require.Equal(t, 7, s.TID)
+		require.Equal(t, -1, s.FD)
+		require.Len(t, s.Stack.Frames, min(depth, stackMax), "depth %d", depth)
+		want := make([]uint64, 0, stackMax)
+		for i := range depth {
+			if depth <= stackMax || i < stackLeaf || i >= depth-stackRoot {
+				want = append(want, uint64(i+1))
+			}
+		}
+		got := make([]uint64, 0, stackMax)
+		for _, f := range s.Stack.Frames {
+			got = append(got, f.Code)
+		}
+		require.Equal(t, want, got, "depth %d", depth)
+		if depth > stackMax {
+			assert.Equal(t, depth-stackMax, s.Stack.Cut)
+			assert.Equal(t, stackLeaf, s.Stack.CutAt)
+		} else {
+			assert.Zero(t, s.Stack.Cut)
+		}
+	}
+}
+
+func TestDecodeOthers(t *testing.T) {
+	b := loopwatchBlockRecord{
+		Type: uint32(loopwatchRecordTypeRECORD_BLOCK), Tgid: 1, Tid: 2, Flags: blockExited, Period: 3, Start: 4, End: 5, OffNs: 6,
+		ReadyNs: 7, RunDelay: 8, Samples: 9,
+	}
+	e, err := decode(bytesOf(&b, unsafe.Sizeof(b)))
+	require.NoError(t, err)
+	assert.Equal(t, &Block{PID: 1, TID: 2, Period: 3, Start: 4, End: 5, OffNS: 6, ReadyNS: 7, RunDelayNS: 8, Samples: 9, Exited: true}, e)
+
+	w := loopwatchWaitRecord{Type: uint32(loopwatchRecordTypeRECORD_WAIT), Tgid: 1, Tid: 2, Fd: 3, Nr: 232, ThreadId: 4}
+	e, err = decode(bytesOf(&w, unsafe.Offsetof(w.Stack.Frames)))
+	require.NoError(t, err)
+	assert.Equal(t, &Wait{PID: 1, TID: 2, FD: 3, Syscall: 232, ThreadID: 4}, e)
+
+	l := loopwatchLifeRecord{Type: uint32(loopwatchRecordTypeRECORD_EXIT), Tgid: 1, Tid: 2, Last: 1}
+	e, err = decode(bytesOf(&l, unsafe.Sizeof(l)))
+	require.NoError(t, err)
+	assert.Equal(t, &Exit{PID: 1, TID: 2, Last: true}, e)
+}
+
+func TestDecodeRefusesGarbage(t *testing.T) {
+	for _, raw := range [][]byte{nil, {1}, {1, 0, 0, 0}, {99, 0, 0, 0, 0, 0, 0, 0}, sampleRecord(3)[:40]} {
+		_, err := decode(raw)
+		assert.Error(t, err)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(sampleRecord(0))
+	f.Add(sampleRecord(3))
+	f.Add(sampleRecord(1000))
+	f.Add([]byte{1, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		e, err := decode(raw)
+		if err != nil {
+			return
+		}
+		if s, ok := e.(*Sample); ok && len(s.Stack.Frames) > stackMax {
+			t.Fatalf("%d frames", len(s.Stack.Frames))
+		}
+	})
+}

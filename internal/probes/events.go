@@ -132,22 +132,22 @@ func decode(raw []byte) (Event, error) {
 	switch kind := *(*loopwatchRecordType)(unsafe.Pointer(unsafe.SliceData(raw[:4:4]))); kind {
 	case loopwatchRecordTypeRECORD_WAIT:
 		var c loopwatchWaitRecord
-		if err := fill(&c, raw, unsafe.Offsetof(c.Stack.Frames)); err != nil {
+		if err := fill(&c, raw, framesAt(unsafe.Offsetof(c.Stack))); err != nil {
 			return nil, err
 		}
 		w := &Wait{PID: int(c.Tgid), TID: int(c.Tid), FD: int(c.Fd), Syscall: int(c.Nr), ThreadID: c.ThreadId, Period: c.Period}
 		if c.HasStack != 0 {
-			s := stackOf(&c.Stack, len(raw)-int(unsafe.Offsetof(c.Stack.Frames)))
+			s := stackOf(&c.Stack, len(raw)-int(framesAt(unsafe.Offsetof(c.Stack))))
 			w.Stack = &s
 		}
 		return w, nil
 	case loopwatchRecordTypeRECORD_SAMPLE:
 		var c loopwatchSample
-		if err := fill(&c, raw, unsafe.Offsetof(c.Stack.Frames)); err != nil {
+		if err := fill(&c, raw, framesAt(unsafe.Offsetof(c.Stack))); err != nil {
 			return nil, err
 		}
 		s := sampleOf(&c)
-		s.Stack = stackOf(&c.Stack, len(raw)-int(unsafe.Offsetof(c.Stack.Frames)))
+		s.Stack = stackOf(&c.Stack, len(raw)-int(framesAt(unsafe.Offsetof(c.Stack))))
 		return s, nil
 	case loopwatchRecordTypeRECORD_BLOCK:
 		var c loopwatchBlockRecord
@@ -185,6 +185,9 @@ func sampleOf(c *loopwatchSample) *Sample {
 		IP: c.Ip, Syscall: int(c.Nr), Args: c.Args, State: c.State, FD: int(c.Fd), Mode: c.FdMode, Family: c.Family, Port: c.Port,
 	}
 }
+
+// framesAt is where the frames begin in a record whose stack is at the given offset.
+func framesAt(stack uintptr) uintptr { return stack + unsafe.Offsetof(loopwatchStack{}.Frames) }
 
 // fill copies a record over the struct it is, of which at least the first `least` bytes must
 // be there; what is missing stays zero.

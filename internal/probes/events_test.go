@@ -26,7 +26,7 @@ func sampleRecord(depth int) []byte {
 		k.Stack.Frames[at] = loopwatchPyFrame{Code: uint64(i + 1), Instr: int32(i)}
 	}
 	kept := min(depth, stackMax)
-	return bytesOf(&k, unsafe.Offsetof(k.Stack.Frames)+uintptr(kept)*unsafe.Sizeof(Frame{}))
+	return bytesOf(&k, framesAt(unsafe.Offsetof(k.Stack))+uintptr(kept)*unsafe.Sizeof(Frame{}))
 }
 
 func TestDecodeSampleKeepsLeafAndRoot(t *testing.T) {
@@ -67,7 +67,7 @@ func TestDecodeOthers(t *testing.T) {
 	assert.Equal(t, &Block{PID: 1, TID: 2, Period: 3, Start: 4, End: 5, OffNS: 6, ReadyNS: 7, RunDelayNS: 8, Samples: 9, Exited: true}, e)
 
 	w := loopwatchWaitRecord{Type: uint32(loopwatchRecordTypeRECORD_WAIT), Tgid: 1, Tid: 2, Fd: 3, Nr: 232, ThreadId: 4}
-	e, err = decode(bytesOf(&w, unsafe.Offsetof(w.Stack.Frames)))
+	e, err = decode(bytesOf(&w, framesAt(unsafe.Offsetof(w.Stack))))
 	require.NoError(t, err)
 	assert.Equal(t, &Wait{PID: 1, TID: 2, FD: 3, Syscall: 232, ThreadID: 4}, e)
 

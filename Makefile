@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# `make help` lists the targets. Building needs Go alone; what else a target needs, it installs
+# (Debian packages, see .ci/packages.txt), for which it has to run as root.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The first Go that can build this module (go.mod says which is needed): sudo resets PATH, and
+# /usr/local/go is where Go's own instructions put it.
+GO := $(or $(GO),$(shell for g in go /usr/local/go/bin/go; do "$$g" list -m >/dev/null 2>&1 && command -v "$$g" && break; done))
+export PATH := $(if $(GO),$(dir $(GO)):)$(PATH)
+
+# One static binary, the same wherever it is built: no cgo, no paths, and the version from git
+# told by flag, because git refuses a tree of another user (sudo make) to the Go toolchain.
+export CGO_ENABLED := 0
+export GOFLAGS := $(GOFLAGS) -buildvcs=false -trimpath
+VERSION ?= $(shell git -c safe.directory='$(CURDIR)' describe --tags --always --dirty 2>/dev/null)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME ?= 10s
+PREFIX ?= /usr/local
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: need-go ## Build ./loopwatch, one static binary
+	@$(GO) build -ldflags '$(LDFLAGS)' -o loopwatch ./cmd/loopwatch
+
+.PHONY: dist
+dist: need-go ## Build dist/loopwatch-linux-{amd64,arm64}
+	@for arch in amd64 arm64; do \
+		GOOS=linux GOARCH=$$arch $(GO) build -ldflags '$(LDFLAGS)' -o dist/loopwatch-linux-$$arch ./cmd/loopwatch; done
+
+.PHONY: generate
+generate: need-go deps-generate ## Compile the BPF programs anew (clang-19), with their Go types
+	@BPF2GO_CFLAGS=-I/usr/include/$$(uname -m)-linux-gnu $(GO) generate ./...
+
+.PHONY: check-generated
+check-generated: generate ## Fail where the committed objects are not what their source gives
+	@changed=$$(git -c safe.directory='$(CURDIR)' status --porcelain -- internal bpf); \
+	if [[ $$changed ]]; then echo "make generate changes:" >&2; echo "$$changed" >&2; exit 1; fi
+
+.PHONY: test
+test: need-go need-root deps-test tracefs roots ## All tests, end to end included (root; installs what it needs)
+	@$(GO) test -p 1 -count=1 -timeout 35m ./...
+
+.PHONY: unit
+unit: need-go ## The tests of the packages alone
+	@$(GO) test $$($(GO) list ./... | grep -v /test/)
+
+.PHONY: fuzz
+fuzz: need-go ## Every fuzz test for FUZZTIME (10s)
+	@$(GO) list -f '{{$$d := .ImportPath}}{{range .TestGoFiles}}{{$$d}} {{$$.Dir}}/{{.}}{{"\n"}}{{end}}' ./... \
+	| while read -r package file; do \
+		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file" | while read -r name; do \
+			echo "$$name $$package"; \
+			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$package" </dev/null; \
+		done; done
+
+.PHONY: lint
+lint: need-go ## gofmt, go vet, staticcheck
+	@bad=$$(gofmt -l .); if [[ $$bad ]]; then echo "gofmt would change:" >&2; echo "$$bad" >&2; exit 1; fi
+	@$(GO) vet ./...
+	@$(GO) run $(STATICCHECK) ./...
+
+.PHONY: demo
+demo: build need-root deps-demo tracefs ## A web application with three blocking calls, and the report that names them
+	@examples/demo/run ./loopwatch
+
+.PHONY: install
+install: build ## Install to PREFIX/bin (/usr/local)
+	@install -D -m 0755 loopwatch '$(DESTDIR)$(PREFIX)/bin/loopwatch'
+
+.PHONY: clean
+clean: ## Remove what was built here; the cached Debian roots stay
+	@rm -rf loopwatch dist
+
+# Targets others need.
+
+.PHONY: need-go
+need-go:
+	@[[ "$(GO)" ]] || { echo "make: no Go that can build this module on PATH or in /usr/local/go: go.mod wants $$(sed -n 's/^go //p' go.mod), get it from https://go.dev/dl" >&2; exit 1; }
+
+.PHONY: need-root
+need-root:
+	@(( EUID == 0 )) || { echo "make: this watches the host and needs root: sudo make $(firstword $(MAKECMDGOALS))" >&2; exit 1; }
+
+.PHONY: deps-generate deps-test deps-demo
+deps-generate deps-test deps-demo: deps-%:
+	@.ci/deps $*
+
+.PHONY: tracefs
+tracefs: # Syscall tracepoints are found there; systemd mounts it, containers and small images do not
+	@[[ -d /sys/kernel/tracing/events ]] || mount -t tracefs tracefs /sys/kernel/tracing
+
+.PHONY: roots
+roots: need-go # Debian releases with other interpreters, made once and cached outside of the tree
+	@$(GO) run ./test/roots

@@ -1,0 +1,93 @@
+"""A second thread that ends the waits the blocking functions enter.
+
+Each prepare function here runs an iteration before its block and returns what the block works
+on; the block starts the clock by go(), so that its length does not depend on when it begins.
+"""
+
+import fcntl
+import os
+import queue
+import socket
+import tempfile
+import threading
+import time
+
+_jobs = queue.Queue()
+_thread = None
+
+
+def _work():
+    while True:
+        seconds, hold, release, held, started = _jobs.get()
+        hold()
+        held.set()
+        started.wait()
+        time.sleep(seconds)
+        release()
+
+
+def _prepare(seconds, hold, release):
+    global _thread
+    if _thread is None:
+        _thread = threading.Thread(target=_work, name="helper", daemon=True)
+        _thread.start()
+    held, started = threading.Event(), threading.Event()
+    _jobs.put((seconds, hold, release, held, started))
+    held.wait()
+    return started.set
+
+
+def _nothing():
+    pass
+
+
+def held_lock(seconds):
+    lock = threading.Lock()
+    return _prepare(seconds, lock.acquire, lock.release), lock
+
+
+def unset_event(seconds):
+    event = threading.Event()
+    return _prepare(seconds, _nothing, event.set), event
+
+
+def silent_peer(seconds):
+    ours, theirs = socket.socketpair()
+    return _prepare(seconds, _nothing, lambda: theirs.send(b"x")), ours, theirs
+
+
+def silent_tcp_peer(_seconds):
+    listener = socket.create_server(("127.0.0.1", 0))
+    ours = socket.create_connection(listener.getsockname())
+    theirs, _ = listener.accept()
+    return _nothing, ours, theirs, listener
+
+
+def empty_pipe(seconds):
+    ours, theirs = os.pipe()
+    return _prepare(seconds, _nothing, lambda: os.write(theirs, b"x")), ours, theirs
+
+
+def full_pipe(seconds):
+    theirs, ours = os.pipe()
+    os.set_blocking(ours, False)
+    try:
+        while True:
+            os.write(ours, bytes(4096))
+    except BlockingIOError:
+        os.set_blocking(ours, True)
+    return _prepare(seconds, _nothing, lambda: os.read(theirs, 65536)), ours, theirs
+
+
+def locked_file(seconds):
+    theirs = tempfile.NamedTemporaryFile(prefix="loopwatch-locked-")
+    ours = open(theirs.name, "rb")
+
+    def release():
+        fcntl.flock(theirs, fcntl.LOCK_UN)
+
+    return _prepare(seconds, lambda: fcntl.flock(theirs, fcntl.LOCK_EX), release), ours, theirs
+
+
+def scratch_file(_seconds):
+    return _nothing, tempfile.NamedTemporaryFile(prefix="loopwatch-synced-")

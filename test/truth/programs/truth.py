@@ -1,0 +1,134 @@
+"""Block an event loop on purpose and tell when, where and why.
+
+Prints "ready" once the loop runs, waits there for its standard input to end, plays a seeded
+schedule of blocks around the threshold, and prints one JSON object a line for each. Descriptor 3,
+if open, is a file that programs running side by side lock so that one at a time computes.
+"""
+
+import argparse
+import fcntl
+import inspect
+import json
+import os
+import random
+import sys
+
+import record
+from blocks import BLOCKS
+from loops import LOOPS
+
+TOKEN = 3
+QUIET = 0.02
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("loop", choices=sorted(LOOPS))
+    parser.add_argument("--threshold", type=float, required=True, help="seconds")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--over", type=int, default=2, help="blocks of each kind above the threshold")
+    parser.add_argument("--under", type=int, default=1, help="and below it")
+    parser.add_argument("--kind", action="append", help="only these kinds")
+    return parser.parse_args()
+
+
+def schedule(options):
+    """(block, seconds) in random order: 0.3 to 0.6 or 1.25 to 2 times the threshold."""
+    chance = random.Random(options.seed)
+    plan = []
+    for block in BLOCKS:
+        if options.kind and block.kind not in options.kind:
+            continue
+        plan += [(block, chance.uniform(1.25, 2.0) * options.threshold) for _ in range(options.over)]
+        plan += [(block, chance.uniform(0.3, 0.6) * options.threshold) for _ in range(options.under)]
+    chance.shuffle(plan)
+    return plan
+
+
+def told_to_go():
+    try:
+        return os.read(0, 1) == b""
+    except BlockingIOError:
+        return False
+
+
+def take_token():
+    try:
+        fcntl.lockf(TOKEN, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # not given one: this program runs alone
+    return True
+
+
+def drop_token():
+    try:
+        fcntl.lockf(TOKEN, fcntl.LOCK_UN)
+    except OSError:
+        pass
+
+
+def tell(entry):
+    os.write(1, (json.dumps(entry) + "\n").encode())
+
+
+def small_step(seconds):
+    stop = record.begin() + seconds * 1e9
+    while record.clock() < stop:
+        pass
+    record.end()
+
+
+async def play(options, sleep, together):
+    tell({"event": "ready"})
+    while not told_to_go():
+        await sleep(QUIET)
+    for block, seconds in schedule(options):
+        while block.burns_cpu and not take_token():
+            await sleep(QUIET)
+        made = block.prepare(seconds) if block.prepare else ()
+        delay = record.run_delay()
+        await sleep(QUIET)
+        result = block.function(seconds, *made)
+        if inspect.isawaitable(result):
+            await result
+        await sleep(QUIET)
+        finish(record.take(block.kind, block.causes), delay, seconds)
+    if together and not options.kind:
+        while not take_token():
+            await sleep(QUIET)
+        delay = record.run_delay()
+        seconds = 1.5 * options.threshold
+        await sleep(QUIET)
+        await together([lambda: small_step(seconds / 20)] * 20)
+        await sleep(QUIET)
+        entry = record.take("many_small", ("cpu", "native"))
+        entry["shape"] = "many"
+        finish(entry, delay, seconds)
+    tell({"event": "done"})
+
+
+def finish(entry, delay, wanted):
+    drop_token()
+    entry["wanted_ns"] = int(wanted * 1e9)
+    entry["run_delay_ns"] = record.run_delay() - delay
+    tell(entry)
+
+
+def main():
+    options = arguments()
+    os.set_blocking(0, False)
+    sys.setrecursionlimit(3000)
+    for block in BLOCKS:
+        if block.burns_cpu:  # calibrates what is calibrated by a first call
+            block.function(0.0, *(block.prepare(0.0) if block.prepare else ()))
+            record.take(block.kind, block.causes)
+    try:
+        LOOPS[options.loop](lambda sleep, together: play(options, sleep, together))
+    except ImportError as missing:
+        tell({"event": "absent", "missing": str(missing)})
+
+
+if __name__ == "__main__":
+    main()

@@ -85,17 +85,26 @@ static __always_inline bool to_ask(const struct thread *t, __s32 fd, __u32 verdi
 	       (t->config.tstate && !t->asked_with_stack);
 }
 
-/* 1 if the process is one to be watched, or not yet known. */
-static __always_inline int process_wanted(__u32 tgid)
+/* 1 if the process is one to be watched, or not yet known. What is no Python now may load one
+ * later, so that is asked again, at ever longer intervals: 1 s to 17 min. */
+static __always_inline int process_wanted(__u32 tgid, __u64 now)
 {
-	__u32 *verdict, pending = VERDICT_PENDING;
+	struct process *known, fresh = { .asked_at = now, .verdict = VERDICT_PENDING };
 
 	if (filtered && !bpf_map_lookup_elem(&wanted, &tgid))
 		return 0;
-	verdict = bpf_map_lookup_elem(&processes, &tgid);
-	if (verdict)
-		return *verdict != VERDICT_IGNORED;
-	if (bpf_map_update_elem(&processes, &tgid, &pending, BPF_NOEXIST))
+	known = bpf_map_lookup_elem(&processes, &tgid);
+	if (known) {
+		if (known->verdict != VERDICT_IGNORED)
+			return 1;
+		if (now - known->asked_at < ASK_AGAIN_NS << (known->tries & 15))
+			return 0;
+		known->asked_at = now;
+		if (known->tries < 10)
+			known->tries++;
+		return 1;
+	}
+	if (bpf_map_update_elem(&processes, &tgid, &fresh, BPF_NOEXIST))
 		count(FULL_PROCESSES);
 	return 1;
 }
@@ -130,7 +139,7 @@ static __always_inline int wait_enter(__s32 fd, __s32 nr)
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
 
 	if (!t) {
-		if (!process_wanted(tgid))
+		if (!process_wanted(tgid, now))
 			return 0;
 		t = new_thread(task, tgid, tid, now);
 		if (!t)
@@ -296,7 +305,9 @@ static __always_inline void switch_out(struct task_struct *prev, bool preempt, _
 	read_target(prev, s);
 	t->has_stack = !walk_stack(&t->config, &s->stack);
 	if (t->has_stack && t->config.rest_code && s->stack.frames[0].code == t->config.rest_code) {
-		/* A loop that sleeps instead of waiting: eventlet's hub without descriptors. */
+		/* A loop that sleeps instead of waiting: eventlet's hub without descriptors. Its
+		 * stack is no evidence of what came before. */
+		t->has_stack = 0;
 		close_period(t, tid, now, BPF_CORE_READ(prev, sched_info.run_delay), 0);
 		t->off_since = 0;
 		t->resting = 1;
@@ -481,19 +492,20 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
-	__u32 tid = task->pid, tgid = task->tgid, verdict = VERDICT_IGNORED, *found;
+	__u32 tid = task->pid, tgid = task->tgid, verdict;
+	struct process *known;
 
 	forget_thread(tid, task);
-	found = bpf_map_lookup_elem(&processes, &tgid);
-	if (!found)
+	known = bpf_map_lookup_elem(&processes, &tgid);
+	if (!known)
 		return 0;
-	verdict = *found;
+	verdict = known->verdict;
 	if (tid == tgid) {
 		bpf_map_delete_elem(&processes, &tgid);
 		if (filtered)
 			bpf_map_delete_elem(&wanted, &tgid);
 	}
-	if (verdict != VERDICT_IGNORED)
+	if (verdict != VERDICT_IGNORED || tid == tgid)
 		send_life(RECORD_EXIT, tgid, tid, tid == tgid);
 	return 0;
 }
@@ -503,7 +515,8 @@ SEC("iter/task")
 int seed(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	__u32 tgid, tid, *verdict;
+	struct process *process;
+	__u32 tgid, tid;
 	struct thread *t;
 	struct entry e;
 	__s32 fd = NO_FD;
@@ -515,8 +528,8 @@ int seed(struct bpf_iter__task *ctx)
 	tid = task->pid;
 	if (filtered && !bpf_map_lookup_elem(&wanted, &tgid))
 		return 0;
-	verdict = bpf_map_lookup_elem(&processes, &tgid);
-	if (!verdict || *verdict != VERDICT_LOOP || bpf_map_lookup_elem(&threads, &tid))
+	process = bpf_map_lookup_elem(&processes, &tgid);
+	if (!process || process->verdict != VERDICT_LOOP || bpf_map_lookup_elem(&threads, &tid))
 		return 0;
 	/* Only a thread that sleeps is in the kernel for sure: else the registers are stale. */
 	read_entry(entry_regs(task), &e);

@@ -29,12 +29,12 @@ struct {
 	__type(value, struct thread_config);
 } configs SEC(".maps");
 
-/* Process id -> enum verdict. */
+/* Process id -> whether it is to be watched. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct process);
 } processes SEC(".maps");
 
 /* Process ids to watch, where `filtered`. */

@@ -72,6 +72,12 @@ struct py_frame {
 	__u32 check; /* co_firstlineno ^ co_argcount << 24 */
 };
 
+struct process {
+	__u64 asked_at;
+	__u32 verdict;
+	__u32 tries; /* how often it was asked about again */
+};
+
 /* What user space says of a thread. Only user space writes it. */
 struct thread_config {
 	__u64 tstate;

@@ -2,6 +2,7 @@ package correlator
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
@@ -89,7 +90,7 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 	}
 	for _, part := range parts {
 		if part.end-part.start >= int64(c.opts.Threshold) {
-			c.keep(t, t.block(part, false))
+			c.emit(t.block(part, false))
 		}
 	}
 }
@@ -110,23 +111,13 @@ func (c *Correlator) ongoing(t *thread, k probes.Thread, now int64) {
 	}
 	last := parts[len(parts)-1]
 	if last.end == now && last.end-last.start >= int64(c.opts.Threshold) {
-		t.fix.inBlockNS = last.end - last.start
-		c.keep(t, t.block(last, true))
+		c.emit(t.block(last, true))
 	}
 }
 
-func (c *Correlator) keep(t *thread, b report.Block) {
+func (c *Correlator) emit(b report.Block) {
 	c.blockCount++
-	t.blocked.count++
-	t.blocked.ns += b.DurationNS
-	if c.opts.OnBlock != nil {
-		c.opts.OnBlock(b)
-	}
-	if len(c.blocks) >= maxBlocks {
-		c.lost[reasonBlocks]++
-		return
-	}
-	c.blocks = append(c.blocks, b)
+	c.opts.Emit(b)
 }
 
 // piece is one sample with its stack named and judged.
@@ -388,26 +379,37 @@ func heaviest(pieces []piece, cause report.Cause) *piece {
 	return top
 }
 
-// maxStacks bounds the stacks one block carries.
-const maxStacks = 64
-
 // mergeStacks adds up equal stacks, heaviest first.
 func mergeStacks(pieces []piece) []report.Stack {
-	out := make([]report.Stack, 0, min(len(pieces), maxStacks))
+	var out []report.Stack
+	index := make(map[string]int)
 	for i := range pieces {
 		p := &pieces[i]
 		if len(p.frames) == 0 {
 			continue
 		}
-		j := slices.IndexFunc(out, func(s report.Stack) bool { return s.Cause == p.cause && slices.Equal(s.Frames, p.frames) })
-		if j < 0 {
+		key := p.key()
+		j, known := index[key]
+		if !known {
+			j = len(out)
+			index[key] = j
 			out = append(out, report.Stack{Cause: p.cause, Frames: p.frames})
-			j = len(out) - 1
 		}
 		out[j].NS += p.ns
 	}
 	slices.SortStableFunc(out, func(a, b report.Stack) int { return cmp.Compare(b.NS, a.NS) })
-	return out[:min(len(out), maxStacks)]
+	return out
+}
+
+// key is the same for pieces of equal cause and stack.
+func (p *piece) key() string {
+	b := make([]byte, 0, 12*len(p.raw)+16)
+	b = append(b, p.cause...)
+	for _, f := range p.raw {
+		b = binary.NativeEndian.AppendUint64(b, f.Code)
+		b = binary.NativeEndian.AppendUint32(b, uint32(f.Instr))
+	}
+	return string(b)
 }
 
 func detail(p *piece) report.Detail {

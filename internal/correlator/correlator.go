@@ -39,27 +39,26 @@ type Options struct {
 	PIDs      []int // only these, empty: all
 	Children  bool  // with PIDs: their descendants too
 	Self      int   // our own process, never watched
-	// OnBlock, if set, is called with every block that has ended.
-	OnBlock func(report.Block)
+	// Emit is called with every block, in the order in which they end.
+	Emit func(report.Block)
 }
 
 // Bounds of what one observation keeps.
 const (
-	maxBlocks     = 100_000 // finished blocks
-	maxEndedLoops = 10_000  // loops whose thread has ended
-	maxPending    = 4096    // samples of one active period
+	maxEndedLoops = 10_000 // loops whose thread has ended
+	maxPending    = 4096   // samples of one active period
 )
 
-// Reasons for what was given up here, as reports print them.
+// Reasons under which report.Lost counts what was given up here; the kernel's own stand beside
+// them.
 const (
-	reasonBlocks   = "block not kept: too many in one report"
-	reasonLoops    = "loop not watched: too many at once"
-	reasonEnded    = "ended loop not kept: too many in one report"
-	reasonOrphan   = "stack without a known thread"
-	reasonSamples  = "stack dropped: too many in one block"
-	reasonRecord   = "record not understood"
-	reasonKernel   = "kernel refused an update"
-	reasonUnjudged = "block of a thread that ended before it was judged"
+	reasonLoops    = "loops_over_limit_not_watched"
+	reasonEnded    = "ended_loops_over_limit"
+	reasonOrphan   = "stacks_of_unknown_threads"
+	reasonSamples  = "stacks_over_limit_of_one_block"
+	reasonRecord   = "records_not_understood"
+	reasonKernel   = "kernel_updates_failed"
+	reasonUnjudged = "blocks_of_threads_never_judged"
 )
 
 // Correlator holds the state of one observation. It is not safe for concurrent use.
@@ -70,7 +69,6 @@ type Correlator struct {
 	threads map[int]*thread // their threads that wait in epoll, by thread id
 	slots   slotPool
 
-	blocks      []report.Block
 	blockCount  int64
 	ended       []report.Loop
 	unsupported map[int]report.Unsupported
@@ -131,7 +129,6 @@ func (c *Correlator) check(err error) {
 // Result is what an observation found, up to the moment of Finish.
 type Result struct {
 	Loops       []report.Loop
-	Blocks      []report.Block
 	Lost        report.Lost
 	Unsupported []report.Unsupported
 }
@@ -159,7 +156,7 @@ func (c *Correlator) Finish(now int64) (Result, error) {
 			c.endLoop(t, nil, now)
 		}
 	}
-	r := Result{Loops: c.ended, Blocks: c.blocks}
+	r := Result{Loops: c.ended}
 	for _, u := range c.unsupported {
 		r.Unsupported = append(r.Unsupported, u)
 	}
@@ -182,7 +179,7 @@ func (c *Correlator) losses() (report.Lost, error) {
 	}
 	for reason, n := range l.Reasons {
 		switch {
-		case probes.LosesEvents(reason), reason == reasonBlocks, reason == reasonLoops, reason == reasonRecord:
+		case probes.LosesEvents(reason), reason == reasonLoops, reason == reasonRecord, reason == reasonUnjudged:
 			l.Events += n
 		case probes.LosesStacks(reason), reason == reasonOrphan, reason == reasonSamples:
 			l.Stacks += n

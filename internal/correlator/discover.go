@@ -189,9 +189,7 @@ func (c *Correlator) onWait(w *probes.Wait) {
 	}
 	if t.state.ThreadID != w.ThreadID || t.state.Addr == 0 {
 		if !t.findState(w.ThreadID) {
-			t.verdict = probes.Ignored
-			t.setFD(w.FD, probes.Ignored)
-			c.configure(t)
+			c.refuseThread(t, w.FD)
 			return
 		}
 	}
@@ -199,11 +197,29 @@ func (c *Correlator) onWait(w *probes.Wait) {
 	if !coherent {
 		raw, coherent = c.walkHere(t, w)
 	}
+	if w.FD < 0 && (!coherent || !t.proc.classify(t.proc.resolver.Frames(raw)).Running) {
+		// Not in a wait and in no loop: one of a program's other threads.
+		delete(c.threads, w.TID)
+		c.check(c.kernel.ForgetThread(w.TID))
+		return
+	}
 	if !coherent { // the kernel can walk from now on, and will ask again
 		c.configure(t)
 		return
 	}
 	c.judge(t, w.FD, raw)
+}
+
+// refuseThread ignores a thread that has no Python thread state.
+func (c *Correlator) refuseThread(t *thread, fd int) {
+	if fd < 0 {
+		delete(c.threads, t.tid)
+		c.check(c.kernel.ForgetThread(t.tid))
+		return
+	}
+	t.verdict = probes.Ignored
+	t.setFD(fd, probes.Ignored)
+	c.configure(t)
 }
 
 // walkHere walks from user space. The stack is good if the thread has stayed where it was

@@ -14,7 +14,6 @@ import (
 type correction struct {
 	removed, added []int64
 	restNS         int64
-	inBlockNS      int64 // of the block going on at the end
 }
 
 // maxCorrections bounds the memory of one loop's corrections; later ones correct sums only.
@@ -64,17 +63,12 @@ func (c *Correlator) endLoop(t *thread, k *probes.Thread, now int64) {
 			books.MaxNS = max(books.MaxNS, open)
 		}
 	}
-	l := report.Loop{
+	c.ended = append(c.ended, report.Loop{
 		PID: t.proc.process.PID, TID: t.tid, Command: t.proc.command, Python: t.proc.runtime.Version.String(),
 		Loop: string(t.kind), Container: t.proc.container, Unit: t.proc.unit,
 		Iterations: books.Iterations, IdleNS: books.IdleNS, ActiveNS: books.ActiveNS,
 		IterationNS: report.Percentiles{P50: books.Quantile(.5), P90: books.Quantile(.9), P99: books.Quantile(.99), Max: books.MaxNS},
-		Blocks:      t.blocked.count, BlockedNS: t.blocked.ns, InBlockNS: t.fix.inBlockNS,
-	}
-	if total := l.IdleNS + l.ActiveNS; total > 0 {
-		l.Utilization = float64(l.ActiveNS) / float64(total)
-	}
-	c.ended = append(c.ended, l)
+	})
 }
 
 // Poll looks at the blocks going on right now and names their stacks while the process is

@@ -69,24 +69,24 @@ type thread struct {
 	early   []earlyBlock // ended before the thread was judged
 	warmed  uint64       // period whose stacks were named while it went on
 	fix     correction
-	blocked blockedTotals
 }
-
-type blockedTotals struct{ count, ns int64 }
 
 func (t *thread) isLoop() bool { return t.kind != "" && t.slot != probes.NoSlot }
 
-// findState looks for the PyThreadState of the thread with this thread pointer.
+// findState looks for the PyThreadState of the thread with this thread pointer. The list may
+// change while it is read, hence more than one try.
 func (t *thread) findState(threadID uint64) bool {
 	t.state = cpython.Thread{}
-	states, err := t.proc.runtime.Threads(t.proc.memory)
-	if err != nil {
-		return false
-	}
-	for _, s := range states {
-		if s.ThreadID == threadID {
-			t.state = s
-			return true
+	for range 3 {
+		states, err := t.proc.runtime.Threads(t.proc.memory)
+		if err != nil {
+			continue
+		}
+		for _, s := range states {
+			if s.ThreadID == threadID {
+				t.state = s
+				return true
+			}
 		}
 	}
 	return false

@@ -69,7 +69,10 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 	defer p.Close()
 
 	started, startedNS := time.Now(), monotonic()
-	c := correlator.New(p, correlator.Options{Threshold: o.Threshold, PIDs: o.PIDs, Children: o.Children, Self: os.Getpid()})
+	builder := report.NewBuilder(report.Limits{})
+	c := correlator.New(p, correlator.Options{
+		Threshold: o.Threshold, PIDs: o.PIDs, Children: o.Children, Self: os.Getpid(), Emit: builder.Add,
+	})
 	if err := c.Start(); err != nil {
 		return nil, err
 	}
@@ -88,10 +91,10 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return report.Assemble(report.Observation{
+	return builder.Report(report.Meta{
 		StartedAt: started, StartedNS: startedNS, EndedNS: endedNS, ThresholdNS: int64(o.Threshold),
-		Host: host(p.Attach()), Loops: result.Loops, Blocks: result.Blocks, Lost: result.Lost, Unsupported: result.Unsupported,
-	}), nil
+		Processes: c.Processes(), Host: host(p.Attach()), Lost: result.Lost, Unsupported: result.Unsupported,
+	}, result.Loops), nil
 }
 
 // window is an observation under way.

@@ -225,16 +225,16 @@ func sum(values []uint64) (n uint64) {
 
 // Counter names as reports print them, by enum counter of bpf/records.h.
 var counterNames = [loopwatchCounterCOUNTERS]string{
-	loopwatchCounterLOST_RECORDS:        "ring buffer full: record lost",
-	loopwatchCounterLOST_SAMPLES:        "ring buffer full: stack lost",
-	loopwatchCounterSKIPPED_SAMPLES:     "stack skipped: bound of one block reached",
-	loopwatchCounterFAILED_THREAD_STATE: "thread state not readable",
-	loopwatchCounterFAILED_FRAME:        "frame not readable",
-	loopwatchCounterFAILED_CODE:         "code object not readable",
-	loopwatchCounterTRUNCATED_STACKS:    "stack deeper than 256 frames: middle cut",
-	loopwatchCounterROOTLESS_STACKS:     "stack too deep: root not reached",
-	loopwatchCounterFULL_THREADS:        "too many threads",
-	loopwatchCounterFULL_PROCESSES:      "too many processes",
+	loopwatchCounterLOST_RECORDS:        "records_lost_ring_full",
+	loopwatchCounterLOST_SAMPLES:        "stacks_lost_ring_full",
+	loopwatchCounterSKIPPED_SAMPLES:     "stacks_skipped_bound_of_block",
+	loopwatchCounterFAILED_THREAD_STATE: "thread_states_unreadable",
+	loopwatchCounterFAILED_FRAME:        "frames_unreadable",
+	loopwatchCounterFAILED_CODE:         "code_objects_unreadable",
+	loopwatchCounterTRUNCATED_STACKS:    "stacks_middle_cut",
+	loopwatchCounterROOTLESS_STACKS:     "stacks_root_not_reached",
+	loopwatchCounterFULL_THREADS:        "threads_over_limit",
+	loopwatchCounterFULL_PROCESSES:      "processes_over_limit",
 }
 
 // LosesEvents and LosesStacks tell what a counter's name means was given up.

@@ -76,9 +76,16 @@ func (p *Probes) AddLayout(l Layout) (uint32, error) {
 	return i, nil
 }
 
-// SetProcess says whether a process is one to be watched.
+// SetProcess says whether a process is one to be watched. One that is ignored is announced
+// again from time to time; saying once more that it is to be ignored changes nothing.
 func (p *Probes) SetProcess(pid int, v Verdict) error {
-	if err := p.coll.Maps[loopwatchMapProcesses].Put(uint32(pid), uint32(v)); err != nil {
+	m := p.coll.Maps[loopwatchMapProcesses]
+	var k loopwatchProcess
+	if err := m.Lookup(uint32(pid), &k); err == nil && Verdict(k.Verdict) == v {
+		return nil
+	}
+	k.Verdict = uint32(v)
+	if err := m.Put(uint32(pid), &k); err != nil {
 		return fmt.Errorf("enter process %d: %w", pid, err)
 	}
 	return nil

@@ -71,6 +71,13 @@ type loopwatchLoopBooks struct {
 	Histogram  [386]uint64
 }
 
+type loopwatchProcess struct {
+	_       structs.HostLayout
+	AskedAt uint64
+	Verdict uint32
+	Tries   uint32
+}
+
 type loopwatchPyFrame struct {
 	_     structs.HostLayout
 	Code  uint64

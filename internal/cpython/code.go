@@ -1,0 +1,140 @@
+package cpython
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/loopwatch/loopwatch/internal/cpython/linetable"
+	"github.com/loopwatch/loopwatch/internal/process"
+)
+
+// MaxLineTable bounds the line table of one code object, in bytes. A module made by a program
+// can have a large one: it takes some 5 bytes a line.
+const MaxLineTable = 4 << 20
+
+var (
+	errNotCode   = errors.New("not a code object")
+	errLongTable = fmt.Errorf("its line table is longer than %d bytes", MaxLineTable)
+)
+
+// Code is what a code object tells about the frames that run it.
+type Code struct {
+	Name     string // co_name
+	QualName string // co_qualname, "" before 3.11
+	// File is co_filename: what the code was compiled with, so a path as the process saw it
+	// then, absolute or not, or something like "<string>".
+	File      string
+	FirstLine int
+	Check     uint32 // as in RawFrame
+	Cut       bool   // a name or the path was longer than MaxString and ends in "…"
+
+	format linetable.Format
+	table  []byte
+}
+
+// ReadCode reads the code object at addr. It fails where there is none; where the address was
+// used again for another one, only Check tells.
+func (r *Runtime) ReadCode(m process.Memory, addr uint64) (*Code, error) {
+	l := &r.Layout
+	wanted := []uint32{l.ObjectType, l.CodeArgs, l.CodeLine, l.CodeName, l.CodeFile, l.CodeLines}
+	if l.CodeQualName != 0 {
+		wanted = append(wanted, l.CodeQualName)
+	}
+	var buf [512]byte
+	f, err := readFields(m, addr, buf[:], wanted...)
+	if err != nil {
+		return nil, fmt.Errorf("read code object: %w", err)
+	}
+	if err := r.checkType(m, f.u64(l.ObjectType)); err != nil {
+		return nil, fmt.Errorf("read code object at %#x: %w", addr, err)
+	}
+	firstLine, args := f.i32(l.CodeLine), f.i32(l.CodeArgs)
+	if args < 0 {
+		return nil, fmt.Errorf("read code object at %#x: %w", addr, errNotCode)
+	}
+	c := &Code{FirstLine: int(firstLine), Check: CodeCheck(firstLine, args)}
+	for _, s := range []struct {
+		to   *string
+		what string
+		at   uint32
+	}{
+		{&c.Name, "name", l.CodeName},
+		{&c.QualName, "qualified name", l.CodeQualName},
+		{&c.File, "file name", l.CodeFile},
+	} {
+		if s.at == 0 {
+			continue
+		}
+		var cut bool
+		if *s.to, cut, err = r.readStr(m, f.u64(s.at)); err != nil {
+			return nil, fmt.Errorf("read %s of code object at %#x: %w", s.what, addr, err)
+		}
+		c.Cut = c.Cut || cut
+	}
+	switch minor := r.Version.Minor(); {
+	case minor <= 9:
+		c.format = linetable.Lnotab
+	case minor == 10:
+		c.format = linetable.Pairs
+	default:
+		c.format = linetable.Locations
+	}
+	if c.table, err = r.readBytes(m, f.u64(l.CodeLines)); err != nil {
+		return nil, fmt.Errorf("read line table of %s: %w", c.Name, err)
+	}
+	return c, nil
+}
+
+// Line returns the line of the instruction at index instr, as in RawFrame; 0 where it has none
+// or is not known.
+func (c *Code) Line(instr int32) int {
+	line, ok := linetable.Line(c.format, c.table, c.FirstLine, int(instr))
+	if !ok {
+		return 0
+	}
+	return line
+}
+
+// Size returns about how many bytes of memory c takes, for those who keep many.
+func (c *Code) Size() int {
+	return 128 + len(c.Name) + len(c.QualName) + len(c.File) + len(c.table)
+}
+
+// checkType makes sure that a type is that of code objects, by its address where that is
+// known and else by its name.
+func (r *Runtime) checkType(m process.Memory, typ uint64) error {
+	if r.CodeType != 0 {
+		if typ != r.CodeType {
+			return errNotCode
+		}
+		return nil
+	}
+	name, err := readU64(m, typ+uint64(r.Layout.TypeName))
+	if err != nil {
+		return err
+	}
+	var b [5]byte
+	if err := m.Read(name, b[:]); err != nil {
+		return err
+	}
+	if string(b[:]) != "code\x00" {
+		return errNotCode
+	}
+	return nil
+}
+
+// readBytes reads a bytes object of at most MaxLineTable.
+func (r *Runtime) readBytes(m process.Memory, addr uint64) ([]byte, error) {
+	size, err := readU64(m, addr+uint64(r.Layout.BytesSize))
+	if err != nil {
+		return nil, err
+	}
+	if size > MaxLineTable {
+		return nil, errLongTable
+	}
+	b := make([]byte, size)
+	if err := m.Read(addr+uint64(r.Layout.BytesData), b); err != nil {
+		return nil, err
+	}
+	return b, nil
+}

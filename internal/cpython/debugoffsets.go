@@ -1,0 +1,203 @@
+package cpython
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/loopwatch/loopwatch/internal/process"
+)
+
+// From 3.13 on _PyRuntime begins with a _Py_DebugOffsets (3.13: Include/internal/
+// pycore_runtime.h, 3.14 and 3.15: pycore_debug_offsets.h), a structure of 8-byte numbers after
+// an 8-byte cookie. Fields get inserted in its middle from one minor release to the next and
+// stay put within one, so the order of each is written down here: one line for each inner
+// structure, "-" for a field that loopwatch does not need.
+var debugOffsets = map[int][]string{
+	13: parseShape(`
+		version free_threaded
+		runtime.size finalizing interpreters_head
+		interp.size - next threads_head gc - - - ceval_gil gil - gil_locked gil_holder
+		thread.size - thread.next thread.interp current_frame thread_id native_thread_id - -
+		frame.size previous executable instr_ptr - owner
+		code.size filename name qualname linetable firstlineno argcount - - co_code_adaptive
+		object.size ob_type
+		type.size tp_name - -
+		- - - | - - - | - - - | - - | - - -
+		bytes.size ob_size ob_sval
+		str.size state length asciiobject_size
+		gc.size collecting`),
+	14: parseShape(`
+		version free_threaded
+		runtime.size finalizing interpreters_head
+		interp.size - next threads_head - gc - - - ceval_gil gil - gil_locked gil_holder - -
+		thread.size - thread.next thread.interp current_frame thread_id native_thread_id - -
+		frame.size previous executable instr_ptr - owner - -
+		code.size filename name qualname linetable firstlineno argcount - - co_code_adaptive -
+		object.size ob_type
+		type.size tp_name - -
+		- - - | - - - | - - - - | - - - | - - | - - -
+		bytes.size ob_size ob_sval
+		str.size state length asciiobject_size
+		gc.size collecting
+		- - - - | - - | - - - - - -`),
+	15: parseShape(`
+		version free_threaded
+		runtime.size finalizing interpreters_head
+		interp.size - next threads_head - gc - - - ceval_gil gil - gil_locked gil_holder - -
+		thread.size - thread.next thread.interp current_frame - - - thread_id native_thread_id - - holds_gil gil_requested - -
+		-
+		frame.size previous executable instr_ptr - owner - -
+		code.size filename name qualname linetable firstlineno argcount - - co_code_adaptive -
+		object.size ob_type
+		type.size tp_name - - - -
+		- - | - - - | - - - | - - - - | - - - | - - | - - -
+		bytes.size ob_size ob_sval
+		str.size state length asciiobject_size -
+		gc.size collecting - - -
+		- - - - | - - | - - - - - -`),
+}
+
+const debugCookie = "xdebugpy"
+
+// maxDebugOffsets is the size of the largest structure known, 3.15's.
+const maxDebugOffsets = 888
+
+// Bounds of offsets read from a process. Real structures are far smaller, but for the runtime
+// and the interpreters, which contain tables.
+const (
+	maxOffset      = 4096
+	maxLargeOffset = 1 << 24
+)
+
+// errNoDebugOffsets says that a runtime does not describe itself.
+var errNoDebugOffsets = errors.New("no debug offsets")
+
+func parseShape(text string) []string {
+	return strings.Fields(strings.ReplaceAll(text, "|", " "))
+}
+
+// readDebugOffsets reads version and layout of a runtime that describes itself.
+func readDebugOffsets(m process.Memory, addr uint64) (Version, Layout, error) {
+	var head [24]byte
+	if err := m.Read(addr, head[:]); err != nil {
+		return 0, Layout{}, fmt.Errorf("read the Python runtime: %w", err)
+	}
+	if string(head[:8]) != debugCookie {
+		return 0, Layout{}, errNoDebugOffsets
+	}
+	version := Version(binary.LittleEndian.Uint64(head[8:]))
+	shape, ok := debugOffsets[version.Minor()]
+	switch {
+	case version.Major() != 3 || version.Minor() > 15:
+		return version, Layout{}, &UnsupportedError{fmt.Sprintf("CPython %s: too new, 3.15 is the newest supported", version)}
+	case !ok:
+		return version, Layout{}, &UnsupportedError{fmt.Sprintf("CPython %s: its debug offsets are not known", version)}
+	case binary.LittleEndian.Uint64(head[16:]) != 0:
+		return version, Layout{}, &UnsupportedError{fmt.Sprintf("CPython %s, a free-threaded build: only builds with the GIL are supported", version)}
+	}
+	b := make([]byte, len(shape)*8)
+	if err := m.Read(addr+8, b); err != nil {
+		return version, Layout{}, fmt.Errorf("read debug offsets: %w", err)
+	}
+	layout, err := parseDebugOffsets(version.Minor(), b)
+	if err != nil { // as in a pre-release, from before the structure was settled
+		return version, layout, &UnsupportedError{fmt.Sprintf("CPython %s: its debug offsets make no sense: %v", version, err)}
+	}
+	return version, layout, nil
+}
+
+// parseDebugOffsets makes a layout of the numbers that follow the cookie.
+func parseDebugOffsets(minor int, b []byte) (Layout, error) {
+	at := map[string]uint64{}
+	for i, name := range debugOffsets[minor] {
+		if name != "-" {
+			at[name] = binary.LittleEndian.Uint64(b[8*i:])
+		}
+	}
+	var bad error
+	// within takes an offset into the structure whose size is named, of a field of so many bytes.
+	within := func(size, name string, width, most uint64) uint32 {
+		v := at[name]
+		if at[size] > most || v > at[size] || v+width > at[size] || v%width != 0 {
+			if bad == nil {
+				bad = fmt.Errorf("%s is out of bounds: %d in %d bytes", name, v, at[size])
+			}
+			return 0
+		}
+		return uint32(v)
+	}
+	large := func(size, name string) uint32 { return within(size, name, 8, maxLargeOffset) }
+	field := func(size, name string) uint32 { return within(size, name, 8, maxOffset) }
+	int32At := func(size, name string) uint32 { return within(size, name, 4, maxOffset) }
+
+	l := Layout{
+		FrameLayout: FrameLayout{
+			ThreadID:    field("thread.size", "thread_id"),
+			ThreadFrame: field("thread.size", "current_frame"),
+			FrameCode:   field("frame.size", "executable"),
+			FrameBack:   field("frame.size", "previous"),
+			FrameInstr:  field("frame.size", "instr_ptr"),
+			InstrKind:   InstrPointer,
+			FrameOwner:  within("frame.size", "owner", 1, maxOffset),
+			CodeArgs:    int32At("code.size", "argcount"),
+			CodeLine:    int32At("code.size", "firstlineno"),
+			CodeInstrs:  within("code.size", "co_code_adaptive", 1, maxOffset),
+			ObjectType:  field("object.size", "ob_type"),
+		},
+		RuntimeInterpreters: large("runtime.size", "interpreters_head"),
+		RuntimeFinalizing:   large("runtime.size", "finalizing"),
+		InterpNext:          large("interp.size", "next"),
+		InterpThreads:       large("interp.size", "threads_head"),
+		InterpGIL:           large("interp.size", "ceval_gil"),
+		ThreadNext:          field("thread.size", "thread.next"),
+		ThreadInterp:        field("thread.size", "thread.interp"),
+		ThreadNative:        field("thread.size", "native_thread_id"),
+		CodeName:            field("code.size", "name"),
+		CodeQualName:        field("code.size", "qualname"),
+		CodeFile:            field("code.size", "filename"),
+		CodeLines:           field("code.size", "linetable"),
+		TypeName:            field("type.size", "tp_name"),
+		BytesSize:           field("bytes.size", "ob_size"),
+		BytesData:           within("bytes.size", "ob_sval", 1, maxOffset),
+		StrLength:           field("str.size", "length"),
+		StrState:            int32At("str.size", "state"),
+		StrASCII:            within("str.size", "asciiobject_size", 1, maxOffset),
+	}
+	// These point inside a member of the interpreter, and its own offset has to come off.
+	collecting := at["gc"] + at["collecting"]
+	locked, holder := at["gil_locked"]-at["gil"], at["gil_holder"]-at["gil"]
+	if at["gc"] > maxLargeOffset || at["collecting"] > maxOffset || locked > maxOffset || holder > maxOffset {
+		bad = errors.Join(bad, errors.New("gc or gil is out of bounds"))
+	}
+	l.InterpGCCollecting, l.GILLocked, l.GILLastHolder = uint32(collecting), uint32(locked), uint32(holder)
+	if bad != nil {
+		return Layout{}, bad
+	}
+	fillUnsaid(&l, minor)
+	return l, nil
+}
+
+// fillUnsaid sets what debug offsets do not tell. The tests hold it against the headers.
+func fillUnsaid(l *Layout, minor int) {
+	// enum _frameowner: frames that stand for a way through C.
+	switch minor {
+	case 13:
+		l.ShimOwners = 1 << 3 // FRAME_OWNED_BY_CSTACK
+	case 14:
+		l.ShimOwners = 1<<3 | 1<<4 // FRAME_OWNED_BY_INTERPRETER, FRAME_OWNED_BY_CSTACK
+	case 15:
+		l.ShimOwners = 1 << 3 // FRAME_OWNED_BY_INTERPRETER; the base frame is such a one
+	}
+	if minor >= 14 {
+		l.FrameCodeTag = 3 // Py_TAG_BITS of pycore_stackref.h
+	}
+	// A compact string has utf8_length and utf8 behind its ASCII part (since 3.12; 3.15 says so
+	// itself), and one that is not compact a pointer behind that.
+	l.StrCompact = l.StrASCII + 16
+	l.StrData = l.StrCompact
+	l.GILSize = 208 // sizeof(struct _gil_runtime_state), with glibc's mutex and condition
+	// PyASCIIObject.state: interned, kind, compact, ascii.
+	l.StrKindBit, l.StrCompactBit, l.StrASCIIBit = 2, 5, 6
+}

@@ -1,0 +1,163 @@
+package cpython
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/loopwatch/loopwatch/internal/process"
+)
+
+// Bounds of what is read of one runtime.
+const (
+	maxInterpreters = 64
+	maxThreads      = 4096
+	maxSteps        = 1 << 16 // frames looked at in one walk, shims included
+)
+
+var (
+	// ErrCut says that a list was longer than the bound, and what came with it is its beginning.
+	ErrCut     = errors.New("the list goes on")
+	errCircle  = errors.New("the list runs in a circle")
+	errNoFrame = errors.New("not the thread state of a thread")
+)
+
+// Threads lists the thread states of all interpreters, at most 4,096 of at most 64; where
+// there are more, it returns those with ErrCut. Thread states that belong to no thread yet
+// are left out. The list can change while it is read: an error may pass on the next try.
+func (r *Runtime) Threads(m process.Memory) ([]Thread, error) {
+	l := &r.Layout
+	interp, err := readU64(m, r.Addr+uint64(l.RuntimeInterpreters))
+	if err != nil {
+		return nil, fmt.Errorf("read the list of interpreters: %w", err)
+	}
+	var out []Thread
+	seen := map[uint64]bool{}
+	wanted := []uint32{l.ThreadNext, l.ThreadInterp, l.ThreadID}
+	if l.ThreadNative != 0 {
+		wanted = append(wanted, l.ThreadNative)
+	}
+	var buf [512]byte
+	for range maxInterpreters {
+		if interp == 0 {
+			return out, nil
+		}
+		if seen[interp] {
+			return out, fmt.Errorf("read the list of interpreters: %w", errCircle)
+		}
+		seen[interp] = true
+		thread, err := readU64(m, interp+uint64(l.InterpThreads))
+		if err != nil {
+			return out, fmt.Errorf("read the list of threads: %w", err)
+		}
+		for thread != 0 {
+			if seen[thread] {
+				return out, fmt.Errorf("read the list of threads: %w", errCircle)
+			}
+			if len(seen) >= maxThreads {
+				return out, ErrCut
+			}
+			seen[thread] = true
+			f, err := readFields(m, thread, buf[:], wanted...)
+			if err != nil {
+				return out, fmt.Errorf("read the list of threads: %w", err)
+			}
+			t := Thread{Addr: thread, ThreadID: f.u64(l.ThreadID), Interp: f.u64(l.ThreadInterp)}
+			if l.ThreadNative != 0 {
+				t.NativeID = f.u64(l.ThreadNative)
+			}
+			if t.Interp != interp {
+				return out, fmt.Errorf("read the list of threads: %#x is of another interpreter", thread)
+			}
+			if t.ThreadID != 0 {
+				out = append(out, t)
+			}
+			thread = f.u64(l.ThreadNext)
+		}
+		if interp, err = readU64(m, interp+uint64(l.InterpNext)); err != nil {
+			return out, fmt.Errorf("read the list of interpreters: %w", err)
+		}
+	}
+	if interp != 0 {
+		return out, ErrCut
+	}
+	return out, nil
+}
+
+// Stack walks the frames of the thread state at tstate, innermost first, at most max of them;
+// where there are more, it returns those with ErrCut. It yields what the kernel's walker would
+// at that moment. The process goes on running meanwhile: a caller that needs a true stack
+// sees to it that the thread stayed at rest. With another error the frames read so far are
+// returned.
+func (r *Runtime) Stack(m process.Memory, tstate uint64, max int) (frames []RawFrame, err error) {
+	l := &r.Layout.FrameLayout
+	at := tstate + uint64(l.ThreadFrame)
+	if l.ViaCFrame != 0 {
+		if at, err = readU64(m, at); err != nil {
+			return nil, fmt.Errorf("read thread state: %w", err)
+		}
+		if at == 0 {
+			return nil, errNoFrame
+		}
+		at += uint64(l.CFrameFrame)
+	}
+	frame, err := readU64(m, at)
+	if err != nil {
+		return nil, fmt.Errorf("read thread state: %w", err)
+	}
+	var buf [256]byte
+	checks := map[uint64]uint32{} // recursion is many frames of one code object
+	for range maxSteps {
+		if frame == 0 {
+			return frames, nil
+		}
+		f, err := readFields(m, frame, buf[:], l.FrameCode, l.FrameBack, l.FrameInstr, l.FrameOwner)
+		if err != nil {
+			return frames, fmt.Errorf("read frame: %w", err)
+		}
+		if owner := f.u8(l.FrameOwner); l.ShimOwners != 0 && owner < 32 && l.ShimOwners>>owner&1 != 0 {
+			frame = f.u64(l.FrameBack)
+			continue
+		}
+		if len(frames) >= max {
+			return frames, ErrCut
+		}
+		code := f.u64(l.FrameCode) &^ uint64(l.FrameCodeTag)
+		check, ok := checks[code]
+		if !ok {
+			check = readCheck(m, l, code)
+			checks[code] = check
+		}
+		frames = append(frames, RawFrame{Code: code, Instr: l.instr(code, f), Check: check})
+		frame = f.u64(l.FrameBack)
+	}
+	return frames, ErrCut
+}
+
+// readCheck returns 0 where the code object cannot be read: resolving the frame will fail.
+func readCheck(m process.Memory, l *FrameLayout, code uint64) uint32 {
+	var buf [64]byte
+	f, err := readFields(m, code, buf[:], l.CodeArgs, l.CodeLine)
+	if err != nil {
+		return 0
+	}
+	return CodeCheck(f.i32(l.CodeLine), f.i32(l.CodeArgs))
+}
+
+// instr returns the index of the instruction that a frame is at.
+func (l *FrameLayout) instr(code uint64, f fields) int32 {
+	switch l.InstrKind {
+	case InstrBytes:
+		if bytes := f.i32(l.FrameInstr); bytes >= 0 {
+			return bytes / 2
+		}
+		return InstrNotStarted
+	case InstrUnits:
+		return f.i32(l.FrameInstr)
+	}
+	// One unit before the first: from 3.11 to 3.12 a frame that has not started.
+	bytes := int64(f.u64(l.FrameInstr) - (code + uint64(l.CodeInstrs)))
+	if bytes < -2 || bytes > 1<<31-1 {
+		return InstrUnknown
+	}
+	return int32(bytes >> 1)
+}

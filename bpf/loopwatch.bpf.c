@@ -542,6 +542,11 @@ int seed(struct bpf_iter__task *ctx)
 	if (fd == NO_FD) {
 		open_period(t, now);
 		t->seeded = 1;
+		if (task_state(task) != TASK_RUNNING) {
+			t->off_since = now;
+			t->asleep = 1;
+			t->run_delay = BPF_CORE_READ(task, sched_info.run_delay);
+		}
 	} else {
 		t->wait_fd = fd;
 	}

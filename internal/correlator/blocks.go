@@ -81,7 +81,7 @@ func (c *Correlator) settle(t *thread) {
 func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.Sample) {
 	p := period{
 		start: b.Start, end: b.End, offNS: b.OffNS, runDelayNS: min(b.RunDelayNS, b.OffNS), whole: true,
-		pieces: t.pieces(samples),
+		pieces: t.pieces(t.withGlimpse(b.Period, b.OffNS, samples)),
 	}
 	c.learnRest(t, p.pieces)
 	parts, rest := p.split()
@@ -101,10 +101,11 @@ func (c *Correlator) ongoing(t *thread, k probes.Thread, now int64) {
 	if err != nil {
 		c.check(err)
 	}
-	p := period{start: k.Since, end: now, offNS: k.OffNS, whole: true, pieces: t.pieces(append(t.takeSamples(k.Period), held...))}
+	p := period{start: k.Since, end: now, offNS: k.OffNS, whole: true}
 	if k.OffAt != 0 {
 		p.offNS += now - k.OffAt
 	}
+	p.pieces = t.pieces(t.withGlimpse(k.Period, p.offNS, append(t.takeSamples(k.Period), held...)))
 	parts, _ := p.split()
 	if len(parts) == 0 {
 		return

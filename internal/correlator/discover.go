@@ -205,6 +205,7 @@ func (c *Correlator) onWait(w *probes.Wait) {
 	}
 	if !coherent { // the kernel can walk from now on, and will ask again
 		c.configure(t)
+		c.lookInside(t)
 		return
 	}
 	c.judge(t, w.FD, raw)

@@ -90,7 +90,10 @@ func (c *Correlator) Poll(now int64) error {
 		for _, s := range held {
 			t.proc.resolver.Frames(rawFrames(&s.Stack))
 		}
-		if len(held) > 0 {
+		if len(held) == 0 && t.period != k.Period { // nothing sent either
+			t.glimpse = c.glimpseAt(t)
+		}
+		if len(held) > 0 || t.glimpse != nil {
 			t.warmed = k.Period
 		}
 	}

@@ -66,6 +66,7 @@ type thread struct {
 
 	period  uint64 // that the samples belong to
 	samples []*probes.Sample
+	glimpse *glimpse
 	early   []earlyBlock // ended before the thread was judged
 	warmed  uint64       // period whose stacks were named while it went on
 	fix     correction

@@ -1,0 +1,20 @@
+import asyncio
+
+import twisted.internet.asyncioreactor
+
+twisted.internet.asyncioreactor.install(asyncio.new_event_loop())
+from twisted.internet import reactor
+
+
+def step(watch):
+    if not watch.done:
+        reactor.callLater(0.5, step, watch)
+        return
+    here("callback")
+    nested("nested")
+    reactor.stop()
+
+
+reactor.callWhenRunning(lambda: step(Watch("idle")))
+reactor.run()
+here("after")

@@ -1,0 +1,63 @@
+package process
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Syscall is what a thread is doing in the kernel, as /proc/PID/task/TID/syscall has it.
+type Syscall struct {
+	Running bool // on a CPU or about to be: nothing else is known
+	Number  int  // -1 where it sleeps in no syscall, as in a page fault
+	Args    [6]uint64
+}
+
+// Syscall reads what a thread of the process is doing in the kernel.
+func (p *Process) Syscall(tid int) (Syscall, error) {
+	b, err := readFile(p.path(filepath.Join("task", strconv.Itoa(tid), "syscall")), 512)
+	if err != nil {
+		return Syscall{}, fmt.Errorf("syscall of thread %d: %w", tid, err)
+	}
+	return parseSyscall(string(b))
+}
+
+func parseSyscall(text string) (Syscall, error) {
+	fields := strings.Fields(text)
+	if len(fields) > 0 && fields[0] == "running" {
+		return Syscall{Running: true, Number: -1}, nil
+	}
+	if len(fields) == 0 {
+		return Syscall{}, fmt.Errorf("syscall is empty")
+	}
+	n, err := strconv.Atoi(fields[0])
+	if err != nil {
+		return Syscall{}, fmt.Errorf("syscall number: %w", err)
+	}
+	s := Syscall{Number: n}
+	if n < 0 {
+		return s, nil
+	}
+	if len(fields) < 1+len(s.Args) {
+		return Syscall{}, fmt.Errorf("syscall has %d fields", len(fields))
+	}
+	for i := range s.Args {
+		if s.Args[i], err = strconv.ParseUint(fields[1+i], 0, 64); err != nil {
+			return Syscall{}, fmt.Errorf("syscall argument: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// DescriptorMode returns the i_mode of the file behind a descriptor of the process, 0 where it
+// cannot be read. Nothing is opened.
+func (p *Process) DescriptorMode(fd int) uint32 {
+	var st unix.Stat_t
+	if unix.Stat(p.path(filepath.Join("fd", strconv.Itoa(fd))), &st) != nil {
+		return 0
+	}
+	return st.Mode
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// ms makes the tests read like the reports.
+const ms = int64(time.Millisecond)
+
+func sleepBlock(pid, tid int, start, duration int64, function string) Block {
+	f := Frame{Function: function, File: "/srv/app.py", Line: 42, App: true}
+	return Block{
+		PID: pid, TID: tid, StartNS: start, DurationNS: duration, Cause: CauseSleep,
+		BreakdownNS: map[Cause]int64{CauseSleep: duration},
+		Culprit:     &f, Leaf: &f,
+		Stacks: []Stack{{NS: duration, Cause: CauseSleep, Frames: []Frame{f}}},
+	}
+}
+
+func TestAssembleGroupsAndCounts(t *testing.T) {
+	a, b := sleepBlock(1, 1, 500, 200*ms, "slow"), sleepBlock(2, 3, 100, 300*ms, "slow")
+	c := sleepBlock(1, 1, 900, 400*ms, "other")
+	cpu := sleepBlock(1, 1, 1000, 50*ms, "slow")
+	cpu.Cause, cpu.Ongoing = CauseCPU, true
+	queued := Block{PID: 2, TID: 3, StartNS: 2000, DurationNS: 10 * ms, Cause: CauseRunqueue}
+	r := Assemble(Meta{StartedAt: time.Unix(0, 0).UTC()},
+		[]Loop{{PID: 1, TID: 1, ActiveNS: 650, IdleNS: 350, Blocks: 99}, {PID: 2, TID: 3}, {PID: 9, TID: 9}},
+		[]Block{a, b, c, cpu, queued})
+
+	require.Len(t, r.Blockers, 4)
+	slow := r.Blockers[0]
+	assert.Equal(t, "slow", slow.Culprit.Function)
+	assert.Equal(t, CauseSleep, slow.Cause)
+	assert.EqualValues(t, 2, slow.Count)
+	assert.Equal(t, 500*ms, slow.TotalNS)
+	assert.Equal(t, 300*ms, slow.MaxNS)
+	assert.Equal(t, []LoopID{{1, 1}, {2, 3}}, slow.Loops)
+	assert.Equal(t, "other", r.Blockers[1].Culprit.Function)
+	assert.Equal(t, CauseCPU, r.Blockers[2].Cause, "another cause is another blocker")
+	assert.Nil(t, r.Blockers[3].Culprit)
+	assert.NotNil(t, r.Blockers[3].Stack, "lists are never null")
+
+	assert.Equal(t, []int64{100, 500, 900, 1000, 2000}, startsOf(r.Blocks))
+	assert.NotNil(t, r.Blocks[4].Stacks)
+	assert.NotNil(t, r.Blocks[4].BreakdownNS)
+
+	require.Len(t, r.Loops, 3)
+	assert.Equal(t, Loop{PID: 1, TID: 1, ActiveNS: 650, IdleNS: 350, Utilization: 0.65,
+		Blocks: 3, BlockedNS: 650 * ms, InBlockNS: 50 * ms}, r.Loops[0])
+	assert.EqualValues(t, 310*ms, r.Loops[1].BlockedNS)
+	assert.Zero(t, r.Loops[2].Blocks)
+}
+
+func TestBuilderKeepsTheLongestAndExactTotals(t *testing.T) {
+	b := NewBuilder(Limits{Blocks: 10, Stacks: 2, Blockers: 5})
+	r := rand.New(rand.NewPCG(1, 2))
+	var durations []int64
+	var total int64
+	for i := range 1000 {
+		d := 1 + r.Int64N(1e9)
+		durations = append(durations, d)
+		total += d
+		block := sleepBlock(1, 1, int64(i), d, fmt.Sprintf("f%d", i%7))
+		block.Stacks = append(block.Stacks, Stack{NS: d + 1}, Stack{NS: 1})
+		b.Add(block)
+	}
+	rep := b.Report(Meta{Lost: Lost{Events: 3, Reasons: map[string]int64{"ring_full": 3}}}, []Loop{{PID: 1, TID: 1}})
+
+	slices.Sort(durations)
+	kept := make([]int64, 0, 10)
+	for _, block := range rep.Blocks {
+		kept = append(kept, block.DurationNS)
+		require.Len(t, block.Stacks, 2)
+		assert.Equal(t, block.DurationNS+1, block.Stacks[0].NS, "heaviest first")
+	}
+	slices.Sort(kept)
+	assert.Equal(t, durations[990:], kept)
+	assert.EqualValues(t, 1000, rep.Loops[0].Blocks)
+	assert.Equal(t, total, rep.Loops[0].BlockedNS)
+	require.Len(t, rep.Blockers, 5)
+	var counted int64
+	for _, blocker := range rep.Blockers {
+		counted += blocker.Count
+	}
+	assert.EqualValues(t, 1000, counted+rep.Lost.Reasons[ReasonBlockersOverLimit])
+	assert.EqualValues(t, 990, rep.Lost.Reasons[ReasonBlocksOverLimit])
+	assert.EqualValues(t, 1000, rep.Lost.Reasons[ReasonStacksOverLimit])
+	assert.EqualValues(t, 3, rep.Lost.Reasons["ring_full"])
+}
+
+func TestBuilderBoundsFrames(t *testing.T) {
+	b := NewBuilder(Limits{Frames: 100})
+	for i := range 20 {
+		block := sleepBlock(1, 1, int64(i), int64(i+1), "f")
+		block.Stacks[0].Frames = slices.Repeat(block.Stacks[0].Frames, 30)
+		b.Add(block)
+	}
+	r := b.Report(Meta{}, nil)
+	assert.Equal(t, []int64{17, 18, 19}, startsOf(r.Blocks))
+}
+
+func TestAssembleBoundsForeignStrings(t *testing.T) {
+	shared := []Frame{{Function: strings.Repeat("é", 100_000), File: "a\xffb"}}
+	block := Block{PID: 1, TID: 1, DurationNS: 1, Culprit: &shared[0], Stacks: []Stack{{NS: 1, Frames: shared}}}
+	r := Assemble(Meta{}, []Loop{{Command: strings.Repeat("x", 1<<20)}}, []Block{block})
+	for _, f := range []Frame{*r.Blocks[0].Culprit, r.Blocks[0].Stacks[0].Frames[0], r.Blockers[0].Stack[0]} {
+		assert.LessOrEqual(t, len(f.Function), maxString)
+		assert.Equal(t, "a\ufffdb", f.File)
+	}
+	assert.LessOrEqual(t, len(r.Loops[0].Command), maxString)
+	assert.Equal(t, "a\xffb", shared[0].File, "frames others share are not changed")
+}
+
+func startsOf(blocks []Block) []int64 {
+	starts := make([]int64, len(blocks))
+	for i, b := range blocks {
+		starts[i] = b.StartNS
+	}
+	return starts
+}

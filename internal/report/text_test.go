@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/loopwatch/loopwatch/internal/report/safetext"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var (
+	culprit = Frame{"Handler.get", "/srv/app/handlers.py", 42, true}
+	backend = Frame{"fetch_prices", "/srv/app/backend.py", 17, true}
+)
+
+const lib = "/usr/lib/python3/dist-packages/"
+
+// example is a report with some of everything.
+func example() *Report {
+	root := []Frame{
+		{"RequestHandler._handle_request", lib + "aiohttp/web_protocol.py", 433, false},
+		{"RequestHandler.start", lib + "aiohttp/web_protocol.py", 504, false},
+		{"Handle._run", "/usr/lib/python3.11/asyncio/events.py", 80, false},
+		{"BaseEventLoop._run_once", "/usr/lib/python3.11/asyncio/base_events.py", 1922, false},
+		{"<module>", "/srv/app/main.py", 9, true},
+	}
+	sleepStack := append([]Frame{culprit}, root...)
+	netStack := append([]Frame{
+		{"SocketIO.readinto", "/usr/lib/python3.11/socket.py", 706, false},
+		{"HTTPResponse.begin", "/usr/lib/python3.11/http/client.py", 318, false},
+		{"HTTPConnectionPool.urlopen", lib + "urllib3/connectionpool.py", 700, false},
+		{"Session.send", lib + "requests/sessions.py", 701, false},
+		{"get", lib + "requests/api.py", 73, false},
+		backend,
+	}, root...)
+	fd := 7
+	var blocks []Block
+	for i := range 9 {
+		d := 300*ms + int64(i)*ms
+		blocks = append(blocks, Block{PID: 1234, TID: 1234, StartNS: int64(i+1) * 1000 * ms, DurationNS: d,
+			Cause: CauseSleep, BreakdownNS: map[Cause]int64{CauseSleep: d}, Culprit: &culprit, Leaf: &culprit,
+			Stacks: []Stack{{d, CauseSleep, sleepStack}}, Detail: Detail{Syscall: "clock_nanosleep"}})
+	}
+	blocks = append(blocks,
+		Block{PID: 1234, TID: 1240, StartNS: 2500 * ms, DurationNS: 1812 * ms, Cause: CauseNet, Culprit: &backend,
+			Leaf: &netStack[0], Stacks: []Stack{{1812 * ms, CauseNet, netStack}},
+			Detail: Detail{Syscall: "recvfrom", FD: &fd, Target: "tcp 127.0.0.1:8081"}},
+		Block{PID: 77, TID: 77, StartNS: 9500 * ms, DurationNS: 500 * ms, Ongoing: true, Cause: CauseGIL,
+			Detail: Detail{Holder: &Holder{TID: 99, Thread: "worker", Frames: []Frame{{"crunch", "/srv/app/work.py", 3, true}}}}})
+	return Assemble(Meta{
+		StartedAt: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC), EndedNS: 10_000 * ms, ThresholdNS: 100 * ms, Processes: 4,
+		Host:        Host{Hostname: "web1", Kernel: "6.1.0-18-amd64", Arch: "amd64", Attach: "fentry"},
+		Lost:        Lost{Events: 2, Stacks: 1, Reasons: map[string]int64{"ring_full": 2, "stack_unreadable": 1}},
+		Unsupported: []Unsupported{{4321, "/opt/old/bin/python3.7 /srv/legacy.py", "CPython 3.7 is older than 3.8"}},
+	}, []Loop{
+		{PID: 1234, TID: 1234, Command: "/usr/bin/python3 -X dev /usr/bin/uvicorn app:app --workers 4", Python: "3.11.2", Loop: "asyncio",
+			Unit: "web.service", Iterations: 12345, IdleNS: 7000 * ms, ActiveNS: 3000 * ms, IterationNS: Percentiles{41_000, 90_000, 301 * ms, 308 * ms}},
+		{PID: 1234, TID: 1240, Command: "/usr/bin/python3 -X dev /usr/bin/uvicorn app:app --workers 4", Python: "3.11.2", Loop: "uvloop",
+			Iterations: 12, IdleNS: 8100 * ms, ActiveNS: 1900 * ms, IterationNS: Percentiles{41_000, 90_000, 1812 * ms, 1812 * ms}},
+		{PID: 77, TID: 77, Command: "python3 -m crunch", Python: "3.13.5", Loop: "trio", Iterations: 3, IdleNS: 9500 * ms, ActiveNS: 500 * ms},
+		{PID: 500, TID: 500, Command: "gunicorn: worker [shop]", Python: "3.9.2", Loop: "tornado", Iterations: 99_000_000, IdleNS: 9999 * ms, ActiveNS: ms},
+	}, blocks)
+}
+
+// hostile puts s wherever a watched process could.
+func hostile(s string) *Report {
+	r := example()
+	f := Frame{s, s, 1, true}
+	blocks := []Block{{PID: 1, TID: 2, DurationNS: 1, Task: s, Culprit: &f, Leaf: &f, Stacks: []Stack{{1, CauseCPU, []Frame{f, f, f}}},
+		Detail: Detail{Syscall: s, Target: s, Native: s, Holder: &Holder{Thread: s, Frames: []Frame{f}}}}}
+	return Assemble(Meta{EndedNS: 1, Host: Host{s, s, s, s}, Unsupported: []Unsupported{{1, s, s}}, Lost: r.Lost},
+		[]Loop{{PID: 1, TID: 2, Command: s, Python: s, Loop: s, Container: s, Unit: s}}, blocks)
+}
+
+func TestTextGolden(t *testing.T) {
+	nothing := example()
+	nothing = Assemble(Meta{EndedNS: 10_000 * ms, ThresholdNS: 100 * ms, Processes: 4}, nothing.Loops, nil)
+	meta := Meta{EndedNS: 10_000 * ms, ThresholdNS: 100 * ms}
+	idle := meta
+	idle.Processes = 2
+	unsupported := meta
+	unsupported.Unsupported = []Unsupported{{4321, "python3.7", "CPython 3.7 is older than 3.8"}}
+	for name, c := range map[string]struct {
+		report  *Report
+		options TextOptions
+	}{
+		"file":         {example(), TextOptions{}},
+		"80-columns":   {example(), TextOptions{Width: 80}},
+		"200-columns":  {example(), TextOptions{Width: 200, Color: true}},
+		"verbose":      {example(), TextOptions{Width: 100, Verbose: true}},
+		"no-blocks":    {nothing, TextOptions{Width: 100}},
+		"no-loops":     {Assemble(idle, nil, nil), TextOptions{Width: 100}},
+		"no-python":    {Assemble(meta, nil, nil), TextOptions{Width: 100}},
+		"unsupported":  {Assemble(unsupported, nil, nil), TextOptions{Width: 100}},
+		"hostile":      {hostile("a\x1b[31m\n\u202eb\xff" + strings.Repeat("関", 100)), TextOptions{Width: 100}},
+		"empty-report": {&Report{}, TextOptions{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got bytes.Buffer
+			require.NoError(t, WriteText(&got, c.report, c.options))
+			file := filepath.Join("testdata", name+".txt")
+			if *update {
+				require.NoError(t, os.WriteFile(file, got.Bytes(), 0o644))
+			}
+			want, err := os.ReadFile(file)
+			require.NoError(t, err)
+			assert.Equal(t, string(want), got.String(), "go test ./internal/report -update writes it anew")
+		})
+	}
+}
+
+var sgr = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+func TestTextFitsItsWidth(t *testing.T) {
+	for _, r := range []*Report{example(), hostile(strings.Repeat("関x", 3000))} {
+		for _, width := range []int{60, 80, 100, 132, 250} {
+			var b bytes.Buffer
+			require.NoError(t, WriteText(&b, r, TextOptions{Width: width}))
+			for i, line := range strings.Split(b.String(), "\n") {
+				if i == 0 || strings.Contains(line, ". ") {
+					continue // the headline and those of the blockers are sentences: the terminal wraps them
+				}
+				assert.LessOrEqual(t, safetext.Width(line), width, "%d columns: %q", width, line)
+			}
+		}
+	}
+}
+
+func TestTextColoursOnlyWhenAllowed(t *testing.T) {
+	var plain, coloured bytes.Buffer
+	require.NoError(t, WriteText(&plain, example(), TextOptions{Width: 120}))
+	require.NoError(t, WriteText(&coloured, example(), TextOptions{Width: 120, Color: true}))
+	assert.NotContains(t, plain.String(), "\x1b")
+	assert.Contains(t, coloured.String(), "\x1b[")
+	assert.Equal(t, plain.String(), sgr.ReplaceAllString(coloured.String(), ""), "colours change no text")
+}
+
+// FuzzText lets a watched process choose every string and looks for anything a terminal would obey.
+func FuzzText(f *testing.F) {
+	f.Add("Handler.get", 80, true)
+	f.Add("\x1b]0;x\a\u202e\u2066\r\n\xff", 0, false)
+	f.Fuzz(func(t *testing.T, s string, width int, verbose bool) {
+		width = min(max(width, 0), 300)
+		r := hostile(s)
+		var text, machine bytes.Buffer
+		if err := WriteText(&text, r, TextOptions{Width: width, Verbose: verbose}); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range strings.Split(text.String(), "\n") {
+			if safetext.Line(line) != line {
+				t.Fatalf("unsafe line %q", line)
+			}
+		}
+		if err := WriteJSON(&machine, r); err != nil {
+			t.Fatal(err)
+		}
+		var back Report
+		if err := json.Unmarshal(machine.Bytes(), &back); err != nil {
+			t.Fatalf("no JSON: %v", err)
+		}
+	})
+}
+
+func TestJSONKeepsThePromises(t *testing.T) {
+	var b bytes.Buffer
+	require.NoError(t, WriteJSON(&b, example()))
+	var doc map[string]any
+	require.NoError(t, json.Unmarshal(b.Bytes(), &doc))
+	assert.Equal(t, SchemaReport, doc["schema"])
+	assert.Equal(t, "2026-02-03T04:05:06Z", doc["started_at"])
+	assertNoNullLists(t, "", doc)
+	assert.Contains(t, b.String(), "<module>", "no HTML escapes")
+
+	var back Report
+	require.NoError(t, json.Unmarshal(b.Bytes(), &back))
+	assert.Equal(t, example(), &back)
+
+	b.Reset()
+	require.NoError(t, WriteJSON(&b, Assemble(Meta{}, nil, nil)))
+	require.NoError(t, json.Unmarshal(b.Bytes(), &doc))
+	for _, list := range []string{"loops", "blockers", "blocks", "unsupported"} {
+		assert.Equal(t, []any{}, doc[list], list)
+	}
+}
+
+// assertNoNullLists allows null only where the contract does.
+func assertNoNullLists(t *testing.T, at string, v any) {
+	switch v := v.(type) {
+	case nil:
+		assert.Regexp(t, `\.(culprit|leaf)$`, at)
+	case map[string]any:
+		for k, e := range v {
+			assertNoNullLists(t, at+"."+k, e)
+		}
+	case []any:
+		for _, e := range v {
+			assertNoNullLists(t, at, e)
+		}
+	}
+}
+
+type failingWriter struct{ left int }
+
+var errFull = errors.New("full")
+
+func (w *failingWriter) Write(p []byte) (int, error) {
+	if w.left -= len(p); w.left < 0 {
+		return 0, errFull
+	}
+	return len(p), nil
+}
+
+func TestWritersReportFailure(t *testing.T) {
+	for _, room := range []int{0, 100, 700, 1500} {
+		assert.ErrorIs(t, WriteText(&failingWriter{room}, example(), TextOptions{}), errFull, room)
+		assert.ErrorIs(t, WriteJSON(&failingWriter{room}, example()), errFull, room)
+	}
+}

@@ -36,6 +36,9 @@ It needs root, Linux 5.10 or later and CPython 3.8 to 3.15.`,
 		if c.HasSubCommands() && !c.Runnable() {
 			// Left alone, cobra answers "completion nonsense" with help and success.
 			c.Args, c.RunE = subcommandNeeded, root.RunE
+			for _, shell := range c.Commands() {
+				shell.Args = noArguments
+			}
 		}
 	}
 	return root

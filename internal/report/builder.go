@@ -254,6 +254,7 @@ func (b *Builder) finishLoop(l Loop) Loop {
 		l.Utilization = float64(l.ActiveNS) / float64(whole)
 	}
 	l.Command, l.Container, l.Unit = bound(l.Command), bound(l.Container), bound(l.Unit)
+	l.Python, l.Loop = bound(l.Python), bound(l.Loop)
 	return l
 }
 

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 
@@ -32,7 +33,8 @@ const gap = 2
 // flexible ones are cut. Cells have to be safe text already.
 func writeTable(w io.Writer, columns []column, rows [][]string, width int) error {
 	keep, widths := fit(columns, rows, width)
-	table := tablewriter.NewTable(w,
+	var laidOut bytes.Buffer
+	table := tablewriter.NewTable(&laidOut,
 		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
 			Borders: tw.BorderNone,
 			Settings: tw.Settings{
@@ -70,7 +72,13 @@ func writeTable(w io.Writer, columns []column, rows [][]string, width int) error
 		}
 	}
 	if err := table.Render(); err != nil {
-		return fmt.Errorf("write table: %w", err)
+		return fmt.Errorf("lay out table: %w", err)
+	}
+	for line := range bytes.Lines(laidOut.Bytes()) {
+		// The padding of the last column only makes lines wrap and diffs differ.
+		if _, err := w.Write(append(bytes.TrimRight(line, " \n"), '\n')); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ const (
 // less than minWidth.
 const (
 	plainWidth = 120
-	minWidth   = 60
+	minWidth   = 80
 )
 
 // SGR codes (ECMA-48 8.3.117).
@@ -128,7 +128,7 @@ func (t *textWriter) headline() {
 		t.printf("%s\n", t.style(styleBold, fmt.Sprintf("No loop was blocked: %s watched for %s, none active for %s or more at a time.",
 			plural(int64(len(r.Loops)), "loop"), window, threshold)))
 		if m := busiest.IterationNS.Max; m > 0 {
-			t.printf("The longest active period took %s, in %s; a lower --threshold shows who makes them.\n", humanDuration(m), t.loop(LoopID{busiest.PID, busiest.TID}))
+			t.printf("The longest active period took %s, in %s; a lower --threshold shows who caused it.\n", humanDuration(m), t.loop(LoopID{busiest.PID, busiest.TID}))
 		}
 		return
 	}
@@ -186,12 +186,12 @@ func (t *textWriter) loops() {
 	var rows [][]string
 	n := t.shown(len(loops), textLoops)
 	for _, l := range loops[:n] {
-		where := safetext.Line(cmp.Or(l.Container, l.Unit))
+		where := safetext.Middle(safetext.Line(cmp.Or(l.Container, l.Unit)), 40)
 		somewhere = somewhere || where != ""
 		rows = append(rows, []string{
-			t.loop(LoopID{l.PID, l.TID}), safetext.Line(l.Loop), safetext.Line(l.Python), percent(l.Utilization),
-			strconv.FormatInt(l.Iterations, 10), humanDuration(l.IterationNS.P50), humanDuration(l.IterationNS.P99),
-			humanDuration(l.IterationNS.Max), strconv.FormatInt(l.Blocks, 10), dashZero(l.BlockedNS), where,
+			t.loop(LoopID{l.PID, l.TID}), word(l.Loop), word(l.Python), percent(l.Utilization),
+			strconv.FormatInt(l.Iterations, 10), dashZero(l.IterationNS.P50), dashZero(l.IterationNS.P99),
+			dashZero(l.IterationNS.Max), strconv.FormatInt(l.Blocks, 10), dashZero(l.BlockedNS), where,
 		})
 	}
 	if !somewhere {
@@ -314,8 +314,8 @@ func (t *textWriter) blocks() {
 		{title: "AFTER", right: true},
 		{title: "TOOK", right: true},
 		{title: "CAUSE"},
-		{title: "LOOP", flexible: true, minimum: 16},
-		{title: "CULPRIT", flexible: true, minimum: 20},
+		{title: "LOOP", flexible: true, minimum: 18},
+		{title: "CULPRIT", flexible: true, minimum: 32},
 	}
 	started, err := time.Parse(time.RFC3339Nano, t.r.StartedAt)
 	if err != nil {
@@ -332,7 +332,7 @@ func (t *textWriter) blocks() {
 		if b.Ongoing {
 			took = "≥ " + took // still going on when the observation ended
 		}
-		rows = append(rows, []string{wall, humanDuration(b.StartNS - t.r.StartedNS), took, string(b.Cause),
+		rows = append(rows, []string{wall, humanDuration(b.StartNS - t.r.StartedNS), took, word(string(b.Cause)),
 			t.loop(LoopID{b.PID, b.TID}), culpritName(b.Culprit)})
 	}
 	t.section(title)
@@ -358,7 +358,7 @@ func (t *textWriter) problems() {
 	n := t.shown(len(t.r.Unsupported), textProblems)
 	for _, u := range t.r.Unsupported[:n] {
 		name := safetext.Cut(safetext.Line(shortCommand(u.Command)), 40)
-		t.printf("  %s[%d]: %s\n", name, u.PID, t.cut(safetext.Line(u.Reason), max(t.width-50, 80)))
+		t.printf("  %s[%d]: %s\n", name, u.PID, safetext.Middle(safetext.Line(u.Reason), 200))
 	}
 	if rest := len(t.r.Unsupported) - n; rest > 0 {
 		t.printf("%s\n", t.style(styleFaint, fmt.Sprintf("  … and %d more (--verbose shows them)", rest)))
@@ -378,7 +378,9 @@ func (t *textWriter) footer() {
 	add("Linux %s", h.Kernel)
 	add("%s", h.Arch)
 	add("attached by %s", h.Attach)
-	add("started %s", t.r.StartedAt)
+	if len(parts) > 0 {
+		add("started %s", t.r.StartedAt)
+	}
 	if len(parts) > 0 {
 		t.printf("\n%s\n", t.style(styleFaint, t.cut(strings.Join(parts, ", "), t.width)))
 	}
@@ -453,6 +455,9 @@ func evidence(d Detail) string {
 	}
 	return strings.Join(parts, ", ")
 }
+
+// word fits what should be one short word, yet was read from a process, into a table.
+func word(s string) string { return safetext.Cut(safetext.Line(s), 12) }
 
 func dashZero(ns int64) string {
 	if ns == 0 {

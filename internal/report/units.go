@@ -30,7 +30,7 @@ func humanDuration(ns int64) string {
 			return strconv.FormatFloat(v, 'f', 0, 64) + " " + unit.name
 		}
 	}
-	seconds := (ns + 5e8) / 1e9
+	seconds := ns/1e9 + (ns%1e9+5e8)/1e9 // rounded without overflow
 	if seconds < 3600 {
 		return fmt.Sprintf("%d min %d s", seconds/60, seconds%60)
 	}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vmtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// apt is a private apt for one suite: it sees no source and no installed package of the host,
+// but goes through its mirror, its keys and its proxy.
+type apt struct{ options []string }
+
+// newApt sets one up in dir and fetches the suite's index.
+func newApt(ctx context.Context, dir, suite string) (*apt, error) {
+	mirror, err := mirror(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range []string{"state/lists/partial", "cache/archives/partial"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	sources, status := filepath.Join(dir, "sources.list"), filepath.Join(dir, "status")
+	if err := errors.Join(
+		os.WriteFile(sources, fmt.Appendf(nil, "deb [arch=amd64] %s %s main\n", mirror, suite), 0o644),
+		os.WriteFile(status, nil, 0o644)); err != nil {
+		return nil, err
+	}
+	a := &apt{options: []string{"-q",
+		"-o", "Dir::Etc::SourceList=" + sources,
+		"-o", "Dir::Etc::SourceParts=/dev/null",
+		"-o", "Dir::State=" + filepath.Join(dir, "state"),
+		"-o", "Dir::State::status=" + status,
+		"-o", "Dir::Cache=" + filepath.Join(dir, "cache"),
+		"-o", "APT::Architecture=amd64",
+		"-o", "APT::Sandbox::User=root", // the cache need not be open to _apt
+	}}
+	_, err = a.run(ctx, "", "apt-get", "update", "--error-on=any")
+	return a, err
+}
+
+// depends returns the names a package depends on, the first of each alternative.
+func (a *apt) depends(ctx context.Context, name string) ([]string, error) {
+	out, err := a.run(ctx, "", "apt-cache", "show", "--no-all-versions", name)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for line := range strings.SplitSeq(out, "\n") {
+		list, ok := strings.CutPrefix(line, "Depends: ")
+		if !ok {
+			continue
+		}
+		for d := range strings.SplitSeq(list, ",") {
+			names = append(names, strings.Fields(d)[0])
+		}
+	}
+	return names, nil
+}
+
+// download fetches a package into dir; apt checks it against the signed index.
+func (a *apt) download(ctx context.Context, dir, name string) error {
+	_, err := a.run(ctx, dir, "apt-get", "download", name)
+	return err
+}
+
+func (a *apt) run(ctx context.Context, dir, command string, args ...string) (string, error) {
+	return output(ctx, dir, command, append(a.options, args...)...)
+}
+
+// mirror returns where Debian's packages come from: $LOOPWATCH_MIRROR, else where the host's
+// own apt gets them.
+func mirror(ctx context.Context) (string, error) {
+	if m := os.Getenv("LOOPWATCH_MIRROR"); m != "" {
+		return m, nil
+	}
+	out, err := output(ctx, "", "apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)", "Created-By: Packages")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.SplitSeq(out, "\n") {
+		if uri, ok := strings.CutPrefix(line, "Debian "); ok {
+			return uri, nil
+		}
+	}
+	return "", errors.New("apt knows no Debian mirror: set LOOPWATCH_MIRROR, or run apt-get update")
+}
+
+// output runs a command; the error carries what it said last.
+func output(ctx context.Context, dir, command string, args ...string) (string, error) {
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, command, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		said := strings.TrimSpace(stderr.String())
+		return "", fmt.Errorf("%s: %w: %s", command, err, said[strings.LastIndex(said, "\n")+1:])
+	}
+	return stdout.String(), nil
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vmtest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Cache keeps kernels and disk images outside the tree. Entries are made under another name
+// and renamed when complete, so a half-made one is never reused.
+type Cache struct{ dir string }
+
+// OpenCache returns the cache in $LOOPWATCH_CACHE, or where it is if that is not set.
+func OpenCache() (*Cache, error) {
+	dir := os.Getenv("LOOPWATCH_CACHE")
+	if dir == "" {
+		dir = "/var/cache/loopwatch"
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "vm"), 0o755); err != nil {
+		return nil, fmt.Errorf("make cache (set LOOPWATCH_CACHE to a place that can be written): %w", err)
+	}
+	return &Cache{dir: dir}, nil
+}
+
+// Root returns the directory of a Debian root, which test/roots makes.
+func (c *Cache) Root(name string) (string, error) {
+	dir := filepath.Join(c.dir, "roots", name)
+	if _, err := os.Stat(filepath.Join(dir, "var/lib/dpkg/status")); err != nil {
+		return "", fmt.Errorf("no Debian root %s in %s; make it with: go run ./test/roots %s", name, filepath.Dir(dir), name)
+	}
+	return dir, nil
+}
+
+// entry returns the path of an entry, calling fill to make it if it is not there. One process
+// fills at a time; the others wait for it.
+func (c *Cache) entry(name string, fill func(path string) error) (string, error) {
+	path := filepath.Join(c.dir, "vm", name)
+	unlock, err := lock(filepath.Join(c.dir, "vm", ".lock"))
+	if err != nil {
+		return "", fmt.Errorf("lock cache: %w", err)
+	}
+	defer unlock()
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return path, err
+	}
+	unfinished := path + ".unfinished"
+	if err := os.RemoveAll(unfinished); err != nil {
+		return "", err
+	}
+	if err := fill(unfinished); err != nil {
+		return "", errors.Join(err, os.RemoveAll(unfinished))
+	}
+	return path, os.Rename(unfinished, path)
+}
+
+func lock(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// digest tells versions of a file apart.
+func digest(path string) (string, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:6]), nil
+}

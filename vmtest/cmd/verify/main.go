@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Verify runs in a guest: it loads every BPF program on its own and prints what the verifier
+// counted, then opens the probes in each mode as loopwatch does. Its status is 1 if a program
+// did not load, a mode did not attach, or less than half of the verifier's limit is left.
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/probes"
+)
+
+// limit is how many instructions the verifier processes at most (BPF_COMPLEXITY_LIMIT_INSNS,
+// Linux 5.2 and later).
+const limit = 1_000_000
+
+// logLines is how much of a verifier's log is worth showing: its end says what went wrong.
+const logLines = 40
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: verify OBJECT")
+		os.Exit(2)
+	}
+	ok, err := verify(os.Args[1])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "verify:", err)
+	}
+	if !ok || err != nil {
+		os.Exit(1)
+	}
+}
+
+func verify(object string) (bool, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return false, err
+	}
+	fmt.Println("kernel", unix.ByteSliceToString(u.Release[:]))
+	spec, err := ebpf.LoadCollectionSpec(object)
+	if err != nil {
+		return false, err
+	}
+	good := true
+	for _, name := range slices.SortedFunc(maps.Keys(spec.Programs), cmp.Compare[string]) {
+		n, err := load(spec, name)
+		switch {
+		case err != nil:
+			good = false
+			fmt.Printf("program %-22s FAILED: %s\n", name, tail(err))
+		default:
+			if n > limit/2 {
+				good = false
+			}
+			fmt.Printf("program %-22s %8d instructions verified, %4.1f %% of the limit\n", name, n, 100*float64(n)/limit)
+		}
+	}
+	for _, mode := range []string{probes.AttachFentry, probes.AttachTracepoint, probes.AttachAuto} {
+		if err := open(mode); err != nil {
+			good = false
+			fmt.Printf("attach %-10s FAILED: %s\n", mode, tail(err))
+		}
+	}
+	return good, nil
+}
+
+var processed = regexp.MustCompile(`processed (\d+) insns`)
+
+// load loads one program alone and returns how many instructions the verifier processed.
+func load(spec *ebpf.CollectionSpec, name string) (int, error) {
+	spec = spec.Copy()
+	for other := range spec.Programs {
+		if other != name {
+			delete(spec.Programs, other)
+		}
+	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
+		Programs: ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats},
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer coll.Close()
+	match := processed.FindStringSubmatch(coll.Programs[name].VerifierLog)
+	if match == nil {
+		return 0, errors.New("the verifier's log does not say how much it processed")
+	}
+	return strconv.Atoi(match[1])
+}
+
+func open(mode string) error {
+	p, err := probes.Open(probes.Options{Attach: mode})
+	if err != nil {
+		return err
+	}
+	bytes, err := p.MapBytes()
+	fmt.Printf("attach %-10s as %s, maps %d KiB", mode, p.Attach(), bytes>>10)
+	if p.Fallback() != nil {
+		fmt.Printf(", because %s", tail(p.Fallback()))
+	}
+	fmt.Println()
+	return errors.Join(err, p.Seed(), p.Close())
+}
+
+// tail returns an error with the last of what the verifier had to say about it.
+func tail(err error) string {
+	var v *ebpf.VerifierError
+	if !errors.As(err, &v) {
+		return err.Error()
+	}
+	return fmt.Sprintf("%v\n\t%s", err, strings.Join(v.Log[max(0, len(v.Log)-logLines):], "\n\t"))
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Vmtest runs a command under the kernels of the matrix, or does one of the things that need
+// a guest: see usage.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/loopwatch/loopwatch/vmtest"
+)
+
+const usage = `usage: vmtest [flags] list | run [--] COMMAND… | verify
+
+  list     the matrix
+  run      boot, run COMMAND (a full path inside the guest), power off
+  verify   load and attach every BPF program in both modes, and count what the verifier does
+
+flags:
+`
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// options are the flags.
+type options struct {
+	kernels  []string
+	files    map[string]string
+	memory   int
+	counted  bool
+	deadline time.Duration
+}
+
+func run(args []string, stdout, stderr io.Writer) int {
+	o := options{files: make(map[string]string)}
+	flags := flag.NewFlagSet("vmtest", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprint(stderr, usage)
+		flags.PrintDefaults()
+	}
+	flags.Func("kernel", "a row of the matrix (repeatable; default: all)", func(s string) error {
+		o.kernels = append(o.kernels, s)
+		return nil
+	})
+	flags.Func("put", "`FILE[=NAME]` to bring along as /vmtest/NAME (repeatable)", func(s string) error {
+		from, name, named := strings.Cut(s, "=")
+		if !named {
+			name = from[strings.LastIndex(from, "/")+1:]
+		}
+		o.files[name] = from
+		return nil
+	})
+	flags.IntVar(&o.memory, "memory", 1536, "of the guest, in `MiB`")
+	flags.BoolVar(&o.counted, "counted", false, "one CPU whose clock counts instructions")
+	flags.DurationVar(&o.deadline, "deadline", 10*time.Minute, "for each guest")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	command, rest := flags.Arg(0), flags.Args()
+	if len(rest) > 0 {
+		rest = rest[1:]
+	}
+	var err error
+	status := 0
+	switch command {
+	case "list":
+		err = list(stdout)
+	case "run":
+		if len(rest) > 0 && rest[0] == "--" {
+			rest = rest[1:]
+		}
+		if len(rest) == 0 {
+			flags.Usage()
+			return 2
+		}
+		status, err = runEach(ctx, o, rest, stdout, stderr)
+	case "verify":
+		status, err = verify(ctx, o, stdout, stderr)
+	default:
+		flags.Usage()
+		return 2
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "vmtest:", err)
+		return 1
+	}
+	return status
+}
+
+func list(stdout io.Writer) error {
+	rows, err := vmtest.Matrix()
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		fmt.Fprintf(stdout, "%-6s %s from %s, root %s with %s\n", r.Name, r.Package, r.Suite, r.Root, strings.Join(r.Interpreters, " and "))
+	}
+	return nil
+}
+
+// runEach runs one command under each kernel and returns the first status that is not 0. A
+// guest that fails does not keep the others from running.
+func runEach(ctx context.Context, o options, command []string, stdout, stderr io.Writer) (status int, err error) {
+	rows, err := vmtest.Rows(o.kernels...)
+	if err != nil {
+		return 0, err
+	}
+	lab, err := vmtest.OpenLab(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, lab.Close()) }()
+	for _, row := range rows {
+		code, err := runRow(ctx, lab, row, o, command, stdout, stderr)
+		if err != nil {
+			fmt.Fprintf(stderr, "vmtest: %s: %v\n", row.Name, err)
+			code = 1
+		}
+		if status == 0 {
+			status = code
+		}
+		if ctx.Err() != nil {
+			return status, context.Cause(ctx)
+		}
+	}
+	return status, nil
+}
+
+func runRow(ctx context.Context, lab *vmtest.Lab, row vmtest.Row, o options, command []string, stdout, stderr io.Writer) (int, error) {
+	m, err := lab.Machine(ctx, row)
+	if err != nil {
+		return 0, err
+	}
+	m.Files, m.Command, m.Output = o.files, command, stdout
+	m.MemoryMiB, m.Counted, m.Deadline = o.memory, o.counted, o.deadline
+	fmt.Fprintf(stderr, "==> %s: %s\n", row.Name, m.Kernel.Release)
+	start := time.Now()
+	status, err := m.Run(ctx)
+	var guest *vmtest.GuestError
+	if errors.As(err, &guest) {
+		fmt.Fprintf(stderr, "%s\n", guest.Console)
+	}
+	fmt.Fprintf(stderr, "==> %s: %.0f s, status %d\n", row.Name, time.Since(start).Seconds(), status)
+	return status, err
+}
+
+// verify brings the probes' own check along.
+func verify(ctx context.Context, o options, stdout, stderr io.Writer) (status int, err error) {
+	dir, err := os.MkdirTemp("", "loopwatch-verify-")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	binary := dir + "/verify"
+	if err := vmtest.Build(ctx, "./vmtest/cmd/verify", binary); err != nil {
+		return 0, err
+	}
+	o.files["verify"] = binary
+	o.files["loopwatch.o"] = "internal/probes/loopwatch_x86_bpfel.o"
+	return runEach(ctx, o, []string{"/vmtest/verify", "/vmtest/loopwatch.o"}, stdout, stderr)
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vmtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// Kernel is an unpacked kernel of the cache.
+type Kernel struct {
+	Release string // as uname -r says
+	Image   string // path of the bootable image
+	Modules string // directory that holds its modules, at any depth
+}
+
+// Parts of a kernel that packages are split into. Which of them hold what depends on the
+// release: since 7.x linux-image-* is empty and depends on the others.
+var kernelPart = regexp.MustCompile(`^linux-(image|binary|modules)-`)
+
+// Kernel returns the newest kernel of a row's suite. The index is fetched once a day at most
+// (Refresh), the packages once a version.
+func (c *Cache) Kernel(ctx context.Context, row Row) (*Kernel, error) {
+	key := "kernel-" + row.Suite + "-" + row.Package
+	dir, err := c.entry(key, func(dir string) error { return fetchKernel(ctx, dir, row) })
+	if err != nil {
+		return nil, fmt.Errorf("fetch kernel %s: %w", row.Name, err)
+	}
+	return findKernel(dir)
+}
+
+func fetchKernel(ctx context.Context, dir string, row Row) error {
+	a, err := newApt(ctx, filepath.Join(dir, "apt"), row.Suite)
+	if err != nil {
+		return err
+	}
+	names, err := kernelPackages(ctx, a, row.Package)
+	if err != nil {
+		return err
+	}
+	debs := filepath.Join(dir, "debs")
+	if err := os.MkdirAll(debs, 0o755); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := a.download(ctx, debs, name); err != nil {
+			return err
+		}
+	}
+	found, err := filepath.Glob(filepath.Join(debs, "*.deb"))
+	if err != nil {
+		return err
+	}
+	for _, deb := range found {
+		if _, err := output(ctx, "", "dpkg-deb", "-x", deb, filepath.Join(dir, "tree")); err != nil {
+			return err
+		}
+	}
+	if err := os.RemoveAll(debs); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "apt")); err != nil {
+		return err
+	}
+	_, err = findKernel(dir)
+	return err
+}
+
+// kernelPackages follows the dependencies of a package through the parts of a kernel.
+func kernelPackages(ctx context.Context, a *apt, first string) ([]string, error) {
+	names := []string{first}
+	seen := map[string]bool{first: true}
+	for i := 0; i < len(names); i++ {
+		depends, err := a.depends(ctx, names[i])
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range depends {
+			if kernelPart.MatchString(d) && !seen[d] {
+				seen[d] = true
+				names = append(names, d)
+			}
+		}
+	}
+	return names, nil
+}
+
+func findKernel(dir string) (*Kernel, error) {
+	for _, pattern := range []string{"tree/boot/vmlinuz-*", "tree/usr/lib/modules/*/vmlinuz*"} {
+		images, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return nil, err
+		}
+		if len(images) == 0 {
+			continue
+		}
+		release := strings.TrimPrefix(filepath.Base(images[0]), "vmlinuz-")
+		if !strings.HasPrefix(pattern, "tree/boot") {
+			release = filepath.Base(filepath.Dir(images[0]))
+		}
+		for _, lib := range []string{"lib", "usr/lib"} {
+			modules := filepath.Join(dir, "tree", lib, "modules", release)
+			if _, err := os.Stat(modules); err == nil {
+				return &Kernel{Release: release, Image: images[0], Modules: modules}, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("no kernel image with modules in %s", dir)
+}

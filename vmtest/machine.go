@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vmtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/loopwatch/loopwatch/vmtest/job"
+)
+
+// Machine is a guest to be booted.
+type Machine struct {
+	Kernel *Kernel
+	Disk   string // ext4 image of the root; left as it is
+	Init   string // path of the compiled cmd/guestinit
+
+	Files   map[string]string // brought along: name under /vmtest -> path on the host
+	Command []string          // run in the root, in /vmtest; its first word a full path
+	Env     []string
+	Output  io.Writer // of the command, both streams
+
+	MemoryMiB int           // default 1536
+	Counted   bool          // one CPU whose clock counts instructions, one a nanosecond
+	Boot      time.Duration // from power on until the command starts; default 2 minutes
+	Deadline  time.Duration // for all of it; default 10 minutes
+}
+
+// GuestError says that a guest did not get to the end of its command: it hung, panicked, or
+// ran out of memory.
+type GuestError struct {
+	Why     string
+	Booted  bool   // the command was started
+	Console string // last lines the kernel said
+}
+
+func (e *GuestError) Error() string { return e.Why }
+
+const consoleLines = 50
+
+// Run boots the machine and returns the status of its command. When it returns, or this
+// process dies, qemu is gone.
+func (m *Machine) Run(ctx context.Context) (status int, err error) {
+	dir, err := os.MkdirTemp("", "loopwatch-vm-")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	initrd := filepath.Join(dir, "initrd")
+	if err := m.writeInitramfs(ctx, initrd); err != nil {
+		return 0, fmt.Errorf("make initramfs: %w", err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, orDefault(m.Deadline, 10*time.Minute), errors.New("guest did not end within its deadline"))
+	defer cancel()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+
+	ports := filepath.Join(dir, "status")
+	console := filepath.Join(dir, "console")
+	late := time.AfterFunc(orDefault(m.Boot, 2*time.Minute), func() {
+		if ready, _ := readStatus(ports); !ready {
+			giveUp(errors.New("guest did not boot within its deadline"))
+		}
+	})
+	defer late.Stop()
+	err = m.qemu(ctx, initrd, console, ports)
+	ready, code := readStatus(ports)
+	if code >= 0 {
+		return code, nil
+	}
+	why := "guest ended before its command did"
+	switch {
+	case ctx.Err() != nil:
+		why = context.Cause(ctx).Error()
+	case err != nil:
+		why = err.Error()
+	}
+	return 0, &GuestError{Why: why, Booted: ready, Console: lastLines(console, consoleLines)}
+}
+
+func orDefault(d, or time.Duration) time.Duration {
+	if d == 0 {
+		return or
+	}
+	return d
+}
+
+// qemu runs it to its end.
+func (m *Machine) qemu(ctx context.Context, initrd, console, ports string) error {
+	memory := m.MemoryMiB
+	if memory == 0 {
+		memory = 1536
+	}
+	args := []string{
+		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+		"-m", strconv.Itoa(memory),
+		// Five-level paging made qemu 7.2 crash guests at random.
+		"-cpu", "max,la57=off",
+		"-kernel", m.Kernel.Image, "-initrd", initrd,
+		"-append", "console=ttyS0 panic=-1 mitigations=off",
+		"-drive", "if=none,id=root,format=raw,snapshot=on,file=" + m.Disk,
+		"-device", "virtio-blk-pci,drive=root",
+		// In the order of the ports in package job.
+		"-chardev", "file,id=console,path=" + console, "-serial", "chardev:console",
+		"-chardev", "stdio,id=output,signal=off", "-serial", "chardev:output",
+		"-chardev", "file,id=status,path=" + ports, "-serial", "chardev:status",
+	}
+	if m.Counted {
+		args = append(args, "-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off")
+	} else {
+		args = append(args, "-accel", "tcg,thread=multi", "-smp", "2")
+	}
+	var complaints bytes.Buffer
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", args...)
+	cmd.Stdout, cmd.Stderr = m.Output, &complaints
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.WaitDelay = 5 * time.Second
+
+	// Pdeathsig is sent when the thread that started the child ends, so it has to stay.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := cmd.Run(); err != nil {
+		if errors.Is(err, exec.ErrNotFound) {
+			return errors.New("qemu-system-x86_64 is not installed; run: apt-get install qemu-system-x86")
+		}
+		return fmt.Errorf("qemu: %w: %s", err, strings.TrimSpace(complaints.String()))
+	}
+	return nil
+}
+
+func (m *Machine) writeInitramfs(ctx context.Context, file string) error {
+	modules, err := loadOrder(ctx, m.Kernel.Modules, "virtio_pci", "virtio_blk", "ext4")
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	a := newInitramfs(f)
+	j := job.Job{Disk: "/dev/vda", Command: m.Command, Env: m.Env}
+	for _, module := range modules {
+		name := module.name + ".ko"
+		j.Modules = append(j.Modules, name)
+		a.file(path.Join(job.ModulesDir, name), 0o644, module.content)
+	}
+	description, err := json.Marshal(j)
+	if err != nil {
+		return err
+	}
+	a.file(job.Path, 0o644, description)
+	a.dir(job.Payload)
+	a.dir("/dev") // the kernel wants it for the console
+	if err := addFile(a, "/init", m.Init); err != nil {
+		return err
+	}
+	for name, from := range m.Files {
+		if err := addFile(a, path.Join(job.Payload, path.Clean("/"+name)), from); err != nil {
+			return err
+		}
+	}
+	return errors.Join(a.close(), f.Close())
+}
+
+func addFile(a *initramfs, name, from string) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	a.file(name, uint32(info.Mode().Perm()), content)
+	return nil
+}
+
+// readStatus returns what the guest has said so far; code is negative until its command ended.
+func readStatus(file string) (ready bool, code int) {
+	content, _ := os.ReadFile(file) // not there yet: nothing said
+	code = -1
+	for line := range strings.Lines(string(content)) {
+		line, whole := strings.CutSuffix(line, "\n")
+		if text, ok := strings.CutPrefix(line, job.Exit); ok && whole {
+			if n, err := strconv.Atoi(text); err == nil {
+				code = n
+			}
+		}
+		ready = ready || line == job.Ready
+	}
+	return ready, code
+}
+
+func lastLines(file string, n int) string {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(strings.ReplaceAll(string(content), "\r", "")), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}

@@ -83,6 +83,7 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 		start: b.Start, end: b.End, offNS: b.OffNS, runDelayNS: min(b.RunDelayNS, b.OffNS), whole: true,
 		pieces: t.pieces(t.withGlimpse(b.Period, b.OffNS, samples)),
 	}
+	t.ended = b.Period
 	c.learnRest(t, p.pieces)
 	parts, rest := p.split()
 	if !p.whole || len(parts) != 1 {
@@ -103,7 +104,7 @@ func (c *Correlator) ongoing(t *thread, k probes.Thread, now int64) {
 	}
 	p := period{start: k.Since, end: now, offNS: k.OffNS, whole: true}
 	if k.OffAt != 0 {
-		p.offNS += now - k.OffAt
+		p.offNS += max(now-k.OffAt, 0)
 	}
 	p.pieces = t.pieces(t.withGlimpse(k.Period, p.offNS, append(t.takeSamples(k.Period), held...)))
 	parts, _ := p.split()

@@ -23,7 +23,6 @@ type Kernel interface {
 	SetThread(probes.ThreadConfig) error
 	ForgetThread(tid int) error
 	Want(pid int) error
-	Seed() error
 	Loops() int
 	Books(slot uint32) (*probes.Books, error)
 	ClearBooks(slot uint32) error
@@ -58,6 +57,7 @@ const (
 	reasonSamples  = "stacks_over_limit_of_one_block"
 	reasonRecord   = "records_not_understood"
 	reasonKernel   = "kernel_updates_failed"
+	reasonOpaque   = "processes_unreadable"
 	reasonUnjudged = "blocks_of_threads_never_judged"
 )
 
@@ -69,6 +69,7 @@ type Correlator struct {
 	threads map[int]*thread // their threads that wait in epoll, by thread id
 	slots   slotPool
 
+	open        []probes.Thread // of Snapshot
 	blockCount  int64
 	ended       []report.Loop
 	unsupported map[int]report.Unsupported
@@ -133,19 +134,23 @@ type Result struct {
 	Unsupported []report.Unsupported
 }
 
+// Snapshot notes what every thread is doing at the end of the observation. The events that are
+// already on their way have to be handled after it and before Finish, so that a block that ends
+// just now is neither lost nor told twice.
+func (c *Correlator) Snapshot() (err error) {
+	c.open, err = c.kernel.Threads()
+	return err
+}
+
 // Finish closes the books at the time now (CLOCK_MONOTONIC nanoseconds): blocks still going on
 // are reported as such, and every loop gets its row.
 func (c *Correlator) Finish(now int64) (Result, error) {
-	open, err := c.kernel.Threads()
-	if err != nil {
-		return Result{}, err
-	}
-	for _, k := range open {
+	for _, k := range c.open {
 		t := c.threads[k.TID]
 		if t == nil || !t.isLoop() {
 			continue
 		}
-		if !k.InWait && now-k.Since >= int64(c.opts.Threshold) {
+		if !k.InWait && t.ended != k.Period && now-k.Since >= int64(c.opts.Threshold) {
 			c.ongoing(t, k, now)
 		}
 		c.endLoop(t, &k, now)
@@ -156,6 +161,7 @@ func (c *Correlator) Finish(now int64) (Result, error) {
 			c.endLoop(t, nil, now)
 		}
 	}
+	var err error
 	r := Result{Loops: c.ended}
 	for _, u := range c.unsupported {
 		r.Unsupported = append(r.Unsupported, u)

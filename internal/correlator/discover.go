@@ -3,8 +3,10 @@ package correlator
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,9 +44,8 @@ func look(pid int) found {
 	return f
 }
 
-// Start finds every Python process there is, and with Seed every loop in them. Processes that
-// start later announce themselves.
-func (c *Correlator) Start() error {
+// Discover finds every Python process there is. Processes that start later announce themselves.
+func (c *Correlator) Discover() error {
 	pids, err := c.candidates()
 	if err != nil {
 		return err
@@ -53,10 +54,7 @@ func (c *Correlator) Start() error {
 	for _, f := range lookAll(pids) {
 		c.meet(f)
 	}
-	if err := c.refusal(); err != nil {
-		return err
-	}
-	return c.kernel.Seed()
+	return c.refusal()
 }
 
 // candidates lists the processes to look at now.
@@ -150,10 +148,24 @@ func (c *Correlator) meet(f found) *proc {
 		c.check(c.kernel.ForgetProcess(f.pid))
 	case !process.Exists(f.pid):
 		c.check(c.kernel.ForgetProcess(f.pid))
+	case !namedPython(f.pid):
+		// Nobody can say whether it is one.
+		c.check(c.kernel.SetProcess(f.pid, probes.Ignored))
+		c.lost[reasonOpaque]++
 	default:
 		c.refuse(f.pid, f.command, f.err.Error())
 	}
 	return nil
+}
+
+// namedPython tells whether a process that cannot be read looks like a Python from outside.
+func namedPython(pid int) bool {
+	p, err := process.Open(pid)
+	if err != nil {
+		return false
+	}
+	exe, _ := p.Exe() // may be as unreadable as the rest
+	return strings.Contains(filepath.Base(exe), "python") || strings.Contains(p.Comm, "python")
 }
 
 // refuse lists a Python process as one that cannot be watched.

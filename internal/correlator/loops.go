@@ -56,7 +56,7 @@ func (c *Correlator) endLoop(t *thread, k *probes.Thread, now int64) {
 	}
 	t.fix.apply(books)
 	if k != nil {
-		if open := now - k.Since; k.InWait {
+		if open := max(now-k.Since, 0); k.InWait {
 			books.IdleNS += open
 		} else {
 			books.ActiveNS += open

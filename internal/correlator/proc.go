@@ -65,6 +65,7 @@ type thread struct {
 	restCode uint64
 
 	period  uint64 // that the samples belong to
+	ended   uint64 // the last period that was reported as a block
 	samples []*probes.Sample
 	glimpse *glimpse
 	early   []earlyBlock // ended before the thread was judged

@@ -68,15 +68,18 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 	}
 	defer p.Close()
 
-	started, startedNS := time.Now(), monotonic()
 	builder := report.NewBuilder(report.Limits{})
 	c := correlator.New(p, correlator.Options{
 		Threshold: o.Threshold, PIDs: o.PIDs, Children: o.Children, Self: os.Getpid(), Emit: builder.Add,
 	})
-	if err := c.Start(); err != nil {
+	if err := c.Discover(); err != nil {
 		return nil, err
 	}
-	w := window{options: o, probes: p, reader: p.Reader(), correlator: c, started: started}
+	w := window{options: o, probes: p, reader: p.Reader(), correlator: c, started: time.Now()}
+	startedNS := monotonic()
+	if err := p.Seed(); err != nil {
+		return nil, err
+	}
 	w.drain()
 	if o.Ready != nil {
 		o.Ready(w.status())
@@ -85,14 +88,16 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 		return nil, err
 	}
 	endedNS := monotonic()
-	p.Detach()
+	if err := c.Snapshot(); err != nil {
+		return nil, err
+	}
 	w.drain()
 	result, err := c.Finish(endedNS)
 	if err != nil {
 		return nil, err
 	}
 	return builder.Report(report.Meta{
-		StartedAt: started, StartedNS: startedNS, EndedNS: endedNS, ThresholdNS: int64(o.Threshold),
+		StartedAt: w.started, StartedNS: startedNS, EndedNS: endedNS, ThresholdNS: int64(o.Threshold),
 		Processes: c.Processes(), Host: host(p.Attach()), Lost: result.Lost, Unsupported: result.Unsupported,
 	}, result.Loops), nil
 }

@@ -207,15 +207,6 @@ func (p *Probes) detach() {
 	}
 }
 
-// Detach takes every hook away but leaves the maps readable, so that the last records and the
-// books can be read at rest.
-func (p *Probes) Detach() {
-	for _, c := range slices.Backward(p.closers) {
-		_ = c.Close()
-	}
-	p.closers = nil
-}
-
 // Close detaches the programs and frees the maps.
 func (p *Probes) Close() error {
 	var err error

@@ -16,9 +16,9 @@ export PATH := $(if $(GO),$(dir $(GO)):)$(PATH)
 # One static binary, the same wherever it is built: no cgo, no paths, and the version from git
 # told by flag, because git refuses a tree of another user (sudo make) to the Go toolchain.
 export CGO_ENABLED := 0
-export GOFLAGS := $(GOFLAGS) -buildvcs=false -trimpath
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
 VERSION ?= $(shell git -c safe.directory='$(CURDIR)' describe --tags --always --dirty 2>/dev/null)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+BUILD = $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 10s
@@ -30,12 +30,12 @@ help: ## List the targets
 
 .PHONY: build
 build: need-go ## Build ./loopwatch, one static binary
-	@$(GO) build -ldflags '$(LDFLAGS)' -o loopwatch ./cmd/loopwatch
+	@$(BUILD) -o loopwatch ./cmd/loopwatch
 
 .PHONY: dist
 dist: need-go ## Build dist/loopwatch-linux-{amd64,arm64}
 	@for arch in amd64 arm64; do \
-		GOOS=linux GOARCH=$$arch $(GO) build -ldflags '$(LDFLAGS)' -o dist/loopwatch-linux-$$arch ./cmd/loopwatch; done
+		GOOS=linux GOARCH=$$arch $(BUILD) -o dist/loopwatch-linux-$$arch ./cmd/loopwatch; done
 
 .PHONY: generate
 generate: need-go deps-generate ## Compile the BPF programs anew (clang-19), with their Go types
@@ -52,11 +52,11 @@ test: need-go need-root deps-test tracefs roots ## All tests, end to end include
 
 .PHONY: unit
 unit: need-go ## The tests of the packages alone
-	@$(GO) test $$($(GO) list ./... | grep -v /test/)
+	@$(GO) test ./cmd/... ./internal/...
 
 .PHONY: fuzz
 fuzz: need-go ## Every fuzz test for FUZZTIME (10s)
-	@$(GO) list -f '{{$$d := .ImportPath}}{{range .TestGoFiles}}{{$$d}} {{$$.Dir}}/{{.}}{{"\n"}}{{end}}' ./... \
+	@$(GO) list -f '{{$$d := .ImportPath}}{{range .TestGoFiles}}{{$$d}} {{$$.Dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$d}} {{$$.Dir}}/{{.}}{{"\n"}}{{end}}' ./... \
 	| while read -r package file; do \
 		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file" | while read -r name; do \
 			echo "$$name $$package"; \

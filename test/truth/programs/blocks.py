@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 import tempfile
@@ -114,6 +115,37 @@ def syncing_file(seconds, _go, scratch):
     end()
 
 
+@block("sleep")
+def selecting_nothing(seconds):
+    begin()
+    select.select([], [], [], seconds)
+    end()
+
+
+@block("net", prepare=helper.silent_peer)
+def polling_socket(_seconds, go, ours, _theirs):
+    poller = select.poll()
+    poller.register(ours, select.POLLIN)
+    begin()
+    go()
+    poller.poll()
+    end()
+    ours.close()
+
+
+@block("net", "unknown", prepare=helper.silent_peer)
+def nested_epoll(_seconds, go, ours, _theirs):
+    # A wait, but not the loop's own: the loop is as blocked as by any other call.
+    poller = select.epoll()
+    poller.register(ours, select.EPOLLIN)
+    begin()
+    go()
+    poller.poll()
+    end()
+    poller.close()
+    ours.close()
+
+
 @block("subprocess")
 def running_child(seconds):
     begin()
@@ -177,7 +209,8 @@ SAMPLE = tuple(range(100000, 150000))
 
 
 def document_for(seconds):
-    return (SAMPLE * 40)[: int(len(SAMPLE) * seconds * per_second(json.dumps, SAMPLE)) + 1],
+    size = int(len(SAMPLE) * seconds * per_second(json.dumps, SAMPLE)) + 1
+    return (SAMPLE * (size // len(SAMPLE) + 1))[:size],
 
 
 @block("native", "cpu", prepare=document_for)

@@ -6,18 +6,20 @@ if open, is a file that programs running side by side lock so that one at a time
 """
 
 import argparse
-import fcntl
 import inspect
 import json
 import os
 import random
 import sys
 
+import turn
+
+turn.wait()  # start-up is computing, too
+
 import record
 from blocks import BLOCKS
 from loops import LOOPS
 
-TOKEN = 3
 QUIET = 0.02
 
 
@@ -52,23 +54,6 @@ def told_to_go():
         return False
 
 
-def take_token():
-    try:
-        fcntl.lockf(TOKEN, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass  # not given one: this program runs alone
-    return True
-
-
-def drop_token():
-    try:
-        fcntl.lockf(TOKEN, fcntl.LOCK_UN)
-    except OSError:
-        pass
-
-
 def tell(entry):
     os.write(1, (json.dumps(entry) + "\n").encode())
 
@@ -80,40 +65,57 @@ def small_step(seconds):
     record.end()
 
 
+class Log:
+    """What happened since the last entry: the preparing and the waiting for a CPU."""
+
+    def __init__(self):
+        self.delay = record.run_delay()
+        self.prepared = [0, 0]
+
+    def prepare(self, block, seconds):
+        self.prepared[0] = record.clock()
+        made = block.prepare(seconds) if block.prepare else ()
+        self.prepared[1] = record.clock()
+        return made
+
+    def write(self, entry, seconds):
+        delay = record.run_delay()
+        entry["wanted_ns"] = int(seconds * 1e9)
+        entry["prepared_ns"] = self.prepared
+        entry["run_delay_ns"] = delay - self.delay
+        self.delay, self.prepared = delay, [0, 0]
+        tell(entry)
+
+
 async def play(options, sleep, together):
+    turn.drop()
     tell({"event": "ready"})
     while not told_to_go():
         await sleep(QUIET)
+    log = Log()
     for block, seconds in schedule(options):
-        while block.burns_cpu and not take_token():
+        while block.burns_cpu and not turn.take():
             await sleep(QUIET)
-        made = block.prepare(seconds) if block.prepare else ()
-        delay = record.run_delay()
+        made = log.prepare(block, seconds)
         await sleep(QUIET)
         result = block.function(seconds, *made)
         if inspect.isawaitable(result):
             await result
         await sleep(QUIET)
-        finish(record.take(block.kind, block.causes), delay, seconds)
+        turn.drop()
+        log.write(record.take(block.kind, block.causes), seconds)
     if together and not options.kind:
-        while not take_token():
+        while not turn.take():
             await sleep(QUIET)
-        delay = record.run_delay()
         seconds = 1.5 * options.threshold
         await sleep(QUIET)
         await together([lambda: small_step(seconds / 20)] * 20)
         await sleep(QUIET)
+        turn.drop()
         entry = record.take("many_small", ("cpu", "native"))
         entry["shape"] = "many"
-        finish(entry, delay, seconds)
+        log.write(entry, seconds)
     tell({"event": "done"})
-
-
-def finish(entry, delay, wanted):
-    drop_token()
-    entry["wanted_ns"] = int(wanted * 1e9)
-    entry["run_delay_ns"] = record.run_delay() - delay
-    tell(entry)
 
 
 def main():

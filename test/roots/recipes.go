@@ -1,0 +1,63 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// recipe says what one tree is made of.
+type recipe struct {
+	suite    string
+	packages []string
+	// keysFrom names a tree, made earlier, whose archive keyring vouches for this one: the
+	// host's own may be older than the key the suite is signed with.
+	keysFrom string
+}
+
+// loops are the event loops every tree has for its default interpreter.
+var loops = []string{
+	"python3-aiohttp", "python3-eventlet", "python3-gevent", "python3-tornado",
+	"python3-trio", "python3-twisted", "python3-uvloop",
+}
+
+// recipes stand in the order they are made in. The -dev packages are for the headers that
+// the layouts of package cpython are checked against.
+var recipes = []recipe{
+	{suite: "trixie", packages: slices.Concat(loops, []string{"libpython3.13-dev", "python3-zmq", "python3.13"})},
+	{suite: "bullseye", packages: slices.Concat(loops, []string{"libpython3.9-dev", "python3.9"})},
+	{suite: "sid", keysFrom: "trixie", packages: slices.Concat(loops, []string{
+		"libpython3.14-dev", "libpython3.15-dev", "python3.14", "python3.15",
+	})},
+}
+
+// excluded are paths that dpkg need not unpack.
+var excluded = []string{"/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*"}
+
+// choose returns the recipes of the named suites, all of them if none is named.
+func choose(names []string) ([]recipe, error) {
+	for _, name := range names {
+		if !slices.ContainsFunc(recipes, func(r recipe) bool { return r.suite == name }) {
+			var known []string
+			for _, r := range recipes {
+				known = append(known, r.suite)
+			}
+			return nil, fmt.Errorf("no recipe for %q: known are %s", name, strings.Join(known, ", "))
+		}
+	}
+	var out []recipe
+	for _, r := range recipes {
+		if len(names) == 0 || slices.Contains(names, r.suite) {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// stamp tells two versions of a recipe apart. A tree carries the stamp it was made by.
+func (r recipe) stamp() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s\n", r.suite, strings.Join(r.packages, " "), strings.Join(excluded, " ")))
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,99 @@
+// Package truth holds Python programs that block an event loop on purpose and say when, where
+// and why, and programs whose loops are never blocked. The end-to-end tests write them where
+// an interpreter can see them, run them under loopwatch, and hold its report against what the
+// programs themselves have logged.
+package truth
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+//go:embed programs/*.py
+var programs embed.FS
+
+// Programs to run, as Write names them.
+const (
+	Blocking = "truth.py" // LOOP --threshold SECONDS …
+	Resting  = "rest.py"  // FUNCTION
+)
+
+// Loops are the loops Blocking can run on, by its own name for each, and what a report calls
+// their kind.
+var Loops = map[string]string{
+	"asyncio":        "asyncio",
+	"asyncio-thread": "asyncio",
+	"uvloop":         "uvloop",
+	"tornado":        "tornado",
+	"trio":           "trio",
+	"curio":          "curio",
+	"twisted":        "twisted",
+	"gevent":         "gevent",
+	"eventlet":       "eventlet",
+}
+
+// Write puts the programs into dir, readable by everybody.
+func Write(dir string) error {
+	names, err := fs.Glob(programs, "programs/*.py")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		source, err := programs.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(name)), source, 0o644); err != nil {
+			return fmt.Errorf("write truth program: %w", err)
+		}
+	}
+	return nil
+}
+
+// Entry is a line of a program's log: an event of the program's life, or one block. Times are
+// CLOCK_MONOTONIC nanoseconds.
+type Entry struct {
+	Event   string // "ready", "absent" (the loop is not installed), "done"; empty for a block
+	Missing string // with "absent": what
+
+	TID      int // as the program sees it
+	StartNS  int64 `json:"start_ns"`
+	EndNS    int64 `json:"end_ns"`
+	WantedNS int64 `json:"wanted_ns"` // the length the schedule asked for
+	Kind     string
+	Function string
+	File     string
+	Lines    []int          // any of them is right
+	Causes   []report.Cause // the best one first
+	Shape    report.Shape   // empty: single
+
+	// PreparedNS is when the iteration before the block, which made ready what the block
+	// needs, began and ended. RunDelayNS is for how long the thread has been waiting for a CPU
+	// since the entry before, by the kernel's account.
+	PreparedNS [2]int64 `json:"prepared_ns"`
+	RunDelayNS int64    `json:"run_delay_ns"`
+}
+
+// Parse reads one line of a program's log.
+func Parse(line []byte) (Entry, error) {
+	var e Entry
+	if err := json.Unmarshal(line, &e); err != nil {
+		return e, fmt.Errorf("read log line %q: %w", line, err)
+	}
+	return e, nil
+}
+
+// DurationNS is how long the block took.
+func (e *Entry) DurationNS() int64 { return e.EndNS - e.StartNS }
+
+// Names tells whether f is where the block happened.
+func (e *Entry) Names(f *report.Frame) bool {
+	return f != nil && f.Function == e.Function && f.File == e.File && slices.Contains(e.Lines, f.Line)
+}

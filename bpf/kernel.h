@@ -112,17 +112,6 @@ struct bpf_iter__task {
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
 
-/* What a perf_event program is handed: the registers of the moment, in their uapi order
- * (<asm/ptrace.h>), of which only the instruction pointer matters. */
-struct tick_ctx {
-#if defined(__TARGET_ARCH_x86)
-	__u64 before_ip[16];
-#elif defined(__TARGET_ARCH_arm64)
-	__u64 before_ip[32];
-#endif
-	__u64 ip;
-};
-
 /* What a syscall tracepoint hands over (events/syscalls/.../format). */
 struct sys_enter_ctx {
 	__u64 common;

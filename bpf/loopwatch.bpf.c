@@ -7,6 +7,7 @@
 #include "maps.h"
 #include "periods.h"
 #include "pystack.h"
+#include "samples.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -273,7 +274,6 @@ static __always_inline void switch_out(struct task_struct *prev, bool preempt, _
 	__u32 tid = prev->pid, state;
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
 	struct sample *s;
-	struct entry e;
 
 	if (!t || t->in_wait)
 		return;
@@ -281,28 +281,19 @@ static __always_inline void switch_out(struct task_struct *prev, bool preempt, _
 	state = task_state(prev);
 	if (!t->off_ns)
 		t->run_delay = BPF_CORE_READ(prev, sched_info.run_delay);
-	t->off_since = now;
 	t->asleep = !preempt && state != TASK_RUNNING;
-	if (!t->asleep)
+	if (!t->asleep) {
+		/* As good as a tick, and on a busy CPU it may be the only one. */
+		sample_running(t, tid, prev, quantum(), now);
+		t->off_since = now;
 		return;
+	}
+	t->off_since = now;
 	s = spare_sample(t);
 	if (!s)
 		return;
-	read_entry(entry_regs(prev), &e);
-	s->type = RECORD_SAMPLE;
-	s->kind = SAMPLE_OFF;
-	s->tid = tid;
-	s->period = t->period;
-	s->at = now;
-	s->ns = 0;
-	s->cpu_ns = now - t->since - t->off_ns;
+	fill_sample(s, t, tid, prev, SAMPLE_OFF, now);
 	s->state = state;
-	s->nr = e.nr;
-	s->ip = e.ip;
-	s->args[0] = e.args[0];
-	s->args[1] = e.args[1];
-	s->args[2] = e.args[2];
-	read_target(prev, s);
 	t->has_stack = !walk_stack(&t->config, &s->stack);
 	if (t->has_stack && t->config.rest_code && s->stack.frames[0].code == t->config.rest_code) {
 		/* A loop that sleeps instead of waiting: eventlet's hub without descriptors. Its
@@ -368,68 +359,17 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 
 /* A loop's thread is found running outside its wait. */
 SEC("perf_event")
-int on_tick(struct tick_ctx *ctx)
+int on_tick(void *ctx)
 {
 	__u32 tid = (__u32)bpf_get_current_pid_tgid();
-	struct task_struct *task;
 	struct thread *t;
-	struct sample *s;
-	struct entry e = {};
-	__u64 now;
 
 	if (!marked(tid))
 		return 0;
 	t = bpf_map_lookup_elem(&threads, &tid);
-	if (!t || t->in_wait || t->config.slot == NO_SLOT)
-		return 0;
-	now = bpf_ktime_get_ns();
-	if (now - t->since < threshold / 4)
-		return 0;
-	if (!t->crossed && t->last_tick && now - t->last_tick < quantum())
-		return 0;
-	s = spare_sample(t);
-	if (!s)
-		return 0;
-	/* The spare may describe short stretches off the CPU not yet carried: they go first. */
-	if (t->pending_ns && t->has_stack) {
-		s->ns = t->pending_ns;
-		t->pending_ns = 0;
-		t->has_stack = 0;
-		keep(t, s, now);
-		s = spare_sample(t);
-		if (!s)
-			return 0;
-	}
-	t->has_stack = 0;
-	t->last_tick = now;
-	s->type = RECORD_SAMPLE;
-	s->kind = SAMPLE_TICK;
-	s->tid = tid;
-	s->period = t->period;
-	s->at = now;
-	s->ns = 0;
-	s->cpu_ns = now - t->since - t->off_ns;
-	s->state = TASK_RUNNING;
-	s->nr = -1;
-	s->ip = ctx->ip;
-	s->args[0] = s->args[1] = s->args[2] = 0;
-	if ((__s64)s->ip < 0) { /* in the kernel, on the thread's behalf */
-		task = current_task();
-		read_entry(entry_regs(task), &e);
-		s->nr = e.nr;
-		s->ip = e.ip;
-		s->args[0] = e.args[0];
-		s->args[1] = e.args[1];
-		s->args[2] = e.args[2];
-		read_target(task, s);
-	} else {
-		s->fd = NO_FD;
-		s->fd_mode = 0;
-		s->family = 0;
-		s->port = 0;
-	}
-	walk_stack(&t->config, &s->stack);
-	keep(t, s, now);
+	if (t && !t->in_wait)
+		sample_running(t, tid, current_task(), t->crossed ? 0 : quantum(),
+			       bpf_ktime_get_ns());
 	return 0;
 }
 

@@ -1,29 +1,16 @@
 /* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
 /*
- * The books of a loop: waits and active periods, and the samples of the period going on.
- *
- * Samples are held back until the period is a block, so that a loop that never blocks sends
- * nothing. A sample is kept for every sixth of the threshold spent off the CPU, and for ticks
- * as far apart; once the period has crossed the threshold each goes out at once.
+ * The books of a loop: its waits and active periods, and the block a long one becomes.
  *
  * All of it runs on the loop's own thread, or while that is off the CPU. A tick may come in
  * between: `in_wait` is set before a period is closed and cleared after one is opened.
  */
 #pragma once
 
-#include "evidence.h"
 #include "maps.h"
-#include "pystack.h"
-
-#define HELD_MAX (SAMPLES_PER_LOOP - 1)
-#define SAMPLES_MAX 4096 /* of one period; more are counted in SKIPPED_SAMPLES */
+#include "samples.h"
 
 #define barrier() asm volatile("" ::: "memory")
-
-static __always_inline __u64 quantum(void)
-{
-	return threshold / 6;
-}
 
 static __always_inline __u32 bucket(__u64 ns)
 {
@@ -47,21 +34,6 @@ static __always_inline __u32 bucket(__u64 ns)
 	return 1 + 16 * (shift - HIST_MIN_SHIFT) + (__u32)(ns >> (shift - 4) & 15);
 }
 
-static __always_inline struct sample *sample_at(const struct thread *t, __u32 n)
-{
-	__u32 index;
-
-	if (t->config.slot == NO_SLOT)
-		return 0;
-	index = t->config.slot * SAMPLES_PER_LOOP + n;
-	return bpf_map_lookup_elem(&samples, &index);
-}
-
-static __always_inline struct sample *spare_sample(const struct thread *t)
-{
-	return sample_at(t, t->held < HELD_MAX ? t->held : HELD_MAX);
-}
-
 /* Takes over what user space says of the thread, if that has changed. */
 static __always_inline void refresh(struct thread *t, __u32 tid)
 {
@@ -80,60 +52,6 @@ static __always_inline void refresh(struct thread *t, __u32 tid)
 		t->wait_fd = NO_FD;
 	}
 	t->config = *config;
-}
-
-static __always_inline void send_sample(struct thread *t, struct sample *s)
-{
-	__u64 frames = s->stack.depth;
-
-	if (frames > STACK_MAX)
-		frames = STACK_MAX;
-	if (t->samples >= SAMPLES_MAX) {
-		count(SKIPPED_SAMPLES);
-		return;
-	}
-	t->samples++;
-	if (bpf_ringbuf_output(&records, s,
-			       __builtin_offsetof(struct sample, stack.frames) +
-				       frames * sizeof(struct py_frame), 0))
-		count(LOST_SAMPLES);
-}
-
-static long send_held_step(__u32 n, struct thread *t)
-{
-	struct sample *s;
-
-	if (n >= t->held)
-		return 1;
-	s = sample_at(t, n);
-	if (s)
-		send_sample(t, s);
-	return 0;
-}
-
-/* The period is a block: what was held back goes out. */
-static __always_inline void cross(struct thread *t)
-{
-	t->crossed = 1;
-	for (int n = 0; n < HELD_MAX; n++)
-		if (send_held_step(n, t))
-			break;
-	t->held = 0;
-}
-
-/* Keeps the spare sample, which `s` is. */
-static __always_inline void keep(struct thread *t, struct sample *s, __u64 now)
-{
-	if (!t->crossed && now - t->since >= threshold) {
-		/* cross() leaves `s` where it is: it is none of the held ones. */
-		cross(t);
-	}
-	if (t->crossed)
-		send_sample(t, s);
-	else if (t->held < HELD_MAX)
-		t->held++;
-	else
-		count(SKIPPED_SAMPLES);
 }
 
 static __always_inline void open_period(struct thread *t, __u64 now)

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
+/*
+ * The samples of the period going on: a stack, and what the thread was doing there.
+ *
+ * They are held back until the period is a block, so that a loop that never blocks sends
+ * nothing. One is kept for every sixth of the threshold spent off the CPU, and for ticks as far
+ * apart; once the period has crossed the threshold each goes out at once.
+ */
+#pragma once
+
+#include "evidence.h"
+#include "maps.h"
+#include "pystack.h"
+
+#define HELD_MAX (SAMPLES_PER_LOOP - 1)
+#define SAMPLES_MAX 4096 /* of one period; more are counted in SKIPPED_SAMPLES */
+
+static __always_inline __u64 quantum(void)
+{
+	return threshold / 6;
+}
+
+static __always_inline struct sample *sample_at(const struct thread *t, __u32 n)
+{
+	__u32 index;
+
+	if (t->config.slot == NO_SLOT)
+		return 0;
+	index = t->config.slot * SAMPLES_PER_LOOP + n;
+	return bpf_map_lookup_elem(&samples, &index);
+}
+
+static __always_inline struct sample *spare_sample(const struct thread *t)
+{
+	return sample_at(t, t->held < HELD_MAX ? t->held : HELD_MAX);
+}
+
+static __always_inline void send_sample(struct thread *t, struct sample *s)
+{
+	__u64 frames = s->stack.depth;
+
+	if (frames > STACK_MAX)
+		frames = STACK_MAX;
+	if (t->samples >= SAMPLES_MAX) {
+		count(SKIPPED_SAMPLES);
+		return;
+	}
+	t->samples++;
+	if (bpf_ringbuf_output(&records, s,
+			       __builtin_offsetof(struct sample, stack.frames) +
+				       frames * sizeof(struct py_frame), 0))
+		count(LOST_SAMPLES);
+}
+
+static long send_held_step(__u32 n, struct thread *t)
+{
+	struct sample *s;
+
+	if (n >= t->held)
+		return 1;
+	s = sample_at(t, n);
+	if (s)
+		send_sample(t, s);
+	return 0;
+}
+
+/* The period is a block: what was held back goes out. */
+static __always_inline void cross(struct thread *t)
+{
+	t->crossed = 1;
+	for (int n = 0; n < HELD_MAX; n++)
+		if (send_held_step(n, t))
+			break;
+	t->held = 0;
+}
+
+/* Keeps the spare sample, which `s` is. */
+static __always_inline void keep(struct thread *t, struct sample *s, __u64 now)
+{
+	if (!t->crossed && now - t->since >= threshold) {
+		/* cross() leaves `s` where it is: it is none of the held ones. */
+		cross(t);
+	}
+	if (t->crossed)
+		send_sample(t, s);
+	else if (t->held < HELD_MAX)
+		t->held++;
+	else
+		count(SKIPPED_SAMPLES);
+}
+
+/* Everything but the stack. */
+static __always_inline void fill_sample(struct sample *s, const struct thread *t, __u32 tid,
+					struct task_struct *task, __u32 kind, __u64 now)
+{
+	struct entry e;
+
+	read_entry(entry_regs(task), &e);
+	s->type = RECORD_SAMPLE;
+	s->kind = kind;
+	s->tid = tid;
+	s->period = t->period;
+	s->at = now;
+	s->ns = 0;
+	s->cpu_ns = now - t->since - t->off_ns;
+	s->state = TASK_RUNNING;
+	s->nr = e.nr;
+	s->ip = e.ip;
+	s->args[0] = e.args[0];
+	s->args[1] = e.args[1];
+	s->args[2] = e.args[2];
+	read_target(task, s);
+}
+
+/* The thread runs outside its wait, and has for a while; the last such sample is at least `gap`
+ * nanoseconds old. */
+static __always_inline void sample_running(struct thread *t, __u32 tid, struct task_struct *task,
+					   __u64 gap, __u64 now)
+{
+	struct sample *s;
+
+	if (t->config.slot == NO_SLOT || now - t->since < threshold / 4)
+		return;
+	if (t->last_tick && now - t->last_tick < gap)
+		return;
+	s = spare_sample(t);
+	if (!s)
+		return;
+	/* The spare may describe short stretches off the CPU not yet carried: they go first. */
+	if (t->pending_ns && t->has_stack) {
+		s->ns = t->pending_ns;
+		t->pending_ns = 0;
+		keep(t, s, now);
+		s = spare_sample(t);
+		if (!s)
+			return;
+	}
+	t->has_stack = 0;
+	t->last_tick = now;
+	fill_sample(s, t, tid, task, SAMPLE_TICK, now);
+	walk_stack(&t->config, &s->stack);
+	keep(t, s, now);
+}

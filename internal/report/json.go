@@ -3,18 +3,73 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 )
 
-// WriteJSON writes r as one indented JSON document (schema loopwatch.report/v1).
+// noBlocks is how an indented report without blocks lists them. Newlines inside of strings
+// are escaped, so this cannot stand anywhere else.
+const noBlocks = "\n  \"blocks\": []"
+
+// WriteJSON writes r as one indented JSON document (schema loopwatch.report/v1). The blocks,
+// nearly all of a large report, are encoded one at a time: a document of 50 MB must not cost
+// five times that in memory on a host that has trouble enough.
 func WriteJSON(w io.Writer, r *Report) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false) // <module> is to stay readable; nobody pastes this into HTML unescaped
-	e.SetIndent("", "  ")
-	if err := e.Encode(r); err != nil {
+	frame := *r
+	frame.Blocks = []Block{}
+	var b bytes.Buffer
+	if err := encode(&b, &frame, ""); err != nil {
 		return fmt.Errorf("encode report: %w", err)
+	}
+	before, after, found := bytes.Cut(b.Bytes(), []byte(noBlocks))
+	if !found {
+		return fmt.Errorf("encode report: no place for its blocks")
+	}
+	if err := writeAll(w, before, []byte("\n  \"blocks\": [")); err != nil {
+		return err
+	}
+	var one bytes.Buffer
+	for i := range r.Blocks {
+		one.Reset()
+		if i > 0 {
+			one.WriteByte(',')
+		}
+		one.WriteString("\n    ")
+		if err := encode(&one, &r.Blocks[i], "    "); err != nil {
+			return fmt.Errorf("encode block: %w", err)
+		}
+		if err := writeAll(w, one.Bytes()); err != nil {
+			return err
+		}
+	}
+	if len(r.Blocks) > 0 {
+		after = append([]byte("\n  ]"), after...)
+	} else {
+		after = append([]byte("]"), after...)
+	}
+	return writeAll(w, after, []byte("\n"))
+}
+
+// encode appends v to b, its lines after the first indented by prefix, without a newline at
+// the end.
+func encode(b *bytes.Buffer, v any, prefix string) error {
+	e := json.NewEncoder(b)
+	e.SetEscapeHTML(false) // <module> is to stay readable; nobody pastes this into HTML unescaped
+	e.SetIndent(prefix, "  ")
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	b.Truncate(b.Len() - 1)
+	return nil
+}
+
+func writeAll(w io.Writer, parts ...[]byte) error {
+	for _, p := range parts {
+		if _, err := w.Write(p); err != nil {
+			return err
+		}
 	}
 	return nil
 }

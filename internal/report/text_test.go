@@ -213,6 +213,18 @@ func assertNoNullLists(t *testing.T, at string, v any) {
 	}
 }
 
+func TestJSONIsThatOfTheWholeModel(t *testing.T) {
+	for _, r := range []*Report{example(), hostile("\n  \"blocks\": []"), Assemble(Meta{}, nil, nil)} {
+		var got, want bytes.Buffer
+		require.NoError(t, WriteJSON(&got, r))
+		e := json.NewEncoder(&want)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		require.NoError(t, e.Encode(r))
+		assert.Equal(t, want.String(), got.String())
+	}
+}
+
 type failingWriter struct{ left int }
 
 var errFull = errors.New("full")

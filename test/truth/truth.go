@@ -63,7 +63,7 @@ type Entry struct {
 	Event   string // "ready", "absent" (the loop is not installed), "done"; empty for a block
 	Missing string // with "absent": what
 
-	TID      int // as the program sees it
+	TID      int   // as the program sees it
 	StartNS  int64 `json:"start_ns"`
 	EndNS    int64 `json:"end_ns"`
 	WantedNS int64 `json:"wanted_ns"` // the length the schedule asked for

@@ -1,0 +1,9 @@
+// Package e2e holds loopwatch, the program, against the truth: it starts real Python programs
+// on every interpreter and event loop the machine has, runs the loopwatch binary on them, and
+// compares its report with what the programs have logged about themselves. It consists of
+// tests only, needs root, and can be compiled with "go test -c" to run elsewhere, inside a
+// virtual machine for instance.
+//
+// Environment: LOOPWATCH_BIN is the binary to test (default: built from this tree),
+// LOOPWATCH_ROOTS the directory of Debian trees, LOOPWATCH_ATTACH the value of --attach.
+package e2e

@@ -1,0 +1,57 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/test/truth"
+)
+
+// TestJudge sees to it that a wrong report is called wrong.
+func TestJudge(t *testing.T) {
+	const ms, threshold = int64(time.Millisecond), 20 * time.Millisecond
+	entry := truth.Entry{
+		StartNS: 1000 * ms, EndNS: 1030 * ms, Kind: "sleeping", Function: "f", File: "/a.py", Lines: []int{7},
+		Causes: []report.Cause{report.CauseSleep},
+	}
+	short := entry
+	short.StartNS, short.EndNS = 2000*ms, 2010*ms
+	log := []truth.Entry{entry, short}
+	good := report.Block{
+		StartNS: 1000*ms - ms/10, DurationNS: 30*ms + ms/5, Cause: report.CauseSleep, Shape: report.ShapeSingle,
+		Culprit: &report.Frame{Function: "f", File: "/a.py", Line: 7},
+	}
+	with := func(change func(*report.Block)) report.Block {
+		b := good
+		change(&b)
+		return b
+	}
+	for _, test := range []struct {
+		name                              string
+		blocks                            []report.Block
+		found, right, cause, alarms, more int
+	}{
+		{"perfect", []report.Block{good}, 1, 1, 1, 0, 0},
+		{"nothing", nil, 0, 0, 0, 0, 1},
+		{"elsewhere", []report.Block{with(func(b *report.Block) { b.StartNS += 500 * ms })}, 0, 0, 0, 1, 2},
+		{"twice", []report.Block{good, good}, 1, 1, 1, 1, 1},
+		{"next line", []report.Block{with(func(b *report.Block) { b.Culprit = &report.Frame{Function: "f", File: "/a.py", Line: 8} })}, 1, 0, 1, 0, 1},
+		{"no culprit", []report.Block{with(func(b *report.Block) { b.Culprit = nil })}, 1, 0, 1, 0, 1},
+		{"excuse not backed by the kernel", []report.Block{with(func(b *report.Block) { b.Culprit, b.Cause = nil, report.CauseRunqueue })}, 1, 0, 0, 0, 2},
+		{"many for single", []report.Block{with(func(b *report.Block) { b.Shape = report.ShapeMany })}, 1, 1, 0, 0, 1},
+		{"the short one, too", []report.Block{good, with(func(b *report.Block) { b.StartNS, b.DurationNS = 2000*ms, 21*ms })}, 1, 1, 1, 1, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			v := judge(threshold, log, test.blocks)
+			assert.Equal(t, 1, v.expected)
+			assert.Equal(t, test.found, v.found, "found")
+			assert.Equal(t, test.right, v.right, "right")
+			assert.Equal(t, test.cause, v.cause, "cause")
+			assert.Equal(t, test.alarms, v.falseAlarms, "false alarms")
+			assert.Len(t, v.complaints, test.more, v.summary())
+		})
+	}
+}

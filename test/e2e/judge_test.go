@@ -1,0 +1,170 @@
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/test/truth"
+)
+
+// Blocks shorter than mayMiss times the threshold must not be found, those longer than
+// mustFind times it must; between the two both is right.
+const (
+	mayMiss  = 0.9
+	mustFind = 1.1
+)
+
+// verdict is what comparing a report with the truth yields.
+type verdict struct {
+	expected, found, right, cause int
+	falseAlarms                   int
+	queued                        int // blocks that only the wait for a CPU made long enough
+	startError, durationError     []time.Duration
+	complaints                    []string
+}
+
+func (v *verdict) complain(format string, args ...any) {
+	v.complaints = append(v.complaints, fmt.Sprintf(format, args...))
+}
+
+// add sums verdicts up.
+func (v *verdict) add(o *verdict) {
+	v.expected += o.expected
+	v.found += o.found
+	v.right += o.right
+	v.cause += o.cause
+	v.falseAlarms += o.falseAlarms
+	v.queued += o.queued
+	v.startError = append(v.startError, o.startError...)
+	v.durationError = append(v.durationError, o.durationError...)
+	v.complaints = append(v.complaints, o.complaints...)
+}
+
+// judge compares the blocks found of one thread with the log of the program that ran in it.
+func judge(threshold time.Duration, log []truth.Entry, blocks []report.Block) *verdict {
+	v := &verdict{}
+	blocks = slices.Clone(blocks)
+	for _, entry := range log {
+		must := float64(entry.DurationNS()) >= mustFind*float64(threshold)
+		if must {
+			v.expected++
+		}
+		n := slices.IndexFunc(blocks, func(b report.Block) bool {
+			return 2*overlap(b.StartNS, b.StartNS+b.DurationNS, entry.StartNS, entry.EndNS) >= entry.DurationNS()
+		})
+		if n < 0 {
+			if must {
+				v.complain("missed: %s of %v at %d", entry.Kind, time.Duration(entry.DurationNS()), entry.StartNS)
+			}
+			continue
+		}
+		b := blocks[n]
+		blocks = slices.Delete(blocks, n, n+1)
+		switch {
+		case must:
+			v.found++
+			v.compare(&entry, &b)
+		case float64(entry.DurationNS()) < mayMiss*float64(threshold):
+			v.extra(threshold, log, &b)
+		}
+	}
+	for _, b := range blocks {
+		v.extra(threshold, log, &b)
+	}
+	return v
+}
+
+// compare looks at a block that is one.
+func (v *verdict) compare(entry *truth.Entry, b *report.Block) {
+	v.startError = append(v.startError, time.Duration(b.StartNS-entry.StartNS).Abs())
+	v.durationError = append(v.durationError, time.Duration(b.DurationNS-entry.DurationNS()).Abs())
+	if entry.RunDelayNS >= b.DurationNS/2 && b.Culprit == nil && b.Cause == report.CauseRunqueue {
+		v.right++
+		v.cause++
+		v.queued++
+		return
+	}
+	if entry.Names(b.Culprit) {
+		v.right++
+	} else {
+		v.complain("wrong culprit: %s of %v is at %s (%s:%v), not at %s (cause %s, leaf %s)",
+			entry.Kind, time.Duration(entry.DurationNS()), entry.Function, entry.File, entry.Lines, describe(b.Culprit), b.Cause, describe(b.Leaf))
+	}
+	shape := entry.Shape
+	if shape == "" {
+		shape = report.ShapeSingle
+	}
+	if slices.Contains(entry.Causes, b.Cause) && b.Shape == shape {
+		v.cause++
+	} else {
+		v.complain("wrong cause: %s of %v is %s/%s, not %s/%s (breakdown %v, run delay %v)", entry.Kind,
+			time.Duration(entry.DurationNS()), entry.Causes[0], shape, b.Cause, b.Shape, b.BreakdownNS, time.Duration(entry.RunDelayNS))
+	}
+}
+
+// extra looks at a block the program did not plan. It is a false alarm unless preparing took
+// that long or, by the kernel's own account, the wait for a CPU makes up what is above the
+// bound: a loop kept from running is blocked, too.
+func (v *verdict) extra(threshold time.Duration, log []truth.Entry, b *report.Block) {
+	bound := int64(mayMiss * float64(threshold))
+	var before int64
+	for _, entry := range log {
+		// What happened since the entry before, until the iteration after this one.
+		if b.StartNS < entry.EndNS+int64(50*time.Millisecond) && b.StartNS+b.DurationNS > before {
+			prepared := entry.PreparedNS[1] - entry.PreparedNS[0]
+			if prepared >= bound && overlap(b.StartNS, b.StartNS+b.DurationNS, entry.PreparedNS[0], entry.PreparedNS[1]) > 0 {
+				return
+			}
+			if b.DurationNS-entry.RunDelayNS < bound {
+				v.queued++
+				return
+			}
+		}
+		before = entry.EndNS
+	}
+	v.falseAlarms++
+	v.complain("false alarm: %v at %d, cause %s, culprit %s, breakdown %v",
+		time.Duration(b.DurationNS), b.StartNS, b.Cause, describe(b.Culprit), b.BreakdownNS)
+}
+
+func overlap(start1, end1, start2, end2 int64) int64 {
+	return max(0, min(end1, end2)-max(start1, start2))
+}
+
+func describe(f *report.Frame) string {
+	if f == nil {
+		return "nothing"
+	}
+	return fmt.Sprintf("%s (%s:%d)", f.Function, f.File, f.Line)
+}
+
+// quantile returns the q-quantile of values, 0 of none.
+func quantile(values []time.Duration, q float64) time.Duration {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
+}
+
+// figures is the head of the lines that String makes.
+const figures = "expected  found  culprit  cause  false  queued   start p50/p99        duration p50/p99"
+
+func (v *verdict) String() string {
+	ms := func(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d)/1e6) }
+	return fmt.Sprintf("%8d %6d %8d %6d %6d %7d %7s/%s ms %14s/%s ms", v.expected, v.found, v.right, v.cause, v.falseAlarms, v.queued,
+		ms(quantile(v.startError, .5)), ms(quantile(v.startError, .99)),
+		ms(quantile(v.durationError, .5)), ms(quantile(v.durationError, .99)))
+}
+
+// summary lists the first complaints.
+func (v *verdict) summary() string {
+	const most = 40
+	if len(v.complaints) > most {
+		return strings.Join(v.complaints[:most], "\n") + fmt.Sprintf("\n… and %d more", len(v.complaints)-most)
+	}
+	return strings.Join(v.complaints, "\n")
+}

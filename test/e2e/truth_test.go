@@ -1,0 +1,188 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/truth"
+)
+
+// settling is how long loopwatch may take to notice a loop that has just begun.
+const settling = 500 * time.Millisecond
+
+// bar is what the tests demand of culprits, over all blocks of one threshold.
+const bar = 0.99
+
+// performance is one truth program on one loop, and what came of it.
+type performance struct {
+	python testpython.Interp
+	loop   string
+	pid    int
+	log    []truth.Entry
+	err    error
+}
+
+func (p *performance) name() string { return p.python.Name + "/" + p.loop }
+
+// TestTruth runs the truth programs on every interpreter and loop under one loopwatch for each
+// threshold and holds its report against their logs.
+func TestTruth(t *testing.T) {
+	for _, test := range []struct {
+		threshold   time.Duration
+		over, under int
+	}{
+		{100 * time.Millisecond, 1, 1},
+		{20 * time.Millisecond, 2, 1},
+		{5 * time.Millisecond, 3, 1},
+	} {
+		t.Run(test.threshold.String(), func(t *testing.T) {
+			stage := newStage(t)
+			w := watch(t, "--threshold", test.threshold.String(), "--duration", "1h")
+			all := perform(t, stage, testpython.All(t),
+				"--threshold", fmt.Sprint(test.threshold.Seconds()), "--over", strconv.Itoa(test.over), "--under", strconv.Itoa(test.under))
+			rep := w.stop(t)
+			compare(t, test.threshold, all, rep)
+		})
+	}
+}
+
+// perform plays the truth program on every interpreter and loop, several side by side, and
+// returns the performances that there were.
+func perform(t *testing.T, stage *stage, pythons []testpython.Interp, args ...string) []*performance {
+	t.Helper()
+	var all []*performance
+	for _, python := range pythons {
+		stage.install(t, python)
+		for _, loop := range slices.Sorted(maps.Keys(truth.Loops)) {
+			all = append(all, &performance{python: python, loop: loop})
+		}
+	}
+	// Most of the time they sleep, and they compute one at a time.
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, 4*runtime.NumCPU())
+	for n, p := range all {
+		slots <- struct{}{}
+		wait.Add(1)
+		go func() {
+			defer func() { <-slots; wait.Done() }()
+			p.log, p.err = p.play(stage, append([]string{p.loop, "--seed", strconv.Itoa(n)}, args...))
+		}()
+	}
+	wait.Wait()
+	return slices.DeleteFunc(all, func(p *performance) bool {
+		if errors.Is(p.err, errAbsent) {
+			return true
+		}
+		require.NoError(t, p.err, p.name())
+		return false
+	})
+}
+
+func (p *performance) play(stage *stage, args []string) ([]truth.Entry, error) {
+	run, err := stage.start(p.python, truth.Blocking, args...)
+	if err != nil {
+		return nil, err
+	}
+	p.pid = run.pid()
+	if err := run.ready(); err != nil {
+		return nil, err
+	}
+	time.Sleep(settling)
+	return run.play()
+}
+
+// compare holds the report against the logs, prints the figures and fails what is below the
+// bars.
+func compare(t *testing.T, threshold time.Duration, all []*performance, rep *report.Report) {
+	t.Helper()
+	demandCoverage(t, all)
+	var total verdict
+	var table strings.Builder
+	for _, p := range all {
+		v := judge(threshold, p.log, blocksOf(rep, p.pid))
+		for _, complaint := range identify(rep, p) {
+			t.Errorf("%s: %s", p.name(), complaint)
+		}
+		for n := range v.complaints {
+			v.complaints[n] = p.name() + ": " + v.complaints[n]
+		}
+		total.add(v)
+		fmt.Fprintf(&table, "%-36s %s\n", p.name(), v)
+	}
+	t.Logf("%-36s %s\n%s%-36s %s", "threshold "+threshold.String(), figures, &table, "all", &total)
+	t.Logf("lost: %+v", rep.Lost)
+	if s := total.summary(); s != "" {
+		t.Log(s)
+	}
+
+	require.Positive(t, total.expected)
+	assert.Equal(t, total.expected, total.found, "blocks found")
+	assert.GreaterOrEqual(t, float64(total.right), bar*float64(total.found), "culprits right")
+	assert.GreaterOrEqual(t, float64(total.cause), bar*float64(total.found), "causes right")
+	assert.Zero(t, total.falseAlarms, "false alarms")
+	// Machines differ; what is asserted is only that the figures are of the right order.
+	assert.Less(t, quantile(total.startError, .5), threshold/2, "median error of the start")
+	assert.Less(t, quantile(total.durationError, .5), threshold/2, "median error of the duration")
+}
+
+// demandCoverage fails where a loop ran on no interpreter at all. curio is not in Debian: it
+// is tested where somebody has installed it.
+func demandCoverage(t *testing.T, all []*performance) {
+	t.Helper()
+	played := map[string]bool{}
+	for _, p := range all {
+		played[p.loop] = true
+	}
+	for loop := range truth.Loops {
+		if loop != "curio" {
+			assert.True(t, played[loop], "no interpreter has %s: install its Debian package", loop)
+		}
+	}
+}
+
+func blocksOf(rep *report.Report, pid int) []report.Block {
+	return slices.DeleteFunc(slices.Clone(rep.Blocks), func(b report.Block) bool { return b.PID != pid })
+}
+
+func loopsOf(rep *report.Report, pid int) []report.Loop {
+	return slices.DeleteFunc(slices.Clone(rep.Loops), func(l report.Loop) bool { return l.PID != pid })
+}
+
+// identify checks what the report says about the loop itself.
+func identify(rep *report.Report, p *performance) []string {
+	loops := loopsOf(rep, p.pid)
+	if len(loops) != 1 {
+		return []string{fmt.Sprintf("has one loop, reported were %+v", loops)}
+	}
+	l := loops[0]
+	var wrong []string
+	differs := func(what string, want, got any) {
+		if want != got {
+			wrong = append(wrong, fmt.Sprintf("%s is %v, reported was %v", what, want, got))
+		}
+	}
+	differs("kind", truth.Loops[p.loop], l.Loop)
+	differs("version", p.python.Version, l.Python)
+	differs("tid", p.log[0].TID, l.TID)
+	differs("naming the program", true, strings.Contains(l.Command, truth.Blocking))
+	for _, b := range blocksOf(rep, p.pid) {
+		if b.TID != l.TID {
+			differs("tid of a block", l.TID, b.TID)
+			break
+		}
+	}
+	return wrong
+}

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
-	"strconv"
 )
 
 // The file is whatever a watched process has mapped, and root reads it: debug/elf warns that it
@@ -15,7 +13,7 @@ import (
 const (
 	maxSegments = 128
 	maxSections = 4096
-	maxTable    = 256 << 20 // bytes of a symbol table, its names, or constants
+	maxTable    = 256 << 20 // bytes of a symbol table or its names
 	pieceSize   = 256 << 10 // bytes held of one at a time
 )
 
@@ -29,7 +27,6 @@ const (
 	segmentLoad     = 1      // PT_LOAD
 	sectionSymbols  = 2      // SHT_SYMTAB
 	sectionDynamic  = 11     // SHT_DYNSYM
-	sectionNoBits   = 8      // SHT_NOBITS
 	symbolUndefined = 0      // SHN_UNDEF
 	symbolReserved  = 0xff00 // SHN_LORESERVE: absolute, common and other non-sections
 )
@@ -42,22 +39,24 @@ var (
 )
 
 // Symbols that tell what a file is. The functions date a release that does not say its own
-// version: each came with the minor release named.
+// version: each came with the minor release named, in an object file that no program with an
+// interpreter goes without.
 const (
 	symRuntime  = "_PyRuntime"
 	symVersion  = "Py_Version" // 3.11
 	symCodeType = "PyCode_Type"
 	symInit     = "Py_Initialize"
-	symMain     = "Py_BytesMain"        // 3.8
-	symGetBack  = "PyFrame_GetBack"     // 3.9
-	symNewRef   = "Py_NewRef"           // 3.10
-	symTrace    = "_Py_PrintReferences" // only with Py_TRACE_REFS, which widens every object
+	symMain     = "Py_BytesMain"
+	symPosOnly  = "PyCode_NewWithPosOnlyArgs" // 3.8
+	symGetBack  = "PyFrame_GetBack"           // 3.9
+	symNewRef   = "Py_NewRef"                 // 3.10
+	symTrace    = "_Py_PrintReferences"       // only with Py_TRACE_REFS, which widens every object
 	symPyPy     = "pypy_main_startup"
 	symRPython  = "rpython_startup_code"
 )
 
 var wantedSymbols = []string{
-	symRuntime, symVersion, symCodeType, symInit, symMain, symGetBack, symNewRef, symTrace, symPyPy, symRPython,
+	symRuntime, symVersion, symCodeType, symInit, symMain, symPosOnly, symGetBack, symNewRef, symTrace, symPyPy, symRPython,
 }
 
 // image is what was found in one ELF file. Addresses are the file's own, without load bias.
@@ -66,7 +65,6 @@ type image struct {
 	symbols  map[string]uint64 // of wantedSymbols those the file defines
 	imports  bool              // Python's API is used and not defined: libpython is another file
 	runtime  uint64            // of _PyRuntime, by symbol or section; 0 where there is none
-	version  Version           // as a string in the file says, 0 where that is not clear
 }
 
 // segment is a PT_LOAD program header.
@@ -129,15 +127,6 @@ func scanELF(r io.ReaderAt, size int64) (*image, error) {
 	if img.runtime == 0 && !pypy && !init && !img.imports && img.symbols[symCodeType] == 0 {
 		return nil, errNoImage
 	}
-	if img.runtime != 0 || init {
-		for _, s := range sections {
-			if s.name == ".rodata" && s.kind != sectionNoBits {
-				if img.version, err = readVersion(r, s, size, img.minor()); err != nil {
-					return nil, err
-				}
-			}
-		}
-	}
 	return img, nil
 }
 
@@ -151,7 +140,7 @@ func (img *image) minor() int {
 		return 10
 	case has(symGetBack):
 		return 9
-	case has(symMain):
+	case has(symPosOnly):
 		return 8
 	case has(symRuntime):
 		return 7
@@ -279,56 +268,6 @@ func (img *image) readSymbols(r io.ReaderAt, table, names section, size int64) e
 		return fmt.Errorf("read symbols: %w", err)
 	}
 	return nil
-}
-
-// releases finds strings that are a version and nothing else.
-var releases = regexp.MustCompile(`\x00([23])\.(\d{1,2})\.(\d{1,2})(?:(a|b|rc)(\d{1,2}))?\+?\x00`)
-
-// readVersion looks for the release as a string of its own, which CPython's version text is
-// made from. With minor not negative only that minor counts. Two different ones say nothing.
-func readVersion(r io.ReaderAt, rodata section, size int64, minor int) (Version, error) {
-	if rodata.size > maxTable {
-		return 0, nil
-	}
-	var found Version
-	unique := true
-	const overlap = 16 // longer than any match
-	err := pieces(r, rodata, size, 1, overlap, func(piece []byte) bool {
-		for len(piece) > 0 {
-			m := releases.FindSubmatchIndex(piece)
-			if m == nil {
-				break
-			}
-			v := releaseOf(piece, m)
-			piece = piece[m[1]-1:] // the zero that ends one string may begin the next
-			if minor >= 0 && v.Minor() != minor || v == 0 {
-				continue
-			}
-			unique = unique && (found == 0 || found == v)
-			found = v
-		}
-		return unique
-	})
-	if err != nil {
-		return 0, fmt.Errorf("read constants: %w", err)
-	}
-	if !unique {
-		return 0, nil
-	}
-	return found, nil
-}
-
-func releaseOf(b []byte, m []int) Version {
-	number := func(group int) uint64 {
-		n, _ := strconv.ParseUint(string(b[m[2*group]:m[2*group+1]]), 10, 8) // the pattern lets digits through only
-		return n
-	}
-	v := Version(number(1)<<24 | number(2)<<16 | number(3)<<8)
-	if m[8] < 0 {
-		return v | 0xf0
-	}
-	level := map[string]Version{"a": 0xa0, "b": 0xb0, "rc": 0xc0}[string(b[m[8]:m[9]])]
-	return v | level | Version(number(5)&0xf)
 }
 
 // pieces reads a section bit by bit. Each piece but the last is a multiple of unit long and

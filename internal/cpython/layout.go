@@ -36,6 +36,7 @@ type Layout struct {
 	FrameLayout
 
 	RuntimeInterpreters uint32 // _PyRuntime: first PyInterpreterState
+	RuntimeInitialized  uint32 // _PyRuntime: int32, 1 when the interpreter is ready for use (to 3.12)
 	RuntimeFinalizing   uint32 // _PyRuntime: set while the interpreter ends
 	RuntimeCurrent      uint32 // _PyRuntime: thread state that holds the GIL (to 3.11)
 	InterpNext          uint32 // PyInterpreterState: the next one

@@ -61,7 +61,11 @@ func Locate(p *process.Process) (*Runtime, error) {
 			}
 			refusal = err
 		case img.symbols[symInit] != 0:
-			refusal = tooOld(img.version)
+			var version Version
+			if bias, ok := img.bias(f.maps, img.symbols[symInit]); ok {
+				version = img.liveVersion(p.Memory(), bias, -1)
+			}
+			refusal = tooOld(version)
 		}
 	}
 	switch {
@@ -251,37 +255,42 @@ func open(m process.Memory, img, program *image, maps, programMaps []process.Map
 		rt.Addr = bias + img.runtime
 	}
 	var err error
-	if rt.Version, rt.Layout, err = identify(m, rt.Addr, img, find(symVersion)); err != nil {
+	if rt.Version, rt.Layout, err = identify(m, rt.Addr, img, bias, find(symVersion)); err != nil {
 		return nil, err
 	}
-	return rt, rt.ready(m)
+	if err := rt.ready(m); err != nil {
+		return nil, err
+	}
+	rt.Version = img.withPatch(m, bias, rt.Version) // by now sys.version is there
+	return rt, nil
 }
 
-// identify tells version and layout of the runtime at addr.
-func identify(m process.Memory, addr uint64, img *image, versionAt uint64) (Version, Layout, error) {
+// identify tells version and layout of the runtime at addr. The patch release may be left open.
+func identify(m process.Memory, addr uint64, img *image, bias, versionAt uint64) (Version, Layout, error) {
 	version, layout, err := readDebugOffsets(m, addr)
 	if !errors.Is(err, errNoDebugOffsets) {
 		return version, layout, err
 	}
-	switch minor := img.minor(); {
+	minor := img.minor()
+	switch {
 	case versionAt != 0:
 		hex, err := readU64(m, versionAt)
 		if err != nil {
 			return 0, layout, fmt.Errorf("read the version: %w", err)
 		}
 		version = Version(hex)
-	case minor >= 0 && img.version.Minor() != minor:
+	case minor >= 0:
 		version = Version(3<<24|uint32(minor)<<16) | patchUnknown
 	default:
-		version = img.version
+		version = img.liveVersion(m, bias, -1)
 	}
 	if version == 0 {
-		return 0, layout, &UnsupportedError{"a CPython whose version cannot be told: it has no symbols"}
+		return 0, layout, &UnsupportedError{"a CPython whose version cannot be told: its file has no symbols"}
 	}
 	layout, ok := layouts[version.Minor()]
 	switch {
 	case version.Major() != 3 || version.Minor() < 8:
-		return version, layout, tooOld(version)
+		return version, layout, tooOld(img.withPatch(m, bias, version))
 	case !ok:
 		return version, layout, &UnsupportedError{fmt.Sprintf("CPython %s: it has no debug offsets", version)}
 	case img.symbols[symTrace] != 0:
@@ -298,20 +307,31 @@ func tooOld(v Version) error {
 	return &UnsupportedError{name + ": too old, 3.8 is the oldest supported"}
 }
 
-// ready tells whether the runtime has an interpreter with a thread and is not ending.
+// ready tells whether the runtime is initialized, has an interpreter with a thread, and is not
+// ending.
 func (r *Runtime) ready(m process.Memory) error {
-	finalizing, err := readU64(m, r.Addr+uint64(r.Layout.RuntimeFinalizing))
+	l := &r.Layout
+	if l.RuntimeInitialized != 0 {
+		var b [4]byte
+		if err := m.Read(r.Addr+uint64(l.RuntimeInitialized), b[:]); err != nil {
+			return fmt.Errorf("read the Python runtime: %w", err)
+		}
+		if b == [4]byte{} {
+			return ErrNotReady
+		}
+	}
+	finalizing, err := readU64(m, r.Addr+uint64(l.RuntimeFinalizing))
 	if err != nil {
 		return fmt.Errorf("read the Python runtime: %w", err)
 	}
-	interp, err := readU64(m, r.Addr+uint64(r.Layout.RuntimeInterpreters))
+	interp, err := readU64(m, r.Addr+uint64(l.RuntimeInterpreters))
 	if err != nil {
 		return fmt.Errorf("read the Python runtime: %w", err)
 	}
 	if interp == 0 || finalizing != 0 {
 		return ErrNotReady
 	}
-	thread, err := readU64(m, interp+uint64(r.Layout.InterpThreads))
+	thread, err := readU64(m, interp+uint64(l.InterpThreads))
 	if err != nil {
 		return fmt.Errorf("read the Python interpreter: %w", err)
 	}

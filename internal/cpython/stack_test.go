@@ -92,20 +92,20 @@ func TestStacksAreWhatPythonSees(t *testing.T) {
 		t.Run(py.Name, func(t *testing.T) {
 			t.Parallel()
 			prog := testpython.Start(t, py.Command(py.Script(t, "places.py", places)))
-			checkPlaces(t, py, prog)
+			checkStacks(t, py, prog.PID, prog.ReadLine(t))
 		})
 	}
 }
 
-// checkPlaces holds every stack of a program that runs places.py against what it says.
-func checkPlaces(t *testing.T, py testpython.Interp, prog *testpython.Program) {
+// checkStacks holds every stack of a process that runs places.py against what it said.
+func checkStacks(t *testing.T, py testpython.Interp, pid int, said string) {
 	t.Helper()
 	var want map[string]place
-	require.NoError(t, json.Unmarshal([]byte(prog.ReadLine(t)), &want))
+	require.NoError(t, json.Unmarshal([]byte(said), &want))
 	require.Equal(t, strings.Count(places, "\n@scenario\n")+1, len(want), "every scenario has a say, and the main thread")
 	require.Greater(t, len(want["recursion"].Frames), 1000)
 
-	p, rt := locate(t, prog.PID)
+	p, rt := locate(t, pid)
 	assert.Equal(t, py.Version, strings.TrimSuffix(rt.Version.String(), "+"))
 	m := p.Memory()
 	threads, err := rt.Threads(m)

@@ -1,0 +1,8 @@
+package cpython
+
+// ForgetFiles empties the memory of what was found in files.
+func ForgetFiles() {
+	images.mu.Lock()
+	defer images.mu.Unlock()
+	images.m = nil
+}

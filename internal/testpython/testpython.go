@@ -248,8 +248,8 @@ func find() []Interp {
 		entries, _ := os.ReadDir(base)
 		for _, e := range entries {
 			root := filepath.Join(base, e.Name())
-			// A tree still being unpacked has no such file yet.
-			if _, err := os.Stat(filepath.Join(root, "usr/bin/env")); err != nil {
+			// A tree still being made has no such file yet, or a name that begins with a dot.
+			if _, err := os.Stat(filepath.Join(root, "usr/bin/env")); err != nil || strings.HasPrefix(e.Name(), ".") {
 				continue
 			}
 			for _, path := range candidates(root) {

@@ -7,6 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+.NOTPARALLEL: # the parts of a target stand in the order they need
 
 # The first Go that can build this module (go.mod says which is needed): sudo resets PATH, and
 # /usr/local/go is where Go's own instructions put it.
@@ -38,7 +39,7 @@ dist: need-go ## Build dist/loopwatch-linux-{amd64,arm64}
 		GOOS=linux GOARCH=$$arch $(BUILD) -o dist/loopwatch-linux-$$arch ./cmd/loopwatch; done
 
 .PHONY: generate
-generate: need-go deps-generate ## Compile the BPF programs anew (clang-19), with their Go types
+generate: deps-generate need-go ## Compile the BPF programs anew (clang-19), with their Go types
 	@BPF2GO_CFLAGS=-I/usr/include/$$(uname -m)-linux-gnu $(GO) generate ./...
 
 .PHONY: check-generated
@@ -47,7 +48,7 @@ check-generated: generate ## Fail where the committed objects are not what their
 	if [[ $$changed ]]; then echo "make generate changes:" >&2; echo "$$changed" >&2; exit 1; fi
 
 .PHONY: test
-test: need-go need-root deps-test tracefs roots ## All tests, end to end included (root; installs what it needs)
+test: need-root deps-test need-go tracefs roots ## All tests, end to end included (root; installs what it needs)
 	@$(GO) test -p 1 -count=1 -timeout 35m ./...
 
 .PHONY: unit
@@ -70,7 +71,7 @@ lint: need-go ## gofmt, go vet, staticcheck
 	@$(GO) run $(STATICCHECK) ./...
 
 .PHONY: demo
-demo: build need-root deps-demo tracefs ## A web application with three blocking calls, and the report that names them
+demo: need-root deps-demo tracefs build ## A web application with three blocking calls, and the report that names them
 	@examples/demo/run ./loopwatch
 
 .PHONY: install

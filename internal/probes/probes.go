@@ -15,6 +15,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 )
 
 // Options choose what the programs do. The zero value of a field means its default.
@@ -65,6 +67,8 @@ func Open(o Options) (_ *Probes, err error) {
 	if err := checkHost(); err != nil {
 		return nil, err
 	}
+	// Before 5.11 maps count against RLIMIT_MEMLOCK; later this does nothing.
+	memlock := rlimit.RemoveMemlock()
 	p := &Probes{loops: o.Loops}
 	defer func() {
 		if err != nil {
@@ -72,6 +76,10 @@ func Open(o Options) (_ *Probes, err error) {
 		}
 	}()
 	if err := p.loadAndAttach(o); err != nil {
+		if memlock != nil && errors.Is(err, unix.EPERM) {
+			return nil, &HostError{What: what, Why: "the limit on locked memory is too low for the maps and cannot be raised",
+				Do: "run with the capability CAP_SYS_RESOURCE, or raise it (ulimit -l unlimited)", Err: memlock}
+		}
 		return nil, err
 	}
 	p.reader, err = ringbuf.NewReader(p.coll.Maps[loopwatchMapRecords])

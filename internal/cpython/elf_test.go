@@ -166,7 +166,7 @@ func TestVersionText(t *testing.T) {
 		"\x003.9.2 (default, Feb 28 2021, 17:03:44) \n":                         MakeVersion(3, 9, 2),
 		"\x003.9.18 | packaged by conda-forge | (main, Aug 30 2023, 03:49:32) ": MakeVersion(3, 9, 18),
 		"\x003.10.0rc2+ (heads/3.10:1234) \n":                                   0x030a00c2,
-		"x3.9.2 (default":                                                       0, "\x003.9.2\x00": 0, "3.9.2 (": 0,
+		"x3.9.2 (default":                                                       0, "\x003.9.2\x00": 0,
 	} {
 		memory := fakeMemory(append(make([]byte, 100), text...))
 		img := &image{segments: []segment{{addr: 0, fileSize: 0, memSize: uint64(len(memory))}}}

@@ -211,8 +211,15 @@ func (b *Builder) Report(meta Meta, loops []Loop) *Report {
 	if r.Blocks == nil {
 		r.Blocks = []Block{}
 	}
+	listed := map[LoopID]bool{}
 	for _, l := range loops {
+		listed[LoopID{l.PID, l.TID}] = true
 		r.Loops = append(r.Loops, b.finishLoop(l))
+	}
+	for id := range b.loops {
+		if !listed[id] { // or the blocks of all loops would not add up to those of the report
+			r.Loops = append(r.Loops, b.finishLoop(Loop{PID: id.PID, TID: id.TID, Loop: "unknown"}))
+		}
 	}
 	slices.SortFunc(r.Loops, func(x, y Loop) int {
 		return cmp.Or(cmp.Compare(y.BlockedNS, x.BlockedNS), cmp.Compare(y.Utilization, x.Utilization),

@@ -59,6 +59,10 @@ func TestAssembleGroupsAndCounts(t *testing.T) {
 		Blocks: 3, BlockedNS: 650 * ms, InBlockNS: 50 * ms}, r.Loops[0])
 	assert.EqualValues(t, 310*ms, r.Loops[1].BlockedNS)
 	assert.Zero(t, r.Loops[2].Blocks)
+
+	r = Assemble(Meta{}, nil, []Block{a})
+	require.Len(t, r.Loops, 1, "a block without its loop's books still counts")
+	assert.Equal(t, Loop{PID: 1, TID: 1, Loop: "unknown", Blocks: 1, BlockedNS: 200 * ms}, r.Loops[0])
 }
 
 func TestBuilderKeepsTheLongestAndExactTotals(t *testing.T) {

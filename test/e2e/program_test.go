@@ -65,11 +65,26 @@ var errAbsent = errors.New("not installed")
 
 // start runs one of the truth programs. The caller ends it by wait or kill.
 func (s *stage) start(python testpython.Interp, name string, args ...string) (*program, error) {
+	cmd, err := s.command(python, name, args...)
+	if err != nil {
+		return nil, err
+	}
+	return s.startCommand(python, cmd)
+}
+
+// command prepares a run of one of the truth programs.
+func (s *stage) command(python testpython.Interp, name string, args ...string) (*exec.Cmd, error) {
 	inside, err := filepath.Rel(filepath.Join("/", python.Root), s.dirs[python.Root])
 	if err != nil {
 		return nil, err
 	}
-	p := &program{python: python, cmd: python.Command(append([]string{"-W", "ignore", filepath.Join("/", inside, name)}, args...)...)}
+	return python.Command(append([]string{"-W", "ignore", filepath.Join("/", inside, name)}, args...)...), nil
+}
+
+// startCommand starts what command has prepared.
+func (s *stage) startCommand(python testpython.Interp, cmd *exec.Cmd) (*program, error) {
+	var err error
+	p := &program{python: python, cmd: cmd}
 	p.cmd.ExtraFiles = []*os.File{s.turn, s.proc} // turn.TOKEN, record.PROC
 	p.cmd.Stderr = &p.stderr
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {

@@ -54,6 +54,9 @@ func TestTruth(t *testing.T) {
 			all := perform(t, stage, testpython.All(t),
 				"--threshold", fmt.Sprint(test.threshold.Seconds()), "--over", strconv.Itoa(test.over), "--under", strconv.Itoa(test.under))
 			rep := w.stop(t)
+			for _, p := range all {
+				p.checkLog(t, test.threshold, test.over, test.under)
+			}
 			compare(t, test.threshold, all, rep)
 		})
 	}
@@ -102,6 +105,40 @@ func (p *performance) play(stage *stage, args []string) ([]truth.Entry, error) {
 	}
 	time.Sleep(settling)
 	return run.play()
+}
+
+// checkLog holds a log against itself: a suite whose truth is wrong proves nothing.
+func (p *performance) checkLog(t *testing.T, threshold time.Duration, over, under int) {
+	t.Helper()
+	const many = "many_small" // once, where the loop can run several callbacks in an iteration
+	times, long := map[string]int{}, 0
+	var last int64
+	for _, e := range p.log {
+		what := p.name() + ": " + e.Kind
+		times[e.Kind]++
+		require.Greater(t, e.StartNS, last, "%s: blocks do not overlap", what)
+		last = e.EndNS
+		require.Positive(t, e.DurationNS(), what)
+		require.NotEmpty(t, e.Causes, what)
+		require.NotEmpty(t, e.Lines, what)
+		require.NotEmpty(t, e.Function, what)
+		require.True(t, strings.HasPrefix(e.File, "/") || strings.HasPrefix(e.File, "<"), "%s: file %s", what, e.File)
+		if e.Kind == "in_map" { // its function is a local one
+			assert.Equal(t, p.python.Minor >= 11, strings.Contains(e.Function, "<locals>"), "%s: qualified name %s", what, e.Function)
+		}
+		if float64(min(e.WantedNS, e.DurationNS())) >= mustFind*float64(threshold) {
+			long++
+		}
+	}
+	delete(times, many)
+	require.Greater(t, len(times), 30, "%s: kinds of blocks", p.name())
+	for kind, n := range times {
+		require.Equal(t, over+under, n, "%s: %s", p.name(), kind)
+	}
+	assert.GreaterOrEqual(t, long, over*len(times)*9/10, "%s: what is to be long is long", p.name())
+	if p.loop != "asyncio-thread" {
+		assert.Equal(t, p.pid, p.log[0].TID, p.name())
+	}
 }
 
 // compare holds the report against the logs, prints the figures and fails what is below the

@@ -23,6 +23,8 @@ var programs embed.FS
 const (
 	Blocking = "truth.py" // LOOP --threshold SECONDS …
 	Resting  = "rest.py"  // FUNCTION
+
+	Application = "app.py" // not run but served, as app:application
 )
 
 // Loops are the loops Blocking can run on, by its own name for each, and what a report calls

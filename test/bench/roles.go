@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/observe"
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+// The benchmark runs itself anew in the roles that need a process of their own. A role says
+// "ready …" when it has begun, answers each line it is sent with one line, and ends with its
+// stdin, which the death of the benchmark closes, too.
+
+// rolePrefix marks, in argv[0], a process that plays a role.
+const rolePrefix = "loopwatch-bench:"
+
+var roles = map[string]func([]string) error{
+	"watch":    watchRole,
+	"load":     loadRole,
+	"switch":   switchRole,
+	"syscalls": syscallsRole,
+}
+
+func playRole(name string, args []string) {
+	role, ok := roles[name]
+	if !ok {
+		role = func([]string) error { return fmt.Errorf("no role %q", name) }
+	}
+	if err := role(args); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// answer replies to every line of stdin with what reply returns, until stdin ends.
+func answer(reply func() string) error {
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		fmt.Println(reply())
+	}
+	return in.Err()
+}
+
+// watchRole observes the whole host as `loopwatch report` does with its default flags, until
+// its stdin ends. It says "ready ATTACH LOOPS" and, at the end, "ITERATIONS NANOSECONDS LOOPS LOST".
+func watchRole(args []string) error {
+	flags := flag.NewFlagSet("watch", flag.ContinueOnError)
+	attach := flags.String("attach", "auto", "")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	r, err := observe.Run(ctx, observe.Options{
+		Attach: *attach,
+		Ready:  func(s observe.Status) { fmt.Println("ready", s.Attach, s.Loops) },
+	})
+	if err != nil {
+		return err
+	}
+	var iterations int64
+	for _, l := range r.Loops {
+		iterations += l.Iterations
+	}
+	fmt.Println(iterations, r.EndedNS-r.StartedNS, len(r.Loops), lost(r))
+	return nil
+}
+
+func lost(r *report.Report) int64 { return r.Lost.Events + r.Lost.Stacks }
+
+// loadRole keeps an HTTP server busy over args[1] connections to args[0], each with one request
+// under way. It answers with the number of requests done.
+func loadRole(args []string) error {
+	var connections int
+	if _, err := fmt.Sscan(args[1], &connections); err != nil {
+		return fmt.Errorf("number of connections: %w", err)
+	}
+	var done atomic.Int64
+	failed := make(chan error, connections)
+	for range connections {
+		go func() { failed <- customer(args[0], &done) }()
+	}
+	go func() {
+		fmt.Fprintln(os.Stderr, <-failed)
+		os.Exit(1)
+	}()
+	fmt.Println("ready")
+	return answer(func() string { return fmt.Sprint(done.Load()) })
+}
+
+// switchRole passes a byte to and fro between two threads over pipes. Started on one CPU, it
+// does nothing but switch tasks.
+func switchRole([]string) error {
+	// Blocking descriptors and bare syscalls: the Go runtime stays out of it.
+	var there, back [2]int
+	for _, p := range []*[2]int{&there, &back} {
+		if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+			return fmt.Errorf("make pipe: %w", err)
+		}
+	}
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2) // two of them are taken for good
+	pass := func(from, to int) {
+		runtime.LockOSThread()
+		var b [1]byte
+		for rawIO(unix.SYS_READ, from, &b) && rawIO(unix.SYS_WRITE, to, &b) {
+		}
+	}
+	go pass(there[0], back[1])
+	go pass(back[0], there[1])
+	if _, err := unix.Write(there[1], []byte{0}); err != nil {
+		return fmt.Errorf("write to pipe: %w", err)
+	}
+	fmt.Println("ready")
+	return answer(func() string { return "" })
+}
+
+// syscallsRole answers each line with nanoseconds per getppid, measured over args[0].
+func syscallsRole(args []string) error {
+	window, err := time.ParseDuration(args[0])
+	if err != nil {
+		return err
+	}
+	runtime.LockOSThread()
+	fmt.Println("ready")
+	return answer(func() string {
+		const batch = 10_000
+		calls, started := 0, time.Now()
+		for ; time.Since(started) < window; calls += batch {
+			for range batch {
+				rawGetppid()
+			}
+		}
+		return fmt.Sprintf("%f", float64(time.Since(started))/float64(calls))
+	})
+}
+
+// once lets a role be stopped from more than one place.
+type once struct {
+	sync.Once
+	err error
+}

@@ -1,0 +1,125 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// outcome is what a command line led to.
+type outcome struct {
+	status         int
+	stdout, stderr string
+}
+
+// do runs loopwatch with args, as user if that is not 0.
+func do(t testing.TB, user uint32, args ...string) outcome {
+	t.Helper()
+	cmd := exec.Command(binary, args...)
+	cmd.Dir = "/"
+	if user != 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
+	}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	err := cmd.Run()
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// TestBadInput: one line that says what and why, the exit status of the contract, and nothing
+// on stdout.
+func TestBadInput(t *testing.T) {
+	const nobody = 65534
+	sleep := exec.Command("sleep", "60")
+	require.NoError(t, sleep.Start())
+	defer func() { _ = sleep.Process.Kill(); _ = sleep.Wait() }()
+	gone := exec.Command("true")
+	require.NoError(t, gone.Run())
+
+	for _, test := range []struct {
+		name   string
+		user   uint32
+		args   []string
+		status int
+		says   string
+	}{
+		{"not root", nobody, []string{"report", "-d", "1s"}, 1, "root"},
+		{"no such process", 0, []string{"report", "-d", "1s", "--pid", itoa(gone.Process.Pid)}, 1, itoa(gone.Process.Pid)},
+		{"not Python", 0, []string{"report", "-d", "1s", "--pid", itoa(sleep.Process.Pid)}, 1, itoa(sleep.Process.Pid)},
+		{"pid 0", 0, []string{"report", "--pid", "0"}, 2, "pid"},
+		{"negative pid", 0, []string{"report", "--pid", "-1"}, 2, "pid"},
+		{"pid no number", 0, []string{"report", "--pid", "python"}, 2, "python"},
+		{"threshold 0", 0, []string{"report", "--threshold", "0"}, 2, "threshold"},
+		{"negative threshold", 0, []string{"report", "--threshold", "-5ms"}, 2, "threshold"},
+		{"threshold without unit", 0, []string{"report", "--threshold", "5"}, 2, "threshold"},
+		{"duration 0", 0, []string{"report", "--duration", "0s"}, 2, "duration"},
+		{"nonsense rate", 0, []string{"report", "--rate", "-7"}, 2, "rate"},
+		{"unknown format", 0, []string{"report", "--format", "yaml"}, 2, "yaml"},
+		{"unknown attach", 0, []string{"report", "--attach", "magic"}, 2, "magic"},
+		{"unknown flag", 0, []string{"report", "--nonsense"}, 2, "--nonsense"},
+		{"unknown command", 0, []string{"reprot"}, 2, "report"},
+		{"argument", 0, []string{"report", "1234"}, 2, "1234"},
+		{"children of nobody", 0, []string{"report", "--children"}, 2, "--pid"},
+		{"output in no directory", 0, []string{"report", "-d", "1s", "-o", filepath.Join(t.TempDir(), "no", "report.json")}, 1, "no/report.json"},
+		{"output is a directory", 0, []string{"report", "-d", "1s", "-o", t.TempDir()}, 1, "directory"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := do(t, test.user, test.args...)
+			assert.Equal(t, test.status, got.status, got.stderr)
+			assert.Empty(t, got.stdout)
+			assert.Contains(t, got.stderr, test.says)
+			assert.Equal(t, 1, strings.Count(got.stderr, "\n"), "one line:\n%s", got.stderr)
+			assert.NotContains(t, got.stderr, "goroutine")
+		})
+	}
+}
+
+// TestFullDisk: a report that cannot be written is a failure, not a short report.
+func TestFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	require.NoError(t, err)
+	defer full.Close()
+	cmd := exec.Command(binary, "report", "-d", "100ms")
+	var stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = full, &stderr
+	var exit *exec.ExitError
+	require.ErrorAs(t, cmd.Run(), &exit)
+	assert.Equal(t, 1, exit.ExitCode())
+	assert.Contains(t, stderr.String(), "no space left")
+}
+
+// TestQuietHost: nothing to report is a report.
+func TestQuietHost(t *testing.T) {
+	got := do(t, 0, "report", "-d", "200ms")
+	assert.Equal(t, 0, got.status, got.stderr)
+	assert.NotEmpty(t, got.stdout)
+	assert.NotContains(t, got.stderr, "\n\n")
+}
+
+// TestFailOnBlock: the exit status tells whether a block was seen.
+func TestFailOnBlock(t *testing.T) {
+	p := sleeper(t, newest(t), "60")
+	calm := do(t, 0, "report", "--pid", itoa(p.pid()), "-d", "1s", "--fail-on-block")
+	assert.Equal(t, 0, calm.status, calm.stderr)
+	time.AfterFunc(2*settling, func() { _ = p.stdin.Close() })
+	blocked := do(t, 0, "report", "--pid", itoa(p.pid()), "-d", "3s", "--fail-on-block")
+	assert.Equal(t, 3, blocked.status, blocked.stderr)
+	assert.Contains(t, blocked.stdout, "sleeping")
+}

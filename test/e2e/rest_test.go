@@ -1,0 +1,140 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/truth"
+)
+
+// resting are the programs no block may be reported of.
+var resting = []struct {
+	function string
+	module   string // what it needs; on an interpreter without it the program is not run
+	loops    string // the kind of loop to be seen; empty: none at all
+	maybe    bool   // the loop need not be seen: it may never have waited by a descriptor
+	busy     bool   // takes a whole CPU
+}{
+	{function: "idle_server", loops: "asyncio"},
+	{function: "busy_with_nothing", loops: "asyncio", busy: true},
+	{function: "sleeping_threads", loops: "asyncio"},
+	{function: "hashing_thread", loops: "asyncio", busy: true},
+	{function: "idle_beside_blocked_threads", loops: "asyncio"},
+	{function: "loop_ended", loops: "asyncio"},
+	{function: "process_ends", loops: "asyncio"},
+	{function: "gevent_at_rest", module: "gevent", loops: "gevent", maybe: true},
+	{function: "eventlet_at_rest", module: "eventlet", loops: "eventlet", maybe: true},
+	{function: "eventlet_without_descriptors", module: "eventlet", loops: "eventlet", maybe: true},
+	{function: "zeromq", module: "zmq"},
+	{function: "grpc", module: "grpc"},
+}
+
+// TestNoFalseAlarms runs programs whose loops are never blocked, and programs that wait by
+// epoll without an event loop.
+func TestNoFalseAlarms(t *testing.T) {
+	for _, threshold := range []time.Duration{100 * time.Millisecond, 20 * time.Millisecond, 5 * time.Millisecond} {
+		t.Run(threshold.String(), func(t *testing.T) {
+			stage, pythons := newStage(t), testpython.All(t)
+			w := watch(t, "--threshold", threshold.String(), "--duration", "1h")
+			var all []*restingProgram
+			ran := map[string]bool{}
+			for _, test := range resting {
+				for n, python := range pythons {
+					// A busy loop beside another is short of a CPU, and so blocked: one at a time, on
+					// the oldest and the newest interpreter.
+					if test.busy && n != 0 && n != len(pythons)-1 || test.module != "" && !has(t, python, test.module) {
+						continue
+					}
+					ran[test.function] = true
+					p := &restingProgram{program: stage.run(t, python, truth.Resting, test.function),
+						name: python.Name + "/" + test.function, loops: test.loops, maybe: test.maybe}
+					require.NoError(t, p.up())
+					all = append(all, p)
+					if test.busy {
+						time.Sleep(2 * time.Second)
+						p.end()
+					}
+				}
+			}
+			time.Sleep(5 * time.Second)
+			for _, p := range all {
+				p.end()
+			}
+			rep := w.stop(t)
+			for _, test := range resting {
+				assert.True(t, ran[test.function], "no interpreter has %s: install its Debian package", test.module)
+			}
+			alarms := 0
+			for _, p := range all {
+				alarms += p.judge(t, threshold, rep)
+			}
+			t.Logf("threshold %v: %d programs, %d false alarms", threshold, len(all), alarms)
+		})
+	}
+}
+
+// restingProgram is one program that is not to be complained about.
+type restingProgram struct {
+	*program
+	name, loops string
+	maybe       bool
+	runDelay    int64 // nanoseconds the main thread has waited for a CPU
+}
+
+func (p *restingProgram) up() error {
+	line, err := p.line()
+	if err == nil && string(line) != "ready" {
+		err = fmt.Errorf("%s said %q instead of ready", p.name, line)
+	}
+	return err
+}
+
+// end kills the program, after a look at how the kernel has treated it.
+func (p *restingProgram) end() {
+	if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", p.pid())); err == nil {
+		if f := strings.Fields(string(stat)); len(f) > 1 {
+			p.runDelay, _ = strconv.ParseInt(f[1], 10, 64)
+		}
+	}
+	p.kill()
+}
+
+// judge reports what is said wrongly about the program and returns the number of false alarms.
+func (p *restingProgram) judge(t *testing.T, threshold time.Duration, rep *report.Report) int {
+	t.Helper()
+	loops := loopsOf(rep, p.pid())
+	switch {
+	case p.loops == "":
+		assert.Empty(t, loops, "%s has no event loop", p.name)
+	case len(loops) == 0:
+		assert.True(t, p.maybe, "%s: its loop is missing", p.name)
+	default:
+		assert.Len(t, loops, 1, p.name)
+		assert.Equal(t, p.loops, loops[0].Loop, p.name)
+	}
+	alarms := 0
+	for _, b := range blocksOf(rep, p.pid()) {
+		// A loop kept from running is blocked; the kernel's own account has to confirm it.
+		if queued := b.BreakdownNS[report.CauseRunqueue]; b.DurationNS-queued < int64(mayMiss*float64(threshold)) && queued <= p.runDelay {
+			continue
+		}
+		alarms++
+		t.Errorf("%s: false alarm: %v, cause %s, culprit %s, breakdown %v", p.name, time.Duration(b.DurationNS), b.Cause, describe(b.Culprit), b.BreakdownNS)
+	}
+	return alarms
+}
+
+// has tells whether python can import module.
+func has(t testing.TB, python testpython.Interp, module string) bool {
+	t.Helper()
+	return python.Command("-W", "ignore", "-c", "import "+module).Run() == nil
+}

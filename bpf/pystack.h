@@ -7,10 +7,18 @@
 
 #include "maps.h"
 
-/* Deeper stacks lose their root (ROOTLESS_STACKS). CPython's default recursion limit is 1000. */
+/*
+ * Deeper stacks lose their root (ROOTLESS_STACKS). CPython's default recursion limit is 1000.
+ *
+ * bpf_loop is 5.17. Kernels before 5.13 refuse even dead code that takes the address of a
+ * function, so there is a second object for those without it, in which the verifier follows
+ * every step, a million instructions at most.
+ */
+#ifndef WITHOUT_BPF_LOOP
 #define WALK_MAX 4096
-/* Without bpf_loop (5.17) the verifier follows every step, a million instructions at most. */
-#define WALK_MAX_UNROLLED 1200
+#else
+#define WALK_MAX 300
+#endif
 
 /* The depth is kept in `out`, not here: of what lies on its own stack the verifier tracks every
  * value, and would follow the loop step by step. */
@@ -125,13 +133,13 @@ static __always_inline int walk_stack(const struct thread_config *config, struct
 		out->failed = 1;
 		return -1;
 	}
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
-		bpf_loop(WALK_MAX, walk_step, &w, 0);
-	} else {
-		for (int i = 0; i < WALK_MAX_UNROLLED; i++)
-			if (walk_step(i, &w))
-				break;
-	}
+#ifndef WITHOUT_BPF_LOOP
+	bpf_loop(WALK_MAX, walk_step, &w, 0);
+#else
+	for (int i = 0; i < WALK_MAX; i++)
+		if (walk_step(i, &w))
+			break;
+#endif
 	if (w.frame && !out->failed) {
 		count(ROOTLESS_STACKS);
 		out->failed = 1;

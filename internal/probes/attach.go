@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
@@ -22,6 +23,30 @@ type wait struct {
 	enter, exit   string
 }
 
+// keepWaits returns the waits this kernel knows, and takes the programs for others out of the
+// object: epoll_pwait2 is 5.11.
+func keepWaits(spec *ebpf.CollectionSpec) ([]wait, error) {
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		return nil, fmt.Errorf("load BTF of the kernel: %w", err)
+	}
+	var kept []wait
+	for _, w := range waits {
+		function := spec.Programs[w.fentry].AttachTo
+		if found, err := kernel.AnyTypesByName(function); err == nil && len(found) > 0 {
+			kept = append(kept, w)
+			continue
+		}
+		for _, name := range []string{w.fentry, w.fexit, w.enter, w.exit} {
+			delete(spec.Programs, name)
+		}
+	}
+	if len(kept) == 0 {
+		return nil, errors.New("none of the epoll syscalls is in the kernel's BTF")
+	}
+	return kept, nil
+}
+
 // attachAll attaches the programs of one mode and those all modes share. The exit of a wait
 // goes first: a wait whose entry was seen and whose return was not would look endless.
 func (p *Probes) attachAll(mode string, rate int) error {
@@ -31,7 +56,7 @@ func (p *Probes) attachAll(mode string, rate int) error {
 		}
 		return err
 	}
-	for _, w := range waits {
+	for _, w := range p.waits {
 		var err error
 		if mode == AttachFentry {
 			err = errors.Join(

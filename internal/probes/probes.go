@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
@@ -54,6 +56,7 @@ type Probes struct {
 	reader   *ringbuf.Reader
 	closers  []io.Closer
 
+	waits   []wait // those this kernel has
 	loops   int
 	layouts layoutTable
 
@@ -104,11 +107,18 @@ func (o *Options) setDefaults() {
 
 // loadAndAttach tries the ways to hook the waits from the best on.
 func (p *Probes) loadAndAttach(o Options) error {
-	spec, err := loadLoopwatch()
+	load := loadLoopwatch
+	if err := features.HaveProgramHelper(ebpf.Tracing, asm.FnLoop); errors.Is(err, ebpf.ErrNotSupported) {
+		load = loadWithoutLoop
+	}
+	spec, err := load()
 	if err != nil {
 		return err
 	}
 	if err := configure(spec, o); err != nil {
+		return err
+	}
+	if p.waits, err = keepWaits(spec); err != nil {
 		return err
 	}
 	modes := []string{AttachFentry, AttachTracepoint}
@@ -136,7 +146,7 @@ func (p *Probes) loadAndAttach(o Options) error {
 
 // try loads the programs of one mode and attaches them.
 func (p *Probes) try(spec *ebpf.CollectionSpec, mode string, o Options) error {
-	for _, w := range waits {
+	for _, w := range p.waits {
 		for _, other := range []string{w.fentry, w.fexit} {
 			if mode != AttachFentry {
 				delete(spec.Programs, other)

@@ -10,8 +10,6 @@ import (
 	"net"
 	"strconv"
 	"sync/atomic"
-
-	"golang.org/x/sys/unix"
 )
 
 var request = []byte("GET /orders/17 HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: application/json\r\n\r\n")
@@ -56,9 +54,3 @@ func skipResponse(in *bufio.Reader) error {
 		}
 	}
 }
-
-// rawIO reads or writes one byte without telling the Go scheduler.
-func rawIO(call uintptr, fd int, b *[1]byte) bool { return rawByteIO(call, fd, b) == 1 }
-
-// rawGetppid is the cheapest syscall there is.
-func rawGetppid() { _, _, _ = unix.RawSyscall(unix.SYS_GETPPID, 0, 0, 0) }

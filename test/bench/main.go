@@ -27,6 +27,8 @@ type bench struct {
 	out    io.Writer
 	python string
 	effort effort
+
+	watching *task // the loopwatch that is running, or nil
 }
 
 // effort says how much is measured. What is written here decides how long a run takes.

@@ -10,9 +10,9 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -152,8 +152,11 @@ func syscallsRole(args []string) error {
 	})
 }
 
-// once lets a role be stopped from more than one place.
-type once struct {
-	sync.Once
-	err error
+// rawIO reads or writes one byte of a blocking descriptor; false where that failed.
+func rawIO(call uintptr, fd int, b *[1]byte) bool {
+	n, _, _ := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(b)), 1)
+	return n == 1
 }
+
+// rawGetppid is a syscall that does next to nothing.
+func rawGetppid() { _, _, _ = unix.RawSyscall(unix.SYS_GETPPID, 0, 0, 0) }

@@ -197,7 +197,7 @@ func places() (measured, others int, err error) {
 // cpuTime returns the CPU time of a process in nanoseconds, exact to the moment: the clock
 // brings a running thread's books up to date, which schedstat does not.
 func cpuTime(pid int) (int64, error) {
-	const schedClock = 2 // CPUCLOCK_SCHED, include/linux/posix-timers_types.h (Linux 6.x)
+	const schedClock = 2 // CPUCLOCK_SCHED, include/linux/posix-timers.h (Linux 5.10)
 	var t unix.Timespec
 	if err := unix.ClockGettime(int32(^pid)<<3|schedClock, &t); err != nil {
 		return 0, fmt.Errorf("CPU clock of process %d: %w", pid, err)

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/probes"
@@ -49,11 +50,21 @@ func verify(object string) (bool, error) {
 		return false, err
 	}
 	fmt.Println("kernel", unix.ByteSliceToString(u.Release[:]))
+	good := true
+	// First, as the limit of locked memory is still what loopwatch will find.
+	for _, mode := range []string{probes.AttachFentry, probes.AttachTracepoint, probes.AttachAuto} {
+		if err := open(mode); err != nil {
+			good = false
+			fmt.Printf("attach %-10s FAILED: %s\n", mode, tail(err))
+		}
+	}
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return false, err
+	}
 	spec, err := ebpf.LoadCollectionSpec(object)
 	if err != nil {
 		return false, err
 	}
-	good := true
 	for _, name := range slices.SortedFunc(maps.Keys(spec.Programs), cmp.Compare[string]) {
 		n, err := load(spec, name)
 		switch {
@@ -65,12 +76,6 @@ func verify(object string) (bool, error) {
 				good = false
 			}
 			fmt.Printf("program %-22s %8d instructions verified, %4.1f %% of the limit\n", name, n, 100*float64(n)/limit)
-		}
-	}
-	for _, mode := range []string{probes.AttachFentry, probes.AttachTracepoint, probes.AttachAuto} {
-		if err := open(mode); err != nil {
-			good = false
-			fmt.Printf("attach %-10s FAILED: %s\n", mode, tail(err))
 		}
 	}
 	return good, nil

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package e2e holds loopwatch, the program, against the truth: it starts real Python programs
 // on every interpreter and event loop the machine has, runs the loopwatch binary on them, and
 // compares its report with what the programs have logged about themselves. It consists of

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package load runs Python programs that keep event loops busy without blocking them: an HTTP
 // server with a client that measures what a request costs it, and a crowd of loops that tick.
 // Benchmarks of loopwatch call it and compare the figures with and without loopwatch watching.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command roots makes the Debian trees whose interpreters the tests run in by chroot: one
 // directory for each recipe, made by mmdebstrap from the mirror the host itself uses and kept
 // outside the source tree, where package testpython finds them. "make test" calls it; a tree

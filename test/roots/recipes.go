@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package main
 
 import (
@@ -27,6 +29,9 @@ var loops = []string{
 // the layouts of package cpython are checked against.
 var recipes = []recipe{
 	{suite: "trixie", packages: slices.Concat(loops, []string{"libpython3.13-dev", "python3-zmq", "python3.13"})},
+	{suite: "bookworm", packages: slices.Concat(loops, []string{
+		"gunicorn", "python3", "python3-grpcio", "python3-uvicorn", "python3-zmq",
+	})},
 	{suite: "bullseye", packages: slices.Concat(loops, []string{"libpython3.9-dev", "python3.9"})},
 	{suite: "sid", keysFrom: "trixie", packages: slices.Concat(loops, []string{
 		"libpython3.14-dev", "libpython3.15-dev", "python3.14", "python3.15",

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package truth holds Python programs that block an event loop on purpose and say when, where
 // and why, and programs whose loops are never blocked. The end-to-end tests write them where
 // an interpreter can see them, run them under loopwatch, and hold its report against what the

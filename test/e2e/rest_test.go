@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -138,5 +139,14 @@ func (p *restingProgram) judge(t *testing.T, threshold time.Duration, rep *repor
 // has tells whether python can import module.
 func has(t testing.TB, python testpython.Interp, module string) bool {
 	t.Helper()
-	return python.Command("-W", "ignore", "-c", "import "+module).Run() == nil
+	key := [2]string{python.Name, module}
+	if known, ok := modules.Load(key); ok {
+		return known.(bool)
+	}
+	found := python.Command("-W", "ignore", "-c", "import "+module).Run() == nil
+	modules.Store(key, found)
+	return found
 }
+
+// modules remembers the answers of has: importing takes a second.
+var modules sync.Map

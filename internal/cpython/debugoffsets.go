@@ -46,7 +46,7 @@ var debugOffsets = map[int][]string{
 		version free_threaded
 		runtime.size finalizing interpreters_head
 		interp.size - next threads_head - gc - - - ceval_gil gil - gil_locked gil_holder - -
-		thread.size - thread.next thread.interp current_frame - - - thread_id native_thread_id - - holds_gil gil_requested - -
+		thread.size - thread.next thread.interp current_frame - - - thread_id native_thread_id - - - - - -
 		-
 		frame.size previous executable instr_ptr - owner - -
 		code.size filename name qualname linetable firstlineno argcount - - co_code_adaptive -
@@ -94,6 +94,9 @@ func readDebugOffsets(m process.Memory, addr uint64) (Version, Layout, error) {
 		return version, Layout{}, &UnsupportedError{fmt.Sprintf("CPython %s: too new, 3.15 is the newest supported", version)}
 	case !ok:
 		return version, Layout{}, &UnsupportedError{fmt.Sprintf("CPython %s: its debug offsets are not known", version)}
+	case version>>4&0xf < 0xc:
+		// The order of fields is settled late: 3.15 got one more in its fourth beta.
+		return version, Layout{}, &UnsupportedError{fmt.Sprintf("CPython %s, a pre-release: only candidates and final releases are supported", version)}
 	case binary.LittleEndian.Uint64(head[16:]) != 0:
 		return version, Layout{}, &UnsupportedError{fmt.Sprintf("CPython %s, a free-threaded build: only builds with the GIL are supported", version)}
 	}
@@ -102,7 +105,7 @@ func readDebugOffsets(m process.Memory, addr uint64) (Version, Layout, error) {
 		return version, Layout{}, fmt.Errorf("read debug offsets: %w", err)
 	}
 	layout, err := parseDebugOffsets(version.Minor(), b)
-	if err != nil { // as in a pre-release, from before the structure was settled
+	if err != nil {
 		return version, layout, &UnsupportedError{fmt.Sprintf("CPython %s: its debug offsets make no sense: %v", version, err)}
 	}
 	return version, layout, nil

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -125,7 +126,9 @@ func FuzzScanELF(f *testing.F) {
 }
 
 func FuzzDebugOffsets(f *testing.F) {
-	f.Add(make([]byte, maxDebugOffsets), uint8(13))
+	for minor := range debugOffsets {
+		f.Add(plausible(minor), uint8(minor))
+	}
 	f.Fuzz(func(t *testing.T, b []byte, minor uint8) {
 		shape, ok := debugOffsets[int(minor)]
 		if !ok || len(b) < 8*len(shape) {
@@ -142,6 +145,59 @@ func FuzzDebugOffsets(f *testing.F) {
 			require.Less(t, off, uint32(maxOffset))
 		}
 	})
+}
+
+// plausible makes debug offsets that pass: each structure of 1024 bytes, each field at 16.
+func plausible(minor int) []byte {
+	var b []byte
+	for _, name := range debugOffsets[minor] {
+		value := uint64(16)
+		if strings.HasSuffix(name, ".size") {
+			value = 1024
+		}
+		b = binary.LittleEndian.AppendUint64(b, value)
+	}
+	return b
+}
+
+func TestDebugOffsetsAreChecked(t *testing.T) {
+	for minor, shape := range debugOffsets {
+		_, err := parseDebugOffsets(minor, plausible(minor))
+		require.NoError(t, err)
+		for i, name := range shape {
+			switch name {
+			case "-", "version", "free_threaded", "gc.size":
+				continue
+			}
+			b := plausible(minor)
+			binary.LittleEndian.PutUint64(b[8*i:], 1<<60)
+			_, err := parseDebugOffsets(minor, b)
+			assert.Error(t, err, "3.%d %s", minor, name)
+		}
+	}
+}
+
+func TestDebugOffsetsOfOthersAreRefused(t *testing.T) {
+	runtime := func(version Version, free byte) fakeMemory {
+		b := append([]byte(debugCookie), make([]byte, 8)...)
+		binary.LittleEndian.PutUint64(b[8:], uint64(version))
+		b = append(b, free, 0, 0, 0, 0, 0, 0, 0)
+		return append(b, make([]byte, maxDebugOffsets)...)
+	}
+	for reason, m := range map[string]fakeMemory{
+		"CPython 3.16.0: too new, 3.15 is the newest supported":                                     runtime(0x031000f0, 0),
+		"CPython 4.0.0: too new, 3.15 is the newest supported":                                      runtime(0x040000f0, 0),
+		"CPython 3.15.0b3, a pre-release: only candidates and final releases are supported":         runtime(0x030f00b3, 0),
+		"CPython 3.14.2, a free-threaded build: only builds with the GIL are supported":             runtime(0x030e02f0, 1),
+		"CPython 3.13.1: its debug offsets make no sense: thread_id is out of bounds: 0 in 0 bytes": runtime(0x030d01f0, 0),
+	} {
+		_, _, err := readDebugOffsets(m, 0)
+		assert.EqualError(t, err, reason)
+		var unsupported *UnsupportedError
+		assert.ErrorAs(t, err, &unsupported)
+	}
+	_, _, err := readDebugOffsets(make(fakeMemory, 100), 0)
+	assert.ErrorIs(t, err, errNoDebugOffsets)
 }
 
 func TestDebugOffsetsHaveTheirSize(t *testing.T) {

@@ -154,3 +154,55 @@ func TestStackIsCutAtMax(t *testing.T) {
 	}
 	t.Fatal("no such thread")
 }
+
+// TestRunningThread walks a thread that does not stand still. What is read may be torn, but
+// never harmful, and most walks come out right.
+func TestRunningThread(t *testing.T) {
+	const source = `
+import gc, threading
+def leaf(n): return [str(i) for i in range(n)]
+def middle(n): return sorted([3, 2, 1], key=lambda x: leaf(x) and x) if n == 0 else middle(n - 1)
+def gen():
+    while True:
+        yield middle(20)
+print(1, flush=True)
+for i, _ in enumerate(gen()):
+    if i % 1000 == 0:
+        exec(compile("def made(): return leaf(3)\nmade()", "<made>", "exec"))
+        gc.collect()
+`
+	known := map[string]bool{
+		"<module>": true, "leaf": true, "middle": true, "gen": true, "<lambda>": true, "<listcomp>": true, "made": true,
+	}
+	for _, py := range testpython.All(t) {
+		t.Run(py.Name, func(t *testing.T) {
+			prog := testpython.Start(t, py.Command("-c", source))
+			prog.ReadLine(t)
+			p, rt := locate(t, prog.PID)
+			m := p.Memory()
+			threads, err := rt.Threads(m)
+			require.NoError(t, err)
+			right, deepest := 0, 0
+			const walks = 1000
+			for range walks {
+				time.Sleep(50 * time.Microsecond) // or they may all see one moment
+				raw, err := rt.Stack(m, threads[0].Addr, 256)
+				if err != nil {
+					continue
+				}
+				good := len(raw) > 0
+				for _, f := range raw {
+					code, err := rt.ReadCode(m, f.Code)
+					good = good && err == nil && code.Check == f.Check && known[code.Name]
+				}
+				if good {
+					right++
+					deepest = max(deepest, len(raw))
+				}
+			}
+			t.Logf("%d of %d walks are right, %d frames at most", right, walks, deepest)
+			assert.Greater(t, right, walks/4)
+			assert.Greater(t, deepest, 4)
+		})
+	}
+}

@@ -183,7 +183,7 @@ for i, _ in enumerate(gen()):
 			threads, err := rt.Threads(m)
 			require.NoError(t, err)
 			right, deepest := 0, 0
-			const walks = 1000
+			const walks = 300
 			for range walks {
 				time.Sleep(50 * time.Microsecond) // or they may all see one moment
 				raw, err := rt.Stack(m, threads[0].Addr, 256)

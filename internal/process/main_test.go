@@ -1,0 +1,9 @@
+package process
+
+import (
+	"testing"
+
+	"github.com/loopwatch/loopwatch/internal/testpython"
+)
+
+func TestMain(m *testing.M) { testpython.Main(m) }

@@ -188,18 +188,24 @@ static __always_inline int wait_exit(void)
 	return 0;
 }
 
+/* Not from the argument: in the BTF of 5.10 the type it points to is only declared, and the
+ * verifier then refuses to read it. */
+static __always_inline __s32 syscall_fd(void)
+{
+	return (__s32)first_argument(entry_regs(current_task()));
+}
+
 #if defined(__TARGET_ARCH_x86)
 #define SYSCALL "__x64_sys_"
-#define SYSCALL_FD(regs) ((__s32)BPF_CORE_READ((const struct pt_regs___entry *)(regs), di))
 
 SEC("fentry/" SYSCALL "epoll_wait")
-int BPF_PROG(fentry_epoll_wait, const void *regs)
+int fentry_epoll_wait(void *ctx)
 {
-	return wait_enter(SYSCALL_FD(regs), NR_EPOLL_WAIT);
+	return wait_enter(syscall_fd(), NR_EPOLL_WAIT);
 }
 
 SEC("fexit/" SYSCALL "epoll_wait")
-int BPF_PROG(fexit_epoll_wait)
+int fexit_epoll_wait(void *ctx)
 {
 	return wait_exit();
 }
@@ -217,29 +223,28 @@ int exit_epoll_wait(void *ctx)
 }
 #elif defined(__TARGET_ARCH_arm64)
 #define SYSCALL "__arm64_sys_"
-#define SYSCALL_FD(regs) ((__s32)BPF_CORE_READ((const struct pt_regs___entry *)(regs), regs[0]))
 #endif
 
 SEC("fentry/" SYSCALL "epoll_pwait")
-int BPF_PROG(fentry_epoll_pwait, const void *regs)
+int fentry_epoll_pwait(void *ctx)
 {
-	return wait_enter(SYSCALL_FD(regs), NR_EPOLL_PWAIT);
+	return wait_enter(syscall_fd(), NR_EPOLL_PWAIT);
 }
 
 SEC("fexit/" SYSCALL "epoll_pwait")
-int BPF_PROG(fexit_epoll_pwait)
+int fexit_epoll_pwait(void *ctx)
 {
 	return wait_exit();
 }
 
 SEC("fentry/" SYSCALL "epoll_pwait2")
-int BPF_PROG(fentry_epoll_pwait2, const void *regs)
+int fentry_epoll_pwait2(void *ctx)
 {
-	return wait_enter(SYSCALL_FD(regs), NR_EPOLL_PWAIT2);
+	return wait_enter(syscall_fd(), NR_EPOLL_PWAIT2);
 }
 
 SEC("fexit/" SYSCALL "epoll_pwait2")
-int BPF_PROG(fexit_epoll_pwait2)
+int fexit_epoll_pwait2(void *ctx)
 {
 	return wait_exit();
 }

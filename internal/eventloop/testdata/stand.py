@@ -8,7 +8,9 @@ import select
 import sys
 import time
 
-_sleep, _frames, _main = time.sleep, sys._current_frames, _thread.get_ident()
+# Kept before a library replaces them.
+_sleep, _start, _epoll, _frames = time.sleep, _thread.start_new_thread, select.epoll, sys._current_frames
+_main = _thread.get_ident()
 _out = os.fdopen(os.dup(1), "w")
 
 
@@ -33,7 +35,7 @@ class Watch:
 
     def __init__(self, label):
         self.label, self.done = label, False
-        _thread.start_new_thread(self._run, ())
+        _start(self._run, ())
 
     def _run(self):
         last, same = None, 0
@@ -52,7 +54,7 @@ class Watch:
 
 def nested(label):
     """Waits on an epoll of its own, as a blocking client library does."""
-    watch, poller = Watch(label), select.epoll()
+    watch, poller = Watch(label), _epoll()
     while not watch.done:
         poller.poll(0.5)
     poller.close()

@@ -11,7 +11,7 @@ def worker():
     eventlet.spawn_n(nested, "nested")
     eventlet.sleep(0.1)
     eventlet.hubs.get_hub().schedule_call_global(0, nested, "nested in the hub")
-    eventlet.hubs.get_hub().schedule_call_global(0, here, "callback")
+    eventlet.hubs.get_hub().schedule_call_global(0, lambda: here("callback"))
     eventlet.sleep(0.1)
 
 

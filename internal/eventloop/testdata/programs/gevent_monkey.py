@@ -14,14 +14,7 @@ def serve(listener):
         except socket.timeout:
             pass
     here("greenlet")
-    nested_native("nested")
-
-
-def nested_native(label):
-    original = monkey.get_original("select", "poll")()
-    watch = Watch(label)
-    while not watch.done:
-        original.poll(500)
+    nested("nested")
 
 
 listener = socket.create_server(("127.0.0.1", 0))

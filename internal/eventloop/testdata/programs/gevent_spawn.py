@@ -9,7 +9,7 @@ def worker():
         gevent.sleep(0.5)
     here("greenlet")
     nested("nested")
-    gevent.get_hub().loop.run_callback(here, "callback")
+    gevent.get_hub().loop.run_callback(lambda: here("callback"))
     gevent.sleep(0.1)
     gevent.get_hub().loop.run_callback(nested, "nested in the hub")
     gevent.sleep(0.1)

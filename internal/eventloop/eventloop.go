@@ -1,0 +1,202 @@
+// Package eventloop tells which event loop a Python stack belongs to, and which of its frames
+// are the application's. In go a stack's frames, innermost first, and what is known of the
+// modules mapped; out comes a Verdict. The correlator asks it once for each wait it has not
+// judged yet and for each stack it reports; symbolize asks it which files are an application's.
+// It knows the loops by the files and functions they run in, and nothing of processes.
+package eventloop
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+// Kind is a kind of event loop, as reports name it. The empty Kind is none.
+type Kind string
+
+// The kinds that are told apart. Tornado and Twisted can run on asyncio's loop: then the kind
+// is theirs if they started it, and asyncio's if the program did (asyncio.run with a Tornado
+// application in it).
+const (
+	Asyncio  Kind = "asyncio"
+	UVLoop   Kind = "uvloop"
+	Trio     Kind = "trio"
+	Tornado  Kind = "tornado"
+	Gevent   Kind = "gevent"
+	Eventlet Kind = "eventlet"
+	Twisted  Kind = "twisted"
+	Curio    Kind = "curio"
+)
+
+// Greenlets tells the kinds whose tasks have stacks of their own, without the loop's frames.
+// On a thread that runs such a loop every stack is inside it, the main program's too: whatever
+// runs keeps the hub from running.
+func (k Kind) Greenlets() bool { return k == Gevent || k == Eventlet }
+
+// Modules tells which extension modules a process has mapped.
+type Modules interface {
+	// Extension tells whether a shared object in a directory of this name is mapped, as
+	// ".../uvloop/loop.cpython-311-x86_64-linux-gnu.so" is for "uvloop".
+	Extension(dir string) bool
+}
+
+// Verdict is what a stack shows.
+type Verdict struct {
+	Kind Kind
+	// Running says that a loop of this kind is on the stack.
+	Running bool
+	// AtRest says that a wait made here is the loop's own: inside its run frame stands nothing
+	// but what it takes to wait. Where loops are nested, this is said of the outer one, which
+	// is blocked while the inner one rests.
+	AtRest bool
+	// Detached says that the stack is a greenlet's own and so does not show the loop it may be
+	// part of. Besides the greenlet loops SQLAlchemy's asyncio support makes such stacks.
+	Detached bool
+	// Root is the index of the loop's frame nearest the leaf, from which outwards a stack stays
+	// the same from iteration to iteration; -1 where no frame of the loop is there. Of nested
+	// loops it is the outer one's.
+	Root int
+}
+
+// Inside tells whether the stack lies inside the loop of the given kind that is known to run
+// on its thread. A uvloop without visible frames cannot be told this way: there the stack at
+// the loop's own wait has to be compared.
+func (v Verdict) Inside(kind Kind) bool {
+	return v.Running || v.Detached || kind.Greenlets()
+}
+
+// Classify judges one stack, innermost frame first. mods may be nil, which leaves uvloop and
+// detached stacks unrecognised.
+//
+// A uvloop has no frames of its own. Where it was started by asyncio.run, uvloop.run or the
+// like, that frame stands for it. Where a program calls run_until_complete itself nothing is
+// there: the verdict at any wait is then AtRest without Running, unless the leaf is one of the
+// standard library's, and the caller has to hold later stacks against it.
+func Classify(frames []report.Frame, mods Modules) Verdict {
+	s := make(stack, len(frames))
+	for i := range frames {
+		s[i] = site{frames[i].File, lastName(frames[i].Function)}
+	}
+	for i := len(s) - 1; i >= 0; i-- { // the outermost loop counts
+		for n := range loops {
+			if l := &loops[n]; l.anchors.has(s[i]) {
+				return s.judge(l, i)
+			}
+		}
+	}
+	has := func(dir string) bool { return mods != nil && mods.Extension(dir) }
+	if has("uvloop") {
+		if v, ok := s.uvloop(); ok {
+			return v
+		}
+	}
+	if len(s) > 0 && (has("gevent") || has("greenlet") || s.greenletOnTop()) && !threadRoots.has(s[len(s)-1]) {
+		return Verdict{Detached: true, Root: -1}
+	}
+	if has("uvloop") && !has("gevent") && len(s) > 0 && !isLibrary(s[0].file) {
+		return Verdict{Kind: UVLoop, AtRest: true, Root: -1}
+	}
+	return Verdict{Root: -1}
+}
+
+// site is a frame as loops are known by: its file and its function's own name.
+type site struct{ file, function string }
+
+type stack []site
+
+// judge looks at the loop whose outermost anchor is s[at].
+func (s stack) judge(l *loop, at int) Verdict {
+	root := at
+	for root > 0 && l.continues(s[root-1]) {
+		root--
+	}
+	v := Verdict{Kind: l.kind, Running: true, Root: root}
+	if l.kind == Asyncio {
+		v.Kind = s.startedBy(at)
+	}
+	v.AtRest = l.rests(s, root)
+	if !v.AtRest && l.kind == Asyncio {
+		// nest_asyncio runs the same loop again further in.
+		if again := slices.IndexFunc(s[:root], nestedRunOnce.has); again >= 0 {
+			v.AtRest = l.rests(s, again)
+		}
+	}
+	return v
+}
+
+// startedBy tells whose an asyncio loop is, from who called the anchor at.
+func (s stack) startedBy(at int) Kind {
+	for _, f := range s[at+1:] {
+		if asyncioStart.has(f) {
+			continue
+		}
+		for _, b := range borrowers {
+			if b.start.has(f) {
+				return b.kind
+			}
+		}
+		break
+	}
+	return Asyncio
+}
+
+// uvloop looks for the frame that called into the compiled loop.
+func (s stack) uvloop() (Verdict, bool) {
+	for i := len(s) - 1; i >= 0; i-- {
+		kind := Kind("")
+		if asyncioStart.has(s[i]) {
+			kind = UVLoop
+		}
+		for _, b := range borrowers {
+			if b.start.has(s[i]) {
+				kind = b.kind
+			}
+		}
+		if kind == "" {
+			continue
+		}
+		for i > 0 && asyncioStart.has(s[i-1]) {
+			i--
+		}
+		return Verdict{Kind: kind, Running: true, AtRest: i == 0, Root: i}, true
+	}
+	return Verdict{}, false
+}
+
+// greenletOnTop recognises greenlets where the greenlet module was not seen to be mapped.
+func (s stack) greenletOnTop() bool {
+	return strings.HasSuffix(s[len(s)-1].file, "/eventlet/greenthread.py")
+}
+
+// lastName strips the qualification: "Kernel.run.<locals>.step" is "step".
+func lastName(qualified string) string {
+	return qualified[strings.LastIndexByte(qualified, '.')+1:]
+}
+
+// Culprit returns the frame to name for a block: the innermost one of the application, or
+// else the innermost of any kind; and the leaf, which is the innermost in any case. Frames
+// without a file, which stand for what could not be read, are passed over where there are
+// others. Both are nil for an empty stack.
+func Culprit(frames []report.Frame) (culprit, leaf *report.Frame) {
+	for i := range frames {
+		f := &frames[i]
+		if f.App {
+			culprit = f
+			break
+		}
+	}
+	for i := range frames {
+		if frames[i].File != "" {
+			leaf = &frames[i]
+			break
+		}
+	}
+	if leaf == nil && len(frames) > 0 {
+		leaf = &frames[0]
+	}
+	if culprit == nil {
+		culprit = leaf
+	}
+	return culprit, leaf
+}

@@ -23,8 +23,18 @@ var (
 
 // Threads lists the thread states of all interpreters, at most 4,096 of at most 64; where
 // there are more, it returns those with ErrCut. Thread states that belong to no thread yet
-// are left out. The list can change while it is read: an error may pass on the next try.
-func (r *Runtime) Threads(m process.Memory) ([]Thread, error) {
+// are left out. The list can change while it is read, so it is tried three times; with the last
+// error come the threads found that far.
+func (r *Runtime) Threads(m process.Memory) (threads []Thread, err error) {
+	for range 3 {
+		if threads, err = r.threads(m); err == nil || errors.Is(err, ErrCut) {
+			break
+		}
+	}
+	return threads, err
+}
+
+func (r *Runtime) threads(m process.Memory) ([]Thread, error) {
 	l := &r.Layout
 	interp, err := readU64(m, r.Addr+uint64(l.RuntimeInterpreters))
 	if err != nil {

@@ -3,28 +3,37 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/loopwatch/loopwatch/internal/testpython"
 )
 
 // binEnv names the loopwatch binary to test.
 const binEnv = "LOOPWATCH_BIN"
 
 // binary is the loopwatch under test.
-var binary string
+var binary = os.Getenv(binEnv)
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
+	switch {
+	case os.Geteuid() != 0:
+		fmt.Fprintln(os.Stderr, "e2e: loopwatch observes as root: run the tests as root")
+		os.Exit(1)
+	case binary == "":
+		os.Exit(buildAndRun())
+	default:
+		testpython.Main(m)
+	}
 }
 
-func run(m *testing.M) int {
-	if os.Geteuid() != 0 {
-		fmt.Fprintln(os.Stderr, "e2e: loopwatch observes as root: run the tests as root")
-		return 1
-	}
+// buildAndRun builds loopwatch and runs the tests anew with it, so as to be there to clean up
+// when they have ended, however that was.
+func buildAndRun() int {
 	dir, err := os.MkdirTemp("", "loopwatch-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -36,14 +45,22 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 1
 	}
-	if binary = os.Getenv(binEnv); binary == "" {
-		binary = filepath.Join(dir, "loopwatch")
-		build := exec.Command("go", "build", "-o", binary, "../../cmd/loopwatch")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "e2e: build loopwatch: %v\n%s", err, out)
-			return 1
-		}
+	built := filepath.Join(dir, "loopwatch")
+	build := exec.Command("go", "build", "-o", built, "../../cmd/loopwatch")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "e2e: build loopwatch: %v\n%s", err, out)
+		return 1
 	}
-	return m.Run()
+	tests := exec.Command(os.Args[0], os.Args[1:]...)
+	tests.Env = append(os.Environ(), binEnv+"="+built)
+	tests.Stdout, tests.Stderr = os.Stdout, os.Stderr
+	var exit *exec.ExitError
+	if err := tests.Run(); errors.As(err, &exit) {
+		return max(exit.ExitCode(), 1)
+	} else if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e: run the tests:", err)
+		return 1
+	}
+	return 0
 }

@@ -12,7 +12,7 @@ import urllib.request
 from aiohttp import web
 
 BACKEND = f"http://127.0.0.1:{sys.argv[1]}/price"
-ORDERS = [{"id": i, "items": [{"sku": f"sku-{j}", "count": j, "price": j * 1.19} for j in range(20)]} for i in range(12000)]
+ORDERS = [{"id": i, "items": [{"sku": f"sku-{j}", "count": j, "price": j * 1.19} for j in range(20)]} for i in range(5000)]
 
 
 def wait_for_slot():

@@ -239,8 +239,11 @@ func (t *textWriter) blocker(number int, b *Blocker) {
 	if b.Advice != "" {
 		t.printf("      %s\n", t.style(styleCyan, safetext.Line(b.Advice)))
 	}
-	if len(b.Stack) == 0 {
+	switch {
+	case len(b.Stack) == 0:
 		t.printf("      %s\n", t.style(styleFaint, "no stack was taken of it"))
+	case b.Culprit == nil:
+		t.printf("      %s\n", t.style(styleFaint, "the loop was held up here:"))
 	}
 	t.stack(b.Stack, b.Culprit, t.o.Verbose)
 	if h := b.Detail.Holder; h != nil {

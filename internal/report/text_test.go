@@ -59,6 +59,8 @@ func example() *Report {
 		Block{PID: 1234, TID: 1240, StartNS: 2500 * ms, DurationNS: 1812 * ms, Cause: CauseNet, Culprit: &backend,
 			Leaf: &netStack[0], Stacks: []Stack{{1812 * ms, CauseNet, netStack}},
 			Detail: Detail{Syscall: "recvfrom", FD: &fd, Target: "tcp 127.0.0.1:8081"}},
+		Block{PID: 77, TID: 77, StartNS: 9000 * ms, DurationNS: 120 * ms, Cause: CauseRunqueue,
+			Stacks: []Stack{{120 * ms, CauseRunqueue, sleepStack}}},
 		Block{PID: 77, TID: 77, StartNS: 9500 * ms, DurationNS: 500 * ms, Ongoing: true, Cause: CauseGIL,
 			Detail: Detail{Holder: &Holder{TID: 99, Thread: "worker", Frames: []Frame{{"crunch", "/srv/app/work.py", 3, true}}}}})
 	return Assemble(Meta{

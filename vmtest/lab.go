@@ -71,6 +71,12 @@ func Build(ctx context.Context, pkg, binary string) error {
 	return nil
 }
 
+// Source returns the path of a file of this module.
+func Source(ctx context.Context, name string) (string, error) {
+	root, err := moduleRoot(ctx)
+	return filepath.Join(root, name), err
+}
+
 func moduleRoot(ctx context.Context) (string, error) {
 	out, err := output(ctx, "", "go", "env", "GOMOD")
 	if err != nil {

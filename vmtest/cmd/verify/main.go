@@ -17,6 +17,8 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
@@ -31,11 +33,11 @@ const limit = 1_000_000
 const logLines = 40
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: verify OBJECT")
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: verify OBJECT OBJECT-WITHOUT-BPF_LOOP")
 		os.Exit(2)
 	}
-	ok, err := verify(os.Args[1])
+	ok, err := verify(os.Args[1], os.Args[2])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "verify:", err)
 	}
@@ -44,7 +46,7 @@ func main() {
 	}
 }
 
-func verify(object string) (bool, error) {
+func verify(object, withoutLoop string) (bool, error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return false, err
@@ -59,6 +61,11 @@ func verify(object string) (bool, error) {
 		}
 	}
 	if err := rlimit.RemoveMemlock(); err != nil {
+		return false, err
+	}
+	if err := features.HaveProgramHelper(ebpf.TracePoint, asm.FnLoop); errors.Is(err, ebpf.ErrNotSupported) {
+		object = withoutLoop
+	} else if err != nil {
 		return false, err
 	}
 	spec, err := ebpf.LoadCollectionSpec(object)

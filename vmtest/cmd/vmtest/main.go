@@ -128,7 +128,7 @@ func runEach(ctx context.Context, o options, command []string, stdout, stderr io
 	for _, row := range rows {
 		code, err := runRow(ctx, lab, row, o, command, stdout, stderr)
 		if err != nil {
-			fmt.Fprintf(stderr, "vmtest: %s: %v\n", row.Name, err)
+			fmt.Fprintf(stderr, "==> %s: FAILED: %v\n", row.Name, err)
 			code = 1
 		}
 		if status == 0 {
@@ -155,8 +155,11 @@ func runRow(ctx context.Context, lab *vmtest.Lab, row vmtest.Row, o options, com
 	if errors.As(err, &guest) {
 		fmt.Fprintf(stderr, "%s\n", guest.Console)
 	}
+	if err != nil {
+		return 0, err
+	}
 	fmt.Fprintf(stderr, "==> %s: %.0f s, status %d\n", row.Name, time.Since(start).Seconds(), status)
-	return status, err
+	return status, nil
 }
 
 // verify brings the probes' own check along.
@@ -171,6 +174,11 @@ func verify(ctx context.Context, o options, stdout, stderr io.Writer) (status in
 		return 0, err
 	}
 	o.files["verify"] = binary
-	o.files["loopwatch.o"] = "internal/probes/loopwatch_x86_bpfel.o"
-	return runEach(ctx, o, []string{"/vmtest/verify", "/vmtest/loopwatch.o"}, stdout, stderr)
+	objects := []string{"loopwatch_x86_bpfel.o", "withoutloop_x86_bpfel.o"}
+	for _, name := range objects {
+		if o.files[name], err = vmtest.Source(ctx, "internal/probes/"+name); err != nil {
+			return 0, err
+		}
+	}
+	return runEach(ctx, o, []string{"/vmtest/verify", objects[0], objects[1]}, stdout, stderr)
 }

@@ -119,11 +119,9 @@ func newScreen(t testing.TB) *screen {
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	require.NoError(t, err, "open a terminal")
 	require.NoError(t, unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0))
-	peer, err := unix.IoctlRetInt(int(master.Fd()), unix.TIOCGPTPEER)
-	if err != nil {
-		require.NoError(t, err, "open the terminal's other side")
-	}
-	s := &screen{terminal: os.NewFile(uintptr(peer), "terminal")}
+	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, master.Fd(), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY)
+	require.Zero(t, errno, "open the terminal's other side")
+	s := &screen{terminal: os.NewFile(peer, "terminal")}
 	read := make(chan struct{})
 	go func() {
 		defer close(read)

@@ -92,14 +92,18 @@ static __always_inline int process_wanted(__u32 tgid, __u64 now)
 {
 	struct process *known, fresh = { .asked_at = now, .verdict = VERDICT_PENDING };
 
-	if (filtered && !bpf_map_lookup_elem(&wanted, &tgid))
+	if (filtered && !bpf_map_lookup_elem(&wanted, &tgid)) {
+		set_ignored(tgid, true);
 		return 0;
+	}
 	known = bpf_map_lookup_elem(&processes, &tgid);
 	if (known) {
 		if (known->verdict != VERDICT_IGNORED)
 			return 1;
-		if (now - known->asked_at < ASK_AGAIN_NS << (known->tries & 15))
+		if (now - known->asked_at < ASK_AGAIN_NS << (known->tries & 15)) {
+			set_ignored(tgid, true);
 			return 0;
+		}
 		known->asked_at = now;
 		if (known->tries < 10)
 			known->tries++;
@@ -134,15 +138,18 @@ static __always_inline struct thread *new_thread(struct task_struct *task, __u32
 
 static __always_inline int wait_enter(__s32 fd, __s32 nr)
 {
-	__u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns(), run_delay = 0;
-	struct task_struct *task = (void *)bpf_get_current_task();
+	__u64 id = bpf_get_current_pid_tgid(), now, run_delay = 0;
 	__u32 tgid = id >> 32, tid = (__u32)id, verdict;
-	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	struct thread *t;
 
+	if (!marked(tid) && is_ignored(tgid))
+		return 0;
+	now = bpf_ktime_get_ns();
+	t = bpf_map_lookup_elem(&threads, &tid);
 	if (!t) {
 		if (!process_wanted(tgid, now))
 			return 0;
-		t = new_thread(task, tgid, tid, now);
+		t = new_thread((void *)bpf_get_current_task(), tgid, tid, now);
 		if (!t)
 			return 0;
 		t->wait_fd = fd;
@@ -160,7 +167,8 @@ static __always_inline int wait_enter(__s32 fd, __s32 nr)
 			return 0;
 	}
 	if (t->off_ns)
-		run_delay = BPF_CORE_READ(task, sched_info.run_delay);
+		run_delay = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(),
+					  sched_info.run_delay);
 	if (t->in_wait) /* its return was missed: no period to close */
 		t->since = now;
 	else
@@ -417,6 +425,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 
 	if (!follow_children || from == to || !bpf_map_lookup_elem(&wanted, &from))
 		return 0;
+	set_ignored(to, false);
 	if (bpf_map_update_elem(&wanted, &to, &one, BPF_ANY))
 		count(FULL_PROCESSES);
 	return 0;
@@ -429,6 +438,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid)
 
 	forget_thread(task->pid, task);
 	forget_thread(old_pid, task);
+	set_ignored(tgid, false);
 	if (bpf_map_delete_elem(&processes, &tgid) == 0)
 		send_life(RECORD_EXEC, tgid, old_pid, 1);
 	return 0;
@@ -446,6 +456,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		return 0;
 	verdict = known->verdict;
 	if (tid == tgid) {
+		set_ignored(tgid, false);
 		bpf_map_delete_elem(&processes, &tgid);
 		if (filtered)
 			bpf_map_delete_elem(&wanted, &tgid);

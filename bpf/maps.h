@@ -92,6 +92,34 @@ static __always_inline bool marked(__u32 tid)
 	return marks[tid & (MARKS - 1)];
 }
 
+/* Processes that are no Python, direct-mapped: spares their waits all look-ups. User space moves
+ * `epoch` on every ten seconds, which makes them look again whether they are to be asked about. */
+#define IGNORED 16384
+struct {
+	__u32 tgid;
+	__u32 epoch;
+} ignored[IGNORED];
+volatile __u32 epoch = 1;
+
+static __always_inline bool is_ignored(__u32 tgid)
+{
+	__u32 i = tgid & (IGNORED - 1);
+
+	return ignored[i].tgid == tgid && ignored[i].epoch == epoch;
+}
+
+static __always_inline void set_ignored(__u32 tgid, bool yes)
+{
+	__u32 i = tgid & (IGNORED - 1);
+
+	if (yes) {
+		ignored[i].epoch = epoch;
+		ignored[i].tgid = tgid;
+	} else if (ignored[i].tgid == tgid) {
+		ignored[i].tgid = 0;
+	}
+}
+
 static __always_inline void count(__u32 counter)
 {
 	__u64 *n = bpf_map_lookup_elem(&counters, &counter);

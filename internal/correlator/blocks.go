@@ -138,7 +138,6 @@ type piece struct {
 	ns      int64 // share of the period
 	outside bool  // the loop rested, or did not run at all
 	raw     []cpython.RawFrame
-	kind    eventloop.Kind
 	atRest  bool
 }
 
@@ -159,8 +158,8 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 		p.frames = t.frames(&s.Stack, p.raw)
 		if len(p.frames) > 0 {
 			v := t.proc.classify(p.frames)
-			p.kind, p.atRest = v.Kind, v.AtRest
-			p.outside = !s.Stack.Partial && (!t.under(p.raw, v) || (v.AtRest && p.isOff()))
+			p.atRest = v.AtRest && p.isOff() && restful(s)
+			p.outside = p.atRest || !s.Stack.Partial && !t.under(p.raw, v)
 			p.culprit, _ = eventloop.Culprit(p.frames)
 		}
 		if p.isOff() {

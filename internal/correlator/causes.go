@@ -88,6 +88,17 @@ var syscalls = map[int]syscallInfo{
 	unix.SYS_FUTEX: {"futex", familyFutex, false},
 }
 
+// restful tells whether a thread sleeps in something a loop may rest in. It may have to wait for
+// the GIL in the same frame.
+func restful(s *probes.Sample) bool {
+	switch info := syscalls[s.Syscall]; info.family {
+	case familySleep, familyPoll, familySelect:
+		return true
+	default:
+		return strings.HasPrefix(info.name, "epoll_")
+	}
+}
+
 // Bits of a task's state (include/linux/sched.h: __TASK_STOPPED, __TASK_TRACED).
 const stoppedStates = 0x4 | 0x8
 

@@ -121,8 +121,8 @@ func (t *thread) setFD(fd int, v probes.Verdict) {
 
 // under tells whether a stack lies inside the thread's running loop.
 func (t *thread) under(raw []cpython.RawFrame, v eventloop.Verdict) bool {
-	if t.kind != eventloop.UVLoop {
-		return v.Running
+	if v.Inside(t.kind) || t.kind != eventloop.UVLoop {
+		return v.Inside(t.kind)
 	}
 	if len(raw) < len(t.anchor) {
 		return false

@@ -47,6 +47,7 @@ type Status struct {
 const (
 	pollEvery     = 100 * time.Millisecond // how often blocks going on are looked at
 	progressEvery = time.Second
+	askAgainEvery = 10 * time.Second // how often processes that are no Python may be looked at again
 )
 
 // Run observes until Options.Duration has passed or ctx is done, whichever is first, and
@@ -126,7 +127,7 @@ func (w *window) observe(ctx context.Context) error {
 		defer cancel()
 	}
 	end, _ := ctx.Deadline()
-	nextPoll, nextProgress := time.Now().Add(pollEvery), time.Now().Add(progressEvery)
+	nextPoll, nextProgress, nextAsk := time.Now().Add(pollEvery), time.Now().Add(progressEvery), time.Now().Add(askAgainEvery)
 	for ctx.Err() == nil {
 		deadline := nextPoll
 		if !end.IsZero() && end.Before(deadline) {
@@ -141,6 +142,12 @@ func (w *window) observe(ctx context.Context) error {
 				return err
 			}
 			nextPoll = now.Add(pollEvery)
+		}
+		if !now.Before(nextAsk) {
+			if err := w.probes.AskAgain(); err != nil {
+				return err
+			}
+			nextAsk = now.Add(askAgainEvery)
 		}
 		if w.options.Progress != nil && !now.Before(nextProgress) {
 			w.options.Progress(w.status())

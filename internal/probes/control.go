@@ -91,6 +91,15 @@ func (p *Probes) SetProcess(pid int, v Verdict) error {
 	return nil
 }
 
+// AskAgain has every process that was ignored looked at again as far as its time has come. To be
+// called every ten seconds or so.
+func (p *Probes) AskAgain() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.epoch = max(p.epoch+1, 2) // the kernel starts with 1
+	return p.coll.Variables[loopwatchVarEpoch].Set(p.epoch)
+}
+
 // ForgetProcess makes the next wait of a process announce it anew.
 func (p *Probes) ForgetProcess(pid int) error {
 	return ignoreMissing(p.coll.Maps[loopwatchMapProcesses].Delete(uint32(pid)))

@@ -241,9 +241,11 @@ const (
 	loopwatchProgOnSwitch          = "on_switch"
 	loopwatchProgOnTick            = "on_tick"
 	loopwatchProgSeed              = "seed"
+	loopwatchVarEpoch              = "epoch"
 	loopwatchVarFiltered           = "filtered"
 	loopwatchVarFollowChildren     = "follow_children"
 	loopwatchVarGeneration         = "generation"
+	loopwatchVarIgnored            = "ignored"
 	loopwatchVarMarks              = "marks"
 	loopwatchVarThreshold          = "threshold"
 	loopwatchVarTypeBlockRecord    = "type_block_record"
@@ -337,9 +339,11 @@ type loopwatchMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type loopwatchVariableSpecs struct {
+	Epoch           *ebpf.VariableSpec `ebpf:"epoch"`
 	Filtered        *ebpf.VariableSpec `ebpf:"filtered"`
 	FollowChildren  *ebpf.VariableSpec `ebpf:"follow_children"`
 	Generation      *ebpf.VariableSpec `ebpf:"generation"`
+	Ignored         *ebpf.VariableSpec `ebpf:"ignored"`
 	Marks           *ebpf.VariableSpec `ebpf:"marks"`
 	Threshold       *ebpf.VariableSpec `ebpf:"threshold"`
 	TypeBlockRecord *ebpf.VariableSpec `ebpf:"type_block_record"`
@@ -401,9 +405,11 @@ func (m *loopwatchMaps) Close() error {
 //
 // It can be passed to loadLoopwatchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type loopwatchVariables struct {
+	Epoch           *ebpf.Variable `ebpf:"epoch"`
 	Filtered        *ebpf.Variable `ebpf:"filtered"`
 	FollowChildren  *ebpf.Variable `ebpf:"follow_children"`
 	Generation      *ebpf.Variable `ebpf:"generation"`
+	Ignored         *ebpf.Variable `ebpf:"ignored"`
 	Marks           *ebpf.Variable `ebpf:"marks"`
 	Threshold       *ebpf.Variable `ebpf:"threshold"`
 	TypeBlockRecord *ebpf.Variable `ebpf:"type_block_record"`

@@ -62,6 +62,7 @@ type Probes struct {
 
 	mu         sync.Mutex
 	generation uint32
+	epoch      uint32
 }
 
 // Open loads and attaches everything. Errors are of the kind a user can act on: see errors.go.
@@ -108,7 +109,7 @@ func (o *Options) setDefaults() {
 // loadAndAttach tries the ways to hook the waits from the best on.
 func (p *Probes) loadAndAttach(o Options) error {
 	load := loadLoopwatch
-	if err := features.HaveProgramHelper(ebpf.Tracing, asm.FnLoop); errors.Is(err, ebpf.ErrNotSupported) {
+	if err := features.HaveProgramHelper(ebpf.TracePoint, asm.FnLoop); errors.Is(err, ebpf.ErrNotSupported) {
 		load = loadWithoutLoop
 	}
 	spec, err := load()

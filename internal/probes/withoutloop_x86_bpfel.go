@@ -151,9 +151,11 @@ const (
 	withoutLoopProgOnSwitch          = "on_switch"
 	withoutLoopProgOnTick            = "on_tick"
 	withoutLoopProgSeed              = "seed"
+	withoutLoopVarEpoch              = "epoch"
 	withoutLoopVarFiltered           = "filtered"
 	withoutLoopVarFollowChildren     = "follow_children"
 	withoutLoopVarGeneration         = "generation"
+	withoutLoopVarIgnored            = "ignored"
 	withoutLoopVarMarks              = "marks"
 	withoutLoopVarThreshold          = "threshold"
 	withoutLoopVarTypeBlockRecord    = "type_block_record"
@@ -247,9 +249,11 @@ type withoutLoopMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type withoutLoopVariableSpecs struct {
+	Epoch           *ebpf.VariableSpec `ebpf:"epoch"`
 	Filtered        *ebpf.VariableSpec `ebpf:"filtered"`
 	FollowChildren  *ebpf.VariableSpec `ebpf:"follow_children"`
 	Generation      *ebpf.VariableSpec `ebpf:"generation"`
+	Ignored         *ebpf.VariableSpec `ebpf:"ignored"`
 	Marks           *ebpf.VariableSpec `ebpf:"marks"`
 	Threshold       *ebpf.VariableSpec `ebpf:"threshold"`
 	TypeBlockRecord *ebpf.VariableSpec `ebpf:"type_block_record"`
@@ -311,9 +315,11 @@ func (m *withoutLoopMaps) Close() error {
 //
 // It can be passed to loadWithoutLoopObjects or ebpf.CollectionSpec.LoadAndAssign.
 type withoutLoopVariables struct {
+	Epoch           *ebpf.Variable `ebpf:"epoch"`
 	Filtered        *ebpf.Variable `ebpf:"filtered"`
 	FollowChildren  *ebpf.Variable `ebpf:"follow_children"`
 	Generation      *ebpf.Variable `ebpf:"generation"`
+	Ignored         *ebpf.Variable `ebpf:"ignored"`
 	Marks           *ebpf.Variable `ebpf:"marks"`
 	Threshold       *ebpf.Variable `ebpf:"threshold"`
 	TypeBlockRecord *ebpf.Variable `ebpf:"type_block_record"`

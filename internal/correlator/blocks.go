@@ -9,6 +9,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
 
 // earlyBlock is a block that ended before its thread was judged.
@@ -182,7 +183,7 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 func (t *thread) frames(s *probes.Stack, raw []cpython.RawFrame) []report.Frame {
 	frames := t.proc.resolver.Frames(raw)
 	if s.Cut > 0 && s.CutAt <= len(frames) {
-		frames = slices.Insert(frames, s.CutAt, report.Frame{Function: cutMarker(s.Cut)})
+		frames = slices.Insert(frames, s.CutAt, symbolize.CutMarker(s.Cut))
 	}
 	return frames
 }

@@ -100,7 +100,6 @@ func (c *Correlator) Poll(now int64) error {
 	return nil
 }
 
-func cutMarker(n int) string { return fmt.Sprintf("[%d frames cut]", n) }
 
 func syscallNumber(nr int) string { return fmt.Sprintf("syscall %d", nr) }
 

@@ -149,5 +149,5 @@ func (p *Probes) Want(pid int) error {
 	if err := p.coll.Maps[loopwatchMapWanted].Put(uint32(pid), uint32(1)); err != nil {
 		return fmt.Errorf("enter wanted process %d: %w", pid, err)
 	}
-	return nil
+	return p.AskAgain() // it may have been ignored until now
 }

@@ -2,6 +2,7 @@
 object a line: label, frames (innermost first), modules (files of the extension modules loaded).
 """
 import _thread
+import faulthandler
 import json
 import os
 import select
@@ -11,6 +12,7 @@ import time
 # Kept before a library replaces them.
 _sleep, _start, _epoll, _frames = time.sleep, _thread.start_new_thread, select.epoll, sys._current_frames
 _main = _thread.get_ident()
+faulthandler.dump_traceback_later(50, exit=True)  # a program that hangs says where
 _out = os.fdopen(os.dup(1), "w")
 
 

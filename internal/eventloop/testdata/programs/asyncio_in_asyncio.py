@@ -12,12 +12,14 @@ async def main():
     watch = Watch("idle")
     while not watch.done:
         await asyncio.sleep(0.5)
-    running = asyncio._get_running_loop()
+    running, current = asyncio._get_running_loop(), asyncio.current_task()
+    asyncio.tasks._leave_task(running, current)
     asyncio._set_running_loop(None)
     second = asyncio.new_event_loop()
     second.run_until_complete(inner())
     second.close()
     asyncio._set_running_loop(running)
+    asyncio.tasks._enter_task(running, current)
     here("callback")
 
 

@@ -10,8 +10,14 @@ import sys
 import threading
 
 with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as server:
+
+    def stop():
+        while not watch.done:
+            _sleep(0.05)
+        server.shutdown()
+
     watch = Watch("none")
-    threading.Thread(target=lambda: [_sleep(0.05) for _ in iter(lambda: watch.done, True)] and server.shutdown()).start()
+    threading.Thread(target=stop).start()
     server.serve_forever()
 
 a, b = multiprocessing.Pipe()
@@ -20,7 +26,7 @@ while not watch.done:
     multiprocessing.connection.wait([a], 0.5)
 
 watch = Watch("none")
-child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 while not watch.done:
     try:
         child.communicate(timeout=0.5)

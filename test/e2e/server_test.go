@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/testpython"
@@ -52,9 +53,7 @@ func serve(t *testing.T, module string, args ...string) *server {
 	s := &server{p, port}
 	t.Cleanup(func() {
 		for _, child := range s.workers(t) {
-			if process, err := os.FindProcess(child); err == nil {
-				_ = process.Kill()
-			}
+			_ = unix.Kill(child, unix.SIGKILL)
 		}
 		p.kill()
 	})
@@ -151,9 +150,7 @@ func TestChildren(t *testing.T) {
 	blocked := s.blockEach(t)
 	old := s.workers(t)
 	require.Len(t, old, 1)
-	process, err := os.FindProcess(old[0])
-	require.NoError(t, err)
-	require.NoError(t, process.Kill())
+	require.NoError(t, unix.Kill(old[0], unix.SIGKILL))
 	require.Eventually(t, func() bool {
 		now := s.workers(t)
 		if len(now) != 1 || now[0] == old[0] {

@@ -21,6 +21,7 @@ from blocks import BLOCKS
 from loops import LOOPS
 
 QUIET = 0.02
+LINGER = 0.3  # what is named after a block's end has to be there a moment longer
 
 
 def arguments():
@@ -116,6 +117,7 @@ async def play(options, sleep, together):
         entry["shape"] = "many"
         log.write(entry, seconds)
     tell({"event": "done"})
+    await sleep(LINGER)
 
 
 def main():

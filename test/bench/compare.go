@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -104,18 +105,13 @@ func ratio(value, baseline float64) float64      { return value / baseline }
 func difference(value, baseline float64) float64 { return value - baseline }
 
 // watch returns the variant in which loopwatch observes the whole host.
-func (b *bench) watch(name string, cpu int, ended func(*watcher) error, args ...string) variant {
+func (b *bench) watch(name string, cpu int, args ...string) variant {
 	return variant{name, func() (func() error, error) {
 		w, err := b.startWatch(cpu, args...)
 		if err != nil {
 			return nil, err
 		}
-		return func() error {
-			if err := w.stop(); err != nil || ended == nil {
-				return err
-			}
-			return ended(w)
-		}, nil
+		return w.stop, nil
 	}}
 }
 
@@ -126,11 +122,7 @@ type watcher struct {
 	attach string
 	loops  int // known when it was ready
 
-	// What it saw, known once it is stopped.
-	iterations int64
-	ns         int64
-	seen       int // loops
-	lost       int64
+	saw sighting // once it is stopped
 }
 
 // startWatch starts loopwatch and waits until it watches all loops there are.
@@ -151,7 +143,7 @@ func (b *bench) startWatch(cpu int, args ...string) (*watcher, error) {
 func (w *watcher) stop() error {
 	w.bench.watching = nil
 	said := w.task.stop()
-	if _, err := fmt.Sscan(said, &w.iterations, &w.ns, &w.seen, &w.lost); err != nil {
+	if err := json.Unmarshal([]byte(said), &w.saw); err != nil {
 		return fmt.Errorf("loopwatch ended with %q, %s: %w", said, w.task.stderr.String(), err)
 	}
 	return nil

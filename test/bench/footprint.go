@@ -4,6 +4,9 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -53,7 +56,7 @@ func (b *bench) footprint() error {
 		rows = append(rows, row)
 	}
 	b.title("loopwatch itself, watching processes with one loop each")
-	err := b.table([]string{"loops", "iterations/s", "of one CPU", "resident MiB", "at most", "maps MiB", "lost"}, rows)
+	err := b.table([]string{"loops", "iterations/s", "of one CPU", "resident MiB", "at most", "maps MiB", "lost or not read"}, rows)
 	if err != nil {
 		return err
 	}
@@ -86,7 +89,7 @@ func (b *bench) footprintOf(loops int) (_ []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	maps, err := mapBytesOf(pid)
+	kernel, err := mapBytesOf(pid)
 	if err != nil {
 		return nil, err
 	}
@@ -94,9 +97,9 @@ func (b *bench) footprintOf(loops int) (_ []string, err error) {
 		return nil, err
 	}
 	return []string{
-		fmt.Sprint(w.seen), count(float64(w.iterations) / (float64(w.ns) / 1e9)),
+		fmt.Sprint(w.saw.Loops), count(float64(w.saw.Iterations) / (float64(w.saw.NS) / 1e9)),
 		fmt.Sprintf("%.2f %%", 100*float64(usedThen-used)/float64(ended.Sub(began))),
-		mebibytes(resident), mebibytes(peak), mebibytes(maps), fmt.Sprint(w.lost),
+		mebibytes(resident), mebibytes(peak), mebibytes(kernel), reasons(w.saw.Lost),
 	}, nil
 }
 
@@ -144,4 +147,18 @@ func (b *bench) start() error {
 	}
 	b.note("%d starts, %d loops known at the end of the last.", len(wall), loops)
 	return nil
+}
+
+// reasons lists what was given up.
+func reasons(lost map[string]int64) string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(lost)) {
+		if n := lost[name]; n > 0 {
+			out = append(out, fmt.Sprintf("%s %d", name, n))
+		}
+	}
+	if len(out) == 0 {
+		return "nothing"
+	}
+	return strings.Join(out, ", ")
 }

@@ -46,11 +46,11 @@ type effort struct {
 
 var (
 	full = effort{
-		window: time.Second, rounds: 12, pairs: 24, settle: 300 * time.Millisecond,
+		window: 500 * time.Millisecond, rounds: 16, pairs: 40, settle: 300 * time.Millisecond,
 		watch: 12 * time.Second, loops: []int{1, 50, 200}, turns: 20_000, starts: 7, starters: 200,
 	}
 	quick = effort{
-		window: 100 * time.Millisecond, rounds: 2, pairs: 2, settle: 50 * time.Millisecond,
+		window: 200 * time.Millisecond, rounds: 2, pairs: 2, settle: 50 * time.Millisecond,
 		watch: 500 * time.Millisecond, loops: []int{1, 5}, turns: 1000, starts: 2, starters: 5,
 	}
 )

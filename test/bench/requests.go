@@ -49,17 +49,19 @@ func (s *server) cpuPerRequest(window time.Duration) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	time.Sleep(window)
-	requestsThen, err := s.done()
-	if err != nil {
-		return 0, err
+	requestsThen := requests
+	for tries := 0; requestsThen == requests; tries++ { // a crowded host may need more than one
+		if tries == 10 {
+			return 0, errors.New("the server answers nothing")
+		}
+		time.Sleep(window)
+		if requestsThen, err = s.done(); err != nil {
+			return 0, err
+		}
 	}
 	usedThen, err := cpuTime(s.python.pid())
 	if err != nil {
 		return 0, err
-	}
-	if requestsThen == requests {
-		return 0, errors.New("the server answered nothing")
 	}
 	return float64(usedThen-used) / float64(requestsThen-requests) / 1000, nil
 }
@@ -111,7 +113,7 @@ func (b *bench) requestsOver(connections int) error {
 			}
 			return h.close, nil
 		}},
-		b.watch("loopwatch", others, nil),
+		b.watch("loopwatch", others),
 	}
 	c, err := b.compare(variants, b.effort.pairs, func() (float64, error) { return s.cpuPerRequest(b.effort.window) })
 	if err != nil {
@@ -131,7 +133,7 @@ func (b *bench) requestsOver(connections int) error {
 		return err
 	}
 	b.note("%d pairs of %s each, %.2f iterations a request.%s", len(c.rounds), b.effort.window,
-		float64(first.iterations)/float64(max(ended-began, 1)), thrownAway(c))
+		float64(first.saw.Iterations)/float64(max(ended-began, 1)), thrownAway(c))
 	return nil
 }
 

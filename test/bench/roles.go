@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -17,7 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/observe"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // The benchmark runs itself anew in the roles that need a process of their own. A role says
@@ -56,7 +56,7 @@ func answer(reply func() string) error {
 }
 
 // watchRole observes the whole host as `loopwatch report` does with its default flags, until
-// its stdin ends. It says "ready ATTACH LOOPS" and, at the end, "ITERATIONS NANOSECONDS LOOPS LOST".
+// its stdin ends. It says "ready ATTACH LOOPS" and, at the end, what it saw as JSON.
 func watchRole(args []string) error {
 	flags := flag.NewFlagSet("watch", flag.ContinueOnError)
 	attach := flags.String("attach", "auto", "")
@@ -76,15 +76,20 @@ func watchRole(args []string) error {
 	if err != nil {
 		return err
 	}
-	var iterations int64
+	saw := sighting{NS: r.EndedNS - r.StartedNS, Loops: len(r.Loops), Lost: r.Lost.Reasons}
 	for _, l := range r.Loops {
-		iterations += l.Iterations
+		saw.Iterations += l.Iterations
 	}
-	fmt.Println(iterations, r.EndedNS-r.StartedNS, len(r.Loops), lost(r))
-	return nil
+	return json.NewEncoder(os.Stdout).Encode(saw)
 }
 
-func lost(r *report.Report) int64 { return r.Lost.Events + r.Lost.Stacks }
+// sighting is what the watch role saw.
+type sighting struct {
+	Iterations int64
+	NS         int64 // from the first moment watched to the last
+	Loops      int
+	Lost       map[string]int64
+}
 
 // loadRole keeps an HTTP server busy over args[1] connections to args[0], each with one request
 // under way. It answers with the number of requests done.
@@ -132,7 +137,8 @@ func switchRole([]string) error {
 	return answer(func() string { return "" })
 }
 
-// syscallsRole answers each line with nanoseconds per getppid, measured over args[0].
+// syscallsRole answers each line with nanoseconds per getppid, those of the quickest batch
+// within args[0]: the others were interrupted.
 func syscallsRole(args []string) error {
 	window, err := time.ParseDuration(args[0])
 	if err != nil {
@@ -141,14 +147,16 @@ func syscallsRole(args []string) error {
 	runtime.LockOSThread()
 	fmt.Println("ready")
 	return answer(func() string {
-		const batch = 10_000
-		calls, started := 0, time.Now()
-		for ; time.Since(started) < window; calls += batch {
+		const batch = 1000
+		best := time.Hour
+		for started := time.Now(); time.Since(started) < window; {
+			began := time.Now()
 			for range batch {
 				rawGetppid()
 			}
+			best = min(best, time.Since(began))
 		}
-		return fmt.Sprintf("%f", float64(time.Since(started))/float64(calls))
+		return fmt.Sprint(float64(best) / batch)
 	})
 }
 

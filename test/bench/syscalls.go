@@ -30,7 +30,7 @@ func (b *bench) syscalls() (err error) {
 			refused = append(refused, err.Error())
 			continue
 		}
-		variants = append(variants, b.watch("attached by "+mode, others, nil, args...))
+		variants = append(variants, b.watch("attached by "+mode, others, args...))
 	}
 	c, err := b.compare(variants, b.effort.rounds, func() (ns float64, err error) {
 		err = t.ask(&ns)

@@ -35,12 +35,14 @@ func (b *bench) table(titles []string, rows [][]string) error {
 			Settings: tw.Settings{Lines: tw.LinesNone, Separators: tw.SeparatorsNone},
 		})),
 		tablewriter.WithHeaderAutoFormat(tw.Off),
-		tablewriter.WithPadding(tw.Padding{Left: "  ", Overwrite: true}),
-		tablewriter.WithConfig(tablewriter.Config{
-			Header: tw.CellConfig{Alignment: tw.CellAlignment{PerColumn: align}},
-			Row:    tw.CellConfig{Alignment: tw.CellAlignment{PerColumn: align}},
-		}),
+		tablewriter.WithHeaderAutoWrap(tw.WrapNone),
+		tablewriter.WithRowAutoWrap(tw.WrapNone),
+		tablewriter.WithTrimSpace(tw.Off),
+		tablewriter.WithPadding(tw.Padding{Right: "   ", Overwrite: true}),
 	)
+	table.Configure(func(c *tablewriter.Config) {
+		c.Header.Alignment.PerColumn, c.Row.Alignment.PerColumn = align, align
+	})
 	table.Header(titles)
 	if err := table.Bulk(rows); err != nil {
 		return fmt.Errorf("lay out table: %w", err)

@@ -96,6 +96,9 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 	if !p.whole || len(parts) != 1 {
 		t.fix.replace(b.End-b.Start, parts, rest)
 	}
+	if len(t.anchor) > 0 && len(parts) == 0 && slices.ContainsFunc(p.pieces, func(x piece) bool { return x.outside && !x.atRest }) {
+		c.doubt(t)
+	}
 	for _, part := range parts {
 		if part.end-part.start >= int64(c.opts.Threshold) {
 			c.emit(t.block(part, false))
@@ -159,8 +162,9 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 		p.frames = t.frames(&s.Stack, p.raw)
 		if len(p.frames) > 0 {
 			v := t.proc.classify(p.frames)
-			p.atRest = v.AtRest && p.isOff() && restful(s)
-			p.outside = p.atRest || !s.Stack.Partial && !t.under(p.raw, v)
+			inside, atRest := t.place(p.raw, v)
+			p.atRest = atRest && p.isOff() && restful(s)
+			p.outside = p.atRest || !s.Stack.Partial && !inside
 			p.culprit, _ = eventloop.Culprit(p.frames)
 		}
 		if p.isOff() {

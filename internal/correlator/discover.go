@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/report"
@@ -259,8 +260,10 @@ const maxWalk = 4096
 // judge decides from the stack of a wait whether it is a loop's own.
 func (c *Correlator) judge(t *thread, fd int, raw []cpython.RawFrame) {
 	v := t.proc.classify(t.proc.resolver.Frames(raw))
+	// Deeper in than the loop's own wait: that of something a callback uses.
+	deeper := t.kind == eventloop.UVLoop && !v.Running && len(raw) > len(t.anchor) && len(t.anchor) > 0 && t.onAnchor(raw)
 	switch {
-	case fd >= 0 && v.AtRest && v.Kind != "":
+	case fd >= 0 && v.AtRest && v.Kind != "" && !deeper:
 		t.kind, t.verdict = v.Kind, probes.Watched
 		t.anchor = slices.Clone(raw)
 		t.setFD(fd, probes.Watched)
@@ -281,6 +284,12 @@ func (c *Correlator) judge(t *thread, fd int, raw []cpython.RawFrame) {
 	}
 	c.configure(t)
 	c.settle(t)
+}
+
+// doubt has a thread's waits judged anew: its stacks no longer show the loop that it ran.
+func (c *Correlator) doubt(t *thread) {
+	t.anchor, t.fds, t.verdict = nil, nil, probes.Pending
+	c.configure(t)
 }
 
 func (c *Correlator) giveSlot(t *thread) error {

@@ -119,11 +119,18 @@ func (t *thread) setFD(fd int, v probes.Verdict) {
 	t.fds = append(t.fds, probes.FDVerdict{FD: fd, Verdict: v})
 }
 
-// under tells whether a stack lies inside the thread's running loop.
-func (t *thread) under(raw []cpython.RawFrame, v eventloop.Verdict) bool {
-	if v.Inside(t.kind) || t.kind != eventloop.UVLoop {
-		return v.Inside(t.kind)
+// place tells whether a stack lies inside the thread's running loop, and whether everything
+// inside is the loop's own machinery, at rest.
+func (t *thread) place(raw []cpython.RawFrame, v eventloop.Verdict) (inside, atRest bool) {
+	if t.kind == eventloop.UVLoop && !v.Running && len(t.anchor) > 0 {
+		inside = t.onAnchor(raw)
+		return inside, inside && len(raw) == len(t.anchor)
 	}
+	return v.Inside(t.kind), v.AtRest
+}
+
+// onAnchor tells whether the stack at the loop's own wait stands at the root of this one.
+func (t *thread) onAnchor(raw []cpython.RawFrame) bool {
 	if len(raw) < len(t.anchor) {
 		return false
 	}

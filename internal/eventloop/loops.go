@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package eventloop
 
 import "strings"
@@ -90,11 +92,8 @@ var loops = []loop{
 	{
 		kind:    Trio,
 		anchors: places{{"trio/_core/_run.py", []string{"run"}}},
-		wait: places{
-			{"trio/_core/_io_epoll.py", []string{"get_events"}},
-			// Before 0.15 the loop was a function of its own.
-			{"trio/_core/_run.py", []string{"run_impl"}},
-		},
+		// Trio before 0.15 iterated in a function of its own, which called handle_io.
+		wait:  places{{"trio/_core/_io_epoll.py", []string{"get_events", "handle_io"}}},
 		inner: places{{"trio/_core/_run.py", []string{"run_impl"}}},
 	},
 	{

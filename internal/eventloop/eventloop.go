@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package eventloop tells which event loop a Python stack belongs to, and which of its frames
 // are the application's. In go a stack's frames, innermost first, and what is known of the
 // modules mapped; out comes a Verdict. The correlator asks it once for each wait it has not

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package linetable decodes the tables by which CPython maps instructions to source lines.
 // In goes the raw table of one code object, read from a foreign process and therefore not
 // trusted; out comes the line of an instruction. Package cpython calls it. It is pure: no

@@ -41,8 +41,8 @@ class Watch:
 
     def _run(self):
         last, same = None, 0
-        while same < 4:
-            _sleep(0.03)
+        while same < 10:
+            _sleep(0.04)
             now, frame = [], _frames()[_main]
             while frame is not None:
                 now.append((id(frame), frame.f_lasti))

@@ -12,4 +12,7 @@ async def main():
 
 
 asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-asyncio.run(main())
+try:
+    asyncio.run(main())
+except NotImplementedError:
+    pass  # uvloop 0.14 cannot yet end the way Python 3.9 asks it to

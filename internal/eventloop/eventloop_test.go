@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package eventloop_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+func TestIsApp(t *testing.T) {
+	for file, want := range map[string]bool{
+		"/srv/app/main.py":               true,
+		"app.py":                         true,
+		"<string>":                       true,
+		"<ipython-input-3-0123456789ab>": true,
+		"<rule 7>":                       true,
+		"/srv/asyncio/tasks.py":          true, // a directory of the user's
+		"/srv/gevent/app.py":             true,
+		"/srv/python3/app.py":            true,
+		"/usr/lib/myapp/main.py":         true,
+		"/srv/lib/python3.py":            true,
+		"/opt/app/selectors.py":          true,
+
+		"":                                                                 false,
+		"[unreadable]":                                                     false,
+		"<frozen importlib._bootstrap>":                                    false,
+		"<attrs generated init app.User>":                                  false,
+		"/usr/lib/python3.11/json/decoder.py":                              false,
+		"/usr/lib64/python3.9/json/decoder.py":                             false,
+		"/usr/local/lib/python3.13t/json/decoder.py":                       false,
+		"/usr/lib/python311.zip/json/decoder.py":                           false,
+		"/usr/lib/python3.11/asyncio/tasks.py":                             false,
+		"/usr/lib/python3/dist-packages/aiohttp/web.py":                    false,
+		"/srv/venv/lib/python3.12/site-packages/requests/api.py":           false,
+		"/root/.pex/installed_wheels/0a/requests-2.31.whl/requests/api.py": false,
+		"/src/trio/trio/_core/_run.py":                                     false,
+		"asyncio/base_events.py":                                           false, // a frozen program's
+		"/srv/app/vendor/twisted/internet/base.py":                         false,
+		"/opt/python/lib/python3.8/selectors.py":                           false,
+	} {
+		assert.Equal(t, want, eventloop.IsApp(file), file)
+	}
+}
+
+func TestCulprit(t *testing.T) {
+	lib := report.Frame{Function: "get", File: "/usr/lib/python3/dist-packages/requests/api.py", Line: 1}
+	app := report.Frame{Function: "handler", File: "/srv/app.py", Line: 2, App: true}
+	outer := report.Frame{Function: "main", File: "/srv/app.py", Line: 3, App: true}
+	gone := report.Frame{Function: "[unreadable]"}
+	for _, c := range []struct {
+		frames        []report.Frame
+		culprit, leaf *report.Frame
+	}{
+		{nil, nil, nil},
+		{[]report.Frame{lib, app, lib, outer}, &app, &lib},
+		{[]report.Frame{gone, lib, lib}, &lib, &lib},
+		{[]report.Frame{gone}, &gone, &gone},
+	} {
+		culprit, leaf := eventloop.Culprit(c.frames)
+		assert.Equal(t, c.culprit, culprit)
+		assert.Equal(t, c.leaf, leaf)
+	}
+}
+
+// TestDetached: a greenlet's stack does not show its loop, and is told from the main stack of
+// a program whose loop has ended.
+func TestDetached(t *testing.T) {
+	greenlet := files{"/usr/lib/python3/dist-packages/greenlet/_greenlet.cpython-311-x86_64-linux-gnu.so"}
+	inside := []report.Frame{{Function: "load", File: "/srv/app.py"}}
+	main := append(inside, report.Frame{Function: "<module>", File: "/srv/app.py"})
+
+	v := eventloop.Classify(inside, greenlet)
+	assert.Equal(t, eventloop.Verdict{Detached: true, Root: -1}, v)
+	assert.True(t, v.Inside(eventloop.Asyncio))
+	assert.False(t, eventloop.Classify(inside, nil).Inside(eventloop.Asyncio))
+	assert.False(t, eventloop.Classify(main, greenlet).Inside(eventloop.Asyncio))
+	assert.True(t, eventloop.Classify(main, greenlet).Inside(eventloop.Gevent))
+}
+
+// TestAnyStack: names are a foreign process's and may be anything.
+func TestAnyStack(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	parts := []string{"", ".", "/", "run", "<locals>", "_run_once", "asyncio/base_events.py", "run_forever", "\x00", "nest_asyncio.py", "trio/_core/_run.py", "lib/python3."}
+	word := func() (s string) {
+		for range rng.IntN(4) {
+			s += parts[rng.IntN(len(parts))]
+		}
+		return s
+	}
+	for range 20_000 {
+		frames := make([]report.Frame, rng.IntN(6))
+		for i := range frames {
+			frames[i] = report.Frame{Function: word(), File: word()}
+		}
+		v := eventloop.Classify(frames, files{"/x/uvloop/loop.so"})
+		require.GreaterOrEqual(t, v.Root, -1)
+		require.Less(t, v.Root, max(len(frames), 1))
+		require.False(t, v.Running && (v.Kind == "" || v.Root < 0))
+	}
+}

@@ -96,7 +96,7 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 	if !p.whole || len(parts) != 1 {
 		t.fix.replace(b.End-b.Start, parts, rest)
 	}
-	if len(t.anchor) > 0 && len(parts) == 0 && slices.ContainsFunc(p.pieces, func(x piece) bool { return x.outside && !x.atRest }) {
+	if t.kind == eventloop.UVLoop && elsewhere(p.pieces) {
 		c.doubt(t)
 	}
 	for _, part := range parts {
@@ -125,6 +125,11 @@ func (c *Correlator) ongoing(t *thread, k probes.Thread, now int64) {
 	if last.end == now && last.end-last.start >= int64(c.opts.Threshold) {
 		c.emit(t.block(last, true))
 	}
+}
+
+// elsewhere tells whether all that was seen of a period lies outside the loop.
+func elsewhere(pieces []piece) bool {
+	return len(pieces) > 0 && !slices.ContainsFunc(pieces, func(x piece) bool { return !x.outside || x.atRest })
 }
 
 func (c *Correlator) emit(b report.Block) {

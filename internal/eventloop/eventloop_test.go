@@ -38,7 +38,7 @@ func TestIsApp(t *testing.T) {
 		"/usr/lib/python3.11/asyncio/tasks.py":                             false,
 		"/usr/lib/python3/dist-packages/aiohttp/web.py":                    false,
 		"/srv/venv/lib/python3.12/site-packages/requests/api.py":           false,
-		"/root/.pex/installed_wheels/0a/requests-2.31.whl/requests/api.py": false,
+		"/home/app/.pex/installed_wheels/0a/requests-2.31.whl/requests/api.py": false,
 		"/src/trio/trio/_core/_run.py":                                     false,
 		"asyncio/base_events.py":                                           false, // a frozen program's
 		"/srv/app/vendor/twisted/internet/base.py":                         false,

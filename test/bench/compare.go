@@ -25,6 +25,7 @@ type comparison struct {
 	variants  []variant
 	rounds    [][]float64
 	disturbed int // rounds thrown away
+	foreign   int // BPF programs of others while it was measured
 }
 
 // compare measures under every variant in turn: in odd rounds from the first to the last, in
@@ -76,7 +77,7 @@ func (b *bench) compare(variants []variant, rounds int, measure func() (float64,
 			c.disturbed++
 			continue
 		}
-		c.rounds = append(c.rounds, row)
+		c.rounds, c.foreign = append(c.rounds, row), max(c.foreign, len(after))
 		slices.Reverse(order)
 	}
 	return c, nil
@@ -99,6 +100,18 @@ func (c *comparison) against(variant int, relate func(value, baseline float64) f
 		out = append(out, relate(row[variant], row[0]))
 	}
 	return out
+}
+
+// conditions says what the rounds were taken under.
+func (c *comparison) conditions() string {
+	said := fmt.Sprintf("%d interleaved rounds.", len(c.rounds))
+	if c.disturbed > 0 {
+		said += fmt.Sprintf(" %d more were thrown away: other BPF programs came or went.", c.disturbed)
+	}
+	if c.foreign > 0 {
+		said += fmt.Sprintf(" %d BPF programs of others were loaded all the time: what they cost, the baseline has, too.", c.foreign)
+	}
+	return said
 }
 
 func ratio(value, baseline float64) float64      { return value / baseline }

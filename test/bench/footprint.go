@@ -36,6 +36,14 @@ func (b *bench) startFleet(processes, turns int) (_ fleet, err error) {
 	return f, nil
 }
 
+func (f fleet) pids() []string {
+	var out []string
+	for _, t := range f {
+		out = append(out, fmt.Sprint(t.pid()))
+	}
+	return out
+}
+
 func (f fleet) stop() {
 	for _, t := range f {
 		_ = t.stdin.Close() // all at once, then one after the other
@@ -48,59 +56,66 @@ func (f fleet) stop() {
 // footprint prints what loopwatch itself uses with more and more loops.
 func (b *bench) footprint() error {
 	var rows [][]string
+	var notes []string
 	for _, loops := range b.effort.loops {
-		row, err := b.footprintOf(loops)
+		row, lost, err := b.footprintOf(loops)
 		if err != nil {
 			return err
 		}
 		rows = append(rows, row)
+		if said := reasons(lost); said != "" {
+			notes = append(notes, fmt.Sprintf("With %d loops, given up: %s.", loops, said))
+		}
 	}
 	b.title("loopwatch itself, watching processes with one loop each")
-	err := b.table([]string{"loops", "iterations/s", "of one CPU", "resident MiB", "at most", "maps MiB", "lost or not read"}, rows)
+	err := b.table([]string{"loops", "iterations/s", "of one CPU", "resident MiB", "at most", "maps MiB"}, rows)
 	if err != nil {
 		return err
 	}
 	b.note("Over %s after its start. Maps are kernel memory, not part of the resident.", b.effort.watch)
+	for _, note := range notes {
+		b.note("%s", note)
+	}
 	return nil
 }
 
-func (b *bench) footprintOf(loops int) (_ []string, err error) {
+func (b *bench) footprintOf(loops int) (row []string, lost map[string]int64, err error) {
 	f, err := b.startFleet(loops, b.effort.turns)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.stop()
-	w, err := b.startWatch(anyCPU)
+	w, err := b.startWatch(anyCPU, f.pids()...) // else the rest of the host would be measured, too
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	time.Sleep(b.effort.settle)
 	pid := w.task.pid()
 	began, used, err := now(pid)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	time.Sleep(b.effort.watch)
 	ended, usedThen, err := now(pid)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	resident, peak, err := residentBytes(pid)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	kernel, err := mapBytesOf(pid)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := w.stop(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return []string{
 		fmt.Sprint(w.saw.Loops), count(float64(w.saw.Iterations) / (float64(w.saw.NS) / 1e9)),
 		fmt.Sprintf("%.2f %%", 100*float64(usedThen-used)/float64(ended.Sub(began))),
-		mebibytes(resident), mebibytes(peak), mebibytes(kernel), reasons(w.saw.Lost),
-	}, nil
+		mebibytes(resident), mebibytes(peak), mebibytes(kernel),
+	}, w.saw.Lost, nil
 }
 
 // now returns the time and the CPU time a process has used.
@@ -149,16 +164,13 @@ func (b *bench) start() error {
 	return nil
 }
 
-// reasons lists what was given up.
+// reasons lists what was given up, if anything.
 func reasons(lost map[string]int64) string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(lost)) {
 		if n := lost[name]; n > 0 {
 			out = append(out, fmt.Sprintf("%s %d", name, n))
 		}
-	}
-	if len(out) == 0 {
-		return "nothing"
 	}
 	return strings.Join(out, ", ")
 }

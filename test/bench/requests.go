@@ -132,8 +132,8 @@ func (b *bench) requestsOver(connections int) error {
 	if err := b.table(append([]string{"", "µs/request"}, spreadTitles("ratio")...), rows); err != nil {
 		return err
 	}
-	b.note("%d pairs of %s each, %.2f iterations a request.%s", len(c.rounds), b.effort.window,
-		float64(first.saw.Iterations)/float64(max(ended-began, 1)), thrownAway(c))
+	b.note("%s Stretches of %s, %.2f iterations a request.", c.conditions(), b.effort.window,
+		float64(first.saw.Iterations)/float64(max(ended-began, 1)))
 	return nil
 }
 
@@ -142,12 +142,4 @@ func plural(thing string, n int) string {
 		return thing
 	}
 	return thing + "s"
-}
-
-// thrownAway says how many rounds were not counted, if any.
-func thrownAway(c *comparison) string {
-	if c.disturbed == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" %d more were thrown away: other BPF programs came or went.", c.disturbed)
 }

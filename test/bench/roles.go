@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strconv"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/observe"
+	"github.com/loopwatch/loopwatch/internal/probes"
 )
 
 // The benchmark runs itself anew in the roles that need a process of their own. A role says
@@ -55,13 +57,22 @@ func answer(reply func() string) error {
 	return in.Err()
 }
 
-// watchRole observes the whole host as `loopwatch report` does with its default flags, until
-// its stdin ends. It says "ready ATTACH LOOPS" and, at the end, what it saw as JSON.
+// watchRole observes the whole host, or the processes it is given, as `loopwatch report` does
+// with its default flags, until its stdin ends. It says "ready ATTACH LOOPS" and, at the end, what it saw as JSON.
 func watchRole(args []string) error {
 	flags := flag.NewFlagSet("watch", flag.ContinueOnError)
-	attach := flags.String("attach", "auto", "")
+	attach := flags.String("attach", probes.AttachAuto, "how to hook the waits")
+	options := observe.Options{Ready: func(s observe.Status) { fmt.Println("ready", s.Attach, s.Loops) }}
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	options.Attach = *attach
+	for _, word := range flags.Args() {
+		pid, err := strconv.Atoi(word)
+		if err != nil {
+			return fmt.Errorf("process id: %w", err)
+		}
+		options.PIDs = append(options.PIDs, pid)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -69,10 +80,7 @@ func watchRole(args []string) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	r, err := observe.Run(ctx, observe.Options{
-		Attach: *attach,
-		Ready:  func(s observe.Status) { fmt.Println("ready", s.Attach, s.Loops) },
-	})
+	r, err := observe.Run(ctx, options)
 	if err != nil {
 		return err
 	}

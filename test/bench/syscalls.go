@@ -53,7 +53,7 @@ func (b *bench) syscalls() (err error) {
 	if err := b.table(append(titles, "over without", "quartiles"), rows); err != nil {
 		return err
 	}
-	b.note("%d interleaved rounds.%s", len(c.rounds), thrownAway(c))
+	b.note("%s", c.conditions())
 	for _, why := range refused {
 		b.note("Not measured here: %s", why)
 	}

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -162,11 +163,21 @@ func (v *verdict) String() string {
 		ms(quantile(v.durationError, .5)), ms(quantile(v.durationError, .99)))
 }
 
-// summary lists the first complaints.
+// summary lists the first complaints of each kind: a hundred of one would hide the others.
 func (v *verdict) summary() string {
-	const most = 40
-	if len(v.complaints) > most {
-		return strings.Join(v.complaints[:most], "\n") + fmt.Sprintf("\n… and %d more", len(v.complaints)-most)
+	const most = 4
+	var out strings.Builder
+	seen := map[string]int{}
+	for _, c := range v.complaints {
+		kind, _, _ := strings.Cut(c, ":")
+		if seen[kind]++; seen[kind] <= most {
+			fmt.Fprintln(&out, c)
+		}
 	}
-	return strings.Join(v.complaints, "\n")
+	for _, kind := range slices.Sorted(maps.Keys(seen)) {
+		if more := seen[kind] - most; more > 0 {
+			fmt.Fprintf(&out, "%s: %d more\n", kind, more)
+		}
+	}
+	return strings.TrimSuffix(out.String(), "\n")
 }

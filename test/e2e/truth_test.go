@@ -149,22 +149,22 @@ func compare(t *testing.T, threshold time.Duration, all []*performance, rep *rep
 	t.Helper()
 	demandCoverage(t, all)
 	var total verdict
-	var table strings.Builder
+	var table, complaints strings.Builder
 	for _, p := range all {
 		v := judge(threshold, p.log, blocksOf(rep, p.pid))
 		for _, complaint := range identify(rep, p) {
 			t.Errorf("%s: %s", p.name(), complaint)
 		}
-		for n := range v.complaints {
-			v.complaints[n] = p.name() + ": " + v.complaints[n]
+		if len(v.complaints) > 0 {
+			fmt.Fprintf(&complaints, "%s:\n%s\n", p.name(), v.summary())
 		}
 		total.add(v)
 		fmt.Fprintf(&table, "%-36s %s\n", p.name(), v)
 	}
 	t.Logf("%-36s %s\n%s%-36s %s", "threshold "+threshold.String(), figures, &table, "all", &total)
 	t.Logf("lost: %+v", rep.Lost)
-	if s := total.summary(); s != "" {
-		t.Log(s)
+	if complaints.Len() > 0 {
+		t.Log(complaints.String())
 	}
 
 	require.Positive(t, total.expected)

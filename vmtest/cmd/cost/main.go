@@ -29,8 +29,13 @@ func main() {
 	pairs := flag.Int("pairs", 21, "runs in each mode, interleaved")
 	requests := flag.Int("requests", 96, "of one run")
 	python := flag.String("python", "python3", "interpreter of the server")
+	only := flag.Int("connections", 0, "between server and client; 0: one, then eight")
 	flag.Parse()
-	for _, connections := range []int{1, 8} {
+	loads := []int{1, 8}
+	if *only > 0 {
+		loads = []int{*only}
+	}
+	for _, connections := range loads {
 		m := measurement{pairs: *pairs, requests: *requests, connections: connections}
 		if err := m.run(*python); err != nil {
 			fmt.Fprintln(os.Stderr, "cost:", err)
@@ -65,7 +70,8 @@ func (m *measurement) run(python string) (err error) {
 	defer func() { err = errors.Join(err, m.server.Close()) }()
 	m.perRequest, m.perCall = make(map[string][]float64), make(map[string][]float64)
 	m.iterations = make(map[string]float64)
-	if _, err := m.server.Request(m.requests, m.connections); err != nil { // warms up
+	// CPython rewrites code that runs often: it has to be warm, and so has the guest.
+	if _, err := m.server.Request(10*m.requests, m.connections); err != nil {
 		return err
 	}
 	order := slices.Clone(modes)

@@ -303,7 +303,7 @@ static __always_inline void switch_out(struct task_struct *prev, bool preempt, _
 	}
 	t->off_since = now;
 	s = spare_sample(t);
-	if (!s)
+	if (!s || (BPF_CORE_READ(prev, flags) & PF_EXITING)) /* its memory may be gone */
 		return;
 	fill_sample(s, t, tid, prev, SAMPLE_OFF, now);
 	s->state = state;

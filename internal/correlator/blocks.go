@@ -88,7 +88,6 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 	if b.Exited && !slices.ContainsFunc(p.pieces, func(x piece) bool { return len(x.frames) > 0 }) {
 		// A thread that ends goes on for a while after its loop has: nothing shows that
 		// this was the loop's time.
-		c.lost[reasonExit]++
 		return
 	}
 	c.learnRest(t, p.pieces)

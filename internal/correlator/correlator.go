@@ -58,7 +58,6 @@ const (
 	reasonRecord   = "records_not_understood"
 	reasonKernel   = "kernel_updates_failed"
 	reasonOpaque   = "processes_unreadable"
-	reasonExit     = "periods_at_thread_exit_without_stack"
 	reasonUnjudged = "blocks_of_threads_never_judged"
 )
 

@@ -12,7 +12,8 @@ import (
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
-// Modules are the files mapped into a process at one moment. It is safe for concurrent use.
+// Modules are the files mapped into a process at one moment. It is safe for concurrent use. A
+// nil *Modules, of a process whose mappings could not be read, knows none.
 type Modules struct {
 	code        []process.Mapping // executable ones, by address
 	interpreter string            // path of the file with the Python runtime
@@ -36,12 +37,15 @@ func NewModules(maps []process.Mapping, rt *cpython.Runtime) *Modules {
 }
 
 // Extension tells whether a shared object in a directory of this name is mapped.
-func (m *Modules) Extension(dir string) bool { return m.extensions[dir] }
+func (m *Modules) Extension(dir string) bool { return m != nil && m.extensions[dir] }
 
 // Find returns the base name of the file an instruction lies in, and whether that is the
 // Python interpreter itself. The name is "" where nothing executable is mapped, and in brackets
 // for what is no file ("[vdso]", "[anon]").
 func (m *Modules) Find(ip uint64) (name string, interpreter bool) {
+	if m == nil {
+		return "", false
+	}
 	i, found := slices.BinarySearchFunc(m.code, ip, func(mapping process.Mapping, ip uint64) int {
 		return cmp.Compare(mapping.Start, ip)
 	})

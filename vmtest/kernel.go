@@ -22,8 +22,8 @@ type Kernel struct {
 // release: since 7.x linux-image-* is empty and depends on the others.
 var kernelPart = regexp.MustCompile(`^linux-(image|binary|modules)-`)
 
-// Kernel returns the newest kernel of a row's suite. The index is fetched once a day at most
-// (Refresh), the packages once a version.
+// Kernel returns the kernel of a row: the newest of its suite at the time it was first asked
+// for. Remove it from the cache to have a newer one.
 func (c *Cache) Kernel(ctx context.Context, row Row) (*Kernel, error) {
 	key := "kernel-" + row.Suite + "-" + row.Package
 	dir, err := c.entry(key, func(dir string) error { return fetchKernel(ctx, dir, row) })

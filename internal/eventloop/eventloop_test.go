@@ -27,22 +27,22 @@ func TestIsApp(t *testing.T) {
 		"/srv/lib/python3.py":            true,
 		"/opt/app/selectors.py":          true,
 
-		"":                                                                 false,
-		"[unreadable]":                                                     false,
-		"<frozen importlib._bootstrap>":                                    false,
-		"<attrs generated init app.User>":                                  false,
-		"/usr/lib/python3.11/json/decoder.py":                              false,
-		"/usr/lib64/python3.9/json/decoder.py":                             false,
-		"/usr/local/lib/python3.13t/json/decoder.py":                       false,
-		"/usr/lib/python311.zip/json/decoder.py":                           false,
-		"/usr/lib/python3.11/asyncio/tasks.py":                             false,
-		"/usr/lib/python3/dist-packages/aiohttp/web.py":                    false,
-		"/srv/venv/lib/python3.12/site-packages/requests/api.py":           false,
+		"":                                                       false,
+		"[unreadable]":                                           false,
+		"<frozen importlib._bootstrap>":                          false,
+		"<attrs generated init app.User>":                        false,
+		"/usr/lib/python3.11/json/decoder.py":                    false,
+		"/usr/lib64/python3.9/json/decoder.py":                   false,
+		"/usr/local/lib/python3.13t/json/decoder.py":             false,
+		"/usr/lib/python311.zip/json/decoder.py":                 false,
+		"/usr/lib/python3.11/asyncio/tasks.py":                   false,
+		"/usr/lib/python3/dist-packages/aiohttp/web.py":          false,
+		"/srv/venv/lib/python3.12/site-packages/requests/api.py": false,
 		"/home/app/.pex/installed_wheels/0a/requests-2.31.whl/requests/api.py": false,
-		"/src/trio/trio/_core/_run.py":                                     false,
-		"asyncio/base_events.py":                                           false, // a frozen program's
-		"/srv/app/vendor/twisted/internet/base.py":                         false,
-		"/opt/python/lib/python3.8/selectors.py":                           false,
+		"/src/trio/trio/_core/_run.py":                                         false,
+		"asyncio/base_events.py":                                               false, // a frozen program's
+		"/srv/app/vendor/twisted/internet/base.py":                             false,
+		"/opt/python/lib/python3.8/selectors.py":                               false,
 	} {
 		assert.Equal(t, want, eventloop.IsApp(file), file)
 	}

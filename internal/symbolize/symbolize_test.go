@@ -117,4 +117,10 @@ func TestModules(t *testing.T) {
 	}
 	assert.True(t, m.Extension("uvloop"))
 	assert.False(t, m.Extension("gevent"))
+
+	var none *Modules
+	assert.False(t, none.Extension("uvloop"))
+	name, interpreter := none.Find(0x1000)
+	assert.Empty(t, name)
+	assert.False(t, interpreter)
 }

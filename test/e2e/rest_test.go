@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/testpython"
@@ -63,7 +64,7 @@ func TestNoFalseAlarms(t *testing.T) {
 					require.NoError(t, p.up())
 					all = append(all, p)
 					if test.busy {
-						time.Sleep(2 * time.Second)
+						time.Sleep(3 * time.Second)
 						p.end()
 					}
 				}
@@ -90,6 +91,7 @@ type restingProgram struct {
 	*program
 	name, loops string
 	maybe       bool
+	settled     int64 // CLOCK_MONOTONIC nanoseconds: starting up blocks by nature, until here
 	runDelay    int64 // nanoseconds the main thread has waited for a CPU
 }
 
@@ -98,7 +100,15 @@ func (p *restingProgram) up() error {
 	if err == nil && string(line) != "ready" {
 		err = fmt.Errorf("%s said %q instead of ready", p.name, line)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return err
+	}
+	p.settled = now.Nano() + int64(2*settling)
+	return nil
 }
 
 // end kills the program, after a look at how the kernel has treated it.
@@ -126,6 +136,9 @@ func (p *restingProgram) judge(t *testing.T, threshold time.Duration, rep *repor
 	}
 	alarms := 0
 	for _, b := range blocksOf(rep, p.pid()) {
+		if b.StartNS+b.DurationNS < p.settled {
+			continue
+		}
 		// A loop kept from running is blocked; the kernel's own account has to confirm it.
 		if queued := b.BreakdownNS[report.CauseRunqueue]; b.DurationNS-queued < int64(mayMiss*float64(threshold)) && queued <= p.runDelay {
 			continue

@@ -70,7 +70,7 @@ def loop_ended():
     """The loop is over; what its thread does then is nobody's business."""
 
     async def short():
-        for _ in range(20):
+        for _ in range(60):
             await asyncio.sleep(0.05)
 
     asyncio.run(short())
@@ -79,7 +79,7 @@ def loop_ended():
 
 def process_ends():
     async def short():
-        for _ in range(20):
+        for _ in range(60):
             await asyncio.sleep(0.05)
 
     asyncio.run(short())

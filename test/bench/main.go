@@ -28,7 +28,8 @@ type bench struct {
 	python string
 	effort effort
 
-	watching *task // the loopwatch that is running, or nil
+	patience time.Duration // left for waiting until nobody else's BPF programs are loaded
+	watching *task         // the loopwatch that is running, or nil
 }
 
 // effort says how much is measured. What is written here decides how long a run takes.
@@ -86,11 +87,12 @@ func run(args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	isQuick := flags.Bool("quick", false, "measure next to nothing, in seconds: shows that the benchmarks run")
 	python := flags.String("python", "python3", "interpreter of the watched programs")
+	patience := flags.Duration("patience", 10*time.Second, "wait so long, in all, for BPF programs of others to go")
 	only := flags.String("only", strings.Join(names, ","), "benchmarks to run")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	b := &bench{out: out, python: *python, effort: full}
+	b := &bench{out: out, python: *python, effort: full, patience: *patience}
 	if *isQuick {
 		b.effort = quick
 	}

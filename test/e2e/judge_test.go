@@ -121,7 +121,7 @@ func (v *verdict) extra(threshold time.Duration, log []truth.Entry, b *report.Bl
 			if prepared >= bound && overlap(b.StartNS, b.StartNS+b.DurationNS, entry.PreparedNS[0], entry.PreparedNS[1]) > 0 {
 				return
 			}
-			if b.DurationNS-entry.RunDelayNS < bound {
+			if b.DurationNS-entry.RunDelayNS < int64(threshold) {
 				v.queued++
 				return
 			}

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -19,6 +20,9 @@ import (
 )
 
 const newRoot = "/newroot"
+
+// leftoverTime is for what the command left running to close the output.
+const leftoverTime = 2 * time.Second
 
 func main() {
 	if os.Getpid() != 1 {
@@ -157,7 +161,8 @@ func loopbackUp() error {
 }
 
 // runCommand runs the command with its output on a port of its own and reports how it ended.
-// Orphans become children of this process and are reaped meanwhile.
+// Orphans become children of this process and are reaped meanwhile. The output goes through a
+// pipe, as a port is a terminal, and what it leaves running does not keep it open for long.
 func runCommand(j job.Job) error {
 	out, err := openPort(job.Output)
 	if err != nil {
@@ -171,12 +176,24 @@ func runCommand(j job.Job) error {
 	if err != nil {
 		return err
 	}
+	from, to, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	copied := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(out, from)
+		copied <- err
+	}()
 	fmt.Fprintln(status, job.Ready)
 	env := append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"}, j.Env...)
-	attr := &os.ProcAttr{Dir: job.Payload, Env: env, Files: []*os.File{null, out, out}, Sys: &unix.SysProcAttr{Setsid: true}}
+	attr := &os.ProcAttr{Dir: job.Payload, Env: env, Files: []*os.File{null, to, to}, Sys: &unix.SysProcAttr{Setsid: true}}
 	child, err := os.StartProcess(j.Command[0], j.Command, attr)
 	if err != nil {
 		return fmt.Errorf("start command: %w", err)
+	}
+	if err := to.Close(); err != nil {
+		return err
 	}
 	var ws unix.WaitStatus
 	for {
@@ -194,6 +211,13 @@ func runCommand(j job.Job) error {
 	code := ws.ExitStatus()
 	if ws.Signaled() {
 		code = 128 + int(ws.Signal())
+	}
+	select {
+	case err = <-copied:
+	case <-time.After(leftoverTime):
+	}
+	if err != nil {
+		return fmt.Errorf("pass output on: %w", err)
 	}
 	_, err = fmt.Fprintf(status, "%s%d\n", job.Exit, code)
 	// What is still in a port's buffer is lost when the power goes.

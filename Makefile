@@ -74,6 +74,10 @@ lint: need-go ## gofmt, go vet, staticcheck
 demo: need-root deps-demo tracefs build ## A web application with three blocking calls, and the report that names them
 	@examples/demo/run ./loopwatch
 
+.PHONY: bench
+bench: need-root deps-bench need-go tracefs ## What loopwatch costs, measured beside an unwatched baseline (10 min)
+	@$(GO) run ./test/bench $(BENCHFLAGS)
+
 .PHONY: install
 install: build ## Install to PREFIX/bin (/usr/local)
 	@install -D -m 0755 loopwatch '$(DESTDIR)$(PREFIX)/bin/loopwatch'
@@ -92,8 +96,8 @@ need-go:
 need-root:
 	@(( EUID == 0 )) || { echo "make: this watches the host and needs root: sudo make $(firstword $(MAKECMDGOALS))" >&2; exit 1; }
 
-.PHONY: deps-generate deps-test deps-demo
-deps-generate deps-test deps-demo: deps-%:
+.PHONY: deps-generate deps-test deps-demo deps-bench
+deps-generate deps-test deps-demo deps-bench: deps-%:
 	@.ci/deps $*
 
 .PHONY: tracefs

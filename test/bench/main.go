@@ -108,6 +108,7 @@ func run(args []string, out io.Writer) error {
 	// The children end with their pipes to us, so dying at once is clean.
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, unix.SIGINT, unix.SIGTERM)
+	defer signal.Stop(stop)
 	go func() { <-stop; os.Exit(1) }()
 
 	if err := b.introduce(); err != nil {

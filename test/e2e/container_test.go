@@ -43,7 +43,7 @@ func TestContainer(t *testing.T) {
 		time.Sleep(settling)
 		log, err := p.play()
 		require.NoError(t, err)
-		require.Len(t, log, 5)
+		require.Len(t, log, 6, "five blocks and the end")
 		require.Equal(t, 1, log[0].TID, "it runs in its own PID namespace")
 		all = append(all, contained{p, log})
 	}

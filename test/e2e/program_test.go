@@ -142,7 +142,7 @@ func (p *program) ready() error {
 	return nil
 }
 
-// play lets the program block its loop and returns the log.
+// play lets the program block its loop and returns the log, "done" at its end.
 func (p *program) play() ([]truth.Entry, error) {
 	if err := p.stdin.Close(); err != nil {
 		return nil, err
@@ -153,10 +153,10 @@ func (p *program) play() ([]truth.Entry, error) {
 		if err != nil {
 			return nil, err
 		}
+		log = append(log, entry)
 		if entry.Event == "done" {
 			return log, p.wait()
 		}
-		log = append(log, entry)
 	}
 }
 

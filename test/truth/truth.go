@@ -62,7 +62,7 @@ func Write(dir string) error {
 }
 
 // Entry is a line of a program's log: an event of the program's life, or one block. Times are
-// CLOCK_MONOTONIC nanoseconds.
+// CLOCK_MONOTONIC nanoseconds; "done" has some, too.
 type Entry struct {
 	Event   string // "ready", "absent" (the loop is not installed), "done"; empty for a block
 	Missing string // with "absent": what

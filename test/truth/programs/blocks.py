@@ -97,7 +97,7 @@ def writing_pipe(_seconds, go, ours, theirs):
 
 
 @block("file", "unknown", prepare=helper.locked_file)
-def locking_file(_seconds, go, ours, _theirs):
+def locking_file(_seconds, go, ours):
     begin()
     go()
     fcntl.flock(ours, fcntl.LOCK_EX)
@@ -106,11 +106,10 @@ def locking_file(_seconds, go, ours, _theirs):
 
 
 @block("file", "cpu", "native", prepare=helper.scratch_file)
-def syncing_file(seconds, _go, scratch):
+def syncing_file(seconds, scratch):
     stop = begin() + seconds * 1e9
     while clock() < stop:
-        scratch.write(b"x" * 4096)
-        scratch.flush()
+        os.pwrite(scratch.fileno(), b"x" * 4096, 0)
         os.fsync(scratch.fileno())
     end()
 

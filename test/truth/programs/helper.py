@@ -5,6 +5,7 @@ on; the block starts the clock by go(), so that its length does not depend on wh
 """
 
 import fcntl
+import functools
 import os
 import queue
 import socket
@@ -79,15 +80,21 @@ def full_pipe(seconds):
     return _prepare(seconds, _nothing, lambda: os.read(theirs, 65536)), ours, theirs
 
 
+@functools.lru_cache(maxsize=None)
+def file_to(purpose):
+    # One for the whole run: making and deleting files can block the loop for long, too.
+    return tempfile.NamedTemporaryFile(prefix="loopwatch-%s-" % purpose, buffering=0)
+
+
 def locked_file(seconds):
-    theirs = tempfile.NamedTemporaryFile(prefix="loopwatch-locked-")
+    theirs = file_to("lock")
     ours = open(theirs.name, "rb")
 
     def release():
         fcntl.flock(theirs, fcntl.LOCK_UN)
 
-    return _prepare(seconds, lambda: fcntl.flock(theirs, fcntl.LOCK_EX), release), ours, theirs
+    return _prepare(seconds, lambda: fcntl.flock(theirs, fcntl.LOCK_EX), release), ours
 
 
 def scratch_file(_seconds):
-    return _nothing, tempfile.NamedTemporaryFile(prefix="loopwatch-synced-")
+    return (file_to("sync"),)

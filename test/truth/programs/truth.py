@@ -90,10 +90,10 @@ class Log:
 
 async def play(options, sleep, together):
     turn.drop()
+    log = Log()
     tell({"event": "ready"})
     while not told_to_go():
         await sleep(QUIET)
-    log = Log()
     for block, seconds in schedule(options):
         while block.burns_cpu and not turn.take():
             await sleep(QUIET)
@@ -116,8 +116,9 @@ async def play(options, sleep, together):
         entry = record.take("many_small", ("cpu", "native"))
         entry["shape"] = "many"
         log.write(entry, seconds)
-    tell({"event": "done"})
     await sleep(LINGER)
+    now = record.clock()
+    log.write({"event": "done", "start_ns": now, "end_ns": now}, 0)
 
 
 def main():

@@ -3,23 +3,20 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/loopwatch/loopwatch/internal/probes"
 )
 
-// syscalls prints what a syscall costs a process that has nothing to do with Python, under each
-// way to hook the waits.
-func (b *bench) syscalls() (err error) {
-	measured, others, err := places()
+// syscalls prints what syscalls cost a process that has nothing to do with Python, under each
+// way to hook the waits: one that does next to nothing, and a wait.
+func (b *bench) syscalls() error {
+	_, others, err := places()
 	if err != nil {
 		return err
 	}
-	t, err := startRole(measured, "syscalls", (b.effort.window / 4).String())
-	if err != nil {
-		return err
-	}
-	defer t.stop()
 	variants := []variant{{name: "without loopwatch"}}
-	var refused []string
+	var refused []error
 	for _, mode := range []string{probes.AttachFentry, probes.AttachTracepoint} {
 		args := []string{"-attach", mode}
 		w, err := b.startWatch(others, args...)
@@ -27,11 +24,32 @@ func (b *bench) syscalls() (err error) {
 			err = w.stop()
 		}
 		if err != nil {
-			refused = append(refused, err.Error())
+			refused = append(refused, err)
 			continue
 		}
 		variants = append(variants, b.watch("attached by "+mode, others, args...))
 	}
+	for _, name := range []string{getppid, epollPwait} {
+		if err := b.syscall(name, variants); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	for _, why := range refused {
+		b.note("Not measured here: %s", why)
+	}
+	return nil
+}
+
+func (b *bench) syscall(name string, variants []variant) error {
+	measured, _, err := places()
+	if err != nil {
+		return err
+	}
+	t, err := startRole(measured, "syscalls", name, (b.effort.window / 4).String())
+	if err != nil {
+		return err
+	}
+	defer t.stop()
 	c, err := b.compare(variants, b.effort.rounds, func() (ns float64, err error) {
 		err = t.ask(&ns)
 		return ns, err
@@ -39,7 +57,7 @@ func (b *bench) syscalls() (err error) {
 	if err != nil {
 		return err
 	}
-	b.title("A syscall of an unrelated process: getppid in a loop")
+	b.title("A syscall of an unrelated process: %s in a loop", name)
 	var rows [][]string
 	for i, v := range variants {
 		row := append([]string{v.name}, spread("%.1f", c.values(i))...)
@@ -54,8 +72,5 @@ func (b *bench) syscalls() (err error) {
 		return err
 	}
 	b.note("%s", c.conditions())
-	for _, why := range refused {
-		b.note("Not measured here: %s", why)
-	}
 	return nil
 }

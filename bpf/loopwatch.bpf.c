@@ -281,6 +281,25 @@ int exit_epoll_pwait2(void *ctx)
 	return wait_exit();
 }
 
+static __always_inline void fall_asleep(__u32 tid, const struct thread *t)
+{
+	__u32 i = tid & (SLEEPERS - 1);
+
+	sleepers[i].since = 0;
+	sleepers[i].tid = tid;
+	sleepers[i].tgid = t->tgid;
+	barrier();
+	sleepers[i].since = t->since;
+}
+
+static __always_inline void wake_up(__u32 tid)
+{
+	__u32 i = tid & (SLEEPERS - 1);
+
+	if (sleepers[i].tid == tid)
+		sleepers[i].since = 0;
+}
+
 /* A loop's thread leaves the CPU outside its wait. */
 static __always_inline void switch_out(struct task_struct *prev, bool preempt, __u64 now)
 {
@@ -315,6 +334,8 @@ static __always_inline void switch_out(struct task_struct *prev, bool preempt, _
 		close_period(t, tid, now, BPF_CORE_READ(prev, sched_info.run_delay), 0);
 		t->off_since = 0;
 		t->resting = 1;
+	} else if (t->has_stack) {
+		fall_asleep(tid, t);
 	}
 }
 
@@ -335,6 +356,7 @@ static __always_inline void switch_in(struct task_struct *next, __u64 now)
 	}
 	if (t->in_wait || !t->off_since)
 		return;
+	wake_up(tid);
 	ns = now - t->off_since;
 	t->off_since = 0;
 	t->off_ns += ns;
@@ -370,22 +392,6 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 	return 0;
 }
 
-/* A loop's thread is found running outside its wait. */
-SEC("perf_event")
-int on_tick(void *ctx)
-{
-	__u32 tid = (__u32)bpf_get_current_pid_tgid();
-	struct thread *t;
-
-	if (!marked(tid))
-		return 0;
-	t = bpf_map_lookup_elem(&threads, &tid);
-	if (t && !t->in_wait)
-		sample_running(t, tid, current_task(), t->crossed ? 0 : quantum(),
-			       bpf_ktime_get_ns());
-	return 0;
-}
-
 static __always_inline void send_life(__u32 type, __u32 tgid, __u32 tid, __u32 last)
 {
 	struct life_record *r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
@@ -399,6 +405,37 @@ static __always_inline void send_life(__u32 type, __u32 tgid, __u32 tid, __u32 l
 	r->tid = tid;
 	r->last = last;
 	bpf_ringbuf_submit(r, 0);
+}
+
+/* Tells user space of blocks going on in which the loop sleeps, while their stacks can be named. */
+static __always_inline void tell_sleepers(__u64 now)
+{
+	__u64 since;
+
+	for (int i = 0; i < SLEEPERS; i++) {
+		since = sleepers[i].since;
+		if (!since || now - since < threshold)
+			continue;
+		sleepers[i].since = 0;
+		send_life(RECORD_CROSSED, sleepers[i].tgid, sleepers[i].tid, 0);
+	}
+}
+
+/* A loop's thread is found running outside its wait. */
+SEC("perf_event")
+int on_tick(void *ctx)
+{
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	__u64 now = bpf_ktime_get_ns();
+	struct thread *t;
+
+	tell_sleepers(now);
+	if (!marked(tid))
+		return 0;
+	t = bpf_map_lookup_elem(&threads, &tid);
+	if (t && !t->in_wait)
+		sample_running(t, tid, current_task(), t->crossed ? 0 : quantum(), now);
+	return 0;
 }
 
 static __always_inline void forget_thread(__u32 tid, struct task_struct *task)

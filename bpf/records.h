@@ -29,6 +29,7 @@ enum record_type {
 	RECORD_BLOCK,     /* struct block_record */
 	RECORD_EXEC,      /* struct life_record */
 	RECORD_EXIT,      /* struct life_record */
+	RECORD_CROSSED,   /* struct life_record: a loop asleep in a period that is a block by now */
 };
 
 enum verdict {

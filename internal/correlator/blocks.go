@@ -34,6 +34,9 @@ func (c *Correlator) onSample(s *probes.Sample) {
 	default:
 		t.samples = append(t.samples, s)
 	}
+	if t != nil && t.isLoop() && s.Period == t.period {
+		t.name(s, rawFrames(&s.Stack))
+	}
 }
 
 // takeSamples hands over the samples of one period.
@@ -163,7 +166,7 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 	out := make([]piece, 0, len(samples))
 	for _, s := range samples {
 		p := piece{sample: s, raw: rawFrames(&s.Stack), ns: s.NS}
-		p.frames = t.frames(&s.Stack, p.raw)
+		p.frames = t.name(s, p.raw)
 		if len(p.frames) > 0 {
 			v := t.proc.classify(p.frames)
 			inside, atRest := t.place(p.raw, v)
@@ -187,11 +190,21 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 	return out
 }
 
-// frames names a stack. A frame without a file stands for a middle that was cut.
-func (t *thread) frames(s *probes.Stack, raw []cpython.RawFrame) []report.Frame {
+// name names the stack of a sample, once: the sooner the better. A frame without a file stands
+// for a middle that was cut.
+func (t *thread) name(s *probes.Sample, raw []cpython.RawFrame) []report.Frame {
+	if t.inNamed != s.Period || t.named == nil {
+		t.inNamed, t.named = s.Period, make(map[int64][]report.Frame)
+	}
+	if frames, ok := t.named[s.At]; ok && len(frames) == len(raw)+min(s.Stack.Cut, 1) {
+		return frames
+	}
 	frames := t.proc.resolver.Frames(raw)
-	if s.Cut > 0 && s.CutAt <= len(frames) {
-		frames = slices.Insert(frames, s.CutAt, symbolize.CutMarker(s.Cut))
+	if s.Stack.Cut > 0 && s.Stack.CutAt <= len(frames) {
+		frames = slices.Insert(frames, s.Stack.CutAt, symbolize.CutMarker(s.Stack.Cut))
+	}
+	if len(t.named) < maxPending {
+		t.named[s.At] = frames
 	}
 	return frames
 }
@@ -218,7 +231,8 @@ type period struct {
 }
 
 // split cuts a period at the pieces in which the loop rested or did not run, and returns the
-// parts in between and the time cut out.
+// parts in between and the time cut out. A part next to one in which the loop did not run has to
+// show for itself that the loop did.
 func (p *period) split() (parts []period, restNS int64) {
 	if !slices.ContainsFunc(p.pieces, func(x piece) bool { return x.outside }) {
 		return []period{*p}, 0
@@ -226,41 +240,38 @@ func (p *period) split() (parts []period, restNS int64) {
 	p.whole = false
 	part := period{start: p.start}
 	seen := p.start // everything before belongs to a part or a rest
-	finish := func(end int64) {
-		if part.end = end; end > part.start {
-			for _, x := range part.pieces {
-				if x.isOff() {
-					part.offNS += x.sample.NS
-				}
-			}
-			part.offNS = min(part.offNS, part.end-part.start)
-			parts = append(parts, part)
+	doubtful := false
+	finish := func(end int64, endsDoubtful bool) {
+		end = max(end, part.start)
+		if part.end = end; len(part.pieces) == 0 && (doubtful || endsDoubtful) {
+			restNS += part.end - part.start
+			return
 		}
+		for _, x := range part.pieces {
+			if x.isOff() {
+				part.offNS += x.sample.NS
+			}
+		}
+		part.offNS = min(part.offNS, part.end-part.start)
+		parts = append(parts, part)
 	}
 	for _, x := range p.pieces {
 		from, to := x.sample.At, x.sample.At
 		if x.isOff() {
-			to += x.sample.NS
+			to = min(to+x.sample.NS, p.end)
 		} else {
 			from = seen
 		}
 		if x.outside {
-			finish(from)
+			finish(from, !x.atRest)
 			restNS += to - from
-			part = period{start: to}
+			part, doubtful = period{start: to}, !x.atRest
 		} else {
 			part.pieces = append(part.pieces, x)
 		}
 		seen = max(seen, to)
 	}
-	// After the last sign of the loop not running nothing says that it does again, unless
-	// more pieces followed, or the loop was only at rest.
-	last := p.pieces[len(p.pieces)-1]
-	if last.outside && !last.atRest {
-		restNS += p.end - part.start
-		return parts, restNS
-	}
-	finish(p.end)
+	finish(p.end, false)
 	return parts, restNS
 }
 

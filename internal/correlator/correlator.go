@@ -94,6 +94,8 @@ func (c *Correlator) Handle(e probes.Event) {
 		c.onSample(e)
 	case *probes.Block:
 		c.onBlock(e)
+	case *probes.Crossed:
+		c.onCrossed(e)
 	case *probes.Exec:
 		c.forgetProcess(e.PID)
 	case *probes.Exit:

@@ -71,35 +71,49 @@ func (c *Correlator) endLoop(t *thread, k *probes.Thread, now int64) {
 	})
 }
 
-// Poll looks at the blocks going on right now and names their stacks while the process is
-// there to be read: it may be killed in the middle. To be called every 100 ms or so.
+// Poll looks at the blocks going on right now, in case the kernel did not tell of one. To be
+// called every 100 ms or so.
 func (c *Correlator) Poll(now int64) error {
 	open, err := c.kernel.Threads()
 	if err != nil {
 		return err
 	}
 	for _, k := range open {
-		t := c.threads[k.TID]
-		if t == nil || !t.isLoop() || k.InWait || now-k.Since < int64(c.opts.Threshold) || t.warmed == k.Period {
-			continue
-		}
-		held, err := c.kernel.HeldSamples(k, now)
-		if err != nil {
-			return err
-		}
-		for _, s := range held {
-			t.proc.resolver.Frames(rawFrames(&s.Stack))
-		}
-		if len(held) == 0 && t.period != k.Period { // nothing sent either
-			t.glimpse = c.glimpseAt(t)
-		}
-		if len(held) > 0 || t.glimpse != nil {
-			t.warmed = k.Period
+		if t := c.threads[k.TID]; t != nil && now-k.Since >= int64(c.opts.Threshold) {
+			c.nameOpen(t, k)
 		}
 	}
 	return nil
 }
 
+func (c *Correlator) onCrossed(e *probes.Crossed) {
+	t := c.threads[e.TID]
+	if t == nil {
+		return
+	}
+	if k, ok, err := c.kernel.Thread(e.TID); err == nil && ok {
+		c.nameOpen(t, k)
+	}
+}
+
+// nameOpen names the stacks of a period while it goes on: the process may be killed in the
+// middle, and the code of a module is gone as soon as it has been imported.
+func (c *Correlator) nameOpen(t *thread, k probes.Thread) {
+	if !t.isLoop() || k.InWait || t.inNamed == k.Period && len(t.named) > 0 {
+		return
+	}
+	held, err := c.kernel.HeldSamples(k, k.OffAt)
+	if err != nil {
+		c.check(err)
+		return
+	}
+	for _, s := range held {
+		t.name(s, rawFrames(&s.Stack))
+	}
+	if len(held) == 0 && t.period != k.Period && (t.glimpse == nil || t.glimpse.sample.Period != k.Period) {
+		t.glimpse = c.glimpseAt(t)
+	}
+}
 
 func syscallNumber(nr int) string { return fmt.Sprintf("syscall %d", nr) }
 

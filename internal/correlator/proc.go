@@ -68,8 +68,9 @@ type thread struct {
 	ended   uint64 // the last period that was reported as a block
 	samples []*probes.Sample
 	glimpse *glimpse
-	early   []earlyBlock // ended before the thread was judged
-	warmed  uint64       // period whose stacks were named while it went on
+	early   []earlyBlock             // ended before the thread was judged
+	named   map[int64][]report.Frame // stacks of the period going on, named early, by Sample.At
+	inNamed uint64                   // that period
 	fix     correction
 }
 

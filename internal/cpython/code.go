@@ -1,6 +1,7 @@
 package cpython
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -30,6 +31,7 @@ type Code struct {
 
 	format linetable.Format
 	table  []byte
+	id     [3]uint64 // addresses of the name, the path and the line table
 }
 
 // ReadCode reads the code object at addr. It fails where there is none; where the address was
@@ -52,7 +54,10 @@ func (r *Runtime) ReadCode(m process.Memory, addr uint64) (*Code, error) {
 	if args < 0 {
 		return nil, fmt.Errorf("read code object at %#x: %w", addr, errNotCode)
 	}
-	c := &Code{FirstLine: int(firstLine), Check: CodeCheck(firstLine, args)}
+	c := &Code{
+		FirstLine: int(firstLine), Check: CodeCheck(firstLine, args),
+		id: [3]uint64{f.u64(l.CodeName), f.u64(l.CodeFile), f.u64(l.CodeLines)},
+	}
 	for _, s := range []struct {
 		to   *string
 		what string
@@ -83,6 +88,26 @@ func (r *Runtime) ReadCode(m process.Memory, addr uint64) (*Code, error) {
 		return nil, fmt.Errorf("read line table of %s: %w", c.Name, err)
 	}
 	return c, nil
+}
+
+// IsCode tells whether the code object at addr is still c, which it was when read there. An
+// address is used again once a code object is gone, as a module's is when it has been imported,
+// and the next one may look alike to Check: hence the path and the lines are compared, too.
+func (r *Runtime) IsCode(m process.Memory, addr uint64, c *Code) bool {
+	l := &r.Layout
+	var buf [512]byte
+	f, err := readFields(m, addr, buf[:], l.CodeArgs, l.CodeLine, l.CodeName, l.CodeFile, l.CodeLines)
+	if err != nil || CodeCheck(f.i32(l.CodeLine), f.i32(l.CodeArgs)) != c.Check ||
+		c.id != [3]uint64{f.u64(l.CodeName), f.u64(l.CodeFile), f.u64(l.CodeLines)} {
+		return false
+	}
+	file, _, err := r.readStr(m, c.id[1])
+	if err != nil || file != c.File {
+		return false
+	}
+	head := make([]byte, min(len(c.table), 64))
+	err = m.Read(c.id[2]+uint64(l.BytesData), head)
+	return err == nil && bytes.HasPrefix(c.table, head)
 }
 
 // Line returns the line of the instruction at index instr, as in RawFrame; 0 where it has none

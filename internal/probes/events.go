@@ -9,7 +9,7 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 )
 
-// Event is one of *Wait, *Sample, *Block, *Exec, *Exit.
+// Event is one of *Wait, *Sample, *Block, *Crossed, *Exec, *Exit.
 type Event interface{ event() }
 
 // Frame is one frame as the kernel saw it: code object, instruction in code units (-1 not yet
@@ -80,6 +80,10 @@ type Block struct {
 	Seeded     bool  // it was going on when first seen: Start is when that was
 }
 
+// Crossed says that a loop sleeps in a period that has become a block. It may come late or not
+// at all.
+type Crossed struct{ PID, TID int }
+
 // Exec says that a process has become another program.
 type Exec struct{ PID, TID int }
 
@@ -89,11 +93,12 @@ type Exit struct {
 	Last     bool
 }
 
-func (*Wait) event()   {}
-func (*Sample) event() {}
-func (*Block) event()  {}
-func (*Exec) event()   {}
-func (*Exit) event()   {}
+func (*Wait) event()    {}
+func (*Sample) event()  {}
+func (*Block) event()   {}
+func (*Crossed) event() {}
+func (*Exec) event()    {}
+func (*Exit) event()    {}
 
 // ErrClosed is returned by Read after Close.
 var ErrClosed = errors.New("probes are closed")
@@ -159,13 +164,16 @@ func decode(raw []byte) (Event, error) {
 			OffNS: int64(c.OffNs), ReadyNS: int64(c.ReadyNs), RunDelayNS: int64(c.RunDelay), Samples: int(c.Samples),
 			Exited: c.Flags&blockExited != 0, Seeded: c.Flags&blockSeeded != 0,
 		}, nil
-	case loopwatchRecordTypeRECORD_EXEC, loopwatchRecordTypeRECORD_EXIT:
+	case loopwatchRecordTypeRECORD_EXEC, loopwatchRecordTypeRECORD_EXIT, loopwatchRecordTypeRECORD_CROSSED:
 		var c loopwatchLifeRecord
 		if err := fill(&c, raw, unsafe.Sizeof(c)); err != nil {
 			return nil, err
 		}
-		if kind == loopwatchRecordTypeRECORD_EXEC {
+		switch kind {
+		case loopwatchRecordTypeRECORD_EXEC:
 			return &Exec{PID: int(c.Tgid), TID: int(c.Tid)}, nil
+		case loopwatchRecordTypeRECORD_CROSSED:
+			return &Crossed{PID: int(c.Tgid), TID: int(c.Tid)}, nil
 		}
 		return &Exit{PID: int(c.Tgid), TID: int(c.Tid), Last: c.Last != 0}, nil
 	default:

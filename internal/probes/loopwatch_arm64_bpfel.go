@@ -106,11 +106,12 @@ type loopwatchPyLayout struct {
 type loopwatchRecordType uint32
 
 const (
-	loopwatchRecordTypeRECORD_WAIT   loopwatchRecordType = 1
-	loopwatchRecordTypeRECORD_SAMPLE loopwatchRecordType = 2
-	loopwatchRecordTypeRECORD_BLOCK  loopwatchRecordType = 3
-	loopwatchRecordTypeRECORD_EXEC   loopwatchRecordType = 4
-	loopwatchRecordTypeRECORD_EXIT   loopwatchRecordType = 5
+	loopwatchRecordTypeRECORD_WAIT    loopwatchRecordType = 1
+	loopwatchRecordTypeRECORD_SAMPLE  loopwatchRecordType = 2
+	loopwatchRecordTypeRECORD_BLOCK   loopwatchRecordType = 3
+	loopwatchRecordTypeRECORD_EXEC    loopwatchRecordType = 4
+	loopwatchRecordTypeRECORD_EXIT    loopwatchRecordType = 5
+	loopwatchRecordTypeRECORD_CROSSED loopwatchRecordType = 6
 )
 
 type loopwatchSample struct {
@@ -243,6 +244,7 @@ const (
 	loopwatchVarGeneration         = "generation"
 	loopwatchVarIgnored            = "ignored"
 	loopwatchVarMarks              = "marks"
+	loopwatchVarSleepers           = "sleepers"
 	loopwatchVarThreshold          = "threshold"
 	loopwatchVarTypeBlockRecord    = "type_block_record"
 	loopwatchVarTypeCounter        = "type_counter"
@@ -337,6 +339,7 @@ type loopwatchVariableSpecs struct {
 	Generation      *ebpf.VariableSpec `ebpf:"generation"`
 	Ignored         *ebpf.VariableSpec `ebpf:"ignored"`
 	Marks           *ebpf.VariableSpec `ebpf:"marks"`
+	Sleepers        *ebpf.VariableSpec `ebpf:"sleepers"`
 	Threshold       *ebpf.VariableSpec `ebpf:"threshold"`
 	TypeBlockRecord *ebpf.VariableSpec `ebpf:"type_block_record"`
 	TypeCounter     *ebpf.VariableSpec `ebpf:"type_counter"`
@@ -403,6 +406,7 @@ type loopwatchVariables struct {
 	Generation      *ebpf.Variable `ebpf:"generation"`
 	Ignored         *ebpf.Variable `ebpf:"ignored"`
 	Marks           *ebpf.Variable `ebpf:"marks"`
+	Sleepers        *ebpf.Variable `ebpf:"sleepers"`
 	Threshold       *ebpf.Variable `ebpf:"threshold"`
 	TypeBlockRecord *ebpf.Variable `ebpf:"type_block_record"`
 	TypeCounter     *ebpf.Variable `ebpf:"type_counter"`

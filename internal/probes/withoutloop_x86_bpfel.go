@@ -157,6 +157,7 @@ const (
 	withoutLoopVarGeneration         = "generation"
 	withoutLoopVarIgnored            = "ignored"
 	withoutLoopVarMarks              = "marks"
+	withoutLoopVarSleepers           = "sleepers"
 	withoutLoopVarThreshold          = "threshold"
 	withoutLoopVarTypeBlockRecord    = "type_block_record"
 	withoutLoopVarTypeCounter        = "type_counter"
@@ -255,6 +256,7 @@ type withoutLoopVariableSpecs struct {
 	Generation      *ebpf.VariableSpec `ebpf:"generation"`
 	Ignored         *ebpf.VariableSpec `ebpf:"ignored"`
 	Marks           *ebpf.VariableSpec `ebpf:"marks"`
+	Sleepers        *ebpf.VariableSpec `ebpf:"sleepers"`
 	Threshold       *ebpf.VariableSpec `ebpf:"threshold"`
 	TypeBlockRecord *ebpf.VariableSpec `ebpf:"type_block_record"`
 	TypeCounter     *ebpf.VariableSpec `ebpf:"type_counter"`
@@ -321,6 +323,7 @@ type withoutLoopVariables struct {
 	Generation      *ebpf.Variable `ebpf:"generation"`
 	Ignored         *ebpf.Variable `ebpf:"ignored"`
 	Marks           *ebpf.Variable `ebpf:"marks"`
+	Sleepers        *ebpf.Variable `ebpf:"sleepers"`
 	Threshold       *ebpf.Variable `ebpf:"threshold"`
 	TypeBlockRecord *ebpf.Variable `ebpf:"type_block_record"`
 	TypeCounter     *ebpf.Variable `ebpf:"type_counter"`

@@ -7,9 +7,13 @@
 package symbolize
 
 import (
+	"errors"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
@@ -33,6 +37,7 @@ const (
 // source is what a Resolver needs of *cpython.Runtime.
 type source interface {
 	ReadCode(m process.Memory, addr uint64) (*cpython.Code, error)
+	IsCode(m process.Memory, addr uint64, c *cpython.Code) bool
 }
 
 // Resolver names the frames of one process. It is not safe for concurrent use.
@@ -41,6 +46,7 @@ type Resolver struct {
 	memory   process.Memory
 	codes    *simplelru.LRU[uint64, *code]
 	bytes    int
+	probe    uint64 // an address that is mapped as long as the process lives
 	failures map[string]int64
 	evicted  int64
 }
@@ -50,7 +56,12 @@ type code struct {
 	*cpython.Code
 	function string
 	app      bool
+	fleeting bool      // module-level or compiled at run time: likely to make room for another
+	checked  time.Time // when it was last known to be what stands at its address
 }
+
+// believed is how long a function is taken to stay where it is.
+const believed = 100 * time.Millisecond
 
 // Stats is what a Resolver has kept and what it could not do.
 type Stats struct {
@@ -62,7 +73,11 @@ type Stats struct {
 
 // New returns a Resolver for the process that rt was found in and mem reads. The caller sees to
 // it that this stays the same process.
-func New(rt *cpython.Runtime, mem process.Memory) *Resolver { return newResolver(rt, mem) }
+func New(rt *cpython.Runtime, mem process.Memory) *Resolver {
+	r := newResolver(rt, mem)
+	r.probe = rt.Addr
+	return r
+}
 
 func newResolver(s source, mem process.Memory) *Resolver {
 	r := &Resolver{source: s, memory: mem, failures: make(map[string]int64)}
@@ -97,17 +112,24 @@ func (r *Resolver) frame(f cpython.RawFrame) report.Frame {
 
 // code returns the code object of a frame, from the cache where it is still the same.
 func (r *Resolver) code(f cpython.RawFrame) (*code, string) {
-	if c, ok := r.codes.Get(f.Code); ok {
-		if c.Check == f.Check {
-			return c, ""
-		}
-		r.codes.Remove(f.Code)
+	known, ok := r.codes.Get(f.Code)
+	if ok && known.Check == f.Check && r.stillThere(f.Code, known) {
+		return known, ""
 	}
 	read, err := r.source.ReadCode(r.memory, f.Code)
 	if err != nil {
+		if ok && known.Check == f.Check && r.gone() {
+			return known, "" // nothing can have taken its place
+		}
 		return nil, ReasonUnreadable
 	}
-	c := &code{Code: read, function: read.QualName, app: eventloop.IsApp(read.File)}
+	if ok {
+		r.codes.Remove(f.Code)
+	}
+	c := &code{
+		Code: read, function: read.QualName, app: eventloop.IsApp(read.File), checked: time.Now(),
+		fleeting: read.Name == "<module>" || strings.HasPrefix(read.File, "<"),
+	}
 	if c.function == "" {
 		c.function = read.Name
 	}
@@ -116,6 +138,25 @@ func (r *Resolver) code(f cpython.RawFrame) (*code, string) {
 		return nil, ReasonReused
 	}
 	return c, ""
+}
+
+// stillThere tells whether a known code object still stands at its address.
+func (r *Resolver) stillThere(addr uint64, c *code) bool {
+	now := time.Now()
+	if !c.fleeting && now.Sub(c.checked) < believed {
+		return true
+	}
+	if !r.source.IsCode(r.memory, addr, c.Code) {
+		return false
+	}
+	c.checked = now
+	return true
+}
+
+// gone tells whether the process is no longer there to be read.
+func (r *Resolver) gone() bool {
+	var b [1]byte
+	return errors.Is(r.memory.Read(r.probe, b[:]), unix.ESRCH)
 }
 
 func (r *Resolver) keep(addr uint64, c *code) {

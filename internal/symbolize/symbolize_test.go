@@ -31,6 +31,11 @@ func (s *shelf) ReadCode(_ process.Memory, addr uint64) (*cpython.Code, error) {
 	return &c, nil
 }
 
+func (s *shelf) IsCode(_ process.Memory, addr uint64, c *cpython.Code) bool {
+	now, ok := s.codes[addr]
+	return ok && now.Name == c.Name && now.File == c.File && now.Check == c.Check
+}
+
 func TestFramesAreNamedAndKept(t *testing.T) {
 	s := &shelf{codes: map[uint64]cpython.Code{
 		1: {Name: "get", QualName: "Handler.get", File: "/srv/app.py", FirstLine: 7, Check: 11},

@@ -25,6 +25,10 @@ import (
 // settling is how long loopwatch may take to notice a loop that has just begun.
 const settling = 500 * time.Millisecond
 
+// batch is how many interpreters share an observation: a report holds a bounded number of
+// blocks, and those of all of them would be too many.
+const batch = 3
+
 // bar is what the tests demand of culprits, over all blocks of one threshold.
 const bar = 0.99
 
@@ -35,12 +39,13 @@ type performance struct {
 	pid    int
 	log    []truth.Entry
 	err    error
+	rep    *report.Report // of the observation it was part of
 }
 
 func (p *performance) name() string { return p.python.Name + "/" + p.loop }
 
-// TestTruth runs the truth programs on every interpreter and loop under one loopwatch for each
-// threshold and holds its report against their logs.
+// TestTruth runs the truth programs on every interpreter and loop at each threshold, under a
+// loopwatch that watches the whole host, and holds its reports against their logs.
 func TestTruth(t *testing.T) {
 	for _, test := range []struct {
 		threshold   time.Duration
@@ -52,14 +57,20 @@ func TestTruth(t *testing.T) {
 	} {
 		t.Run(test.threshold.String(), func(t *testing.T) {
 			stage := newStage(t)
-			w := watch(t, "--threshold", test.threshold.String(), "--duration", "1h")
-			all := perform(t, stage, testpython.All(t),
-				"--threshold", fmt.Sprint(test.threshold.Seconds()), "--over", strconv.Itoa(test.over), "--under", strconv.Itoa(test.under))
-			rep := w.stop(t)
-			for _, p := range all {
-				p.checkLog(t, test.threshold, test.over, test.under)
+			var all []*performance
+			for pythons := range slices.Chunk(testpython.All(t), batch) {
+				w := watch(t, "--threshold", test.threshold.String(), "--duration", "1h")
+				played := perform(t, stage, pythons,
+					"--threshold", fmt.Sprint(test.threshold.Seconds()), "--over", strconv.Itoa(test.over), "--under", strconv.Itoa(test.under))
+				rep := w.stop(t)
+				t.Logf("lost: %+v", rep.Lost)
+				for _, p := range played {
+					p.rep = rep
+					p.checkLog(t, test.threshold, test.over, test.under)
+				}
+				all = append(all, played...)
 			}
-			compare(t, test.threshold, all, rep)
+			compare(t, test.threshold, all)
 		})
 	}
 }
@@ -143,16 +154,16 @@ func (p *performance) checkLog(t *testing.T, threshold time.Duration, over, unde
 	}
 }
 
-// compare holds the report against the logs, prints the figures and fails what is below the
+// compare holds the reports against the logs, prints the figures and fails what is below the
 // bars.
-func compare(t *testing.T, threshold time.Duration, all []*performance, rep *report.Report) {
+func compare(t *testing.T, threshold time.Duration, all []*performance) {
 	t.Helper()
 	demandCoverage(t, all)
 	var total verdict
 	var table, complaints strings.Builder
 	for _, p := range all {
-		v := judge(threshold, p.log, blocksOf(rep, p.pid))
-		for _, complaint := range identify(rep, p) {
+		v := judge(threshold, p.log, blocksOf(p.rep, p.pid))
+		for _, complaint := range identify(p) {
 			t.Errorf("%s: %s", p.name(), complaint)
 		}
 		if len(v.complaints) > 0 {
@@ -162,7 +173,6 @@ func compare(t *testing.T, threshold time.Duration, all []*performance, rep *rep
 		fmt.Fprintf(&table, "%-36s %s\n", p.name(), v)
 	}
 	t.Logf("%-36s %s\n%s%-36s %s", "threshold "+threshold.String(), figures, &table, "all", &total)
-	t.Logf("lost: %+v", rep.Lost)
 	if complaints.Len() > 0 {
 		t.Log(complaints.String())
 	}
@@ -201,8 +211,8 @@ func loopsOf(rep *report.Report, pid int) []report.Loop {
 }
 
 // identify checks what the report says about the loop itself.
-func identify(rep *report.Report, p *performance) []string {
-	loops := loopsOf(rep, p.pid)
+func identify(p *performance) []string {
+	loops := loopsOf(p.rep, p.pid)
 	if len(loops) != 1 {
 		return []string{fmt.Sprintf("has one loop, reported were %+v", loops)}
 	}
@@ -217,7 +227,7 @@ func identify(rep *report.Report, p *performance) []string {
 	differs("version", p.python.Version, l.Python)
 	differs("tid", p.log[0].TID, l.TID)
 	differs("naming the program", true, strings.Contains(l.Command, truth.Blocking))
-	for _, b := range blocksOf(rep, p.pid) {
+	for _, b := range blocksOf(p.rep, p.pid) {
 		if b.TID != l.TID {
 			differs("tid of a block", l.TID, b.TID)
 			break

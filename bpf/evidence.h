@@ -52,15 +52,6 @@ struct entry {
 		 (const void *)((__u64)BPF_CORE_READ(task, stack) + KERNEL_STACK_SIZE -            \
 				bpf_core_type_size(struct pt_regs___entry)))
 
-static __always_inline __u64 first_argument(const struct pt_regs___entry *regs)
-{
-#if defined(__TARGET_ARCH_x86)
-	return BPF_CORE_READ(regs, di);
-#elif defined(__TARGET_ARCH_arm64)
-	return BPF_CORE_READ(regs, regs[0]);
-#endif
-}
-
 /* The registers are stale for a task that runs in user mode. */
 static __always_inline void read_entry(const struct pt_regs___entry *regs, struct entry *e)
 {

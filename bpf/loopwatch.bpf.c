@@ -34,13 +34,12 @@ static __always_inline __u32 fd_verdict(const struct thread *t, __s32 fd)
 }
 
 static __always_inline void describe(struct wait_record *r, const struct thread *t, __u32 tid,
-				     __s32 fd, __s32 nr)
+				     __s32 fd)
 {
 	r->type = RECORD_WAIT;
 	r->tgid = t->tgid;
 	r->tid = tid;
 	r->fd = fd;
-	r->nr = nr;
 	r->thread_id = t->thread_id;
 	r->period = t->period;
 	r->has_stack = 0;
@@ -49,7 +48,7 @@ static __always_inline void describe(struct wait_record *r, const struct thread 
 }
 
 /* Asks user space what this wait is. The stack goes along as soon as it can be walked. */
-static __always_inline void ask(struct thread *t, __u32 tid, __s32 fd, __s32 nr, __u64 now)
+static __always_inline void ask(struct thread *t, __u32 tid, __s32 fd, __u64 now)
 {
 	struct wait_record *r;
 
@@ -60,14 +59,14 @@ static __always_inline void ask(struct thread *t, __u32 tid, __s32 fd, __s32 nr,
 		r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
 		if (!r)
 			goto lost;
-		describe(r, t, tid, fd, nr);
+		describe(r, t, tid, fd);
 		r->has_stack = !walk_stack(&t->config, &r->stack);
 	} else {
 		r = bpf_ringbuf_reserve(&records,
 					__builtin_offsetof(struct wait_record, stack.frames), 0);
 		if (!r)
 			goto lost;
-		describe(r, t, tid, fd, nr);
+		describe(r, t, tid, fd);
 	}
 	bpf_ringbuf_submit(r, 0);
 	return;
@@ -136,7 +135,7 @@ static __always_inline struct thread *new_thread(struct task_struct *task, __u32
 	return bpf_map_lookup_elem(&threads, &tid);
 }
 
-static __always_inline int wait_enter(__s32 fd, __s32 nr)
+static __always_inline int wait_enter(__s32 fd)
 {
 	__u64 id = bpf_get_current_pid_tgid(), now, run_delay = 0;
 	__u32 tgid = id >> 32, tid = (__u32)id, verdict;
@@ -153,14 +152,14 @@ static __always_inline int wait_enter(__s32 fd, __s32 nr)
 		if (!t)
 			return 0;
 		t->wait_fd = fd;
-		ask(t, tid, fd, nr, now);
+		ask(t, tid, fd, now);
 		return 0;
 	}
 	refresh(t, tid);
 	verdict = fd_verdict(t, fd);
 	if (verdict != VERDICT_LOOP) {
 		if (to_ask(t, fd, verdict, now))
-			ask(t, tid, fd, nr, now);
+			ask(t, tid, fd, now);
 		/* Another descriptor inside a callback is no rest. Nothing known yet: take it
 		 * for the loop's until user space says otherwise. */
 		if (verdict == VERDICT_IGNORED || t->config.verdict != VERDICT_PENDING)
@@ -196,32 +195,25 @@ static __always_inline int wait_exit(void)
 	return 0;
 }
 
-/* Not from the argument: in the BTF of 5.10 the type it points to is only declared, and the
- * verifier then refuses to read it. */
-static __always_inline __s32 syscall_fd(void)
+/* All three syscalls end up in here, on every architecture. Their own wrappers are no good: the
+ * BTF of some kernels has them twice, or without the type of their argument. */
+SEC("fentry/do_epoll_wait")
+int BPF_PROG(fentry_wait, int fd)
 {
-	return (__s32)first_argument(entry_regs(current_task()));
+	return wait_enter(fd);
 }
 
-#if defined(__TARGET_ARCH_x86)
-#define SYSCALL "__x64_sys_"
-
-SEC("fentry/" SYSCALL "epoll_wait")
-int fentry_epoll_wait(void *ctx)
-{
-	return wait_enter(syscall_fd(), NR_EPOLL_WAIT);
-}
-
-SEC("fexit/" SYSCALL "epoll_wait")
-int fexit_epoll_wait(void *ctx)
+SEC("fexit/do_epoll_wait")
+int fexit_wait(void *ctx)
 {
 	return wait_exit();
 }
 
+#if defined(__TARGET_ARCH_x86) /* others never had it */
 SEC("tracepoint/syscalls/sys_enter_epoll_wait")
 int enter_epoll_wait(struct sys_enter_ctx *ctx)
 {
-	return wait_enter((__s32)ctx->args[0], NR_EPOLL_WAIT);
+	return wait_enter((__s32)ctx->args[0]);
 }
 
 SEC("tracepoint/syscalls/sys_exit_epoll_wait")
@@ -229,38 +221,12 @@ int exit_epoll_wait(void *ctx)
 {
 	return wait_exit();
 }
-#elif defined(__TARGET_ARCH_arm64)
-#define SYSCALL "__arm64_sys_"
 #endif
-
-SEC("fentry/" SYSCALL "epoll_pwait")
-int fentry_epoll_pwait(void *ctx)
-{
-	return wait_enter(syscall_fd(), NR_EPOLL_PWAIT);
-}
-
-SEC("fexit/" SYSCALL "epoll_pwait")
-int fexit_epoll_pwait(void *ctx)
-{
-	return wait_exit();
-}
-
-SEC("fentry/" SYSCALL "epoll_pwait2")
-int fentry_epoll_pwait2(void *ctx)
-{
-	return wait_enter(syscall_fd(), NR_EPOLL_PWAIT2);
-}
-
-SEC("fexit/" SYSCALL "epoll_pwait2")
-int fexit_epoll_pwait2(void *ctx)
-{
-	return wait_exit();
-}
 
 SEC("tracepoint/syscalls/sys_enter_epoll_pwait")
 int enter_epoll_pwait(struct sys_enter_ctx *ctx)
 {
-	return wait_enter((__s32)ctx->args[0], NR_EPOLL_PWAIT);
+	return wait_enter((__s32)ctx->args[0]);
 }
 
 SEC("tracepoint/syscalls/sys_exit_epoll_pwait")
@@ -272,7 +238,7 @@ int exit_epoll_pwait(void *ctx)
 SEC("tracepoint/syscalls/sys_enter_epoll_pwait2")
 int enter_epoll_pwait2(struct sys_enter_ctx *ctx)
 {
-	return wait_enter((__s32)ctx->args[0], NR_EPOLL_PWAIT2);
+	return wait_enter((__s32)ctx->args[0]);
 }
 
 SEC("tracepoint/syscalls/sys_exit_epoll_pwait2")
@@ -543,6 +509,6 @@ int seed(struct bpf_iter__task *ctx)
 	} else {
 		t->wait_fd = fd;
 	}
-	ask(t, tid, fd, e.nr, now);
+	ask(t, tid, fd, now);
 	return 0;
 }

@@ -144,7 +144,7 @@ struct wait_record {
 	__u64 thread_id;
 	__u64 period;
 	__u32 has_stack;
-	__s32 nr;
+	__u32 pad;
 	struct stack stack;
 };
 

@@ -207,6 +207,9 @@ func (c *Correlator) onWait(w *probes.Wait) {
 		}
 	}
 	raw, coherent := rawFrames(w.Stack), w.Stack != nil
+	if now, ok, err := c.kernel.Thread(w.TID); w.FD < 0 && err == nil && ok && now.InWait {
+		w.FD = now.WaitFD // it has begun to wait since
+	}
 	if !coherent {
 		raw, coherent = c.walkHere(t, w)
 	}
@@ -236,11 +239,11 @@ func (c *Correlator) refuseThread(t *thread, fd int) {
 	c.configure(t)
 }
 
-// walkHere walks from user space. The stack is good if the thread has stayed where it was
-// all the time, which an idle loop does.
+// walkHere walks from user space. The stack is good if the thread has stayed in one and the same
+// wait all the time, which an idle loop does, or one that was seeded outside of any in that.
 func (c *Correlator) walkHere(t *thread, w *probes.Wait) ([]cpython.RawFrame, bool) {
 	before, ok, err := c.kernel.Thread(t.tid)
-	if err != nil || !ok || before.Period != w.Period {
+	if err != nil || !ok || before.InWait != (w.FD >= 0) || before.InWait && before.WaitFD != w.FD {
 		return nil, false
 	}
 	raw, err := t.proc.runtime.Stack(t.proc.memory, t.state.Addr, maxWalk)
@@ -248,7 +251,7 @@ func (c *Correlator) walkHere(t *thread, w *probes.Wait) ([]cpython.RawFrame, bo
 		return nil, false
 	}
 	after, ok, err := c.kernel.Thread(t.tid)
-	if err != nil || !ok || after.Period != before.Period || after.InWait != before.InWait {
+	if err != nil || !ok || after.InWait != before.InWait || after.Period != before.Period {
 		return nil, false
 	}
 	return raw, true

@@ -72,7 +72,7 @@ func (c *Correlator) endLoop(t *thread, k *probes.Thread, now int64) {
 }
 
 // Poll looks at the blocks going on right now, in case the kernel did not tell of one. To be
-// called every 100 ms or so.
+// called a few times a second.
 func (c *Correlator) Poll(now int64) error {
 	open, err := c.kernel.Threads()
 	if err != nil {

@@ -45,7 +45,7 @@ type Status struct {
 }
 
 const (
-	pollEvery     = 100 * time.Millisecond // how often blocks going on are looked at
+	pollEvery     = 250 * time.Millisecond // how often blocks going on are looked at
 	progressEvery = time.Second
 	askAgainEvery = 10 * time.Second // how often processes that are no Python may be looked at again
 )

@@ -9,45 +9,16 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
 
 const statsRunTime = unix.BPF_STATS_RUN_TIME
 
-// wait is one syscall a loop rests in, and the programs for it.
-type wait struct {
-	syscall       string
-	fentry, fexit string
-	enter, exit   string
-}
+// wait is one syscall a loop rests in, and the programs for its tracepoints.
+type wait struct{ syscall, enter, exit string }
 
-// keepWaits returns the waits this kernel knows, and takes the programs for others out of the
-// object: epoll_pwait2 is 5.11.
-func keepWaits(spec *ebpf.CollectionSpec) ([]wait, error) {
-	kernel, err := btf.LoadKernelSpec()
-	if err != nil {
-		return nil, fmt.Errorf("load BTF of the kernel: %w", err)
-	}
-	var kept []wait
-	for _, w := range waits {
-		function := spec.Programs[w.fentry].AttachTo
-		if found, err := kernel.AnyTypesByName(function); err == nil && len(found) > 0 {
-			kept = append(kept, w)
-			continue
-		}
-		for _, name := range []string{w.fentry, w.fexit, w.enter, w.exit} {
-			delete(spec.Programs, name)
-		}
-	}
-	if len(kept) == 0 {
-		return nil, errors.New("none of the epoll syscalls is in the kernel's BTF")
-	}
-	return kept, nil
-}
-
-// attachAll attaches the programs of one mode and those all modes share. The exit of a wait
+// attachAll attaches the programs of one mode and those all modes share. The return of a wait
 // goes first: a wait whose entry was seen and whose return was not would look endless.
 func (p *Probes) attachAll(mode string, rate int) error {
 	keep := func(c io.Closer, err error) error {
@@ -56,20 +27,14 @@ func (p *Probes) attachAll(mode string, rate int) error {
 		}
 		return err
 	}
-	for _, w := range p.waits {
-		var err error
-		if mode == AttachFentry {
-			err = errors.Join(
-				keep(link.AttachTracing(link.TracingOptions{Program: p.coll.Programs[w.fexit]})),
-				keep(link.AttachTracing(link.TracingOptions{Program: p.coll.Programs[w.fentry]})))
-		} else {
-			err = errors.Join(
-				keep(link.Tracepoint("syscalls", "sys_exit_"+w.syscall, p.coll.Programs[w.exit], nil)),
-				keep(link.Tracepoint("syscalls", "sys_enter_"+w.syscall, p.coll.Programs[w.enter], nil)))
+	if mode == AttachFentry {
+		for _, name := range []string{loopwatchProgFexitWait, loopwatchProgFentryWait} {
+			if err := keep(link.AttachTracing(link.TracingOptions{Program: p.coll.Programs[name]})); err != nil {
+				return fmt.Errorf("attach %s: %w", name, err)
+			}
 		}
-		if err != nil {
-			return fmt.Errorf("attach to %s: %w", w.syscall, err)
-		}
+	} else if err := attachWaits(p.coll.Programs, keep); err != nil {
+		return err
 	}
 	for _, name := range []string{loopwatchProgOnSwitch, loopwatchProgOnFork, loopwatchProgOnExec, loopwatchProgOnExit} {
 		if err := keep(link.AttachTracing(link.TracingOptions{Program: p.coll.Programs[name]})); err != nil {
@@ -77,6 +42,28 @@ func (p *Probes) attachAll(mode string, rate int) error {
 		}
 	}
 	return p.attachTicks(p.coll.Programs[loopwatchProgOnTick], rate)
+}
+
+// attachWaits attaches to the tracepoints of those waits this kernel has: epoll_pwait2 is 5.11.
+func attachWaits(programs map[string]*ebpf.Program, keep func(io.Closer, error) error) error {
+	attached := 0
+	for _, w := range waits {
+		err := keep(link.Tracepoint("syscalls", "sys_exit_"+w.syscall, programs[w.exit], nil))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = keep(link.Tracepoint("syscalls", "sys_enter_"+w.syscall, programs[w.enter], nil))
+		}
+		if err != nil {
+			return fmt.Errorf("attach to %s: %w", w.syscall, err)
+		}
+		attached++
+	}
+	if attached == 0 {
+		return errors.New("there is no tracepoint for any of the epoll syscalls")
+	}
+	return nil
 }
 
 // attachTicks opens a cpu-clock event on every CPU that is online.

@@ -113,6 +113,7 @@ type Thread struct {
 	TID     int
 	PID     int
 	InWait  bool
+	WaitFD  int   // of the wait, -1 outside
 	Since   int64 // the present wait or active period began, CLOCK_MONOTONIC nanoseconds
 	Period  uint64
 	OffNS   int64 // ended stretches off the CPU in this period
@@ -127,7 +128,7 @@ type Thread struct {
 
 func threadOf(tid uint32, k *loopwatchThread) Thread {
 	return Thread{
-		TID: int(tid), PID: int(k.Tgid), InWait: k.InWait != 0, Since: int64(k.Since), Period: k.Period, OffNS: int64(k.OffNs),
+		TID: int(tid), PID: int(k.Tgid), InWait: k.InWait != 0, WaitFD: int(k.WaitFd), Since: int64(k.Since), Period: k.Period, OffNS: int64(k.OffNs),
 		OffAt: int64(k.OffSince), Asleep: k.Asleep != 0, Seeded: k.Seeded != 0, Verdict: Verdict(k.Config.Verdict),
 		held: k.Held, slot: k.Config.Slot, stack: k.HasStack != 0,
 	}

@@ -34,7 +34,6 @@ type Stack struct {
 type Wait struct {
 	PID, TID int
 	FD       int
-	Syscall  int
 	ThreadID uint64 // thread pointer, what pthread_self returns
 	Period   uint64
 	Stack    *Stack
@@ -140,7 +139,7 @@ func decode(raw []byte) (Event, error) {
 		if err := fill(&c, raw, framesAt(unsafe.Offsetof(c.Stack))); err != nil {
 			return nil, err
 		}
-		w := &Wait{PID: int(c.Tgid), TID: int(c.Tid), FD: int(c.Fd), Syscall: int(c.Nr), ThreadID: c.ThreadId, Period: c.Period}
+		w := &Wait{PID: int(c.Tgid), TID: int(c.Tid), FD: int(c.Fd), ThreadID: c.ThreadId, Period: c.Period}
 		if c.HasStack != 0 {
 			s := stackOf(&c.Stack, len(raw)-int(framesAt(unsafe.Offsetof(c.Stack))))
 			w.Stack = &s

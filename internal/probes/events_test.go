@@ -66,10 +66,10 @@ func TestDecodeOthers(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, &Block{PID: 1, TID: 2, Period: 3, Start: 4, End: 5, OffNS: 6, ReadyNS: 7, RunDelayNS: 8, Samples: 9, Exited: true}, e)
 
-	w := loopwatchWaitRecord{Type: uint32(loopwatchRecordTypeRECORD_WAIT), Tgid: 1, Tid: 2, Fd: 3, Nr: 232, ThreadId: 4}
+	w := loopwatchWaitRecord{Type: uint32(loopwatchRecordTypeRECORD_WAIT), Tgid: 1, Tid: 2, Fd: 3, ThreadId: 4}
 	e, err = decode(bytesOf(&w, framesAt(unsafe.Offsetof(w.Stack))))
 	require.NoError(t, err)
-	assert.Equal(t, &Wait{PID: 1, TID: 2, FD: 3, Syscall: 232, ThreadID: 4}, e)
+	assert.Equal(t, &Wait{PID: 1, TID: 2, FD: 3, ThreadID: 4}, e)
 
 	l := loopwatchLifeRecord{Type: uint32(loopwatchRecordTypeRECORD_EXIT), Tgid: 1, Tid: 2, Last: 1}
 	e, err = decode(bytesOf(&l, unsafe.Sizeof(l)))

@@ -207,7 +207,7 @@ type loopwatchWaitRecord struct {
 	ThreadId uint64
 	Period   uint64
 	HasStack uint32
-	Nr       int32
+	Pad      uint32
 	Stack    loopwatchStack
 }
 
@@ -215,49 +215,45 @@ type loopwatchWaitRecord struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	loopwatchMapBooks              = "books"
-	loopwatchMapConfigs            = "configs"
-	loopwatchMapCounters           = "counters"
-	loopwatchMapLayouts            = "layouts"
-	loopwatchMapProcesses          = "processes"
-	loopwatchMapRecords            = "records"
-	loopwatchMapSamples            = "samples"
-	loopwatchMapThreads            = "threads"
-	loopwatchMapWanted             = "wanted"
-	loopwatchProgEnterEpollPwait   = "enter_epoll_pwait"
-	loopwatchProgEnterEpollPwait2  = "enter_epoll_pwait2"
-	loopwatchProgEnterEpollWait    = "enter_epoll_wait"
-	loopwatchProgExitEpollPwait    = "exit_epoll_pwait"
-	loopwatchProgExitEpollPwait2   = "exit_epoll_pwait2"
-	loopwatchProgExitEpollWait     = "exit_epoll_wait"
-	loopwatchProgFentryEpollPwait  = "fentry_epoll_pwait"
-	loopwatchProgFentryEpollPwait2 = "fentry_epoll_pwait2"
-	loopwatchProgFentryEpollWait   = "fentry_epoll_wait"
-	loopwatchProgFexitEpollPwait   = "fexit_epoll_pwait"
-	loopwatchProgFexitEpollPwait2  = "fexit_epoll_pwait2"
-	loopwatchProgFexitEpollWait    = "fexit_epoll_wait"
-	loopwatchProgOnExec            = "on_exec"
-	loopwatchProgOnExit            = "on_exit"
-	loopwatchProgOnFork            = "on_fork"
-	loopwatchProgOnSwitch          = "on_switch"
-	loopwatchProgOnTick            = "on_tick"
-	loopwatchProgSeed              = "seed"
-	loopwatchVarEpoch              = "epoch"
-	loopwatchVarFiltered           = "filtered"
-	loopwatchVarFollowChildren     = "follow_children"
-	loopwatchVarGeneration         = "generation"
-	loopwatchVarIgnored            = "ignored"
-	loopwatchVarMarks              = "marks"
-	loopwatchVarSleepers           = "sleepers"
-	loopwatchVarThreshold          = "threshold"
-	loopwatchVarTypeBlockRecord    = "type_block_record"
-	loopwatchVarTypeCounter        = "type_counter"
-	loopwatchVarTypeInstrKind      = "type_instr_kind"
-	loopwatchVarTypeLifeRecord     = "type_life_record"
-	loopwatchVarTypeRecordType     = "type_record_type"
-	loopwatchVarTypeSampleKind     = "type_sample_kind"
-	loopwatchVarTypeVerdict        = "type_verdict"
-	loopwatchVarTypeWaitRecord     = "type_wait_record"
+	loopwatchMapBooks             = "books"
+	loopwatchMapConfigs           = "configs"
+	loopwatchMapCounters          = "counters"
+	loopwatchMapLayouts           = "layouts"
+	loopwatchMapProcesses         = "processes"
+	loopwatchMapRecords           = "records"
+	loopwatchMapSamples           = "samples"
+	loopwatchMapThreads           = "threads"
+	loopwatchMapWanted            = "wanted"
+	loopwatchProgEnterEpollPwait  = "enter_epoll_pwait"
+	loopwatchProgEnterEpollPwait2 = "enter_epoll_pwait2"
+	loopwatchProgEnterEpollWait   = "enter_epoll_wait"
+	loopwatchProgExitEpollPwait   = "exit_epoll_pwait"
+	loopwatchProgExitEpollPwait2  = "exit_epoll_pwait2"
+	loopwatchProgExitEpollWait    = "exit_epoll_wait"
+	loopwatchProgFentryWait       = "fentry_wait"
+	loopwatchProgFexitWait        = "fexit_wait"
+	loopwatchProgOnExec           = "on_exec"
+	loopwatchProgOnExit           = "on_exit"
+	loopwatchProgOnFork           = "on_fork"
+	loopwatchProgOnSwitch         = "on_switch"
+	loopwatchProgOnTick           = "on_tick"
+	loopwatchProgSeed             = "seed"
+	loopwatchVarEpoch             = "epoch"
+	loopwatchVarFiltered          = "filtered"
+	loopwatchVarFollowChildren    = "follow_children"
+	loopwatchVarGeneration        = "generation"
+	loopwatchVarIgnored           = "ignored"
+	loopwatchVarMarks             = "marks"
+	loopwatchVarSleepers          = "sleepers"
+	loopwatchVarThreshold         = "threshold"
+	loopwatchVarTypeBlockRecord   = "type_block_record"
+	loopwatchVarTypeCounter       = "type_counter"
+	loopwatchVarTypeInstrKind     = "type_instr_kind"
+	loopwatchVarTypeLifeRecord    = "type_life_record"
+	loopwatchVarTypeRecordType    = "type_record_type"
+	loopwatchVarTypeSampleKind    = "type_sample_kind"
+	loopwatchVarTypeVerdict       = "type_verdict"
+	loopwatchVarTypeWaitRecord    = "type_wait_record"
 )
 
 // loadLoopwatch returns the embedded CollectionSpec for loopwatch.
@@ -302,24 +298,20 @@ type loopwatchSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type loopwatchProgramSpecs struct {
-	EnterEpollPwait   *ebpf.ProgramSpec `ebpf:"enter_epoll_pwait"`
-	EnterEpollPwait2  *ebpf.ProgramSpec `ebpf:"enter_epoll_pwait2"`
-	EnterEpollWait    *ebpf.ProgramSpec `ebpf:"enter_epoll_wait"`
-	ExitEpollPwait    *ebpf.ProgramSpec `ebpf:"exit_epoll_pwait"`
-	ExitEpollPwait2   *ebpf.ProgramSpec `ebpf:"exit_epoll_pwait2"`
-	ExitEpollWait     *ebpf.ProgramSpec `ebpf:"exit_epoll_wait"`
-	FentryEpollPwait  *ebpf.ProgramSpec `ebpf:"fentry_epoll_pwait"`
-	FentryEpollPwait2 *ebpf.ProgramSpec `ebpf:"fentry_epoll_pwait2"`
-	FentryEpollWait   *ebpf.ProgramSpec `ebpf:"fentry_epoll_wait"`
-	FexitEpollPwait   *ebpf.ProgramSpec `ebpf:"fexit_epoll_pwait"`
-	FexitEpollPwait2  *ebpf.ProgramSpec `ebpf:"fexit_epoll_pwait2"`
-	FexitEpollWait    *ebpf.ProgramSpec `ebpf:"fexit_epoll_wait"`
-	OnExec            *ebpf.ProgramSpec `ebpf:"on_exec"`
-	OnExit            *ebpf.ProgramSpec `ebpf:"on_exit"`
-	OnFork            *ebpf.ProgramSpec `ebpf:"on_fork"`
-	OnSwitch          *ebpf.ProgramSpec `ebpf:"on_switch"`
-	OnTick            *ebpf.ProgramSpec `ebpf:"on_tick"`
-	Seed              *ebpf.ProgramSpec `ebpf:"seed"`
+	EnterEpollPwait  *ebpf.ProgramSpec `ebpf:"enter_epoll_pwait"`
+	EnterEpollPwait2 *ebpf.ProgramSpec `ebpf:"enter_epoll_pwait2"`
+	EnterEpollWait   *ebpf.ProgramSpec `ebpf:"enter_epoll_wait"`
+	ExitEpollPwait   *ebpf.ProgramSpec `ebpf:"exit_epoll_pwait"`
+	ExitEpollPwait2  *ebpf.ProgramSpec `ebpf:"exit_epoll_pwait2"`
+	ExitEpollWait    *ebpf.ProgramSpec `ebpf:"exit_epoll_wait"`
+	FentryWait       *ebpf.ProgramSpec `ebpf:"fentry_wait"`
+	FexitWait        *ebpf.ProgramSpec `ebpf:"fexit_wait"`
+	OnExec           *ebpf.ProgramSpec `ebpf:"on_exec"`
+	OnExit           *ebpf.ProgramSpec `ebpf:"on_exit"`
+	OnFork           *ebpf.ProgramSpec `ebpf:"on_fork"`
+	OnSwitch         *ebpf.ProgramSpec `ebpf:"on_switch"`
+	OnTick           *ebpf.ProgramSpec `ebpf:"on_tick"`
+	Seed             *ebpf.ProgramSpec `ebpf:"seed"`
 }
 
 // loopwatchMapSpecs contains maps before they are loaded into the kernel.
@@ -430,24 +422,20 @@ type loopwatchVariables struct {
 //
 // It can be passed to loadLoopwatchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type loopwatchPrograms struct {
-	EnterEpollPwait   *ebpf.Program `ebpf:"enter_epoll_pwait"`
-	EnterEpollPwait2  *ebpf.Program `ebpf:"enter_epoll_pwait2"`
-	EnterEpollWait    *ebpf.Program `ebpf:"enter_epoll_wait"`
-	ExitEpollPwait    *ebpf.Program `ebpf:"exit_epoll_pwait"`
-	ExitEpollPwait2   *ebpf.Program `ebpf:"exit_epoll_pwait2"`
-	ExitEpollWait     *ebpf.Program `ebpf:"exit_epoll_wait"`
-	FentryEpollPwait  *ebpf.Program `ebpf:"fentry_epoll_pwait"`
-	FentryEpollPwait2 *ebpf.Program `ebpf:"fentry_epoll_pwait2"`
-	FentryEpollWait   *ebpf.Program `ebpf:"fentry_epoll_wait"`
-	FexitEpollPwait   *ebpf.Program `ebpf:"fexit_epoll_pwait"`
-	FexitEpollPwait2  *ebpf.Program `ebpf:"fexit_epoll_pwait2"`
-	FexitEpollWait    *ebpf.Program `ebpf:"fexit_epoll_wait"`
-	OnExec            *ebpf.Program `ebpf:"on_exec"`
-	OnExit            *ebpf.Program `ebpf:"on_exit"`
-	OnFork            *ebpf.Program `ebpf:"on_fork"`
-	OnSwitch          *ebpf.Program `ebpf:"on_switch"`
-	OnTick            *ebpf.Program `ebpf:"on_tick"`
-	Seed              *ebpf.Program `ebpf:"seed"`
+	EnterEpollPwait  *ebpf.Program `ebpf:"enter_epoll_pwait"`
+	EnterEpollPwait2 *ebpf.Program `ebpf:"enter_epoll_pwait2"`
+	EnterEpollWait   *ebpf.Program `ebpf:"enter_epoll_wait"`
+	ExitEpollPwait   *ebpf.Program `ebpf:"exit_epoll_pwait"`
+	ExitEpollPwait2  *ebpf.Program `ebpf:"exit_epoll_pwait2"`
+	ExitEpollWait    *ebpf.Program `ebpf:"exit_epoll_wait"`
+	FentryWait       *ebpf.Program `ebpf:"fentry_wait"`
+	FexitWait        *ebpf.Program `ebpf:"fexit_wait"`
+	OnExec           *ebpf.Program `ebpf:"on_exec"`
+	OnExit           *ebpf.Program `ebpf:"on_exit"`
+	OnFork           *ebpf.Program `ebpf:"on_fork"`
+	OnSwitch         *ebpf.Program `ebpf:"on_switch"`
+	OnTick           *ebpf.Program `ebpf:"on_tick"`
+	Seed             *ebpf.Program `ebpf:"seed"`
 }
 
 func (p *loopwatchPrograms) Close() error {
@@ -458,12 +446,8 @@ func (p *loopwatchPrograms) Close() error {
 		p.ExitEpollPwait,
 		p.ExitEpollPwait2,
 		p.ExitEpollWait,
-		p.FentryEpollPwait,
-		p.FentryEpollPwait2,
-		p.FentryEpollWait,
-		p.FexitEpollPwait,
-		p.FexitEpollPwait2,
-		p.FexitEpollWait,
+		p.FentryWait,
+		p.FexitWait,
 		p.OnExec,
 		p.OnExit,
 		p.OnFork,

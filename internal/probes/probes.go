@@ -56,7 +56,6 @@ type Probes struct {
 	reader   *ringbuf.Reader
 	closers  []io.Closer
 
-	waits   []wait // those this kernel has
 	loops   int
 	layouts layoutTable
 
@@ -119,9 +118,6 @@ func (p *Probes) loadAndAttach(o Options) error {
 	if err := configure(spec, o); err != nil {
 		return err
 	}
-	if p.waits, err = keepWaits(spec); err != nil {
-		return err
-	}
 	modes := []string{AttachFentry, AttachTracepoint}
 	if o.Attach != AttachAuto {
 		modes = []string{o.Attach}
@@ -147,17 +143,14 @@ func (p *Probes) loadAndAttach(o Options) error {
 
 // try loads the programs of one mode and attaches them.
 func (p *Probes) try(spec *ebpf.CollectionSpec, mode string, o Options) error {
-	for _, w := range p.waits {
-		for _, other := range []string{w.fentry, w.fexit} {
-			if mode != AttachFentry {
-				delete(spec.Programs, other)
-			}
+	if mode == AttachFentry {
+		for _, w := range waits {
+			delete(spec.Programs, w.enter)
+			delete(spec.Programs, w.exit)
 		}
-		for _, other := range []string{w.enter, w.exit} {
-			if mode != AttachTracepoint {
-				delete(spec.Programs, other)
-			}
-		}
+	} else {
+		delete(spec.Programs, loopwatchProgFentryWait)
+		delete(spec.Programs, loopwatchProgFexitWait)
 	}
 	coll, err := ebpf.NewCollection(spec)
 	if err != nil {

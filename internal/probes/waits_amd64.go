@@ -1,7 +1,7 @@
 package probes
 
 var waits = []wait{
-	{"epoll_wait", loopwatchProgFentryEpollWait, loopwatchProgFexitEpollWait, loopwatchProgEnterEpollWait, loopwatchProgExitEpollWait},
-	{"epoll_pwait", loopwatchProgFentryEpollPwait, loopwatchProgFexitEpollPwait, loopwatchProgEnterEpollPwait, loopwatchProgExitEpollPwait},
-	{"epoll_pwait2", loopwatchProgFentryEpollPwait2, loopwatchProgFexitEpollPwait2, loopwatchProgEnterEpollPwait2, loopwatchProgExitEpollPwait2},
+	{"epoll_wait", loopwatchProgEnterEpollWait, loopwatchProgExitEpollWait},
+	{"epoll_pwait", loopwatchProgEnterEpollPwait, loopwatchProgExitEpollPwait},
+	{"epoll_pwait2", loopwatchProgEnterEpollPwait2, loopwatchProgExitEpollPwait2},
 }

@@ -124,49 +124,45 @@ type withoutLoopThreadConfig struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	withoutLoopMapBooks              = "books"
-	withoutLoopMapConfigs            = "configs"
-	withoutLoopMapCounters           = "counters"
-	withoutLoopMapLayouts            = "layouts"
-	withoutLoopMapProcesses          = "processes"
-	withoutLoopMapRecords            = "records"
-	withoutLoopMapSamples            = "samples"
-	withoutLoopMapThreads            = "threads"
-	withoutLoopMapWanted             = "wanted"
-	withoutLoopProgEnterEpollPwait   = "enter_epoll_pwait"
-	withoutLoopProgEnterEpollPwait2  = "enter_epoll_pwait2"
-	withoutLoopProgEnterEpollWait    = "enter_epoll_wait"
-	withoutLoopProgExitEpollPwait    = "exit_epoll_pwait"
-	withoutLoopProgExitEpollPwait2   = "exit_epoll_pwait2"
-	withoutLoopProgExitEpollWait     = "exit_epoll_wait"
-	withoutLoopProgFentryEpollPwait  = "fentry_epoll_pwait"
-	withoutLoopProgFentryEpollPwait2 = "fentry_epoll_pwait2"
-	withoutLoopProgFentryEpollWait   = "fentry_epoll_wait"
-	withoutLoopProgFexitEpollPwait   = "fexit_epoll_pwait"
-	withoutLoopProgFexitEpollPwait2  = "fexit_epoll_pwait2"
-	withoutLoopProgFexitEpollWait    = "fexit_epoll_wait"
-	withoutLoopProgOnExec            = "on_exec"
-	withoutLoopProgOnExit            = "on_exit"
-	withoutLoopProgOnFork            = "on_fork"
-	withoutLoopProgOnSwitch          = "on_switch"
-	withoutLoopProgOnTick            = "on_tick"
-	withoutLoopProgSeed              = "seed"
-	withoutLoopVarEpoch              = "epoch"
-	withoutLoopVarFiltered           = "filtered"
-	withoutLoopVarFollowChildren     = "follow_children"
-	withoutLoopVarGeneration         = "generation"
-	withoutLoopVarIgnored            = "ignored"
-	withoutLoopVarMarks              = "marks"
-	withoutLoopVarSleepers           = "sleepers"
-	withoutLoopVarThreshold          = "threshold"
-	withoutLoopVarTypeBlockRecord    = "type_block_record"
-	withoutLoopVarTypeCounter        = "type_counter"
-	withoutLoopVarTypeInstrKind      = "type_instr_kind"
-	withoutLoopVarTypeLifeRecord     = "type_life_record"
-	withoutLoopVarTypeRecordType     = "type_record_type"
-	withoutLoopVarTypeSampleKind     = "type_sample_kind"
-	withoutLoopVarTypeVerdict        = "type_verdict"
-	withoutLoopVarTypeWaitRecord     = "type_wait_record"
+	withoutLoopMapBooks             = "books"
+	withoutLoopMapConfigs           = "configs"
+	withoutLoopMapCounters          = "counters"
+	withoutLoopMapLayouts           = "layouts"
+	withoutLoopMapProcesses         = "processes"
+	withoutLoopMapRecords           = "records"
+	withoutLoopMapSamples           = "samples"
+	withoutLoopMapThreads           = "threads"
+	withoutLoopMapWanted            = "wanted"
+	withoutLoopProgEnterEpollPwait  = "enter_epoll_pwait"
+	withoutLoopProgEnterEpollPwait2 = "enter_epoll_pwait2"
+	withoutLoopProgEnterEpollWait   = "enter_epoll_wait"
+	withoutLoopProgExitEpollPwait   = "exit_epoll_pwait"
+	withoutLoopProgExitEpollPwait2  = "exit_epoll_pwait2"
+	withoutLoopProgExitEpollWait    = "exit_epoll_wait"
+	withoutLoopProgFentryWait       = "fentry_wait"
+	withoutLoopProgFexitWait        = "fexit_wait"
+	withoutLoopProgOnExec           = "on_exec"
+	withoutLoopProgOnExit           = "on_exit"
+	withoutLoopProgOnFork           = "on_fork"
+	withoutLoopProgOnSwitch         = "on_switch"
+	withoutLoopProgOnTick           = "on_tick"
+	withoutLoopProgSeed             = "seed"
+	withoutLoopVarEpoch             = "epoch"
+	withoutLoopVarFiltered          = "filtered"
+	withoutLoopVarFollowChildren    = "follow_children"
+	withoutLoopVarGeneration        = "generation"
+	withoutLoopVarIgnored           = "ignored"
+	withoutLoopVarMarks             = "marks"
+	withoutLoopVarSleepers          = "sleepers"
+	withoutLoopVarThreshold         = "threshold"
+	withoutLoopVarTypeBlockRecord   = "type_block_record"
+	withoutLoopVarTypeCounter       = "type_counter"
+	withoutLoopVarTypeInstrKind     = "type_instr_kind"
+	withoutLoopVarTypeLifeRecord    = "type_life_record"
+	withoutLoopVarTypeRecordType    = "type_record_type"
+	withoutLoopVarTypeSampleKind    = "type_sample_kind"
+	withoutLoopVarTypeVerdict       = "type_verdict"
+	withoutLoopVarTypeWaitRecord    = "type_wait_record"
 )
 
 // loadWithoutLoop returns the embedded CollectionSpec for withoutLoop.
@@ -211,24 +207,20 @@ type withoutLoopSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type withoutLoopProgramSpecs struct {
-	EnterEpollPwait   *ebpf.ProgramSpec `ebpf:"enter_epoll_pwait"`
-	EnterEpollPwait2  *ebpf.ProgramSpec `ebpf:"enter_epoll_pwait2"`
-	EnterEpollWait    *ebpf.ProgramSpec `ebpf:"enter_epoll_wait"`
-	ExitEpollPwait    *ebpf.ProgramSpec `ebpf:"exit_epoll_pwait"`
-	ExitEpollPwait2   *ebpf.ProgramSpec `ebpf:"exit_epoll_pwait2"`
-	ExitEpollWait     *ebpf.ProgramSpec `ebpf:"exit_epoll_wait"`
-	FentryEpollPwait  *ebpf.ProgramSpec `ebpf:"fentry_epoll_pwait"`
-	FentryEpollPwait2 *ebpf.ProgramSpec `ebpf:"fentry_epoll_pwait2"`
-	FentryEpollWait   *ebpf.ProgramSpec `ebpf:"fentry_epoll_wait"`
-	FexitEpollPwait   *ebpf.ProgramSpec `ebpf:"fexit_epoll_pwait"`
-	FexitEpollPwait2  *ebpf.ProgramSpec `ebpf:"fexit_epoll_pwait2"`
-	FexitEpollWait    *ebpf.ProgramSpec `ebpf:"fexit_epoll_wait"`
-	OnExec            *ebpf.ProgramSpec `ebpf:"on_exec"`
-	OnExit            *ebpf.ProgramSpec `ebpf:"on_exit"`
-	OnFork            *ebpf.ProgramSpec `ebpf:"on_fork"`
-	OnSwitch          *ebpf.ProgramSpec `ebpf:"on_switch"`
-	OnTick            *ebpf.ProgramSpec `ebpf:"on_tick"`
-	Seed              *ebpf.ProgramSpec `ebpf:"seed"`
+	EnterEpollPwait  *ebpf.ProgramSpec `ebpf:"enter_epoll_pwait"`
+	EnterEpollPwait2 *ebpf.ProgramSpec `ebpf:"enter_epoll_pwait2"`
+	EnterEpollWait   *ebpf.ProgramSpec `ebpf:"enter_epoll_wait"`
+	ExitEpollPwait   *ebpf.ProgramSpec `ebpf:"exit_epoll_pwait"`
+	ExitEpollPwait2  *ebpf.ProgramSpec `ebpf:"exit_epoll_pwait2"`
+	ExitEpollWait    *ebpf.ProgramSpec `ebpf:"exit_epoll_wait"`
+	FentryWait       *ebpf.ProgramSpec `ebpf:"fentry_wait"`
+	FexitWait        *ebpf.ProgramSpec `ebpf:"fexit_wait"`
+	OnExec           *ebpf.ProgramSpec `ebpf:"on_exec"`
+	OnExit           *ebpf.ProgramSpec `ebpf:"on_exit"`
+	OnFork           *ebpf.ProgramSpec `ebpf:"on_fork"`
+	OnSwitch         *ebpf.ProgramSpec `ebpf:"on_switch"`
+	OnTick           *ebpf.ProgramSpec `ebpf:"on_tick"`
+	Seed             *ebpf.ProgramSpec `ebpf:"seed"`
 }
 
 // withoutLoopMapSpecs contains maps before they are loaded into the kernel.
@@ -339,24 +331,20 @@ type withoutLoopVariables struct {
 //
 // It can be passed to loadWithoutLoopObjects or ebpf.CollectionSpec.LoadAndAssign.
 type withoutLoopPrograms struct {
-	EnterEpollPwait   *ebpf.Program `ebpf:"enter_epoll_pwait"`
-	EnterEpollPwait2  *ebpf.Program `ebpf:"enter_epoll_pwait2"`
-	EnterEpollWait    *ebpf.Program `ebpf:"enter_epoll_wait"`
-	ExitEpollPwait    *ebpf.Program `ebpf:"exit_epoll_pwait"`
-	ExitEpollPwait2   *ebpf.Program `ebpf:"exit_epoll_pwait2"`
-	ExitEpollWait     *ebpf.Program `ebpf:"exit_epoll_wait"`
-	FentryEpollPwait  *ebpf.Program `ebpf:"fentry_epoll_pwait"`
-	FentryEpollPwait2 *ebpf.Program `ebpf:"fentry_epoll_pwait2"`
-	FentryEpollWait   *ebpf.Program `ebpf:"fentry_epoll_wait"`
-	FexitEpollPwait   *ebpf.Program `ebpf:"fexit_epoll_pwait"`
-	FexitEpollPwait2  *ebpf.Program `ebpf:"fexit_epoll_pwait2"`
-	FexitEpollWait    *ebpf.Program `ebpf:"fexit_epoll_wait"`
-	OnExec            *ebpf.Program `ebpf:"on_exec"`
-	OnExit            *ebpf.Program `ebpf:"on_exit"`
-	OnFork            *ebpf.Program `ebpf:"on_fork"`
-	OnSwitch          *ebpf.Program `ebpf:"on_switch"`
-	OnTick            *ebpf.Program `ebpf:"on_tick"`
-	Seed              *ebpf.Program `ebpf:"seed"`
+	EnterEpollPwait  *ebpf.Program `ebpf:"enter_epoll_pwait"`
+	EnterEpollPwait2 *ebpf.Program `ebpf:"enter_epoll_pwait2"`
+	EnterEpollWait   *ebpf.Program `ebpf:"enter_epoll_wait"`
+	ExitEpollPwait   *ebpf.Program `ebpf:"exit_epoll_pwait"`
+	ExitEpollPwait2  *ebpf.Program `ebpf:"exit_epoll_pwait2"`
+	ExitEpollWait    *ebpf.Program `ebpf:"exit_epoll_wait"`
+	FentryWait       *ebpf.Program `ebpf:"fentry_wait"`
+	FexitWait        *ebpf.Program `ebpf:"fexit_wait"`
+	OnExec           *ebpf.Program `ebpf:"on_exec"`
+	OnExit           *ebpf.Program `ebpf:"on_exit"`
+	OnFork           *ebpf.Program `ebpf:"on_fork"`
+	OnSwitch         *ebpf.Program `ebpf:"on_switch"`
+	OnTick           *ebpf.Program `ebpf:"on_tick"`
+	Seed             *ebpf.Program `ebpf:"seed"`
 }
 
 func (p *withoutLoopPrograms) Close() error {
@@ -367,12 +355,8 @@ func (p *withoutLoopPrograms) Close() error {
 		p.ExitEpollPwait,
 		p.ExitEpollPwait2,
 		p.ExitEpollWait,
-		p.FentryEpollPwait,
-		p.FentryEpollPwait2,
-		p.FentryEpollWait,
-		p.FexitEpollPwait,
-		p.FexitEpollPwait2,
-		p.FexitEpollWait,
+		p.FentryWait,
+		p.FexitWait,
 		p.OnExec,
 		p.OnExit,
 		p.OnFork,

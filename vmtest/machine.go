@@ -107,8 +107,9 @@ func (m *Machine) qemu(ctx context.Context, initrd, console, ports string) error
 	args := []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-m", strconv.Itoa(memory),
-		// Five-level paging made qemu 7.2 crash guests at random.
-		"-cpu", "max,la57=off",
+		// Under qemu 7.2 five-level paging crashes guests at random, and cmpxchg16b, which the
+		// kernel's allocator uses where it is, now and then leaves garbage in the flags.
+		"-cpu", "max,la57=off,cx16=off",
 		"-kernel", m.Kernel.Image, "-initrd", initrd,
 		"-append", "console=ttyS0 panic=-1 mitigations=off",
 		"-drive", "if=none,id=root,format=raw,snapshot=on,file=" + m.Disk,

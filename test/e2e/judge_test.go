@@ -134,8 +134,9 @@ func (v *verdict) extra(threshold time.Duration, log []truth.Entry, b *report.Bl
 		before = entry.EndNS
 	}
 	v.falseAlarms++
-	v.complain("false alarm: %v at %d, cause %s, culprit %s, breakdown %v",
-		time.Duration(b.DurationNS), b.StartNS, b.Cause, describe(b.Culprit), b.BreakdownNS)
+	v.complain("false alarm: %v, %v after the first entry and %v before the last, cause %s, culprit %s, breakdown %v",
+		time.Duration(b.DurationNS), time.Duration(b.StartNS-log[0].StartNS), time.Duration(log[len(log)-1].EndNS-b.StartNS),
+		b.Cause, describe(b.Culprit), b.BreakdownNS)
 }
 
 func overlap(start1, end1, start2, end2 int64) int64 {

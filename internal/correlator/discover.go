@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
@@ -16,9 +15,6 @@ import (
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/report"
 )
-
-// retryAfter is how long a process whose interpreter is not up yet is left alone.
-const retryAfter = 100 * time.Millisecond
 
 // found is a process on its way to being known.
 type found struct {

@@ -1,0 +1,203 @@
+package correlator
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+const ms = 1_000_000
+
+func frame(function string, line int) report.Frame {
+	return report.Frame{Function: function, File: "/srv/app.py", Line: line, App: true}
+}
+
+// off is a stretch asleep, tick a sample of running; at and cpu count from the period's start.
+func off(at, ns int64, cause report.Cause, f report.Frame) piece {
+	return named(piece{sample: &probes.Sample{Kind: probes.Off, At: at, NS: ns}, cause: cause}, f)
+}
+
+func tick(at, cpu int64, f report.Frame) piece {
+	return named(piece{sample: &probes.Sample{Kind: probes.Tick, At: at, CPUNS: cpu}, cause: report.CauseCPU}, f)
+}
+
+func named(p piece, f report.Frame) piece {
+	p.frames = []report.Frame{f}
+	p.culprit = &p.frames[0]
+	return p
+}
+
+func resting(p piece) piece {
+	p.outside, p.atRest = true, true
+	return p
+}
+
+func notRunning(p piece) piece {
+	p.outside = true
+	return p
+}
+
+func sum(split map[report.Cause]int64) (n int64) {
+	for _, ns := range split {
+		n += ns
+	}
+	return n
+}
+
+func TestShareAddsUp(t *testing.T) {
+	a, b := frame("a", 1), frame("b", 2)
+	for _, test := range []struct {
+		what string
+		p    period
+		want map[report.Cause]int64
+	}{
+		{"one sleep", period{end: 100 * ms, offNS: 90 * ms, whole: true, pieces: []piece{off(5*ms, 90*ms, report.CauseSleep, a)}},
+			map[report.Cause]int64{report.CauseSleep: 90 * ms, report.CauseCPU: 10 * ms}},
+		{"woken late", period{end: 100 * ms, offNS: 100 * ms, runDelayNS: 30 * ms, whole: true, pieces: []piece{off(0, 100*ms, report.CauseSleep, a)}},
+			map[report.Cause]int64{report.CauseSleep: 70 * ms, report.CauseRunqueue: 30 * ms}},
+		{"two kinds of sleep", period{end: 100 * ms, offNS: 80 * ms, whole: true, pieces: []piece{
+			off(0, 60*ms, report.CauseNet, a), off(70*ms, 20*ms, report.CauseFile, b)}},
+			map[report.Cause]int64{report.CauseNet: 60 * ms, report.CauseFile: 20 * ms, report.CauseCPU: 20 * ms}},
+		{"running", period{end: 100 * ms, whole: true, pieces: []piece{tick(30*ms, 30*ms, a), tick(60*ms, 60*ms, b)}},
+			map[report.Cause]int64{report.CauseCPU: 100 * ms}},
+		{"asleep unseen", period{end: 100 * ms, offNS: 40 * ms, whole: true},
+			map[report.Cause]int64{report.CauseUnknown: 40 * ms, report.CauseCPU: 60 * ms}},
+		{"more run delay than time off the CPU", period{end: 10 * ms, offNS: 4 * ms, runDelayNS: 4 * ms, whole: true},
+			map[report.Cause]int64{report.CauseRunqueue: 4 * ms, report.CauseCPU: 6 * ms}},
+	} {
+		got := test.p.share()
+		assert.Equal(t, test.want, got, test.what)
+		assert.Equal(t, test.p.end-test.p.start, sum(got), test.what)
+	}
+}
+
+// Each tick stands for the CPU time since the one before.
+func TestTicksShareCPUTime(t *testing.T) {
+	p := period{end: 100 * ms, whole: true, pieces: []piece{tick(25*ms, 25*ms, frame("a", 1)), tick(45*ms, 45*ms, frame("b", 2)), tick(95*ms, 95*ms, frame("b", 3))}}
+	p.share()
+	assert.InDelta(t, 26*ms, p.pieces[0].ns, ms)
+	assert.InDelta(t, 21*ms, p.pieces[1].ns, ms)
+	assert.InDelta(t, 53*ms, p.pieces[2].ns, ms)
+	assert.EqualValues(t, 100*ms, p.pieces[0].ns+p.pieces[1].ns+p.pieces[2].ns)
+}
+
+func TestSplitCutsRests(t *testing.T) {
+	a, hub := frame("a", 1), frame("wait", 2)
+	p := period{end: 1000 * ms, offNS: 800 * ms, whole: true, pieces: []piece{
+		off(10*ms, 100*ms, report.CauseSleep, a),
+		resting(off(120*ms, 500*ms, report.CauseSleep, hub)),
+		off(650*ms, 200*ms, report.CauseNet, a),
+	}}
+	parts, rest := p.split()
+	if assert.Len(t, parts, 2) {
+		assert.EqualValues(t, 0, parts[0].start)
+		assert.EqualValues(t, 120*ms, parts[0].end)
+		assert.EqualValues(t, 100*ms, parts[0].offNS)
+		assert.EqualValues(t, 620*ms, parts[1].start)
+		assert.EqualValues(t, 1000*ms, parts[1].end)
+		assert.EqualValues(t, 380*ms, sum(parts[1].share()))
+	}
+	assert.EqualValues(t, 500*ms, rest)
+}
+
+// After asyncio.run has returned the program goes on without a loop: that is no block.
+func TestSplitLeavesOutWhatIsNoLoop(t *testing.T) {
+	main := frame("<module>", 9)
+	p := period{end: 3000 * ms, whole: true, pieces: []piece{
+		notRunning(off(100*ms, 1000*ms, report.CauseSleep, main)), notRunning(tick(2000*ms, 900*ms, main)),
+	}}
+	parts, rest := p.split()
+	assert.Empty(t, parts)
+	assert.EqualValues(t, 3000*ms, rest)
+
+	p = period{end: 3000 * ms, whole: true, pieces: []piece{
+		off(10*ms, 200*ms, report.CauseSleep, frame("handler", 3)), notRunning(off(300*ms, 2600*ms, report.CauseSleep, main)),
+	}}
+	parts, _ = p.split()
+	if assert.Len(t, parts, 1) {
+		assert.EqualValues(t, 300*ms, parts[0].end)
+	}
+}
+
+func TestSplitOfNothingIsTheWhole(t *testing.T) {
+	p := period{start: 5, end: 10, whole: true}
+	parts, rest := p.split()
+	assert.Equal(t, []period{p}, parts)
+	assert.Zero(t, rest)
+}
+
+// A loop inside one function spreads over its lines; the function counts as one.
+func TestHeaviestAddsUpAFunction(t *testing.T) {
+	pieces := []piece{
+		tick(0, 0, frame("short", 1)), tick(0, 0, frame("long", 10)), tick(0, 0, frame("long", 11)), tick(0, 0, frame("long", 11)),
+	}
+	for i, ns := range []int64{35 * ms, 25 * ms, 20 * ms, 20 * ms} {
+		pieces[i].ns = ns
+	}
+	top := heaviest(pieces, report.CauseCPU)
+	assert.Equal(t, frame("long", 11), *top.culprit)
+}
+
+func TestHeaviestStaysWithTheCause(t *testing.T) {
+	sleep, cpu := off(0, 60*ms, report.CauseSleep, frame("sleeps", 1)), tick(0, 0, frame("computes", 2))
+	sleep.ns, cpu.ns = 60*ms, 70*ms
+	assert.Equal(t, "sleeps", heaviest([]piece{sleep, cpu}, report.CauseSleep).culprit.Function)
+	assert.Equal(t, "computes", heaviest([]piece{sleep, cpu}, report.CauseNet).culprit.Function, "no piece of the cause: any")
+	assert.Nil(t, heaviest(nil, report.CauseCPU))
+}
+
+func TestLargest(t *testing.T) {
+	assert.Equal(t, report.CauseUnknown, largest(nil))
+	assert.Equal(t, report.CauseNet, largest(map[report.Cause]int64{report.CauseCPU: 1, report.CauseNet: 2}))
+	for range 20 { // whatever the order of the map
+		assert.Equal(t, report.CauseCPU, largest(map[report.Cause]int64{report.CauseCPU: 2, report.CauseNet: 2}))
+	}
+}
+
+func TestOffCause(t *testing.T) {
+	th := &thread{proc: &proc{}}
+	for _, test := range []struct {
+		what   string
+		sample probes.Sample
+		leaf   report.Frame
+		want   report.Cause
+	}{
+		{"sleep", probes.Sample{Syscall: unix.SYS_CLOCK_NANOSLEEP}, report.Frame{}, report.CauseSleep},
+		{"recv", probes.Sample{Syscall: unix.SYS_RECVFROM}, report.Frame{}, report.CauseNet},
+		{"poll on nothing", probes.Sample{Syscall: unix.SYS_PPOLL}, report.Frame{}, report.CauseSleep},
+		{"poll on a socket", probes.Sample{Syscall: unix.SYS_PPOLL, Args: [3]uint64{1, 1}, Mode: unix.S_IFSOCK}, report.Frame{}, report.CauseNet},
+		{"poll on a resolver", probes.Sample{Syscall: unix.SYS_PPOLL, Args: [3]uint64{1, 1}, Mode: unix.S_IFSOCK, Family: unix.AF_INET, Port: 53}, report.Frame{}, report.CauseDNS},
+		{"port 53 of something else", probes.Sample{Syscall: unix.SYS_RECVFROM, Family: unix.AF_UNIX, Port: 53}, report.Frame{}, report.CauseNet},
+		{"under getaddrinfo", probes.Sample{Syscall: unix.SYS_CONNECT}, report.Frame{Function: "getaddrinfo", File: "/usr/lib/python3.11/socket.py"}, report.CauseDNS},
+		{"select on nothing", probes.Sample{Syscall: unix.SYS_PSELECT6}, report.Frame{}, report.CauseSleep},
+		{"select on something", probes.Sample{Syscall: unix.SYS_PSELECT6, Args: [3]uint64{4}}, report.Frame{}, report.CauseUnknown},
+		{"read of a file", probes.Sample{Syscall: unix.SYS_READ, Mode: unix.S_IFREG}, report.Frame{}, report.CauseFile},
+		{"read of a pipe", probes.Sample{Syscall: unix.SYS_READ, Mode: unix.S_IFIFO}, report.Frame{}, report.CausePipe},
+		{"read of the exec error pipe", probes.Sample{Syscall: unix.SYS_READ, Mode: unix.S_IFIFO}, report.Frame{Function: "Popen._execute_child", File: "/usr/lib/python3.11/subprocess.py"}, report.CauseSubprocess},
+		{"write to a terminal", probes.Sample{Syscall: unix.SYS_WRITE, Mode: unix.S_IFCHR}, report.Frame{}, report.CausePipe},
+		{"wait for a child", probes.Sample{Syscall: unix.SYS_WAIT4}, report.Frame{}, report.CauseSubprocess},
+		{"stopped", probes.Sample{Syscall: unix.SYS_READ, State: 0x4}, report.Frame{}, report.CauseStopped},
+		{"traced", probes.Sample{Syscall: -1, State: 0x8}, report.Frame{}, report.CauseStopped},
+		{"no syscall", probes.Sample{Syscall: -1}, report.Frame{}, report.CauseUnknown},
+		{"another epoll", probes.Sample{Syscall: unix.SYS_EPOLL_PWAIT}, report.Frame{}, report.CauseUnknown},
+	} {
+		assert.Equal(t, test.want, th.offCause(&test.sample, &test.leaf), test.what)
+	}
+}
+
+func TestGILByAddress(t *testing.T) {
+	p := &proc{}
+	p.runtime = newRuntime(0x1000, 0x500, 0x80)
+	th := &thread{proc: p}
+	futex := func(addr uint64) report.Cause {
+		return th.offCause(&probes.Sample{Syscall: unix.SYS_FUTEX, Args: [3]uint64{addr}}, nil)
+	}
+	assert.Equal(t, report.CauseGIL, futex(0x1500))
+	assert.Equal(t, report.CauseGIL, futex(0x157f))
+	assert.Equal(t, report.CauseLock, futex(0x1580))
+	assert.Equal(t, report.CauseLock, futex(0x7f0000000000))
+}

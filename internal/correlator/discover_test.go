@@ -1,0 +1,87 @@
+package correlator
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+// newRuntime is one of up to 3.11, whose GIL lies in the runtime itself.
+func newRuntime(addr uint64, gil, size uint32) *cpython.Runtime {
+	r := &cpython.Runtime{Addr: addr}
+	r.Layout.RuntimeGIL, r.Layout.GILSize = gil, size
+	return r
+}
+
+func TestSlots(t *testing.T) {
+	s := newSlotPool(2)
+	a, ok := s.take()
+	assert.True(t, ok)
+	b, ok := s.take()
+	assert.True(t, ok)
+	assert.NotEqual(t, a, b)
+	_, ok = s.take()
+	assert.False(t, ok, "full")
+	s.give(a)
+	c, ok := s.take()
+	assert.True(t, ok)
+	assert.Equal(t, a, c)
+}
+
+func TestOwnDescriptorsOutliveOthers(t *testing.T) {
+	th := &thread{}
+	th.setFD(3, probes.Watched)
+	for fd := 10; fd < 10+3*probes.FDs; fd++ {
+		th.setFD(fd, probes.Ignored)
+		assert.Contains(t, th.fds, probes.FDVerdict{FD: 3, Verdict: probes.Watched})
+		assert.Contains(t, th.fds, probes.FDVerdict{FD: fd, Verdict: probes.Ignored})
+		assert.LessOrEqual(t, len(th.fds), probes.FDs)
+	}
+	th.setFD(3, probes.Ignored) // the number was used again for something else
+	assert.Contains(t, th.fds, probes.FDVerdict{FD: 3, Verdict: probes.Ignored})
+	th.setFD(-1, probes.Watched)
+	assert.NotContains(t, th.fds, probes.FDVerdict{FD: -1, Verdict: probes.Watched})
+}
+
+// Of a uvloop without frames of its own the stack at its wait tells what is inside.
+func TestPlaceOfAUVLoop(t *testing.T) {
+	raw := func(codes ...uint64) (out []cpython.RawFrame) {
+		for _, c := range codes {
+			out = append(out, cpython.RawFrame{Code: c})
+		}
+		return out
+	}
+	th := &thread{kind: eventloop.UVLoop, anchor: raw(20, 10)}
+	bare := eventloop.Verdict{Kind: eventloop.UVLoop, AtRest: true, Root: -1}
+	for _, test := range []struct {
+		what           string
+		raw            []cpython.RawFrame
+		inside, atRest bool
+	}{
+		{"its own wait", raw(20, 10), true, true},
+		{"a callback", raw(40, 30, 20, 10), true, false},
+		{"after the loop", raw(10), false, false},
+		{"somewhere else", raw(50, 10), false, false},
+		{"no stack", nil, false, false},
+	} {
+		inside, atRest := th.place(test.raw, bare)
+		assert.Equal(t, test.inside, inside, test.what)
+		assert.Equal(t, test.atRest, atRest, test.what)
+	}
+	inside, atRest := th.place(raw(1), eventloop.Verdict{Kind: eventloop.UVLoop, Running: true, Root: 0})
+	assert.True(t, inside, "a frame of asyncio.run shows the loop")
+	assert.False(t, atRest)
+}
+
+func TestImporting(t *testing.T) {
+	handler, find := frame("handler", 3), report.Frame{Function: "_find_and_load", File: "<frozen importlib._bootstrap>"}
+	loop := report.Frame{Function: "BaseEventLoop.run_forever", File: "/usr/lib/python3.11/asyncio/base_events.py"}
+	assert.True(t, importing([]report.Frame{frame("<module>", 1), find, handler, loop}))
+	assert.False(t, importing([]report.Frame{handler, loop}))
+	assert.False(t, importing([]report.Frame{handler, loop, find}), "the loop was started by an import")
+}

@@ -118,20 +118,22 @@ func (v *verdict) compare(entry *truth.Entry, b *report.Block) {
 // bound: a loop kept from running is blocked, too.
 func (v *verdict) extra(threshold time.Duration, log []truth.Entry, b *report.Block) {
 	bound := int64(mayMiss * float64(threshold))
-	var before int64
+	var before, queued int64
 	for _, entry := range log {
-		// What happened since the entry before, until the iteration after this one.
+		// An entry covers what happened since the one before, until the iteration after its block;
+		// where in that iteration the next one takes over is not known, so they overlap there.
 		if b.StartNS < entry.EndNS+int64(50*time.Millisecond) && b.StartNS+b.DurationNS > before {
 			prepared := entry.PreparedNS[1] - entry.PreparedNS[0]
 			if prepared >= bound && overlap(b.StartNS, b.StartNS+b.DurationNS, entry.PreparedNS[0], entry.PreparedNS[1]) > 0 {
 				return
 			}
-			if b.DurationNS-entry.RunDelayNS < int64(threshold) {
-				v.queued++
-				return
-			}
+			queued += entry.RunDelayNS
 		}
 		before = entry.EndNS
+	}
+	if b.DurationNS-queued < int64(threshold) {
+		v.queued++
+		return
 	}
 	v.falseAlarms++
 	v.complain("false alarm: %v, %v after the first entry and %v before the last, cause %s, culprit %s, breakdown %v",

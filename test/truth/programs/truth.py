@@ -70,7 +70,7 @@ class Log:
     """What happened since the last entry: the preparing and the waiting for a CPU."""
 
     def __init__(self):
-        self.delay = record.run_delay()
+        self.delay = 0  # starting up counts, too
         self.prepared = [0, 0]
 
     def prepare(self, block, seconds):

@@ -42,10 +42,16 @@ static __always_inline void refresh(struct thread *t, __u32 tid)
 
 	if (t->generation == now)
 		return;
-	t->generation = now;
 	config = bpf_map_lookup_elem(&configs, &tid);
-	if (!config)
+	if (!config) {
+		t->generation = now;
 		return;
+	}
+	/* An update frees the old entry at once, and another thread's may take its place while it
+	 * is read. The generation moves after every update: the next event looks again. */
+	if (config->tid != tid)
+		return;
+	t->generation = now;
 	/* No books were kept while it was ignored: they begin with its next wait. */
 	if (t->config.verdict == VERDICT_IGNORED && config->verdict != VERDICT_IGNORED) {
 		t->in_wait = 1;

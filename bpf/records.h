@@ -90,6 +90,8 @@ struct thread_config {
 	__u8 fd_verdicts[FDS_PER_THREAD];
 	__u8 verdict;
 	__u8 pad[3];
+	__u32 tid; /* of the thread it is about */
+	__u32 pad2;
 };
 
 /* What the kernel knows of a thread. Only the kernel writes it. */

@@ -116,7 +116,7 @@ func (p *Probes) ForgetThread(tid int) error {
 // wait, tick or way off the CPU.
 func (p *Probes) SetThread(c ThreadConfig) error {
 	k := loopwatchThreadConfig{
-		Tstate: c.TState, ThreadId: c.ThreadID, RestCode: c.RestCode, Layout: c.Layout, Slot: c.Slot, Verdict: uint8(c.Verdict),
+		Tid: uint32(c.TID), Tstate: c.TState, ThreadId: c.ThreadID, RestCode: c.RestCode, Layout: c.Layout, Slot: c.Slot, Verdict: uint8(c.Verdict),
 	}
 	for i := range k.Fds {
 		k.Fds[i] = -1

@@ -188,6 +188,8 @@ type loopwatchThreadConfig struct {
 	FdVerdicts [4]uint8
 	Verdict    uint8
 	Pad        [3]uint8
+	Tid        uint32
+	Pad2       uint32
 }
 
 type loopwatchVerdict uint32

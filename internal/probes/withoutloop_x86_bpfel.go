@@ -118,6 +118,8 @@ type withoutLoopThreadConfig struct {
 	FdVerdicts [4]uint8
 	Verdict    uint8
 	Pad        [3]uint8
+	Tid        uint32
+	Pad2       uint32
 }
 
 // Names of all BPF objects in the ELF.

@@ -12,10 +12,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -23,7 +21,6 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/observe"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/test/load"
 )
 
 func main() {
@@ -32,13 +29,17 @@ func main() {
 	python := flag.String("python", "python3", "interpreter of the server")
 	only := flag.Int("connections", 0, "between server and client; 0: one, then eight")
 	flag.Parse()
+	if flag.NArg() != 1 {
+		fmt.Fprintln(os.Stderr, "usage: cost [flags] SERVER.PY")
+		os.Exit(2)
+	}
 	loads := []int{1, 8}
 	if *only > 0 {
 		loads = []int{*only}
 	}
 	for _, connections := range loads {
 		m := measurement{pairs: *pairs, requests: *requests, connections: connections}
-		if err := m.run(*python); err != nil {
+		if err := m.run(*python, flag.Arg(0)); err != nil {
 			fmt.Fprintln(os.Stderr, "cost:", err)
 			os.Exit(1)
 		}
@@ -53,28 +54,30 @@ var modes = []string{none, probes.AttachFentry, probes.AttachTracepoint}
 // calls are made by the unrelated process in one run.
 const calls = 20_000
 
+// warmUp is how many requests go over each connection before anything is measured, settle how
+// long the guest comes to rest before a run.
+const (
+	warmUp = 200
+	settle = 50 * time.Millisecond
+)
+
 // measurement of a server under load over a number of connections.
 type measurement struct {
 	pairs, requests, connections int
 
-	server     *load.Server
+	server     *server
 	perRequest map[string][]float64 // mode -> instructions of each run
 	perCall    map[string][]float64
 	waits      map[string][]float64 // how often the server slept, a request
 }
 
-func (m *measurement) run(python string) (err error) {
-	m.server, err = load.StartServer(func(args ...string) *exec.Cmd { return exec.Command(python, args...) })
-	if err != nil {
+func (m *measurement) run(python, program string) (err error) {
+	if m.server, err = startServer(python, program, m.connections, warmUp); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, m.server.Close()) }()
+	defer func() { err = errors.Join(err, m.server.close()) }()
 	m.perRequest, m.perCall = make(map[string][]float64), make(map[string][]float64)
 	m.waits = make(map[string][]float64)
-	// CPython rewrites code that runs often: it has to be warm, and so has the guest.
-	if _, err := m.server.Request(10*m.requests, m.connections); err != nil {
-		return err
-	}
 	order := slices.Clone(modes)
 	for range m.pairs {
 		for _, mode := range order {
@@ -95,24 +98,24 @@ func (m *measurement) run(python string) (err error) {
 
 // measure makes one run.
 func (m *measurement) measure(mode string) error {
-	w, err := watch(mode, m.server.PID())
+	w, err := watch(mode, m.server.pid())
 	if err != nil {
 		return err
 	}
-	before, err := sleeps(m.server.PID())
+	time.Sleep(settle)
+	before, err := m.server.usage()
 	if err != nil {
 		return errors.Join(err, w.stop())
 	}
-	cost, err := m.server.Request(m.requests, m.connections)
+	if err := m.server.request(m.requests); err != nil {
+		return errors.Join(err, w.stop())
+	}
+	after, err := m.server.usage()
 	if err != nil {
 		return errors.Join(err, w.stop())
 	}
-	after, err := sleeps(m.server.PID())
-	if err != nil {
-		return errors.Join(err, w.stop())
-	}
-	m.waits[mode] = append(m.waits[mode], float64(after-before)/float64(cost.Requests))
-	m.perRequest[mode] = append(m.perRequest[mode], float64(cost.CPU)/float64(cost.Requests))
+	m.waits[mode] = append(m.waits[mode], float64(after.sleeps-before.sleeps)/float64(m.requests))
+	m.perRequest[mode] = append(m.perRequest[mode], float64(after.cpu-before.cpu)/float64(m.requests))
 	m.perCall[mode] = append(m.perCall[mode], getppid())
 	return w.stop()
 }
@@ -145,11 +148,11 @@ func (m *measurement) programs(mode string) error {
 		return err
 	}
 	defer stats.Close()
-	w, err := watch(mode, m.server.PID())
+	w, err := watch(mode, m.server.pid())
 	if err != nil {
 		return err
 	}
-	if _, err := m.server.Request(m.requests, m.connections); err != nil {
+	if err := m.server.request(m.requests); err != nil {
 		return errors.Join(err, w.stop())
 	}
 	fmt.Println()
@@ -219,21 +222,6 @@ func (w *watcher) stop() error {
 		return errors.New("loopwatch saw no iteration of the server")
 	}
 	return nil
-}
-
-// sleeps returns how often the main thread of a process gave up the CPU by itself.
-func sleeps(pid int) (n int64, err error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	const name = "\nvoluntary_ctxt_switches:"
-	_, rest, ok := strings.Cut(string(status), name)
-	if !ok {
-		return 0, fmt.Errorf("no %s of process %d", strings.TrimSpace(name), pid)
-	}
-	_, err = fmt.Sscan(rest, &n)
-	return n, err
 }
 
 // quantile returns the q-quantile, for q from 0 to 1, nearest rank.

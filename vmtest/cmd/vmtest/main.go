@@ -195,7 +195,12 @@ func bench(ctx context.Context, o options, stdout, stderr io.Writer) (int, error
 	}
 	o.counted = true
 	o.deadline = max(o.deadline, time.Hour)
-	return runBuilt(ctx, o, "cost", nil, stdout, stderr)
+	const program = "server.py"
+	var err error
+	if o.files[program], err = vmtest.Source(ctx, "test/load/"+program); err != nil {
+		return 0, err
+	}
+	return runBuilt(ctx, o, "cost", []string{program}, stdout, stderr)
 }
 
 // runBuilt builds one of the commands meant for guests and runs it under each kernel.

@@ -150,6 +150,8 @@ type piece struct {
 	outside bool  // the loop rested, or did not run at all
 	raw     []cpython.RawFrame
 	atRest  bool
+	// callback is what the loop called, as function and file; empty where that is not seen.
+	callback report.Frame
 }
 
 func (p *piece) isOff() bool { return p.sample.Kind == probes.Off }
@@ -171,6 +173,7 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 			v := t.proc.classify(p.frames)
 			inside, atRest := t.place(p.raw, v)
 			p.atRest = atRest && p.isOff() && restful(s)
+			p.callback = callbackOf(p.frames, v.Root)
 			p.outside = p.atRest || !s.Stack.Partial && !inside
 			p.culprit, _ = eventloop.Culprit(p.frames)
 		}
@@ -342,8 +345,9 @@ func (p *period) share() map[report.Cause]int64 {
 func (t *thread) block(p period, ongoing bool) report.Block {
 	b := report.Block{
 		PID: t.proc.process.PID, TID: t.tid, StartNS: p.start, DurationNS: p.end - p.start, Ongoing: ongoing,
-		Shape: report.ShapeSingle, BreakdownNS: p.share(),
+		BreakdownNS: p.share(),
 	}
+	b.Shape = p.shape()
 	b.Cause = largest(b.BreakdownNS)
 	b.Stacks = mergeStacks(p.pieces)
 	if top := heaviest(p.pieces, b.Cause); top != nil {
@@ -354,6 +358,42 @@ func (t *thread) block(p period, ongoing bool) report.Block {
 		b.Culprit = nil
 	}
 	return b
+}
+
+// shape tells one long callback from many short ones where the samples show it: a stretch asleep
+// of half the period is one callback's; several callbacks none of which has half are many. Ticks
+// in one function may be one call of it or many: then nothing is said.
+func (p *period) shape() report.Shape {
+	half := (p.end - p.start) / 2
+	callbacks := make(map[report.Frame]int64)
+	for i := range p.pieces {
+		x := &p.pieces[i]
+		if x.isOff() && x.ns >= half {
+			return report.ShapeSingle
+		}
+		if x.callback.Function != "" {
+			callbacks[x.callback] += x.ns
+		}
+	}
+	for _, ns := range callbacks {
+		if ns >= half {
+			return ""
+		}
+	}
+	if len(callbacks) >= 3 {
+		return report.ShapeMany
+	}
+	return ""
+}
+
+// callbackOf returns the outermost frame inside the loop's machinery, as function and file.
+func callbackOf(frames []report.Frame, root int) report.Frame {
+	for i := min(root, len(frames)) - 1; i >= 0; i-- {
+		if f := frames[i]; !eventloop.IsMachinery(f) && f.File != "" {
+			return report.Frame{Function: f.Function, File: f.File}
+		}
+	}
+	return report.Frame{}
 }
 
 // heaviest returns the piece that stands for the block: of the function of application code

@@ -77,7 +77,8 @@ type thread struct {
 func (t *thread) isLoop() bool { return t.kind != "" && t.slot != probes.NoSlot }
 
 // findState looks for the PyThreadState of the thread with this thread pointer. The list may
-// change while it is read, hence more than one try.
+// change while it is read, hence more than one try. It is newest first, and while a thread
+// starts its state carries the thread pointer of the thread that made it: the last match counts.
 func (t *thread) findState(threadID uint64) bool {
 	t.state = cpython.Thread{}
 	for range 3 {
@@ -88,8 +89,10 @@ func (t *thread) findState(threadID uint64) bool {
 		for _, s := range states {
 			if s.ThreadID == threadID {
 				t.state = s
-				return true
 			}
+		}
+		if t.state.Addr != 0 {
+			return true
 		}
 	}
 	return false

@@ -116,7 +116,6 @@ func (b *Builder) Add(block Block) {
 // null lists, every string bounded and UTF-8.
 func (b *Builder) normalise(block *Block) {
 	block.Cause = cmp.Or(block.Cause, CauseUnknown)
-	block.Shape = cmp.Or(block.Shape, ShapeSingle)
 	if block.BreakdownNS == nil {
 		block.BreakdownNS = map[Cause]int64{}
 	}

@@ -92,7 +92,7 @@ type Block struct {
 	DurationNS  int64           `json:"duration_ns"`
 	Ongoing     bool            `json:"ongoing"`
 	Cause       Cause           `json:"cause"`
-	Shape       Shape           `json:"shape"`
+	Shape       Shape           `json:"shape,omitempty"` // absent where it could not be told
 	BreakdownNS map[Cause]int64 `json:"breakdown_ns"`
 	Culprit     *Frame          `json:"culprit"`
 	Leaf        *Frame          `json:"leaf"`

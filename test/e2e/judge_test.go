@@ -105,7 +105,7 @@ func (v *verdict) compare(entry *truth.Entry, b *report.Block) {
 	if shape == "" {
 		shape = report.ShapeSingle
 	}
-	if slices.Contains(entry.Causes, b.Cause) && b.Shape == shape {
+	if slices.Contains(entry.Causes, b.Cause) && (b.Shape == shape || b.Shape == "") {
 		v.cause++
 	} else {
 		v.complain("wrong cause: %s of %v is %s/%s, not %s/%s (breakdown %v, run delay %v)", entry.Kind,

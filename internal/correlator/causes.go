@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package correlator
 
 import (
@@ -174,10 +176,10 @@ func (t *thread) tickCause(s *probes.Sample, leaf *report.Frame) (report.Cause, 
 			return cause, ""
 		}
 	}
-	name, interpreter := t.proc.mapped.Find(s.IP)
+	name, interpreter := t.proc.modules().Find(s.IP)
 	if name == "" {
 		t.proc.mapModules()
-		name, interpreter = t.proc.mapped.Find(s.IP)
+		name, interpreter = t.proc.modules().Find(s.IP)
 	}
 	switch {
 	case interpreter, name == "", strings.HasPrefix(name, "["):

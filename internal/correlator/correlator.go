@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package correlator turns what the kernel saw into what a user understands. It takes the
 // events of probes, finds out which threads are event loops, matches every block with the
 // stacks of its own active period, has symbolize name them, and judges why the block took its

@@ -1,6 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package correlator
 
 import (
+	"time"
+
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/probes"
@@ -16,6 +20,7 @@ type proc struct {
 	memory   process.Memory
 	resolver *symbolize.Resolver
 	mapped   *symbolize.Modules
+	mappedAt time.Time
 	layout   uint32
 
 	command         string
@@ -29,21 +34,41 @@ func newProc(p *process.Process, rt *cpython.Runtime) *proc {
 		command: p.Cmdline(),
 	}
 	out.container, out.unit, _ = p.Cgroup() // absent where it cannot be read
-	out.mapModules()
 	return out
 }
 
 // mapModules reads the mappings anew: modules are loaded as a program goes on.
 func (p *proc) mapModules() {
+	p.mappedAt = time.Now()
 	if maps, err := p.process.Maps(); err == nil {
 		p.mapped = symbolize.NewModules(maps, p.runtime)
 	}
 }
 
-// classify tells which loop a stack belongs to.
-func (p *proc) classify(frames []report.Frame) eventloop.Verdict {
-	return eventloop.Classify(frames, p.mapped)
+// modules returns the mappings, read when they are first asked for: most processes' never are.
+func (p *proc) modules() *symbolize.Modules {
+	if p.mapped == nil {
+		p.mapModules()
+	}
+	return p.mapped
 }
+
+// Extension makes a proc what eventloop asks for modules.
+func (p *proc) Extension(dir string) bool { return p.modules().Extension(dir) }
+
+// classify tells which loop a stack belongs to. Where none is seen, a module mapped since may
+// be the reason.
+func (p *proc) classify(frames []report.Frame) eventloop.Verdict {
+	v := eventloop.Classify(frames, p)
+	if v.Kind == "" && time.Since(p.mappedAt) > remapAfter {
+		p.mapModules()
+		v = eventloop.Classify(frames, p)
+	}
+	return v
+}
+
+// remapAfter is how long the mappings of a process are taken for what they are now.
+const remapAfter = time.Second
 
 // failures counts what could not be read of the process, by reason.
 func (p *proc) failures() map[string]int64 {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package correlator
 
 // slotPool hands out the kernel's places for books and held samples.

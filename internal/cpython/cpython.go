@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package cpython reads one CPython runtime inside another process. It takes a
 // process.Process, finds the interpreter among its mappings and its version and layout, and
 // hands out thread states, frames and code objects with their names and lines. Discovery calls

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package observe runs one observation: it opens the probes, feeds their events through the
 // correlator and hands back the finished report. Commands call it; it prints nothing.
 package observe

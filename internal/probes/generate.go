@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package probes
 
 // The kernel side is compiled for both architectures and committed; `make generate` runs this

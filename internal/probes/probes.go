@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package probes is loopwatch's side of the kernel: it loads the programs of bpf/, attaches
 // them in the best way this kernel allows, and turns their records into typed events. What
 // user space decides about processes and threads goes back the same way. It knows nothing of

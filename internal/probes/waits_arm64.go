@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package probes
 
 // arm64 has no epoll_wait.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package process is one Linux process seen from outside. It takes a pid, reads /proc and the
 // process's memory, and hands out mappings, the files behind them, names, and the container
 // and unit the process belongs to. Package cpython looks for interpreters through it and

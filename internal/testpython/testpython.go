@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package testpython finds the Python interpreters of the machine a test runs on and starts
 // programs with them. Tests of the other packages call it and so run on every interpreter
 // there is: those in PATH, pyenv-style trees, and whole Debian trees entered by chroot, which

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command layoutgen writes the table of layouts of the CPython releases that do not describe
 // themselves (3.8 to 3.12). It takes include directories of CPython releases as arguments,
 // compiles offsets.c against each, and prints a Go file for package cpython. Releases of one

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package offsets measures where a CPython release keeps its fields: it compiles a small C
 // program against the release's headers and runs it. layoutgen makes the table of layouts from
 // it, and the tests of package cpython hold layouts against the headers found on the machine.

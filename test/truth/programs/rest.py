@@ -136,7 +136,9 @@ def main():
     program = globals()[sys.argv[1]]
     os.write(1, b"ready\n")
     if inspect.iscoroutinefunction(program):
-        asyncio.run(program())
+        # Python 3.6, which is only looked at, has no asyncio.run.
+        run = asyncio.run if hasattr(asyncio, "run") else asyncio.get_event_loop().run_until_complete
+        run(program())
     else:
         program()
 

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probes
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"golang.org/x/sys/unix"
+)
+
+func TestKernelVersion(t *testing.T) {
+	for _, test := range []struct {
+		release      string
+		major, minor int
+		ok           bool
+	}{
+		{"5.10.0-32-cloud-amd64", 5, 10, true}, {"6.18.44-custom", 6, 18, true}, {"7.2-rc1", 7, 2, true},
+		{"6.1+", 6, 1, true}, {"6", 0, 0, false}, {"", 0, 0, false}, {"x.y", 0, 0, false},
+	} {
+		major, minor, ok := kernelVersion(test.release)
+		assert.Equal(t, test.ok, ok, test.release)
+		if ok {
+			assert.Equal(t, [2]int{test.major, test.minor}, [2]int{major, minor}, test.release)
+		}
+	}
+}
+
+// What a user reads is one line that ends in what to do.
+func TestErrorsAreOneLine(t *testing.T) {
+	verifier := fmt.Errorf("load: %w", errors.New("program on_switch: invalid argument:\n0: R1=ctx()\n1: exit"))
+	for _, err := range []error{
+		explain(AttachFentry, fmt.Errorf("load: %w", unix.EPERM)), explain(AttachFentry, verifier),
+		explain(AttachTracepoint, fmt.Errorf("load: %w", unix.EPERM)), explain(AttachTracepoint, unix.ENOMEM),
+		explain(AttachTracepoint, verifier),
+	} {
+		var host *HostError
+		if assert.ErrorAs(t, err, &host) {
+			assert.NotEmpty(t, host.Why)
+			assert.NotEmpty(t, host.Do)
+		}
+		assert.False(t, strings.ContainsAny(err.Error(), "\n"), err.Error())
+	}
+}
+
+func TestDefaultRatePutsTicksIntoABlock(t *testing.T) {
+	for _, ms := range []int{1, 5, 20, 100, 1000} {
+		rate := DefaultRate(time.Duration(ms) * time.Millisecond)
+		assert.GreaterOrEqual(t, rate*ms, 2*1000*19/20, "threshold %d ms", ms)
+		assert.LessOrEqual(t, rate, MaxRate)
+	}
+}

@@ -11,6 +11,7 @@
 #define NR_READ 0
 #define NR_POLL 7
 #define NR_PPOLL 271
+#define NR_FUTEX 202
 #define NR_EPOLL_WAIT 232
 #define NR_EPOLL_PWAIT 281
 #define NR_EPOLL_PWAIT2 441
@@ -19,6 +20,7 @@
 #define NR_READ 63
 #define NR_POLL -1
 #define NR_PPOLL 73
+#define NR_FUTEX 98
 #define NR_EPOLL_WAIT -1
 #define NR_EPOLL_PWAIT 22
 #define NR_EPOLL_PWAIT2 441

@@ -14,11 +14,13 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Types no map or function names are lost from the object's type information, and with it for
  * Go, unless a variable has them. */
 const struct wait_record *type_wait_record __attribute__((unused));
+const struct holder *type_holder __attribute__((unused));
 const struct block_record *type_block_record __attribute__((unused));
 const struct life_record *type_life_record __attribute__((unused));
 const enum record_type *type_record_type __attribute__((unused));
 const enum verdict *type_verdict __attribute__((unused));
 const enum sample_kind *type_sample_kind __attribute__((unused));
+const enum sample_flag *type_sample_flag __attribute__((unused));
 const enum instr_kind *type_instr_kind __attribute__((unused));
 const enum counter *type_counter __attribute__((unused));
 
@@ -293,6 +295,8 @@ static __always_inline void switch_out(struct task_struct *prev, bool preempt, _
 	fill_sample(s, t, tid, prev, SAMPLE_OFF, now);
 	s->state = state;
 	t->has_stack = !walk_stack(&t->config, &s->stack);
+	if (in_gil_wait(&t->config, s))
+		find_gil_holder(&t->config, s);
 	if (t->has_stack && t->config.rest_code && s->stack.frames[0].code == t->config.rest_code) {
 		/* A loop that sleeps instead of waiting: eventlet's hub without descriptors. Its
 		 * stack is no evidence of what came before. */

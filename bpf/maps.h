@@ -66,7 +66,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SAMPLES_PER_LOOP);
 	__type(key, __u32);
-	__type(value, struct sample);
+	__type(value, struct held_sample);
 } samples SEC(".maps");
 
 struct {

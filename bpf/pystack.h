@@ -20,11 +20,18 @@
 #define WALK_MAX 300
 #endif
 
+/* Steps of a walk of another thread's stack, which may change meanwhile. */
+#ifndef WITHOUT_BPF_LOOP
+#define HOLDER_WALK_MAX 1024
+#else
+#define HOLDER_WALK_MAX 100
+#endif
+
 /* The depth is kept in `out`, not here: of what lies on its own stack the verifier tracks every
  * value, and would follow the loop step by step. */
 struct walk {
 	const struct py_layout *py;
-	struct stack *out;
+	struct stack *out; /* or a short_stack */
 	__u64 frame;
 };
 
@@ -56,11 +63,12 @@ static __always_inline __s32 instruction(const struct py_layout *py, __u64 code,
 }
 
 /* One frame; returns 1 at the end of the chain. */
-static long walk_step(__u32 unused, struct walk *w)
+static __always_inline long walk_frame(struct walk *w, const __u32 leaf, const __u32 root)
 {
 	const struct py_layout *py = w->py;
 	__u64 code, previous, instr;
 	__u32 firstlineno = 0, argcount = 0, at;
+	const bool own = leaf == STACK_LEAF;
 	struct py_frame *to;
 	__u8 owner;
 
@@ -79,12 +87,12 @@ static long walk_step(__u32 unused, struct walk *w)
 	code &= ~(__u64)py->code_tag_mask;
 	if (read_u32(&firstlineno, code + py->code_firstlineno) ||
 	    read_u32(&argcount, code + py->code_argcount))
-		count(FAILED_CODE);
+		count(own ? FAILED_CODE : FAILED_HOLDER);
 
 	at = w->out->depth;
-	if (at >= STACK_LEAF)
-		at = STACK_LEAF + ((at - STACK_LEAF) & (STACK_ROOT - 1));
-	if (at >= STACK_MAX) /* cannot be; said for the verifier */
+	if (at >= leaf)
+		at = leaf + ((at - leaf) & (root - 1));
+	if (at >= leaf + root) /* cannot be; said for the verifier */
 		return 1;
 	to = &w->out->frames[at];
 	to->code = code;
@@ -95,16 +103,39 @@ next:
 	w->frame = previous;
 	return 0;
 failed:
-	count(FAILED_FRAME);
+	count(own ? FAILED_FRAME : FAILED_HOLDER);
 	w->out->failed = 1;
 	return 1;
+}
+
+static long walk_step(__u32 unused, struct walk *w)
+{
+	return walk_frame(w, STACK_LEAF, STACK_ROOT);
+}
+
+static long walk_step_short(__u32 unused, struct walk *w)
+{
+	return walk_frame(w, HOLDER_LEAF, HOLDER_ROOT);
+}
+
+/* Finds the innermost frame of a thread state. */
+static __always_inline int innermost_frame(struct walk *w, __u64 tstate)
+{
+	__u64 at = tstate + w->py->tstate_frame;
+
+	if (w->py->via_cframe) {
+		if (read_u64(&at, at))
+			return -1;
+		at += w->py->cframe_frame;
+	}
+	return read_u64(&w->frame, at);
 }
 
 /* Fills `out`; 0 if there is at least one frame. */
 static __always_inline int walk_stack(const struct thread_config *config, struct stack *out)
 {
 	struct walk w = { .out = out };
-	__u64 thread_id = 0, at;
+	__u64 thread_id = 0;
 	__u32 layout = config->layout;
 
 	out->depth = 0;
@@ -114,21 +145,7 @@ static __always_inline int walk_stack(const struct thread_config *config, struct
 		return -1;
 	/* A thread state lives as long as its thread, and is reused after it. */
 	if (read_u64(&thread_id, config->tstate + w.py->tstate_thread_id) ||
-	    thread_id != config->thread_id) {
-		count(FAILED_THREAD_STATE);
-		out->failed = 1;
-		return -1;
-	}
-	at = config->tstate + w.py->tstate_frame;
-	if (w.py->via_cframe) {
-		if (read_u64(&at, at)) {
-			count(FAILED_THREAD_STATE);
-			out->failed = 1;
-			return -1;
-		}
-		at += w.py->cframe_frame;
-	}
-	if (read_u64(&w.frame, at)) {
+	    thread_id != config->thread_id || innermost_frame(&w, config->tstate)) {
 		count(FAILED_THREAD_STATE);
 		out->failed = 1;
 		return -1;
@@ -147,4 +164,29 @@ static __always_inline int walk_stack(const struct thread_config *config, struct
 	if (out->depth > STACK_MAX)
 		count(TRUNCATED_STACKS);
 	return out->depth ? 0 : -1;
+}
+
+/* Walks the stack of another thread, which may be running meanwhile. A frame that is gone shows
+ * when it is named: its code object is no longer, or another one. */
+static __always_inline void walk_other(const struct py_layout *py, __u64 tstate,
+				       struct short_stack *out)
+{
+	struct walk w = { .py = py, .out = (struct stack *)out };
+
+	out->depth = 0;
+	out->failed = 0;
+	if (innermost_frame(&w, tstate)) {
+		count(FAILED_HOLDER);
+		out->failed = 1;
+		return;
+	}
+#ifndef WITHOUT_BPF_LOOP
+	bpf_loop(HOLDER_WALK_MAX, walk_step_short, &w, 0);
+#else
+	for (int i = 0; i < HOLDER_WALK_MAX; i++)
+		if (walk_step_short(i, &w))
+			break;
+#endif
+	if (w.frame)
+		out->failed = 1;
 }

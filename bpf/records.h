@@ -10,6 +10,10 @@
 #define STACK_LEAF 192 /* frames kept from the leaf on */
 #define STACK_ROOT 64  /* frames kept at the root, a ring while walking */
 #define STACK_MAX (STACK_LEAF + STACK_ROOT)
+#define HOLDER_LEAF 48 /* the same of the thread that held what a loop waited for */
+#define HOLDER_ROOT 16
+#define HOLDER_MAX (HOLDER_LEAF + HOLDER_ROOT)
+#define COMM_LEN 16
 
 #define SAMPLES_PER_LOOP 12 /* held back until a period crosses the threshold, and one spare */
 #define FDS_PER_THREAD 4    /* epoll descriptors one thread is remembered to wait on */
@@ -30,6 +34,7 @@ enum record_type {
 	RECORD_EXEC,      /* struct life_record */
 	RECORD_EXIT,      /* struct life_record */
 	RECORD_CROSSED,   /* struct life_record: a loop asleep in a period that is a block by now */
+	RECORD_HOLDER,    /* struct holder: comes before the sample it belongs to */
 };
 
 enum verdict {
@@ -65,6 +70,10 @@ struct py_layout {
 	__u32 code_argcount;
 	__u32 code_firstlineno;
 	__u32 code_adaptive;
+	__u32 tstate_next;   /* in the interpreter's list of threads */
+	__u32 gil_size;      /* of the structure of the GIL: its futexes lie inside */
+	__u32 gil_locked;    /* int32 */
+	__u32 gil_holder;    /* pointer to the PyThreadState that holds it, or held it last */
 };
 
 struct py_frame {
@@ -84,6 +93,10 @@ struct thread_config {
 	__u64 tstate;
 	__u64 thread_id;
 	__u64 rest_code; /* code object whose nanosleep is rest (eventlet's hub), or 0 */
+	/* Addresses in the process, 0 unknown. */
+	__u64 gil;        /* the structure of the GIL */
+	__u64 collecting; /* int32, not 0 while the cyclic garbage collector runs */
+	__u64 threads;    /* pointer to the interpreter's first PyThreadState */
 	__u32 layout;
 	__u32 slot; /* of books and samples; NO_SLOT while it is no loop */
 	__s32 fds[FDS_PER_THREAD];
@@ -166,7 +179,41 @@ struct sample {
 	__u32 fd_mode;  /* i_mode of it, 0 unknown */
 	__u16 family;   /* of a socket */
 	__u16 port;     /* of its peer, host order */
+	__u32 flags;    /* enum sample_flag */
 	struct stack stack;
+};
+
+enum sample_flag {
+	FLAG_GC = 1,        /* the interpreter's garbage collector was running */
+	FLAG_GIL_KNOWN = 2, /* the next one says something */
+	FLAG_GIL_HELD = 4,  /* by the loop's own thread */
+};
+
+/* A struct stack of fewer frames: the walk fills either. */
+struct short_stack {
+	__u32 depth;
+	__u32 failed;
+	struct py_frame frames[HOLDER_MAX];
+};
+
+/* The thread that held the GIL when a loop began to wait for it, or the one that released the
+ * lock a loop waited for. It belongs to the sample of the same tid, period and at. */
+struct holder {
+	__u32 type;
+	__u32 tid;
+	__u64 period;
+	__u64 at;
+	__u64 thread_id;   /* its thread pointer, 0 unknown */
+	__u32 holder_tgid; /* 0: the loop's process */
+	__u32 holder_tid;  /* 0 unknown */
+	char comm[COMM_LEN]; /* where holder_tid is known */
+	struct short_stack stack;
+};
+
+/* A sample held back. */
+struct held_sample {
+	struct sample sample; /* first: a pointer to it is one to this */
+	struct holder holder;
 };
 
 struct block_record {
@@ -204,6 +251,8 @@ enum counter {
 	FAILED_CODE,           /* code object unreadable */
 	TRUNCATED_STACKS,      /* deeper than STACK_MAX: the middle is missing */
 	ROOTLESS_STACKS,       /* deeper than the walk goes: the root is missing */
+	LOST_HOLDERS,          /* ring buffer full */
+	FAILED_HOLDER,         /* thread state of a holder unreadable or not found */
 	FULL_THREADS,          /* no room in a map */
 	FULL_PROCESSES,
 	COUNTERS,

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "evidence.h"
+#include "holder.h"
 #include "maps.h"
 #include "pystack.h"
 
@@ -22,12 +23,14 @@ static __always_inline __u64 quantum(void)
 
 static __always_inline struct sample *sample_at(const struct thread *t, __u32 n)
 {
+	struct held_sample *held;
 	__u32 index;
 
 	if (t->config.slot == NO_SLOT)
 		return 0;
 	index = t->config.slot * SAMPLES_PER_LOOP + n;
-	return bpf_map_lookup_elem(&samples, &index);
+	held = bpf_map_lookup_elem(&samples, &index);
+	return held ? &held->sample : 0;
 }
 
 static __always_inline struct sample *spare_sample(const struct thread *t)
@@ -46,6 +49,7 @@ static __always_inline void send_sample(struct thread *t, struct sample *s)
 		return;
 	}
 	t->samples++;
+	send_holder(s);
 	if (bpf_ringbuf_output(&records, s,
 			       __builtin_offsetof(struct sample, stack.frames) +
 				       frames * sizeof(struct py_frame), 0))
@@ -109,6 +113,7 @@ static __always_inline void fill_sample(struct sample *s, const struct thread *t
 	s->args[0] = e.args[0];
 	s->args[1] = e.args[1];
 	s->args[2] = e.args[2];
+	s->flags = interpreter_flags(&t->config);
 	read_target(task, s);
 }
 

@@ -186,6 +186,8 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 		}
 		if nobodysLine(p.cause) {
 			p.culprit = nil
+		} else if s.GC {
+			p.cause = report.CauseGC
 		} else if importing(p.frames) {
 			p.cause = report.CauseImport
 		}
@@ -356,6 +358,7 @@ func (t *thread) block(p period, ongoing bool) report.Block {
 		b.Culprit, b.Leaf = top.culprit, top.leaf()
 		b.Detail = detail(top)
 	}
+	b.Detail.GIL = gilDuring(p.pieces, b.Cause)
 	if nobodysLine(b.Cause) {
 		b.Culprit = nil
 	}

@@ -194,7 +194,7 @@ func TestOffCause(t *testing.T) {
 func TestGILByAddress(t *testing.T) {
 	p := &proc{}
 	p.runtime = newRuntime(0x1000, 0x500, 0x80)
-	th := &thread{proc: p}
+	th := &thread{proc: p, interp: p.interp(0)}
 	futex := func(addr uint64) report.Cause {
 		return th.offCause(&probes.Sample{Syscall: unix.SYS_FUTEX, Args: [3]uint64{addr}}, nil)
 	}

@@ -119,7 +119,7 @@ func (t *thread) offCause(s *probes.Sample, leaf *report.Frame) report.Cause {
 	case familyChild:
 		return report.CauseSubprocess
 	case familyFutex:
-		if t.proc.isGIL(t.state.Interp, s.Args[0]) {
+		if t.isGIL(s.Args[0]) {
 			return report.CauseGIL
 		}
 		return report.CauseLock
@@ -189,18 +189,4 @@ func (t *thread) tickCause(s *probes.Sample, leaf *report.Frame) (report.Cause, 
 		return report.CauseCPU, ""
 	}
 	return report.CauseNative, name
-}
-
-// isGIL tells whether a futex belongs to the GIL of an interpreter.
-func (p *proc) isGIL(interp, address uint64) bool {
-	l := &p.runtime.Layout
-	if l.RuntimeGIL != 0 {
-		at := p.runtime.Addr + uint64(l.RuntimeGIL)
-		return address >= at && address < at+uint64(l.GILSize)
-	}
-	if l.InterpGIL == 0 || interp == 0 {
-		return false
-	}
-	at, err := readPointer(p.memory, interp+uint64(l.InterpGIL))
-	return err == nil && address >= at && address < at+uint64(l.GILSize)
 }

@@ -130,7 +130,7 @@ func (c *Correlator) meet(f found) *proc {
 	var unsupported *cpython.UnsupportedError
 	switch {
 	case f.err == nil:
-		layout, err := c.kernel.AddLayout(kernelLayout(f.proc.runtime.Layout.FrameLayout))
+		layout, err := c.kernel.AddLayout(kernelLayout(&f.proc.runtime.Layout))
 		if err != nil {
 			c.refuse(f.pid, f.proc.command, err.Error())
 			return nil
@@ -310,7 +310,7 @@ func (c *Correlator) giveSlot(t *thread) error {
 func (c *Correlator) configure(t *thread) {
 	c.check(c.kernel.SetThread(probes.ThreadConfig{
 		TID: t.tid, Verdict: t.verdict, TState: t.state.Addr, ThreadID: t.state.ThreadID, RestCode: t.restCode,
-		Layout: t.proc.layout, Slot: t.slot, FDs: t.fds,
+		Interp: t.interp, Layout: t.proc.layout, Slot: t.slot, FDs: t.fds,
 	}))
 }
 
@@ -349,11 +349,12 @@ func (c *Correlator) forgetProcess(pid int) {
 }
 
 // kernelLayout hands a layout to the walker.
-func kernelLayout(l cpython.FrameLayout) probes.Layout {
+func kernelLayout(l *cpython.Layout) probes.Layout {
 	return probes.Layout{
 		TstateThreadId: l.ThreadID, TstateFrame: l.ThreadFrame, ViaCframe: l.ViaCFrame, CframeFrame: l.CFrameFrame,
 		FrameCode: l.FrameCode, FramePrevious: l.FrameBack, FrameInstr: l.FrameInstr, FrameOwner: l.FrameOwner,
 		ShimOwners: l.ShimOwners, CodeTagMask: l.FrameCodeTag, InstrKind: uint32(l.InstrKind),
 		CodeArgcount: l.CodeArgs, CodeFirstlineno: l.CodeLine, CodeAdaptive: l.CodeInstrs,
+		TstateNext: l.ThreadNext, GilSize: l.GILSize, GilLocked: l.GILLocked, GilHolder: l.GILLastHolder,
 	}
 }

@@ -3,11 +3,9 @@
 package correlator
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/report"
 )
 
@@ -118,9 +116,3 @@ func (c *Correlator) nameOpen(t *thread, k probes.Thread) {
 }
 
 func syscallNumber(nr int) string { return fmt.Sprintf("syscall %d", nr) }
-
-func readPointer(m process.Memory, addr uint64) (uint64, error) {
-	var b [8]byte
-	err := m.Read(addr, b[:])
-	return binary.NativeEndian.Uint64(b[:]), err
-}

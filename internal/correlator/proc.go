@@ -80,6 +80,7 @@ type thread struct {
 	proc    *proc
 	tid     int
 	state   cpython.Thread // its PyThreadState; Addr 0 unknown
+	interp  probes.Interp  // of that
 	kind    eventloop.Kind // "" until it is known to be a loop
 	verdict probes.Verdict
 	slot    uint32
@@ -117,10 +118,11 @@ func (t *thread) findState(threadID uint64) bool {
 			}
 		}
 		if t.state.Addr != 0 {
-			return true
+			break
 		}
 	}
-	return false
+	t.interp = t.proc.interp(t.state.Interp)
+	return t.state.Addr != 0
 }
 
 // setFD remembers the verdict on a descriptor. Where there are too many, one that is not the

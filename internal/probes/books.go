@@ -186,15 +186,17 @@ func (p *Probes) HeldSamples(t Thread, now int64) ([]*Sample, error) {
 	}
 	var out []*Sample
 	for i := range min(n, samplesPerLoop) {
-		var k loopwatchSample
-		if err := p.coll.Maps[loopwatchMapSamples].Lookup(t.slot*samplesPerLoop+i, &k); err != nil {
+		var held loopwatchHeldSample
+		if err := p.coll.Maps[loopwatchMapSamples].Lookup(t.slot*samplesPerLoop+i, &held); err != nil {
 			return nil, fmt.Errorf("read held sample: %w", err)
 		}
+		k := &held.Sample
 		if int(k.Tid) != t.TID || k.Period != t.Period {
 			continue
 		}
-		s := sampleOf(&k)
+		s := sampleOf(k)
 		s.Stack = stackOf(&k.Stack, len(k.Stack.Frames)*16)
+		s.Holder = holderOf(&held.Holder, k)
 		if i == t.held {
 			s.NS = now - s.At
 		}
@@ -236,6 +238,8 @@ var counterNames = [loopwatchCounterCOUNTERS]string{
 	loopwatchCounterFAILED_CODE:         "code_objects_unreadable",
 	loopwatchCounterTRUNCATED_STACKS:    "stacks_middle_cut",
 	loopwatchCounterROOTLESS_STACKS:     "stacks_root_not_reached",
+	loopwatchCounterLOST_HOLDERS:        "holders_lost_ring_full",
+	loopwatchCounterFAILED_HOLDER:       "holders_unreadable",
 	loopwatchCounterFULL_THREADS:        "threads_over_limit",
 	loopwatchCounterFULL_PROCESSES:      "processes_over_limit",
 }

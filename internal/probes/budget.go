@@ -40,7 +40,7 @@ func flag(b bool) uint32 {
 }
 
 // BytesPerLoop is the kernel memory one loop's books and held samples take.
-const BytesPerLoop = int(unsafe.Sizeof(loopwatchLoopBooks{}) + samplesPerLoop*unsafe.Sizeof(loopwatchSample{}))
+const BytesPerLoop = int(unsafe.Sizeof(loopwatchLoopBooks{}) + samplesPerLoop*unsafe.Sizeof(loopwatchHeldSample{}))
 
 // MapBytes returns the memory of all maps in bytes, as the kernel accounts it where it does
 // (memlock of fdinfo), for the sizes now loaded.

@@ -41,6 +41,13 @@ type FDVerdict struct {
 	Verdict Verdict
 }
 
+// Interp is where one interpreter of a process keeps things: addresses, 0 unknown.
+type Interp struct {
+	GIL        uint64 // the structure of the GIL
+	Collecting uint64 // int32, not 0 while the garbage collector runs
+	Threads    uint64 // pointer to the first PyThreadState
+}
+
 // ThreadConfig is what user space says of a thread.
 type ThreadConfig struct {
 	TID      int
@@ -48,6 +55,7 @@ type ThreadConfig struct {
 	TState   uint64      // PyThreadState, 0 unknown
 	ThreadID uint64      // what it must hold to be trusted
 	RestCode uint64      // code object that sleeps instead of waiting, 0 none
+	Interp   Interp      // where its interpreter keeps things
 	Layout   uint32      // from AddLayout
 	Slot     uint32      // NoSlot while it is no loop
 	FDs      []FDVerdict // the newest FDs of them count
@@ -118,7 +126,8 @@ func (p *Probes) ForgetThread(tid int) error {
 // wait, tick or way off the CPU.
 func (p *Probes) SetThread(c ThreadConfig) error {
 	k := loopwatchThreadConfig{
-		Tid: uint32(c.TID), Tstate: c.TState, ThreadId: c.ThreadID, RestCode: c.RestCode, Layout: c.Layout, Slot: c.Slot, Verdict: uint8(c.Verdict),
+		Tid: uint32(c.TID), Tstate: c.TState, ThreadId: c.ThreadID, RestCode: c.RestCode,
+		Gil: c.Interp.GIL, Collecting: c.Interp.Collecting, Threads: c.Interp.Threads, Layout: c.Layout, Slot: c.Slot, Verdict: uint8(c.Verdict),
 	}
 	for i := range k.Fds {
 		k.Fds[i] = -1

@@ -3,6 +3,7 @@
 package probes
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -65,7 +66,28 @@ type Sample struct {
 	Mode    uint32 // i_mode behind FD, 0 unknown
 	Family  uint16 // address family, of a socket
 	Port    uint16 // of a socket's peer
+	GC      bool   // the interpreter's garbage collector was running
+	GIL     GIL    // whether the thread held it
+	Holder  *Holder
 	Stack   Stack
+}
+
+// GIL says whether a thread held the GIL.
+type GIL uint8
+
+const (
+	GILUnknown GIL = iota
+	GILReleased
+	GILHeld
+)
+
+// Holder is the thread that held the GIL when a loop began to wait for it, or the one that woke
+// a loop by releasing the lock it waited for.
+type Holder struct {
+	ThreadID uint64 // its thread pointer, 0 unknown
+	PID, TID int    // 0 unknown; PID is set where it is another process
+	Comm     string // where TID is known
+	Stack    Stack
 }
 
 // Block is an active period of at least the threshold that has ended. Its samples came before.
@@ -111,6 +133,12 @@ var ErrDeadline = errors.New("no record before the deadline")
 type Reader struct {
 	ring *ringbuf.Reader
 	raw  ringbuf.Record
+	decoder
+}
+
+// decoder turns records into events.
+type decoder struct {
+	holders map[uint32]*loopwatchHolder // by thread id of the loop: its sample comes next
 }
 
 // Reader returns a reader of the events. There shall be one.
@@ -120,18 +148,27 @@ func (p *Probes) Reader() *Reader { return &Reader{ring: p.reader} }
 // The event is the caller's to keep.
 func (r *Reader) Read(deadline time.Time) (Event, error) {
 	r.ring.SetDeadline(deadline)
-	err := r.ring.ReadInto(&r.raw)
-	switch {
-	case errors.Is(err, ringbuf.ErrClosed):
-		return nil, ErrClosed
-	case err != nil:
-		return nil, ErrDeadline
+	for {
+		err := r.ring.ReadInto(&r.raw)
+		switch {
+		case errors.Is(err, ringbuf.ErrClosed):
+			return nil, ErrClosed
+		case err != nil:
+			return nil, ErrDeadline
+		}
+		if e, err := r.decode(r.raw.RawSample); e != nil || err != nil {
+			return e, err
+		}
 	}
-	return decode(r.raw.RawSample)
 }
 
-// decode turns one record into an event, or says what is wrong with it.
-func decode(raw []byte) (Event, error) {
+// maxHolders bounds the holders whose sample is still to come. Those of samples that were lost
+// stay until then.
+const maxHolders = 1024
+
+// decode turns one record into an event, or says what is wrong with it. A holder is no event of
+// its own: it goes with its sample.
+func (d *decoder) decode(raw []byte) (Event, error) {
 	if len(raw) < 4 {
 		return nil, fmt.Errorf("record of %d bytes", len(raw))
 	}
@@ -154,7 +191,21 @@ func decode(raw []byte) (Event, error) {
 		}
 		s := sampleOf(&c)
 		s.Stack = stackOf(&c.Stack, len(raw)-int(framesAt(unsafe.Offsetof(c.Stack))))
+		if h := d.holders[c.Tid]; h != nil {
+			s.Holder = holderOf(h, &c)
+			delete(d.holders, c.Tid)
+		}
 		return s, nil
+	case loopwatchRecordTypeRECORD_HOLDER:
+		c := new(loopwatchHolder)
+		if err := fill(c, raw, framesAt(unsafe.Offsetof(c.Stack))); err != nil {
+			return nil, err
+		}
+		if d.holders == nil || len(d.holders) >= maxHolders {
+			d.holders = make(map[uint32]*loopwatchHolder)
+		}
+		d.holders[c.Tid] = c
+		return nil, nil
 	case loopwatchRecordTypeRECORD_BLOCK:
 		var c loopwatchBlockRecord
 		if err := fill(&c, raw, unsafe.Sizeof(c)); err != nil {
@@ -192,8 +243,43 @@ func sampleOf(c *loopwatchSample) *Sample {
 	return &Sample{
 		TID: int(c.Tid), Period: c.Period, Kind: SampleKind(c.Kind), At: int64(c.At), NS: int64(c.Ns), CPUNS: int64(c.CpuNs),
 		IP: c.Ip, Syscall: int(c.Nr), Args: c.Args, State: c.State, FD: int(c.Fd), Mode: c.FdMode, Family: c.Family, Port: c.Port,
+		GC: c.Flags&flagGC != 0, GIL: gilOf(c.Flags),
 	}
 }
+
+const (
+	flagGC       = uint32(loopwatchSampleFlagFLAG_GC)
+	flagGILKnown = uint32(loopwatchSampleFlagFLAG_GIL_KNOWN)
+	flagGILHeld  = uint32(loopwatchSampleFlagFLAG_GIL_HELD)
+)
+
+func gilOf(flags uint32) GIL {
+	switch {
+	case flags&flagGILKnown == 0:
+		return GILUnknown
+	case flags&flagGILHeld == 0:
+		return GILReleased
+	}
+	return GILHeld
+}
+
+// holderOf returns what a holder record says of a sample, nil where it belongs to another one.
+func holderOf(c *loopwatchHolder, s *loopwatchSample) *Holder {
+	if c.Tid != s.Tid || c.Period != s.Period || c.At != s.At {
+		return nil
+	}
+	h := &Holder{ThreadID: c.ThreadId, PID: int(c.HolderTgid), TID: int(c.HolderTid)}
+	if h.TID != 0 {
+		comm := unsafe.Slice((*byte)(unsafe.Pointer(&c.Comm[0])), len(c.Comm))
+		name, _, _ := bytes.Cut(comm, []byte{0})
+		h.Comm = string(name)
+	}
+	h.Stack = unroll(c.Stack.Frames[:], int(c.Stack.Depth), holderRoot, c.Stack.Failed != 0)
+	return h
+}
+
+// HOLDER_ROOT of bpf/records.h.
+const holderRoot = 16
 
 // framesAt is where the frames begin in a record whose stack is at the given offset.
 func framesAt(stack uintptr) uintptr { return stack + unsafe.Offsetof(loopwatchStack{}.Frames) }
@@ -215,21 +301,29 @@ const (
 	stackLeaf = stackMax - stackRoot
 )
 
-// stackOf unrolls the ring at the root end. bytes is how much of Frames the record held.
+// stackOf takes the stack of a record that held so many bytes of Frames.
 func stackOf(c *loopwatchStack, bytes int) Stack {
-	depth := int(c.Depth)
-	kept := min(depth, stackMax, bytes/int(unsafe.Sizeof(Frame{})))
-	s := Stack{Partial: c.Failed != 0}
-	frames := unsafe.Slice((*Frame)(unsafe.Pointer(&c.Frames[0])), stackMax)[:max(kept, 0)]
-	if depth <= stackMax || kept < stackMax {
-		s.Frames = append(s.Frames, frames...)
+	if kept := bytes / int(unsafe.Sizeof(Frame{})); kept < min(int(c.Depth), stackMax) { // a short record
+		return unroll(c.Frames[:max(kept, 0)], max(kept, 0), stackRoot, c.Failed != 0)
+	}
+	return unroll(c.Frames[:], int(c.Depth), stackRoot, c.Failed != 0)
+}
+
+// unroll makes a stack of the frames of a walk: up to len(frames) of them as they come, then the
+// last `root` of the places are a ring.
+func unroll(from []loopwatchPyFrame, depth, root int, partial bool) Stack {
+	frames := unsafe.Slice((*Frame)(unsafe.Pointer(unsafe.SliceData(from))), len(from))
+	s := Stack{Partial: partial}
+	if depth <= len(frames) {
+		s.Frames = append(s.Frames, frames[:depth]...)
 		return s
 	}
-	next := (depth - stackLeaf) % stackRoot // the oldest of the ring
-	s.Cut, s.CutAt = depth-stackMax, stackLeaf
-	s.Frames = make([]Frame, 0, stackMax)
-	s.Frames = append(s.Frames, frames[:stackLeaf]...)
-	s.Frames = append(s.Frames, frames[stackLeaf+next:]...)
-	s.Frames = append(s.Frames, frames[stackLeaf:stackLeaf+next]...)
+	leaf := len(frames) - root
+	next := (depth - leaf) % root // the oldest of the ring
+	s.Cut, s.CutAt = depth-len(frames), leaf
+	s.Frames = make([]Frame, 0, len(frames))
+	s.Frames = append(s.Frames, frames[:leaf]...)
+	s.Frames = append(s.Frames, frames[leaf+next:]...)
+	s.Frames = append(s.Frames, frames[leaf:leaf+next]...)
 	return s
 }

@@ -33,7 +33,7 @@ func sampleRecord(depth int) []byte {
 
 func TestDecodeSampleKeepsLeafAndRoot(t *testing.T) {
 	for _, depth := range []int{0, 1, 17, stackLeaf, stackLeaf + 1, stackMax - 1, stackMax, stackMax + 1, stackMax + stackRoot, 1007, 4096} {
-		e, err := decode(sampleRecord(depth))
+		e, err := new(decoder).decode(sampleRecord(depth))
 		require.NoError(t, err)
 		s := e.(*Sample)
 		require.Equal(t, 7, s.TID)
@@ -64,24 +64,24 @@ func TestDecodeOthers(t *testing.T) {
 		Type: uint32(loopwatchRecordTypeRECORD_BLOCK), Tgid: 1, Tid: 2, Flags: blockExited, Period: 3, Start: 4, End: 5, OffNs: 6,
 		ReadyNs: 7, RunDelay: 8, Samples: 9,
 	}
-	e, err := decode(bytesOf(&b, unsafe.Sizeof(b)))
+	e, err := new(decoder).decode(bytesOf(&b, unsafe.Sizeof(b)))
 	require.NoError(t, err)
 	assert.Equal(t, &Block{PID: 1, TID: 2, Period: 3, Start: 4, End: 5, OffNS: 6, ReadyNS: 7, RunDelayNS: 8, Samples: 9, Exited: true}, e)
 
 	w := loopwatchWaitRecord{Type: uint32(loopwatchRecordTypeRECORD_WAIT), Tgid: 1, Tid: 2, Fd: 3, ThreadId: 4}
-	e, err = decode(bytesOf(&w, framesAt(unsafe.Offsetof(w.Stack))))
+	e, err = new(decoder).decode(bytesOf(&w, framesAt(unsafe.Offsetof(w.Stack))))
 	require.NoError(t, err)
 	assert.Equal(t, &Wait{PID: 1, TID: 2, FD: 3, ThreadID: 4}, e)
 
 	l := loopwatchLifeRecord{Type: uint32(loopwatchRecordTypeRECORD_EXIT), Tgid: 1, Tid: 2, Last: 1}
-	e, err = decode(bytesOf(&l, unsafe.Sizeof(l)))
+	e, err = new(decoder).decode(bytesOf(&l, unsafe.Sizeof(l)))
 	require.NoError(t, err)
 	assert.Equal(t, &Exit{PID: 1, TID: 2, Last: true}, e)
 }
 
 func TestDecodeRefusesGarbage(t *testing.T) {
 	for _, raw := range [][]byte{nil, {1}, {1, 0, 0, 0}, {99, 0, 0, 0, 0, 0, 0, 0}, sampleRecord(3)[:40]} {
-		_, err := decode(raw)
+		_, err := new(decoder).decode(raw)
 		assert.Error(t, err)
 	}
 }
@@ -92,7 +92,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(sampleRecord(1000))
 	f.Add([]byte{1, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		e, err := decode(raw)
+		e, err := new(decoder).decode(raw)
 		if err != nil {
 			return
 		}

@@ -40,10 +40,36 @@ const (
 	loopwatchCounterFAILED_CODE         loopwatchCounter = 5
 	loopwatchCounterTRUNCATED_STACKS    loopwatchCounter = 6
 	loopwatchCounterROOTLESS_STACKS     loopwatchCounter = 7
-	loopwatchCounterFULL_THREADS        loopwatchCounter = 8
-	loopwatchCounterFULL_PROCESSES      loopwatchCounter = 9
-	loopwatchCounterCOUNTERS            loopwatchCounter = 10
+	loopwatchCounterLOST_HOLDERS        loopwatchCounter = 8
+	loopwatchCounterFAILED_HOLDER       loopwatchCounter = 9
+	loopwatchCounterFULL_THREADS        loopwatchCounter = 10
+	loopwatchCounterFULL_PROCESSES      loopwatchCounter = 11
+	loopwatchCounterCOUNTERS            loopwatchCounter = 12
 )
+
+type loopwatchHeldSample struct {
+	_      structs.HostLayout
+	Sample loopwatchSample
+	Holder loopwatchHolder
+}
+
+type loopwatchHolder struct {
+	_          structs.HostLayout
+	Type       uint32
+	Tid        uint32
+	Period     uint64
+	At         uint64
+	ThreadId   uint64
+	HolderTgid uint32
+	HolderTid  uint32
+	Comm       [16]int8
+	Stack      struct {
+		_      structs.HostLayout
+		Depth  uint32
+		Failed uint32
+		Frames [64]loopwatchPyFrame
+	}
+}
 
 type loopwatchInstrKind uint32
 
@@ -101,6 +127,10 @@ type loopwatchPyLayout struct {
 	CodeArgcount    uint32
 	CodeFirstlineno uint32
 	CodeAdaptive    uint32
+	TstateNext      uint32
+	GilSize         uint32
+	GilLocked       uint32
+	GilHolder       uint32
 }
 
 type loopwatchRecordType uint32
@@ -112,6 +142,7 @@ const (
 	loopwatchRecordTypeRECORD_EXEC    loopwatchRecordType = 4
 	loopwatchRecordTypeRECORD_EXIT    loopwatchRecordType = 5
 	loopwatchRecordTypeRECORD_CROSSED loopwatchRecordType = 6
+	loopwatchRecordTypeRECORD_HOLDER  loopwatchRecordType = 7
 )
 
 type loopwatchSample struct {
@@ -131,8 +162,18 @@ type loopwatchSample struct {
 	FdMode uint32
 	Family uint16
 	Port   uint16
+	Flags  uint32
+	_      [4]byte
 	Stack  loopwatchStack
 }
+
+type loopwatchSampleFlag uint32
+
+const (
+	loopwatchSampleFlagFLAG_GC        loopwatchSampleFlag = 1
+	loopwatchSampleFlagFLAG_GIL_KNOWN loopwatchSampleFlag = 2
+	loopwatchSampleFlagFLAG_GIL_HELD  loopwatchSampleFlag = 4
+)
 
 type loopwatchSampleKind uint32
 
@@ -182,6 +223,9 @@ type loopwatchThreadConfig struct {
 	Tstate     uint64
 	ThreadId   uint64
 	RestCode   uint64
+	Gil        uint64
+	Collecting uint64
+	Threads    uint64
 	Layout     uint32
 	Slot       uint32
 	Fds        [4]int32
@@ -248,9 +292,11 @@ const (
 	loopwatchVarThreshold         = "threshold"
 	loopwatchVarTypeBlockRecord   = "type_block_record"
 	loopwatchVarTypeCounter       = "type_counter"
+	loopwatchVarTypeHolder        = "type_holder"
 	loopwatchVarTypeInstrKind     = "type_instr_kind"
 	loopwatchVarTypeLifeRecord    = "type_life_record"
 	loopwatchVarTypeRecordType    = "type_record_type"
+	loopwatchVarTypeSampleFlag    = "type_sample_flag"
 	loopwatchVarTypeSampleKind    = "type_sample_kind"
 	loopwatchVarTypeVerdict       = "type_verdict"
 	loopwatchVarTypeWaitRecord    = "type_wait_record"
@@ -341,9 +387,11 @@ type loopwatchVariableSpecs struct {
 	Threshold       *ebpf.VariableSpec `ebpf:"threshold"`
 	TypeBlockRecord *ebpf.VariableSpec `ebpf:"type_block_record"`
 	TypeCounter     *ebpf.VariableSpec `ebpf:"type_counter"`
+	TypeHolder      *ebpf.VariableSpec `ebpf:"type_holder"`
 	TypeInstrKind   *ebpf.VariableSpec `ebpf:"type_instr_kind"`
 	TypeLifeRecord  *ebpf.VariableSpec `ebpf:"type_life_record"`
 	TypeRecordType  *ebpf.VariableSpec `ebpf:"type_record_type"`
+	TypeSampleFlag  *ebpf.VariableSpec `ebpf:"type_sample_flag"`
 	TypeSampleKind  *ebpf.VariableSpec `ebpf:"type_sample_kind"`
 	TypeVerdict     *ebpf.VariableSpec `ebpf:"type_verdict"`
 	TypeWaitRecord  *ebpf.VariableSpec `ebpf:"type_wait_record"`
@@ -408,9 +456,11 @@ type loopwatchVariables struct {
 	Threshold       *ebpf.Variable `ebpf:"threshold"`
 	TypeBlockRecord *ebpf.Variable `ebpf:"type_block_record"`
 	TypeCounter     *ebpf.Variable `ebpf:"type_counter"`
+	TypeHolder      *ebpf.Variable `ebpf:"type_holder"`
 	TypeInstrKind   *ebpf.Variable `ebpf:"type_instr_kind"`
 	TypeLifeRecord  *ebpf.Variable `ebpf:"type_life_record"`
 	TypeRecordType  *ebpf.Variable `ebpf:"type_record_type"`
+	TypeSampleFlag  *ebpf.Variable `ebpf:"type_sample_flag"`
 	TypeSampleKind  *ebpf.Variable `ebpf:"type_sample_kind"`
 	TypeVerdict     *ebpf.Variable `ebpf:"type_verdict"`
 	TypeWaitRecord  *ebpf.Variable `ebpf:"type_wait_record"`

@@ -13,6 +13,63 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type withoutLoopHeldSample struct {
+	_      structs.HostLayout
+	Sample struct {
+		_      structs.HostLayout
+		Type   uint32
+		Tid    uint32
+		Period uint64
+		At     uint64
+		Ns     uint64
+		CpuNs  uint64
+		Ip     uint64
+		Args   [3]uint64
+		Kind   uint32
+		Nr     int32
+		State  uint32
+		Fd     int32
+		FdMode uint32
+		Family uint16
+		Port   uint16
+		Flags  uint32
+		_      [4]byte
+		Stack  struct {
+			_      structs.HostLayout
+			Depth  uint32
+			Failed uint32
+			Frames [256]struct {
+				_     structs.HostLayout
+				Code  uint64
+				Instr int32
+				Check uint32
+			}
+		}
+	}
+	Holder struct {
+		_          structs.HostLayout
+		Type       uint32
+		Tid        uint32
+		Period     uint64
+		At         uint64
+		ThreadId   uint64
+		HolderTgid uint32
+		HolderTid  uint32
+		Comm       [16]int8
+		Stack      struct {
+			_      structs.HostLayout
+			Depth  uint32
+			Failed uint32
+			Frames [64]struct {
+				_     structs.HostLayout
+				Code  uint64
+				Instr int32
+				Check uint32
+			}
+		}
+	}
+}
+
 type withoutLoopLoopBooks struct {
 	_          structs.HostLayout
 	Iterations uint64
@@ -46,36 +103,10 @@ type withoutLoopPyLayout struct {
 	CodeArgcount    uint32
 	CodeFirstlineno uint32
 	CodeAdaptive    uint32
-}
-
-type withoutLoopSample struct {
-	_      structs.HostLayout
-	Type   uint32
-	Tid    uint32
-	Period uint64
-	At     uint64
-	Ns     uint64
-	CpuNs  uint64
-	Ip     uint64
-	Args   [3]uint64
-	Kind   uint32
-	Nr     int32
-	State  uint32
-	Fd     int32
-	FdMode uint32
-	Family uint16
-	Port   uint16
-	Stack  struct {
-		_      structs.HostLayout
-		Depth  uint32
-		Failed uint32
-		Frames [256]struct {
-			_     structs.HostLayout
-			Code  uint64
-			Instr int32
-			Check uint32
-		}
-	}
+	TstateNext      uint32
+	GilSize         uint32
+	GilLocked       uint32
+	GilHolder       uint32
 }
 
 type withoutLoopThread struct {
@@ -112,6 +143,9 @@ type withoutLoopThreadConfig struct {
 	Tstate     uint64
 	ThreadId   uint64
 	RestCode   uint64
+	Gil        uint64
+	Collecting uint64
+	Threads    uint64
 	Layout     uint32
 	Slot       uint32
 	Fds        [4]int32
@@ -157,9 +191,11 @@ const (
 	withoutLoopVarThreshold         = "threshold"
 	withoutLoopVarTypeBlockRecord   = "type_block_record"
 	withoutLoopVarTypeCounter       = "type_counter"
+	withoutLoopVarTypeHolder        = "type_holder"
 	withoutLoopVarTypeInstrKind     = "type_instr_kind"
 	withoutLoopVarTypeLifeRecord    = "type_life_record"
 	withoutLoopVarTypeRecordType    = "type_record_type"
+	withoutLoopVarTypeSampleFlag    = "type_sample_flag"
 	withoutLoopVarTypeSampleKind    = "type_sample_kind"
 	withoutLoopVarTypeVerdict       = "type_verdict"
 	withoutLoopVarTypeWaitRecord    = "type_wait_record"
@@ -250,9 +286,11 @@ type withoutLoopVariableSpecs struct {
 	Threshold       *ebpf.VariableSpec `ebpf:"threshold"`
 	TypeBlockRecord *ebpf.VariableSpec `ebpf:"type_block_record"`
 	TypeCounter     *ebpf.VariableSpec `ebpf:"type_counter"`
+	TypeHolder      *ebpf.VariableSpec `ebpf:"type_holder"`
 	TypeInstrKind   *ebpf.VariableSpec `ebpf:"type_instr_kind"`
 	TypeLifeRecord  *ebpf.VariableSpec `ebpf:"type_life_record"`
 	TypeRecordType  *ebpf.VariableSpec `ebpf:"type_record_type"`
+	TypeSampleFlag  *ebpf.VariableSpec `ebpf:"type_sample_flag"`
 	TypeSampleKind  *ebpf.VariableSpec `ebpf:"type_sample_kind"`
 	TypeVerdict     *ebpf.VariableSpec `ebpf:"type_verdict"`
 	TypeWaitRecord  *ebpf.VariableSpec `ebpf:"type_wait_record"`
@@ -317,9 +355,11 @@ type withoutLoopVariables struct {
 	Threshold       *ebpf.Variable `ebpf:"threshold"`
 	TypeBlockRecord *ebpf.Variable `ebpf:"type_block_record"`
 	TypeCounter     *ebpf.Variable `ebpf:"type_counter"`
+	TypeHolder      *ebpf.Variable `ebpf:"type_holder"`
 	TypeInstrKind   *ebpf.Variable `ebpf:"type_instr_kind"`
 	TypeLifeRecord  *ebpf.Variable `ebpf:"type_life_record"`
 	TypeRecordType  *ebpf.Variable `ebpf:"type_record_type"`
+	TypeSampleFlag  *ebpf.Variable `ebpf:"type_sample_flag"`
 	TypeSampleKind  *ebpf.Variable `ebpf:"type_sample_kind"`
 	TypeVerdict     *ebpf.Variable `ebpf:"type_verdict"`
 	TypeWaitRecord  *ebpf.Variable `ebpf:"type_wait_record"`

@@ -65,8 +65,17 @@ type Detail struct {
 	FD      *int    `json:"fd,omitempty"`
 	Target  string  `json:"target,omitempty"`
 	Native  string  `json:"native,omitempty"`
+	GIL     GIL     `json:"gil,omitempty"`
 	Holder  *Holder `json:"holder,omitempty"`
 }
+
+// GIL says whether the loop's thread held the GIL during a block.
+type GIL string
+
+const (
+	GILHeld     GIL = "held"
+	GILReleased GIL = "released"
+)
 
 // Delayed counts the events that waited for a block to end.
 type Delayed struct {

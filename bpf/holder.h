@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
+/*
+ * Who held what a loop waits for: the GIL, and what the interpreter says of itself meanwhile.
+ *
+ * All of it is read from the memory of the watched process, by the loop's own thread on its way
+ * off the CPU, and may be garbage.
+ */
+#pragma once
+
+#include "maps.h"
+#include "pystack.h"
+
+static __always_inline struct holder *holder_of(struct sample *s)
+{
+	return &((struct held_sample *)s)->holder;
+}
+
+/* The holder goes out before the sample it belongs to. */
+static __always_inline void send_holder(struct sample *s)
+{
+	struct holder *h = holder_of(s);
+	__u64 frames;
+
+	if (h->at != s->at || h->period != s->period || h->tid != s->tid)
+		return; /* of another sample, which had this place before */
+	frames = h->stack.depth;
+	if (frames > HOLDER_MAX)
+		frames = HOLDER_MAX;
+	if (bpf_ringbuf_output(&records, h,
+			       __builtin_offsetof(struct holder, stack.frames) +
+				       frames * sizeof(struct py_frame), 0))
+		count(LOST_HOLDERS);
+}
+
+static __always_inline struct holder *begin_holder(struct sample *s)
+{
+	struct holder *h = holder_of(s);
+
+	h->type = RECORD_HOLDER;
+	h->tid = s->tid;
+	h->period = s->period;
+	h->at = s->at;
+	h->thread_id = 0;
+	h->holder_tgid = 0;
+	h->holder_tid = 0;
+	h->stack.depth = 0;
+	h->stack.failed = 0;
+	return h;
+}
+
+/* The thread state that holds the GIL, 0 where nobody does or that cannot be read. */
+static __always_inline __u64 gil_holder(const struct thread_config *config,
+					const struct py_layout *py)
+{
+	__u32 locked = 0;
+	__u64 holder = 0;
+
+	if (read_u32(&locked, config->gil + py->gil_locked) || !locked ||
+	    read_u64(&holder, config->gil + py->gil_holder))
+		return 0;
+	return holder;
+}
+
+/* What the interpreter says of itself, read in the loop's own process. */
+static __always_inline __u32 interpreter_flags(const struct thread_config *config)
+{
+	__u32 flags = 0, collecting = 0, layout = config->layout, locked = 0;
+	const struct py_layout *py;
+	__u64 holder = 0;
+
+	if (config->collecting && !read_u32(&collecting, config->collecting) && collecting)
+		flags |= FLAG_GC;
+	py = bpf_map_lookup_elem(&layouts, &layout);
+	if (!py || !config->gil || read_u32(&locked, config->gil + py->gil_locked) ||
+	    read_u64(&holder, config->gil + py->gil_holder))
+		return flags;
+	flags |= FLAG_GIL_KNOWN;
+	if (locked && holder == config->tstate)
+		flags |= FLAG_GIL_HELD;
+	return flags;
+}
+
+/* The GIL's mutexes and conditions are futexes inside its structure. */
+static __always_inline bool in_gil_wait(const struct thread_config *config, const struct sample *s)
+{
+	const struct py_layout *py;
+	__u32 layout = config->layout;
+
+	if (s->nr != NR_FUTEX || !config->gil)
+		return false;
+	py = bpf_map_lookup_elem(&layouts, &layout);
+	return py && s->args[0] - config->gil < py->gil_size;
+}
+
+/* The loop's thread goes to sleep waiting for the GIL: who has it, and what is it doing? */
+static __always_inline void find_gil_holder(const struct thread_config *config, struct sample *s)
+{
+	const struct py_layout *py;
+	__u32 layout = config->layout;
+	struct holder *h;
+	__u64 tstate;
+
+	py = bpf_map_lookup_elem(&layouts, &layout);
+	if (!py)
+		return;
+	tstate = gil_holder(config, py);
+	if (!tstate || tstate == config->tstate) /* just released */
+		return;
+	h = begin_holder(s);
+	if (read_u64(&h->thread_id, tstate + py->tstate_thread_id)) {
+		count(FAILED_HOLDER);
+		h->thread_id = 0;
+		h->stack.failed = 1;
+		return;
+	}
+	walk_other(py, tstate, &h->stack);
+}

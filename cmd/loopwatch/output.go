@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -12,101 +13,195 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // stdoutName is what --output calls stdout.
 const stdoutName = "-"
 
 // output is where a result goes: stdout, a file replaced as a whole, or something written in
-// place because it cannot be replaced (a device, a FIFO, a symbolic link such as
-// /dev/stdout, whose target is not ours to swap).
+// place because it cannot be replaced (a device, a FIFO, /dev/stdout).
 type output struct {
+	name string
 	w    io.Writer // stdout or the thing written in place
 	file *os.File  // w, where it has to be closed
-	path string    // the file to replace, where w is nil
+
+	// The file to replace, where w is nil: its directory, held open so that nobody can put
+	// another in its place meanwhile, and its name there.
+	dir  *os.Root
+	base string
 	mode fs.FileMode
 }
 
 // openOutput opens where name says, or finds out that it could be. An error says what is
 // wrong with it; nothing has been changed then. abandon must be called in the end.
+//
+// Root may be writing to a directory of other users, so nothing they put there decides where the
+// result goes or who may read it: their symbolic links and FIFOs are refused, as the kernel
+// does where fs.protected_symlinks and fs.protected_fifos are set.
 func (a *app) openOutput(name string) (*output, error) {
 	if name == "" || name == stdoutName {
-		return &output{w: a.stdout}, nil
+		return &output{name: "stdout", w: a.stdout}, nil
 	}
-	info, err := os.Lstat(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return replaceable(name, 0o666)
-	case err != nil:
-		return nil, outputError(name, err)
-	case info.IsDir():
-		return nil, outputError(name, syscall.EISDIR)
-	case info.Mode().IsRegular():
-		// A read-only or immutable file is not to be replaced only because its directory allows it.
-		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	path := name
+	for range maxLinks {
+		o, next, err := openPlace(path)
 		if err != nil {
 			return nil, outputError(name, err)
 		}
-		f.Close()
-		return replaceable(name, info.Mode().Perm())
+		if o != nil {
+			o.name = name
+			return o, nil
+		}
+		path = next
 	}
-	// Not truncated here: what is there stays until there is something better.
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666)
-	if err != nil {
-		return nil, outputError(name, err)
-	}
-	return &output{w: f, file: f}, nil
+	return nil, outputError(name, syscall.ELOOP)
 }
 
-// replaceable makes sure that path can be replaced, by making and removing a neighbour.
-// Nothing is left while the observation runs, so that killing it leaves nothing either.
-func replaceable(path string, mode fs.FileMode) (*output, error) {
-	f, err := neighbour(path, mode)
+// maxLinks is how many symbolic links in a row are followed.
+const maxLinks = 10
+
+// openPlace opens one path, or returns where the symbolic link leads that it is.
+func openPlace(path string) (o *output, next string, err error) {
+	dir, base := filepath.Split(path)
+	if dir = cmp.Or(dir, "."); base == "" || base == "." || base == ".." {
+		return nil, "", syscall.EISDIR
+	}
+	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, outputError(path, err)
+		return nil, "", err
+	}
+	defer func() {
+		if o == nil || o.dir == nil {
+			root.Close()
+		}
+	}()
+	info, err := root.Lstat(base)
+	if errors.Is(err, fs.ErrNotExist) {
+		o, err = replaceable(root, base, 0o666)
+		return o, "", err
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	owner, ours := ownerOf(info)
+	switch kind := info.Mode().Type(); {
+	case kind == fs.ModeDir:
+		return nil, "", syscall.EISDIR
+	case kind == fs.ModeSymlink && onProc(dir): // what /dev/stdout ends in: no path, but an open file
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		return &output{w: f, file: f}, "", err
+	case kind == fs.ModeSymlink && !ours:
+		return nil, "", fmt.Errorf("%s is a symbolic link of another user (%d)", base, owner)
+	case kind == fs.ModeSymlink:
+		next, err = root.Readlink(base)
+		if err == nil && !filepath.IsAbs(next) {
+			next = filepath.Join(dir, next)
+		}
+		return nil, next, err
+	case kind == fs.ModeNamedPipe && !ours:
+		return nil, "", fmt.Errorf("%s is a FIFO of another user (%d)", base, owner)
+	case kind != 0:
+		f, err := root.OpenFile(base, os.O_WRONLY, 0)
+		return &output{w: f, file: f}, "", err
+	}
+	// A read-only or immutable file is not to be replaced only because its directory allows it.
+	f, err := root.OpenFile(base, os.O_WRONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, "", err
 	}
 	f.Close()
-	if err := os.Remove(f.Name()); err != nil {
-		return nil, outputError(path, err)
+	mode := fs.FileMode(0o666)
+	if ours {
+		mode = info.Mode().Perm()
 	}
-	return &output{path: path, mode: mode}, nil
+	o, err = replaceable(root, base, mode)
+	return o, "", err
 }
 
-// neighbour creates a new file beside path. It never opens one that is there already, even
-// where others may write to the directory. The umask applies.
-func neighbour(path string, mode fs.FileMode) (*os.File, error) {
-	dir, base := filepath.Split(path)
+// ownerOf returns who owns a file, and whether that is root or the user loopwatch runs as.
+func ownerOf(info fs.FileInfo) (uid uint32, ours bool) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return st.Uid, st.Uid == 0 || int(st.Uid) == os.Geteuid()
+}
+
+// onProc tells whether dir is on procfs, whose links lead to open files.
+func onProc(dir string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(dir, &st) == nil && st.Type == unix.PROC_SUPER_MAGIC
+}
+
+// replaceable makes sure that a file can be replaced, by making and removing a neighbour.
+// Nothing is left while the observation runs, so that killing it leaves nothing either.
+func replaceable(dir *os.Root, base string, mode fs.FileMode) (*output, error) {
+	o := &output{dir: dir, base: base, mode: mode}
+	f, name, err := o.neighbour()
+	if err != nil {
+		return nil, err
+	}
+	f.Close()
+	if err := dir.Remove(name); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// neighbour creates a new file beside the one to replace. It never opens one that is there
+// already, even where others may write to the directory. The umask applies.
+func (o *output) neighbour() (f *os.File, name string, err error) {
+	base := o.base
 	if len(base) > 200 {
 		base = base[:200] // NAME_MAX is 255 bytes
 	}
-	return os.OpenFile(dir+"."+base+"."+rand.Text()[:10], os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	name = "." + base + "." + rand.Text()[:10]
+	f, err = o.dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, o.mode)
+	return f, name, err
 }
 
 // write has render write the result and puts it in place. A reader that closed the pipe has
 // had enough: that is no error.
 func (o *output) write(render func(io.Writer) error) error {
+	var err error
 	if o.w != nil {
-		if err := buffered(o.w, render); err != nil && !errors.Is(err, syscall.EPIPE) {
-			return err
+		if err = buffered(o.w, render); errors.Is(err, syscall.EPIPE) {
+			err = nil
 		}
-		return o.close()
+		err = cmp.Or(err, o.close())
+	} else {
+		err = o.replace(render)
 	}
-	f, err := neighbour(o.path, o.mode)
 	if err != nil {
-		return withoutPath(err)
+		return outputError(o.name, err)
 	}
-	err = buffered(f, render)
+	return nil
+}
+
+// replace writes beside the file and takes its place only when all is on the disk.
+func (o *output) replace(render func(io.Writer) error) error {
+	f, name, err := o.neighbour()
+	if err != nil {
+		return err
+	}
+	if err = buffered(f, render); err == nil {
+		// Some file systems find out only now that they are full.
+		if err = f.Sync(); errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+			err = nil // a file system that knows no sync
+		}
+	}
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), o.path)
+		err = o.dir.Rename(name, o.base)
 	}
 	if err != nil {
-		os.Remove(f.Name())
-		return fmt.Errorf("to %s: %w", o.path, withoutPath(err))
+		_ = o.dir.Remove(name)
 	}
-	return nil
+	return err
 }
 
 // close ends an output written in place, cutting off what was longer before.
@@ -128,6 +223,9 @@ func (o *output) abandon() {
 	if o.file != nil {
 		o.file.Close()
 	}
+	if o.dir != nil {
+		o.dir.Close()
+	}
 }
 
 func buffered(w io.Writer, render func(io.Writer) error) error {
@@ -138,8 +236,13 @@ func buffered(w io.Writer, render func(io.Writer) error) error {
 	return b.Flush()
 }
 
+// outputError says what is wrong with an output and what to do.
 func outputError(name string, err error) error {
-	return fmt.Errorf("cannot write to %s: %w; name another file with --output", name, withoutPath(err))
+	remedy := "name another file with --output"
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		remedy = "make room there, or " + remedy
+	}
+	return fmt.Errorf("cannot write to %s: %w; %s", name, withoutPath(err), remedy)
 }
 
 // withoutPath returns the reason of a file error alone: the message names the file already,

@@ -4,13 +4,9 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
-
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // errBlocked ends a command that did what it should and saw the block it was told to fail on.
@@ -35,12 +31,13 @@ stack. Ctrl-C ends the observation early and prints what was seen.
 Exit status: 0 done, 1 could not do it, 2 wrong usage, 3 with --fail-on-block when a block was seen.`,
 		Example: "  sudo loopwatch report\n" +
 			"  sudo loopwatch report --pid 1234 --children --threshold 20ms --duration 1m\n" +
-			"  sudo loopwatch report --format json --output report.json",
+			"  sudo loopwatch report --format json --output report.json\n" +
+			"  sudo loopwatch report --format pprof --output blocked.pb.gz && go tool pprof -http : blocked.pb.gz",
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return a.report(c, &f) },
 	}
 	f.register(c)
-	f.format = choice{"text", []string{"text", "json"}}
+	f.format = reportFormats()
 	c.Flags().VarP(&f.format, "format", "f", "what to print: "+f.format.list())
 	c.Flags().BoolVar(&f.failOnBlock, "fail-on-block", false, "end with status 3 when a block was seen")
 	complete(c, "format", f.format.allowed)
@@ -49,6 +46,9 @@ Exit status: 0 done, 1 could not do it, 2 wrong usage, 3 with --fail-on-block wh
 
 func (a *app) report(c *cobra.Command, f *reportFlags) error {
 	if err := f.check(c); err != nil {
+		return err
+	}
+	if err := a.checkFormat(c, f.format.value, f.output); err != nil {
 		return err
 	}
 	// Before the observation: a minute of watching is not to be lost to a mistyped directory.
@@ -67,24 +67,13 @@ func (a *app) report(c *cobra.Command, f *reportFlags) error {
 		return err
 	}
 	if err := out.write(func(w io.Writer) error { return a.render(w, rep, f) }); err != nil {
-		return fmt.Errorf("write the report: %w", err)
+		return err
+	}
+	if warning := leftOut(rep, f.format.value); warning != "" {
+		line.warn(warning)
 	}
 	if f.failOnBlock && len(rep.Blocks) > 0 {
 		return errBlocked
 	}
 	return nil
-}
-
-// render writes the report in the format asked for.
-func (a *app) render(w io.Writer, rep *report.Report, f *reportFlags) error {
-	if f.format.value == "json" {
-		return report.WriteJSON(w, rep)
-	}
-	options := report.TextOptions{Verbose: f.verbose}
-	if f.output == "" || f.output == stdoutName {
-		columns, terminal := a.screen(a.stdout)
-		options.Width = columns
-		options.Color = terminal && !f.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	}
-	return report.WriteText(w, rep, options)
 }

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/report/profile"
+)
+
+// formatText is the format for people at a terminal.
+const formatText = "text"
+
+// reportWriters are the formats for machines and viewers.
+var reportWriters = map[string]func(io.Writer, *report.Report) error{
+	"json":       report.WriteJSON,
+	"folded":     profile.WriteFolded,
+	"speedscope": profile.WriteSpeedscope,
+	"pprof":      profile.WritePprof,
+}
+
+// reportFormats lists the formats of a report, the default first.
+func reportFormats() choice {
+	return choice{formatText, []string{formatText, "json", "folded", "speedscope", "pprof"}}
+}
+
+// checkFormat refuses to fill a terminal with bytes it would obey.
+func (a *app) checkFormat(c *cobra.Command, format, output string) error {
+	if _, terminal := a.screen(a.stdout); format == "pprof" && terminal && (output == "" || output == stdoutName) {
+		return usage(c, "a pprof profile is no text: add --output FILE")
+	}
+	return nil
+}
+
+// render writes the report in the format asked for.
+func (a *app) render(w io.Writer, rep *report.Report, f *reportFlags) error {
+	if write := reportWriters[f.format.value]; write != nil {
+		return write(w, rep)
+	}
+	options := report.TextOptions{Verbose: f.verbose}
+	if f.output == "" || f.output == stdoutName {
+		columns, terminal := a.screen(a.stdout)
+		options.Width = columns
+		options.Color = terminal && !f.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	}
+	return report.WriteText(w, rep, options)
+}
+
+// leftOut says what a format without room for it cannot: that the report lists fewer blocks
+// than there were.
+func leftOut(rep *report.Report, format string) string {
+	n := rep.Lost.Reasons[report.ReasonBlocksOverLimit]
+	if n == 0 || format == formatText || format == "json" {
+		return ""
+	}
+	return fmt.Sprintf("%s, the shortest, are not in this %s file; observe for less time or with a higher --threshold to have all",
+		report.Plural(n, "block"), format)
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package profile
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+// WritePprof writes r as a gzipped pprof profile.
+func WritePprof(w io.Writer, r *report.Report) error {
+	if err := Pprof(r).Write(w); err != nil {
+		return fmt.Errorf("write pprof profile: %w", err)
+	}
+	return nil
+}
+
+// Pprof returns the blocked time of r as a pprof profile with two values: blocks, each counted
+// at its heaviest stack, and blocked nanoseconds, which tools show unless told otherwise. Labels
+// say the cause, the process and the loop.
+func Pprof(r *report.Report) *profile.Profile {
+	p := &profile.Profile{
+		SampleType:        []*profile.ValueType{{Type: "blocks", Unit: "count"}, {Type: "blocked", Unit: "nanoseconds"}},
+		DefaultSampleType: "blocked",
+		DurationNanos:     max(r.EndedNS-r.StartedNS, 0),
+		Comments:          []string{"loopwatch: " + title(r), "threshold: " + report.HumanDuration(r.ThresholdNS)},
+	}
+	if started, err := time.Parse(time.RFC3339Nano, r.StartedAt); err == nil {
+		p.TimeNanos = started.UnixNano()
+	}
+	if n := r.Lost.Reasons[report.ReasonBlocksOverLimit]; n > 0 {
+		p.Comments = append(p.Comments, fmt.Sprintf("left out: %s, the shortest", report.Plural(n, "block")))
+	}
+	b := pprofBuilder{p: p, functions: map[Frame]*profile.Function{}, locations: map[Frame]*profile.Location{},
+		samples: map[string]*profile.Sample{}}
+	for _, s := range Samples(r) {
+		b.add(&s)
+	}
+	slices.SortStableFunc(p.Sample, func(x, y *profile.Sample) int { return cmp.Compare(y.Value[1], x.Value[1]) })
+	return p
+}
+
+type pprofBuilder struct {
+	p         *profile.Profile
+	functions map[Frame]*profile.Function // by function and file
+	locations map[Frame]*profile.Location
+	samples   map[string]*profile.Sample
+}
+
+func (b *pprofBuilder) add(s *Sample) {
+	locations := make([]*profile.Location, 0, len(s.Frames))
+	var key []byte
+	for _, f := range slices.Backward(s.Frames) { // innermost first
+		l := b.location(f)
+		locations = append(locations, l)
+		key = binary.AppendUvarint(key, l.ID)
+	}
+	key = fmt.Appendf(key, "\x00%s\x00%d/%d", s.Cause, s.Loop.PID, s.Loop.TID)
+	sample := b.samples[string(key)]
+	if sample == nil {
+		sample = &profile.Sample{Location: locations, Value: []int64{0, 0}, Label: map[string][]string{
+			"cause": {cmp.Or(clean(string(s.Cause)), "?")}, "process": {s.Loop.Process}, "loop": {s.Loop.Name},
+		}}
+		b.samples[string(key)] = sample
+		b.p.Sample = append(b.p.Sample, sample)
+	}
+	if s.First {
+		sample.Value[0]++
+	}
+	sample.Value[1] += s.NS
+}
+
+func (b *pprofBuilder) location(f Frame) *profile.Location {
+	f.App = false // the same code may be told to be one's own on one stack and not on another
+	if l := b.locations[f]; l != nil {
+		return l
+	}
+	named := Frame{Function: f.Function, File: f.File}
+	function := b.functions[named]
+	if function == nil {
+		function = &profile.Function{ID: uint64(len(b.p.Function) + 1), Name: f.Function, SystemName: f.Function, Filename: f.File}
+		b.functions[named] = function
+		b.p.Function = append(b.p.Function, function)
+	}
+	l := &profile.Location{ID: uint64(len(b.p.Location) + 1), Line: []profile.Line{{Function: function, Line: int64(max(f.Line, 0))}}}
+	b.locations[f] = l
+	b.p.Location = append(b.p.Location, l)
+	return l
+}

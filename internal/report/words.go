@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+// The words the text uses, for writers that live in packages of their own: one thing has one
+// name in every format. All results are safe to print (package safetext).
+
+// HumanDuration writes nanoseconds as people say them: 312 ms, 4.21 s.
+func HumanDuration(ns int64) string { return humanDuration(ns) }
+
+// Percent writes a share of one as a percentage.
+func Percent(share float64) string { return percent(share) }
+
+// Plural returns "1 block", "2 blocks".
+func Plural(n int64, thing string) string { return plural(n, thing) }
+
+// LoopName returns "uvicorn[1234]", with the thread too where the loop is not in the main one.
+func LoopName(l Loop) string { return loopName(l) }
+
+// CulpritName returns "Handler.get app.py:42".
+func CulpritName(f *Frame) string { return culpritName(f) }
+
+// FileLine returns "app.py:42", or the whole path.
+func FileLine(f Frame, short bool) string { return fileLine(f, short) }
+
+// Evidence tells in one line what the kernel saw the thread do.
+func Evidence(d Detail) string { return evidence(d) }

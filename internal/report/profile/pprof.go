@@ -39,6 +39,8 @@ func Pprof(r *report.Report) *profile.Profile {
 	if n := r.Lost.Reasons[report.ReasonBlocksOverLimit]; n > 0 {
 		p.Comments = append(p.Comments, fmt.Sprintf("left out: %s, the shortest", report.Plural(n, "block")))
 	}
+	// Named, or pprof complains about a binary it does not find; complete, or it looks for one.
+	p.Mapping = []*profile.Mapping{{ID: 1, File: "python", HasFunctions: true, HasFilenames: true, HasLineNumbers: true}}
 	b := pprofBuilder{p: p, functions: map[Frame]*profile.Function{}, locations: map[Frame]*profile.Location{},
 		samples: map[string]*profile.Sample{}}
 	for _, s := range Samples(r) {
@@ -86,11 +88,13 @@ func (b *pprofBuilder) location(f Frame) *profile.Location {
 	named := Frame{Function: f.Function, File: f.File}
 	function := b.functions[named]
 	if function == nil {
-		function = &profile.Function{ID: uint64(len(b.p.Function) + 1), Name: f.Function, SystemName: f.Function, Filename: f.File}
+		// Without a SystemName: pprof would take "<module>" for a C++ template and strip it.
+		function = &profile.Function{ID: uint64(len(b.p.Function) + 1), Name: f.Function, Filename: f.File}
 		b.functions[named] = function
 		b.p.Function = append(b.p.Function, function)
 	}
-	l := &profile.Location{ID: uint64(len(b.p.Location) + 1), Line: []profile.Line{{Function: function, Line: int64(max(f.Line, 0))}}}
+	l := &profile.Location{ID: uint64(len(b.p.Location) + 1), Mapping: b.p.Mapping[0],
+		Line: []profile.Line{{Function: function, Line: int64(max(f.Line, 0))}}}
 	b.locations[f] = l
 	b.p.Location = append(b.p.Location, l)
 	return l

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "maps.h"
+#include "pytask.h"
 
 /*
  * Deeper stacks lose their root (ROOTLESS_STACKS). CPython's default recursion limit is 1000.
@@ -33,17 +34,8 @@ struct walk {
 	const struct py_layout *py;
 	struct stack *out; /* or a short_stack */
 	__u64 frame;
+	struct py_task *task;
 };
-
-static __always_inline int read_u64(__u64 *to, __u64 from)
-{
-	return bpf_probe_read_user(to, sizeof(*to), (void *)from);
-}
-
-static __always_inline int read_u32(__u32 *to, __u64 from)
-{
-	return bpf_probe_read_user(to, sizeof(*to), (void *)from);
-}
 
 static __always_inline __s32 instruction(const struct py_layout *py, __u64 code, __u64 raw)
 {
@@ -74,6 +66,8 @@ static __always_inline long walk_frame(struct walk *w, const __u32 leaf, const _
 
 	if (!w->frame)
 		return 1;
+	if (own && w->task && w->task->running)
+		match_task(w->task, w->frame);
 	if (read_u64(&code, w->frame + py->frame_code) ||
 	    read_u64(&previous, w->frame + py->frame_previous) ||
 	    read_u64(&instr, w->frame + py->frame_instr))
@@ -131,15 +125,18 @@ static __always_inline int innermost_frame(struct walk *w, __u64 tstate)
 	return read_u64(&w->frame, at);
 }
 
-/* Fills `out`; 0 if there is at least one frame. */
-static __always_inline int walk_stack(const struct thread_config *config, struct stack *out)
+/* Fills `out`, and `task` if given; 0 if there is at least one frame. */
+static __always_inline int walk_stack(const struct thread_config *config, struct stack *out,
+				      struct py_task *task)
 {
-	struct walk w = { .out = out };
+	struct walk w = { .out = out, .task = task };
 	__u64 thread_id = 0;
 	__u32 layout = config->layout;
 
 	out->depth = 0;
 	out->failed = 0;
+	if (task)
+		task->task = task->bytes = task->running = 0;
 	w.py = bpf_map_lookup_elem(&layouts, &layout);
 	if (!w.py || !config->tstate)
 		return -1;
@@ -150,6 +147,8 @@ static __always_inline int walk_stack(const struct thread_config *config, struct
 		out->failed = 1;
 		return -1;
 	}
+	if (task)
+		find_running(config, w.py, task);
 #ifndef WITHOUT_BPF_LOOP
 	bpf_loop(WALK_MAX, walk_step, &w, 0);
 #else
@@ -161,6 +160,8 @@ static __always_inline int walk_stack(const struct thread_config *config, struct
 		count(ROOTLESS_STACKS);
 		out->failed = 1;
 	}
+	if (task && task->task)
+		read_task_name(w.py, task);
 	if (out->depth > STACK_MAX)
 		count(TRUNCATED_STACKS);
 	return out->depth ? 0 : -1;

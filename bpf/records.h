@@ -74,6 +74,22 @@ struct py_layout {
 	__u32 gil_size;      /* of the structure of the GIL: its futexes lie inside */
 	__u32 gil_locked;    /* int32 */
 	__u32 gil_holder;    /* pointer to the PyThreadState that holds it, or held it last */
+	/* What follows names the running asyncio task (bpf/pytask.h). */
+	__u32 tstate_task;      /* of the running task (3.14 on), or 0 */
+	__u32 dict_keys;        /* to 3.13: of the table of a dict */
+	__u32 keys_log2;        /* of the logarithm of the index's size, one byte; 0: dk_size at 8 (to 3.10) */
+	__u32 keys_count;       /* of the number of entries */
+	__u32 keys_index;       /* of the index, which the entries follow */
+	__u32 task_coro;        /* 0: tasks cannot be read */
+	__u32 task_name;
+	__u32 coro_frame;       /* of the frame, or of a pointer to it (to 3.10) */
+	__u32 coro_frame_inside; /* 1: the frame itself */
+	__u32 str_length;
+	__u32 str_state;
+	__u32 str_ascii;        /* of the text of a compact ASCII string */
+	__u32 str_compact;      /* of any other compact string */
+	__u32 str_kind_bit;
+	__u32 str_ascii_bit;
 };
 
 struct py_frame {
@@ -97,6 +113,7 @@ struct thread_config {
 	__u64 gil;        /* the structure of the GIL */
 	__u64 collecting; /* int32, not 0 while the cyclic garbage collector runs */
 	__u64 threads;    /* pointer to the interpreter's first PyThreadState */
+	__u64 tasks;     /* dict of the running asyncio tasks by loop (to 3.13), or 0 */
 	__u32 layout;
 	__u32 slot; /* of books and samples; NO_SLOT while it is no loop */
 	__s32 fds[FDS_PER_THREAD];
@@ -163,6 +180,25 @@ struct wait_record {
 	struct stack stack;
 };
 
+#define TASK_NAME_HEAD 56
+#define TASK_NAME_MAX 128
+#define TASKS_RUNNING 8 /* loops of one process in a task at the same time, a power of two */
+
+/* The asyncio task that a thread was running. */
+struct py_task {
+	__u64 task;  /* 0: none that could be shown */
+	__u64 name;  /* the object, a str, or an int that stands for Task-N */
+	__u32 bytes; /* of the object, from its beginning */
+	__u32 running; /* while walking: how many tasks there are below */
+	union {
+		__u8 object[TASK_NAME_MAX];
+		struct {
+			__u64 task;
+			__u64 frame; /* of its coroutine */
+		} of[TASKS_RUNNING]; /* while walking */
+	};
+};
+
 struct sample {
 	__u32 type;
 	__u32 tid;
@@ -180,6 +216,8 @@ struct sample {
 	__u16 family;   /* of a socket */
 	__u16 port;     /* of its peer, host order */
 	__u32 flags;    /* enum sample_flag */
+	__u32 pad;
+	struct py_task task;
 	struct stack stack;
 };
 

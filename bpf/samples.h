@@ -143,6 +143,6 @@ static __always_inline void sample_running(struct thread *t, __u32 tid, struct t
 	t->has_stack = 0;
 	t->last_tick = now;
 	fill_sample(s, t, tid, task, SAMPLE_TICK, now);
-	walk_stack(&t->config, &s->stack);
+	walk_stack(&t->config, &s->stack, &s->task);
 	keep(t, s, now);
 }

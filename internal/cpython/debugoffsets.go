@@ -20,45 +20,45 @@ var debugOffsets = map[int][]string{
 	13: parseShape(`
 		version free_threaded
 		runtime.size finalizing interpreters_head
-		interp.size - next threads_head gc - - - ceval_gil gil - gil_locked gil_holder
+		interp.size - next threads_head gc modules - - ceval_gil gil - gil_locked gil_holder
 		thread.size - thread.next thread.interp current_frame thread_id native_thread_id - -
 		frame.size previous executable instr_ptr - owner
 		code.size filename name qualname linetable firstlineno argcount - - co_code_adaptive
 		object.size ob_type
-		type.size tp_name - -
-		- - - | - - - | - - - | - - | - - -
+		type.size tp_name - tp_flags
+		- - - | - - - | dict.size ma_keys - | - - | long.size lv_tag ob_digit
 		bytes.size ob_size ob_sval
 		str.size state length asciiobject_size
 		gc.size collecting`),
 	14: parseShape(`
 		version free_threaded
 		runtime.size finalizing interpreters_head
-		interp.size - next threads_head - gc - - - ceval_gil gil - gil_locked gil_holder - -
+		interp.size - next threads_head - gc modules - - ceval_gil gil - gil_locked gil_holder - -
 		thread.size - thread.next thread.interp current_frame thread_id native_thread_id - -
 		frame.size previous executable instr_ptr - owner - -
 		code.size filename name qualname linetable firstlineno argcount - - co_code_adaptive -
 		object.size ob_type
-		type.size tp_name - -
-		- - - | - - - | - - - - | - - - | - - | - - -
+		type.size tp_name - tp_flags
+		- - - | - - - | - - - - | dict.size ma_keys - | - - | long.size lv_tag ob_digit
 		bytes.size ob_size ob_sval
 		str.size state length asciiobject_size
 		gc.size collecting
-		- - - - | - - | - - - - - -`),
+		gen.size - gi_iframe - | - - | - - - - - -`),
 	15: parseShape(`
 		version free_threaded
 		runtime.size finalizing interpreters_head
-		interp.size - next threads_head - gc - - - ceval_gil gil - gil_locked gil_holder - -
+		interp.size - next threads_head - gc modules - - ceval_gil gil - gil_locked gil_holder - -
 		thread.size - thread.next thread.interp current_frame - - - thread_id native_thread_id - - - - - -
 		-
 		frame.size previous executable instr_ptr - owner - -
 		code.size filename name qualname linetable firstlineno argcount - - co_code_adaptive -
 		object.size ob_type
-		type.size tp_name - - - -
-		- - | - - - | - - - | - - - - | - - - | - - | - - -
+		type.size tp_name - tp_flags - -
+		- - | - - - | - - - | - - - - | dict.size ma_keys - | - - | long.size lv_tag ob_digit
 		bytes.size ob_size ob_sval
 		str.size state length asciiobject_size -
 		gc.size collecting - - -
-		- - - - | - - | - - - - - -`),
+		gen.size - gi_iframe - | - - | - - - - - -`),
 }
 
 const debugCookie = "xdebugpy"
@@ -164,6 +164,11 @@ func parseDebugOffsets(minor int, b []byte) (Layout, error) {
 		CodeFile:            field("code.size", "filename"),
 		CodeLines:           field("code.size", "linetable"),
 		TypeName:            field("type.size", "tp_name"),
+		TypeFlags:           field("type.size", "tp_flags"),
+		InterpModules:       large("interp.size", "modules"),
+		DictKeys:            field("dict.size", "ma_keys"),
+		LongSize:            field("long.size", "lv_tag"),
+		LongDigits:          within("long.size", "ob_digit", 4, maxOffset),
 		BytesSize:           field("bytes.size", "ob_size"),
 		BytesData:           within("bytes.size", "ob_sval", 1, maxOffset),
 		StrLength:           field("str.size", "length"),
@@ -175,6 +180,9 @@ func parseDebugOffsets(minor int, b []byte) (Layout, error) {
 	locked, holder := at["gil_locked"]-at["gil"], at["gil_holder"]-at["gil"]
 	if at["gc"] > maxLargeOffset || at["collecting"] > maxOffset || locked > maxOffset || holder > maxOffset {
 		bad = errors.Join(bad, errors.New("gc or gil is out of bounds"))
+	}
+	if minor >= 14 {
+		l.CoroFrame = field("gen.size", "gi_iframe")
 	}
 	l.InterpGCCollecting, l.GILLocked, l.GILLastHolder = uint32(collecting), uint32(locked), uint32(holder)
 	if bad != nil {
@@ -197,7 +205,13 @@ func fillUnsaid(l *Layout, minor int) {
 	}
 	if minor >= 14 {
 		l.FrameCodeTag = 3 // Py_TAG_BITS of pycore_stackref.h
+	} else {
+		l.CoroFrame = 72 // _PyGenObject of cpython/genobject.h
 	}
+	l.TypeSize = 32   // PyTypeObject.tp_basicsize
+	l.ModuleDict = 16 // PyModuleObject of pycore_moduleobject.h
+	// struct _dictkeysobject of pycore_dict.h.
+	l.KeysLog2, l.KeysKind, l.KeysCount, l.KeysIndex = 9, 10, 24, 32
 	// A compact string has utf8_length and utf8 behind its ASCII part (since 3.12; 3.15 says so
 	// itself), and one that is not compact a pointer behind that.
 	l.StrCompact = l.StrASCII + 16

@@ -61,7 +61,21 @@ type Layout struct {
 	CodeFile     uint32 // code: co_filename
 	CodeLines    uint32 // code: co_lnotab to 3.9, co_linetable from 3.10 on
 
-	TypeName uint32 // type: tp_name
+	TypeName  uint32 // type: tp_name
+	TypeSize  uint32 // type: tp_basicsize
+	TypeFlags uint32 // type: tp_flags
+
+	InterpModules uint32 // PyInterpreterState: sys.modules
+	ModuleDict    uint32 // module: md_dict
+	DictKeys      uint32 // dict: pointer to its table
+	KeysSize      uint32 // table: number of slots of its index, 8 bytes (to 3.10)
+	KeysLog2      uint32 // table: logarithm of the bytes of its index, 1 byte (3.11 on)
+	KeysKind      uint32 // table: 1 byte, 0 where entries carry a hash (3.11 on; before they all do)
+	KeysCount     uint32 // table: number of entries, deleted ones included
+	KeysIndex     uint32 // table: its index, which the entries follow
+	CoroFrame     uint32 // coroutine: pointer to its frame to 3.10, the frame itself from 3.11 on
+	LongSize      uint32 // int: 8 bytes that tell how many digits there are
+	LongDigits    uint32 // int: its digits, 30 bits in 4 bytes each
 
 	BytesSize uint32 // bytes: ob_size
 	BytesData uint32 // bytes: ob_sval

@@ -56,6 +56,7 @@ type ThreadConfig struct {
 	ThreadID uint64      // what it must hold to be trusted
 	RestCode uint64      // code object that sleeps instead of waiting, 0 none
 	Interp   Interp      // where its interpreter keeps things
+	Tasks    uint64      // dict of the running asyncio tasks by loop (to 3.13), 0 none
 	Layout   uint32      // from AddLayout
 	Slot     uint32      // NoSlot while it is no loop
 	FDs      []FDVerdict // the newest FDs of them count
@@ -126,7 +127,7 @@ func (p *Probes) ForgetThread(tid int) error {
 // wait, tick or way off the CPU.
 func (p *Probes) SetThread(c ThreadConfig) error {
 	k := loopwatchThreadConfig{
-		Tid: uint32(c.TID), Tstate: c.TState, ThreadId: c.ThreadID, RestCode: c.RestCode,
+		Tid: uint32(c.TID), Tstate: c.TState, ThreadId: c.ThreadID, RestCode: c.RestCode, Tasks: c.Tasks,
 		Gil: c.Interp.GIL, Collecting: c.Interp.Collecting, Threads: c.Interp.Threads, Layout: c.Layout, Slot: c.Slot, Verdict: uint8(c.Verdict),
 	}
 	for i := range k.Fds {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -69,6 +70,7 @@ type Sample struct {
 	GC      bool   // the interpreter's garbage collector was running
 	GIL     GIL    // whether the thread held it
 	Holder  *Holder
+	Task    *Task // the asyncio task whose coroutine is on the stack, nil where none was seen
 	Stack   Stack
 }
 
@@ -88,6 +90,14 @@ type Holder struct {
 	PID, TID int    // 0 unknown; PID is set where it is another process
 	Comm     string // where TID is known
 	Stack    Stack
+}
+
+// Task is an asyncio task as the kernel saw it at the moment of a sample. Object holds the
+// beginning of the object that names it.
+type Task struct {
+	Addr   uint64
+	Name   uint64 // address of that object: a str, or an int N that stands for Task-N
+	Object []byte
 }
 
 // Block is an active period of at least the threshold that has ended. Its samples came before.
@@ -240,11 +250,15 @@ const (
 )
 
 func sampleOf(c *loopwatchSample) *Sample {
-	return &Sample{
+	s := &Sample{
 		TID: int(c.Tid), Period: c.Period, Kind: SampleKind(c.Kind), At: int64(c.At), NS: int64(c.Ns), CPUNS: int64(c.CpuNs),
 		IP: c.Ip, Syscall: int(c.Nr), Args: c.Args, State: c.State, FD: int(c.Fd), Mode: c.FdMode, Family: c.Family, Port: c.Port,
 		GC: c.Flags&flagGC != 0, GIL: gilOf(c.Flags),
 	}
+	if k := &c.Task; k.Task != 0 {
+		s.Task = &Task{Addr: k.Task, Name: k.Name, Object: slices.Clone(k.Object[:min(int(k.Bytes), len(k.Object))])}
+	}
+	return s
 }
 
 const (

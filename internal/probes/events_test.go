@@ -59,6 +59,27 @@ func TestDecodeSampleKeepsLeafAndRoot(t *testing.T) {
 	}
 }
 
+func TestDecodeTask(t *testing.T) {
+	var k loopwatchSample
+	k.Type = uint32(loopwatchRecordTypeRECORD_SAMPLE)
+	e, err := new(decoder).decode(bytesOf(&k, unsafe.Sizeof(k)))
+	require.NoError(t, err)
+	require.Nil(t, e.(*Sample).Task, "none")
+	k.Task.Task, k.Task.Name, k.Task.Object[31] = 1, 2, 3
+	for bytes, want := range map[uint32]int{0: 0, 32: 32, 128: 128, 129: 128, 1 << 31: 128} {
+		k.Task.Bytes = bytes
+		e, err := new(decoder).decode(bytesOf(&k, unsafe.Sizeof(k)))
+		require.NoError(t, err)
+		task := e.(*Sample).Task
+		require.Equal(t, uint64(1), task.Addr)
+		require.Equal(t, uint64(2), task.Name)
+		require.Len(t, task.Object, want)
+		if want > 0 {
+			require.Equal(t, byte(3), task.Object[31])
+		}
+	}
+}
+
 func TestDecodeOthers(t *testing.T) {
 	b := loopwatchBlockRecord{
 		Type: uint32(loopwatchRecordTypeRECORD_BLOCK), Tgid: 1, Tid: 2, Flags: blockExited, Period: 3, Start: 4, End: 5, OffNs: 6,

@@ -131,6 +131,21 @@ type loopwatchPyLayout struct {
 	GilSize         uint32
 	GilLocked       uint32
 	GilHolder       uint32
+	TstateTask      uint32
+	DictKeys        uint32
+	KeysLog2        uint32
+	KeysCount       uint32
+	KeysIndex       uint32
+	TaskCoro        uint32
+	TaskName        uint32
+	CoroFrame       uint32
+	CoroFrameInside uint32
+	StrLength       uint32
+	StrState        uint32
+	StrAscii        uint32
+	StrCompact      uint32
+	StrKindBit      uint32
+	StrAsciiBit     uint32
 }
 
 type loopwatchRecordType uint32
@@ -163,8 +178,16 @@ type loopwatchSample struct {
 	Family uint16
 	Port   uint16
 	Flags  uint32
-	_      [4]byte
-	Stack  loopwatchStack
+	Pad    uint32
+	Task   struct {
+		_       structs.HostLayout
+		Task    uint64
+		Name    uint64
+		Bytes   uint32
+		Running uint32
+		Object  [128]uint8
+	}
+	Stack loopwatchStack
 }
 
 type loopwatchSampleFlag uint32
@@ -226,6 +249,7 @@ type loopwatchThreadConfig struct {
 	Gil        uint64
 	Collecting uint64
 	Threads    uint64
+	Tasks      uint64
 	Layout     uint32
 	Slot       uint32
 	Fds        [4]int32

@@ -12,6 +12,7 @@
 #define NR_POLL 7
 #define NR_PPOLL 271
 #define NR_FUTEX 202
+#define NR_EXIT 60
 #define NR_EPOLL_WAIT 232
 #define NR_EPOLL_PWAIT 281
 #define NR_EPOLL_PWAIT2 441
@@ -21,6 +22,7 @@
 #define NR_POLL -1
 #define NR_PPOLL 73
 #define NR_FUTEX 98
+#define NR_EXIT 93
 #define NR_EPOLL_WAIT -1
 #define NR_EPOLL_PWAIT 22
 #define NR_EPOLL_PWAIT2 441

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
 /*
- * Who held what a loop waits for: the GIL, and what the interpreter says of itself meanwhile.
+ * Who held what a loop waits for, the GIL or a lock, and what the interpreter says of itself
+ * meanwhile.
  *
- * All of it is read from the memory of the watched process, by the loop's own thread on its way
- * off the CPU, and may be garbage.
+ * All of it is read from the memory of the watched process, by one of its own threads, and may be
+ * garbage.
  */
 #pragma once
 
+#include "evidence.h"
 #include "maps.h"
 #include "pystack.h"
 
@@ -114,4 +116,78 @@ static __always_inline void find_gil_holder(const struct thread_config *config, 
 		return;
 	}
 	walk_other(py, tstate, &h->stack);
+}
+
+#define FUTEX_PRIVATE 128
+#define FUTEX_CMD(op) ((op) & 0x7f)
+#define FUTEX_WAIT 0
+#define FUTEX_WAIT_BITSET 9
+#define PAGE_MASK 4095
+#define THREADS_MAX 64 /* looked at to find a thread's state */
+
+/* The state of the thread with this thread pointer, 0 where it is not among the first. The list
+ * is newest first, and while a thread starts its state carries the thread pointer of the thread
+ * that made it: the last match counts. */
+static __always_inline __u64 find_tstate(const struct thread_config *config,
+					 const struct py_layout *py, __u64 thread_id)
+{
+	__u64 at = 0, id, found = 0;
+
+	if (!config->threads || !thread_id || read_u64(&at, config->threads))
+		return 0;
+	for (int i = 0; i < THREADS_MAX && at; i++) {
+		if (read_u64(&id, at + py->tstate_thread_id))
+			break;
+		if (id == thread_id)
+			found = at;
+		if (read_u64(&at, at + py->tstate_next))
+			break;
+	}
+	return found;
+}
+
+/* Whether `e` is the call that wakes the thread that sleeps in the futex of `s`. A timer or a
+ * signal that wakes it interrupts something else, save for a coincidence of nanoseconds. */
+static __always_inline bool wakes(const struct entry *e, const struct sample *s, bool same_process)
+{
+	__u32 cmd = FUTEX_CMD(e->args[1]);
+
+	if (same_process && e->nr == NR_EXIT) /* wakes who joins the thread */
+		return true;
+	if (e->nr != NR_FUTEX || cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET)
+		return false;
+	if (same_process)
+		return e->args[0] == s->args[0];
+	/* In shared memory, which each may have at another address. */
+	return !((e->args[1] | s->args[1]) & FUTEX_PRIVATE) &&
+	       (e->args[0] & PAGE_MASK) == (s->args[0] & PAGE_MASK);
+}
+
+/* A loop's thread that slept in a futex is being woken: by whom, and where is that one? */
+static __always_inline void find_releaser(const struct thread *t, struct sample *s)
+{
+	struct task_struct *me = current_task();
+	__u64 id = bpf_get_current_pid_tgid(), tstate;
+	__u32 tgid = id >> 32, layout = t->config.layout;
+	const struct py_layout *py;
+	struct holder *h;
+	struct entry e;
+
+	read_entry(entry_regs(me), &e);
+	if (!wakes(&e, s, tgid == t->tgid))
+		return;
+	h = begin_holder(s);
+	h->holder_tid = (__u32)id;
+	bpf_get_current_comm(h->comm, sizeof(h->comm));
+	if (tgid != t->tgid) {
+		h->holder_tgid = tgid;
+		return;
+	}
+	h->thread_id = thread_pointer(me);
+	py = bpf_map_lookup_elem(&layouts, &layout);
+	if (!py)
+		return;
+	tstate = find_tstate(&t->config, py, h->thread_id);
+	if (tstate)
+		walk_other(py, tstate, &h->stack);
 }

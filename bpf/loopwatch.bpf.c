@@ -14,6 +14,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Types no map or function names are lost from the object's type information, and with it for
  * Go, unless a variable has them. */
 const struct wait_record *type_wait_record __attribute__((unused));
+const struct thread_pointer *type_thread_pointer __attribute__((unused));
 const struct holder *type_holder __attribute__((unused));
 const struct block_record *type_block_record __attribute__((unused));
 const struct life_record *type_life_record __attribute__((unused));
@@ -362,6 +363,33 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 	return 0;
 }
 
+/* A loop's thread that slept in a futex outside its wait is woken. Only where the stretch makes a
+ * sample full: the others go with the next. */
+static __always_inline void woken(struct task_struct *task)
+{
+	__u32 tid = task->pid;
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	struct sample *s;
+
+	if (!t || t->in_wait || !t->asleep || !t->has_stack || !t->off_since)
+		return;
+	if (bpf_ktime_get_ns() - t->off_since + t->pending_ns < quantum())
+		return;
+	s = spare_sample(t);
+	if (!s || s->nr != NR_FUTEX || s->at != t->off_since || s->tid != tid ||
+	    in_gil_wait(&t->config, s))
+		return;
+	find_releaser(t, s);
+}
+
+SEC("tp_btf/sched_waking")
+int BPF_PROG(on_waking, struct task_struct *task)
+{
+	if (marked(task->pid))
+		woken(task);
+	return 0;
+}
+
 static __always_inline void send_life(__u32 type, __u32 tgid, __u32 tid, __u32 last)
 {
 	struct life_record *r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
@@ -470,6 +498,21 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	}
 	if (verdict != VERDICT_IGNORED || tid == tgid)
 		send_life(RECORD_EXIT, tgid, tid, tid == tgid);
+	return 0;
+}
+
+/* Thread pointers of one process: what the interpreter calls its threads by. */
+SEC("iter/task")
+int list_threads(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct thread_pointer entry = {};
+
+	if (!task || !ctx->meta || task->tgid != listed)
+		return 0;
+	entry.tid = task->pid;
+	entry.pointer = thread_pointer(task);
+	bpf_seq_write(ctx->meta->seq, &entry, sizeof(entry));
 	return 0;
 }
 

@@ -248,6 +248,13 @@ struct holder {
 	struct short_stack stack;
 };
 
+/* What list_threads writes. */
+struct thread_pointer {
+	__u64 pointer;
+	__u32 tid;
+	__u32 pad;
+};
+
 /* A sample held back. */
 struct held_sample {
 	struct sample sample; /* first: a pointer to it is one to this */

@@ -38,6 +38,7 @@ func (c *Correlator) onSample(s *probes.Sample) {
 	}
 	if t != nil && t.isLoop() && s.Period == t.period {
 		t.name(s, rawFrames(&s.Stack))
+		t.holder(s)
 	}
 }
 
@@ -154,6 +155,7 @@ type piece struct {
 	atRest  bool
 	// callback is what the loop called, as function and file; empty where that is not seen.
 	callback report.Frame
+	holder   *report.Holder // nil where it is not known
 }
 
 func (p *piece) isOff() bool { return p.sample.Kind == probes.Off }
@@ -171,6 +173,7 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 	for _, s := range samples {
 		p := piece{sample: s, raw: rawFrames(&s.Stack), ns: s.NS}
 		p.frames = t.name(s, p.raw)
+		p.holder = t.holder(s)
 		if len(p.frames) > 0 {
 			v := t.proc.classify(p.frames)
 			inside, atRest := t.place(p.raw, v)
@@ -201,7 +204,7 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 // for a middle that was cut.
 func (t *thread) name(s *probes.Sample, raw []cpython.RawFrame) []report.Frame {
 	if t.inNamed != s.Period || t.named == nil {
-		t.inNamed, t.named = s.Period, make(map[int64][]report.Frame)
+		t.inNamed, t.named, t.holders = s.Period, make(map[int64][]report.Frame), nil
 	}
 	if frames, ok := t.named[s.At]; ok && len(frames) == len(raw)+min(s.Stack.Cut, 1) {
 		return frames
@@ -359,6 +362,7 @@ func (t *thread) block(p period, ongoing bool) report.Block {
 		b.Detail = detail(top)
 	}
 	b.Detail.GIL = gilDuring(p.pieces, b.Cause)
+	b.Detail.Holder = mainHolder(p.pieces, b.Cause, b.Culprit)
 	if nobodysLine(b.Cause) {
 		b.Culprit = nil
 	}

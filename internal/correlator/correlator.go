@@ -30,6 +30,7 @@ type Kernel interface {
 	ClearBooks(slot uint32) error
 	Thread(tid int) (probes.Thread, bool, error)
 	Threads() ([]probes.Thread, error)
+	ThreadPointers(pid int) (map[uint64]int, error)
 	HeldSamples(t probes.Thread, now int64) ([]*probes.Sample, error)
 	Counters() (map[string]int64, error)
 }
@@ -60,6 +61,7 @@ const (
 	reasonRecord   = "records_not_understood"
 	reasonKernel   = "kernel_updates_failed"
 	reasonOpaque   = "processes_unreadable"
+	reasonHolders  = "holders_not_found"
 	reasonUnjudged = "blocks_of_threads_never_judged"
 )
 

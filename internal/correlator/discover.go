@@ -135,7 +135,7 @@ func (c *Correlator) meet(f found) *proc {
 			c.refuse(f.pid, f.proc.command, err.Error())
 			return nil
 		}
-		f.proc.layout = layout
+		f.proc.layout, f.proc.kernel = layout, c.kernel
 		c.procs[f.pid] = f.proc
 		c.check(c.kernel.SetProcess(f.pid, probes.Watched))
 		return f.proc

@@ -4,10 +4,14 @@ package correlator
 
 import (
 	"encoding/binary"
+	"slices"
+	"time"
 
+	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
 
 // interp finds what the kernel reads of an interpreter of the process, given its address.
@@ -65,6 +69,132 @@ func gilDuring(pieces []piece, cause report.Cause) report.GIL {
 		return report.GILReleased
 	}
 	return ""
+}
+
+// threadTable knows the threads of a process by what pthread_self returns in them.
+type threadTable struct {
+	tids   map[uint64]int
+	listed time.Time
+	missed int64 // looked for and not found
+}
+
+// relistAfter is how soon the threads of a process are listed again for want of one of them.
+const relistAfter = 10 * time.Millisecond
+
+// thread returns the id and the name of the thread with this thread pointer, 0 where there is
+// none any more.
+func (p *proc) thread(pointer uint64) (tid int, name string) {
+	t := &p.threads
+	if pointer == 0 {
+		return 0, ""
+	}
+	for range 2 {
+		if tid, ok := t.tids[pointer]; ok { // the pointer may be that of another thread by now
+			if name, err := p.process.ThreadName(tid); err == nil {
+				return tid, name
+			}
+		}
+		if p.kernel == nil || time.Since(t.listed) < relistAfter {
+			break
+		}
+		tids, err := p.kernel.ThreadPointers(p.process.PID)
+		if err != nil {
+			break
+		}
+		t.tids, t.listed = tids, time.Now()
+	}
+	t.missed++
+	return 0, ""
+}
+
+// holder names the holder of a sample, once: the sooner the better.
+func (t *thread) holder(s *probes.Sample) *report.Holder {
+	h := s.Holder
+	if h == nil {
+		return nil
+	}
+	if t.inNamed == s.Period {
+		if known := t.holders[s.At]; known != nil {
+			return known
+		}
+	}
+	out := &report.Holder{PID: h.PID, TID: h.TID, Thread: h.Comm}
+	if h.TID == 0 {
+		out.TID, out.Thread = t.proc.thread(h.ThreadID)
+	}
+	out.Frames = t.proc.resolver.Frames(rawFrames(&h.Stack))
+	if h.Stack.Cut > 0 && h.Stack.CutAt <= len(out.Frames) {
+		out.Frames = slices.Insert(out.Frames, h.Stack.CutAt, symbolize.CutMarker(h.Stack.Cut))
+	}
+	if t.inNamed == s.Period && len(t.holders) < maxPending {
+		if t.holders == nil {
+			t.holders = make(map[int64]*report.Holder)
+		}
+		t.holders[s.At] = out
+	}
+	return out
+}
+
+// mainHolder returns the thread and function that held what a loop waited for longest, nil
+// where that is not known of most of the wait.
+func mainHolder(pieces []piece, cause report.Cause, culprit *report.Frame) *report.Holder {
+	if cause != report.CauseGIL && cause != report.CauseLock {
+		return nil
+	}
+	type place struct {
+		thread         uint64
+		pid, tid       int
+		function, file string
+	}
+	sums, heaviest := make(map[place]int64), make(map[place]*piece)
+	var unknown int64
+	var top place
+	for i := range pieces {
+		p := &pieces[i]
+		if p.cause != cause || cause == report.CauseLock && !sameFunction(p.culprit, culprit) {
+			continue
+		}
+		if p.holder == nil {
+			unknown += p.ns
+			continue
+		}
+		at := place{thread: p.sample.Holder.ThreadID, pid: p.holder.PID}
+		if at.thread == 0 {
+			at.tid = p.holder.TID
+		}
+		if f := standsFor(p.holder.Frames); f != nil {
+			at.function, at.file = f.Function, f.File
+		}
+		sums[at] += p.ns
+		if best := heaviest[at]; best == nil || p.ns > best.ns || best.holder.TID == 0 && p.holder.TID != 0 {
+			heaviest[at] = p
+		}
+		if sums[at] > sums[top] {
+			top = at
+		}
+	}
+	if sums[top] == 0 || sums[top] < unknown {
+		return nil
+	}
+	return heaviest[top].holder
+}
+
+func sameFunction(a, b *report.Frame) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Function == b.Function && a.File == b.File
+}
+
+// standsFor returns the frame that names what a thread does: the culprit of a loop's stack.
+func standsFor(frames []report.Frame) *report.Frame {
+	if culprit, _ := eventloop.Culprit(frames); culprit != nil {
+		return culprit
+	}
+	if len(frames) > 0 {
+		return &frames[0]
+	}
+	return nil
 }
 
 func readPointer(m process.Memory, addr uint64) (uint64, error) {

@@ -3,6 +3,7 @@
 package correlator
 
 import (
+	"maps"
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
@@ -22,6 +23,8 @@ type proc struct {
 	mapped   *symbolize.Modules
 	mappedAt time.Time
 	layout   uint32
+	kernel   Kernel
+	threads  threadTable
 
 	command         string
 	container, unit string
@@ -72,7 +75,11 @@ const remapAfter = time.Second
 
 // failures counts what could not be read of the process, by reason.
 func (p *proc) failures() map[string]int64 {
-	return p.resolver.Stats().Failures
+	failures := maps.Clone(p.resolver.Stats().Failures)
+	if p.threads.missed > 0 {
+		failures[reasonHolders] = p.threads.missed
+	}
+	return failures
 }
 
 // thread is a thread of a Python process that waits in epoll.
@@ -97,6 +104,7 @@ type thread struct {
 	early   []earlyBlock             // ended before the thread was judged
 	named   map[int64][]report.Frame // stacks of the period going on, named early, by Sample.At
 	inNamed uint64                   // that period
+	holders map[int64]*report.Holder // the same of who held what was waited for
 	fix     correction
 }
 

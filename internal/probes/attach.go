@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -38,7 +39,7 @@ func (p *Probes) attachAll(mode string, rate int) error {
 	} else if err := attachWaits(p.coll.Programs, keep); err != nil {
 		return err
 	}
-	for _, name := range []string{loopwatchProgOnSwitch, loopwatchProgOnFork, loopwatchProgOnExec, loopwatchProgOnExit} {
+	for _, name := range []string{loopwatchProgOnSwitch, loopwatchProgOnWaking, loopwatchProgOnFork, loopwatchProgOnExec, loopwatchProgOnExit} {
 		if err := keep(link.AttachTracing(link.TracingOptions{Program: p.coll.Programs[name]})); err != nil {
 			return fmt.Errorf("attach %s: %w", name, err)
 		}
@@ -99,8 +100,46 @@ func (p *Probes) attachTicks(prog *ebpf.Program, rate int) error {
 
 // Seed announces every thread of the processes already said to be Python, so that loops that
 // rest, or are blocked right now, are known without waiting for their next wait.
-func (p *Probes) Seed() error {
-	it, err := link.AttachIter(link.IterOptions{Program: p.coll.Programs[loopwatchProgSeed]})
+func (p *Probes) Seed() error { return p.iterate(loopwatchProgSeed, io.Discard) }
+
+// maxThreads bounds the threads ThreadPointers lists of one process.
+const maxThreads = 1 << 16
+
+// ThreadPointers lists the threads of a process now, by what pthread_self returns in them. It
+// looks at every thread of the host. Not safe for concurrent use.
+func (p *Probes) ThreadPointers(pid int) (map[uint64]int, error) {
+	if err := p.coll.Variables[loopwatchVarListed].Set(int32(pid)); err != nil {
+		return nil, fmt.Errorf("choose process %d: %w", pid, err)
+	}
+	const size = int(unsafe.Sizeof(loopwatchThreadPointer{}))
+	text := limited{left: maxThreads * size}
+	if err := p.iterate(loopwatchProgListThreads, &text); err != nil {
+		return nil, err
+	}
+	out := make(map[uint64]int, len(text.b)/size)
+	for b := text.b; len(b) >= size; b = b[size:] {
+		var k loopwatchThreadPointer
+		copy(unsafe.Slice((*byte)(unsafe.Pointer(&k)), size), b)
+		out[k.Pointer] = int(k.Tid)
+	}
+	return out, nil
+}
+
+// limited keeps the beginning of what is written to it.
+type limited struct {
+	b    []byte
+	left int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	kept := min(len(p), l.left)
+	l.b, l.left = append(l.b, p[:kept]...), l.left-kept
+	return len(p), nil
+}
+
+// iterate runs a task iterator once.
+func (p *Probes) iterate(program string, output io.Writer) error {
+	it, err := link.AttachIter(link.IterOptions{Program: p.coll.Programs[program]})
 	if err != nil {
 		return fmt.Errorf("attach task iterator: %w", err)
 	}
@@ -110,7 +149,7 @@ func (p *Probes) Seed() error {
 		return fmt.Errorf("open task iterator: %w", err)
 	}
 	defer r.Close()
-	if _, err := io.Copy(io.Discard, r); err != nil {
+	if _, err := io.Copy(output, r); err != nil {
 		return fmt.Errorf("run task iterator: %w", err)
 	}
 	return nil

@@ -122,3 +122,71 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// A holder goes with the sample it belongs to and with no other.
+func TestDecodeHolder(t *testing.T) {
+	holder := func(depth int) []byte {
+		var k loopwatchHolder
+		k.Type, k.Tid, k.Period, k.At = uint32(loopwatchRecordTypeRECORD_HOLDER), 7, 9, 1234
+		k.ThreadId, k.HolderTid = 0x7f00, 42
+		for i, c := range "worker" {
+			k.Comm[i] = int8(c)
+		}
+		k.Stack.Depth = uint32(depth)
+		leaf := len(k.Stack.Frames) - holderRoot
+		for i := range depth {
+			at := i
+			if at >= leaf {
+				at = leaf + (at-leaf)%holderRoot
+			}
+			k.Stack.Frames[at].Code = uint64(i + 1)
+		}
+		return bytesOf(&k, framesAt(unsafe.Offsetof(k.Stack))+uintptr(min(depth, len(k.Stack.Frames)))*unsafe.Sizeof(Frame{}))
+	}
+	sample := func(at uint64) []byte {
+		raw := sampleRecord(1)
+		(*loopwatchSample)(unsafe.Pointer(&raw[0])).At = at
+		return raw
+	}
+	for _, depth := range []int{0, 3, 64, 65, 200} {
+		d := new(decoder)
+		e, err := d.decode(holder(depth))
+		require.NoError(t, err)
+		require.Nil(t, e)
+		e, err = d.decode(sample(1234))
+		require.NoError(t, err)
+		h := e.(*Sample).Holder
+		require.NotNil(t, h)
+		assert.Equal(t, uint64(0x7f00), h.ThreadID)
+		assert.Equal(t, 42, h.TID)
+		assert.Equal(t, "worker", h.Comm)
+		require.Len(t, h.Stack.Frames, min(depth, 64))
+		if depth > 0 {
+			assert.Equal(t, uint64(1), h.Stack.Frames[0].Code)
+			assert.Equal(t, uint64(depth), h.Stack.Frames[len(h.Stack.Frames)-1].Code)
+		}
+		assert.Equal(t, max(depth-64, 0), h.Stack.Cut)
+
+		e, err = d.decode(sample(1234))
+		require.NoError(t, err)
+		assert.Nil(t, e.(*Sample).Holder, "it was given away")
+
+		_, err = d.decode(holder(depth))
+		require.NoError(t, err)
+		e, err = d.decode(sample(1235))
+		require.NoError(t, err)
+		assert.Nil(t, e.(*Sample).Holder, "of another sample")
+	}
+}
+
+func TestHoldersOfLostSamplesAreBounded(t *testing.T) {
+	d := new(decoder)
+	var k loopwatchHolder
+	k.Type = uint32(loopwatchRecordTypeRECORD_HOLDER)
+	for i := range 3 * maxHolders {
+		k.Tid = uint32(i)
+		_, err := d.decode(bytesOf(&k, unsafe.Sizeof(k)))
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(d.holders), maxHolders)
+	}
+}

@@ -260,6 +260,13 @@ type loopwatchThreadConfig struct {
 	Pad2       uint32
 }
 
+type loopwatchThreadPointer struct {
+	_       structs.HostLayout
+	Pointer uint64
+	Tid     uint32
+	Pad     uint32
+}
+
 type loopwatchVerdict uint32
 
 const (
@@ -302,17 +309,20 @@ const (
 	loopwatchProgExitEpollWait    = "exit_epoll_wait"
 	loopwatchProgFentryWait       = "fentry_wait"
 	loopwatchProgFexitWait        = "fexit_wait"
+	loopwatchProgListThreads      = "list_threads"
 	loopwatchProgOnExec           = "on_exec"
 	loopwatchProgOnExit           = "on_exit"
 	loopwatchProgOnFork           = "on_fork"
 	loopwatchProgOnSwitch         = "on_switch"
 	loopwatchProgOnTick           = "on_tick"
+	loopwatchProgOnWaking         = "on_waking"
 	loopwatchProgSeed             = "seed"
 	loopwatchVarEpoch             = "epoch"
 	loopwatchVarFiltered          = "filtered"
 	loopwatchVarFollowChildren    = "follow_children"
 	loopwatchVarGeneration        = "generation"
 	loopwatchVarIgnored           = "ignored"
+	loopwatchVarListed            = "listed"
 	loopwatchVarMarks             = "marks"
 	loopwatchVarSleepers          = "sleepers"
 	loopwatchVarThreshold         = "threshold"
@@ -324,6 +334,7 @@ const (
 	loopwatchVarTypeRecordType    = "type_record_type"
 	loopwatchVarTypeSampleFlag    = "type_sample_flag"
 	loopwatchVarTypeSampleKind    = "type_sample_kind"
+	loopwatchVarTypeThreadPointer = "type_thread_pointer"
 	loopwatchVarTypeVerdict       = "type_verdict"
 	loopwatchVarTypeWaitRecord    = "type_wait_record"
 )
@@ -378,11 +389,13 @@ type loopwatchProgramSpecs struct {
 	ExitEpollWait    *ebpf.ProgramSpec `ebpf:"exit_epoll_wait"`
 	FentryWait       *ebpf.ProgramSpec `ebpf:"fentry_wait"`
 	FexitWait        *ebpf.ProgramSpec `ebpf:"fexit_wait"`
+	ListThreads      *ebpf.ProgramSpec `ebpf:"list_threads"`
 	OnExec           *ebpf.ProgramSpec `ebpf:"on_exec"`
 	OnExit           *ebpf.ProgramSpec `ebpf:"on_exit"`
 	OnFork           *ebpf.ProgramSpec `ebpf:"on_fork"`
 	OnSwitch         *ebpf.ProgramSpec `ebpf:"on_switch"`
 	OnTick           *ebpf.ProgramSpec `ebpf:"on_tick"`
+	OnWaking         *ebpf.ProgramSpec `ebpf:"on_waking"`
 	Seed             *ebpf.ProgramSpec `ebpf:"seed"`
 }
 
@@ -405,24 +418,26 @@ type loopwatchMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type loopwatchVariableSpecs struct {
-	Epoch           *ebpf.VariableSpec `ebpf:"epoch"`
-	Filtered        *ebpf.VariableSpec `ebpf:"filtered"`
-	FollowChildren  *ebpf.VariableSpec `ebpf:"follow_children"`
-	Generation      *ebpf.VariableSpec `ebpf:"generation"`
-	Ignored         *ebpf.VariableSpec `ebpf:"ignored"`
-	Marks           *ebpf.VariableSpec `ebpf:"marks"`
-	Sleepers        *ebpf.VariableSpec `ebpf:"sleepers"`
-	Threshold       *ebpf.VariableSpec `ebpf:"threshold"`
-	TypeBlockRecord *ebpf.VariableSpec `ebpf:"type_block_record"`
-	TypeCounter     *ebpf.VariableSpec `ebpf:"type_counter"`
-	TypeHolder      *ebpf.VariableSpec `ebpf:"type_holder"`
-	TypeInstrKind   *ebpf.VariableSpec `ebpf:"type_instr_kind"`
-	TypeLifeRecord  *ebpf.VariableSpec `ebpf:"type_life_record"`
-	TypeRecordType  *ebpf.VariableSpec `ebpf:"type_record_type"`
-	TypeSampleFlag  *ebpf.VariableSpec `ebpf:"type_sample_flag"`
-	TypeSampleKind  *ebpf.VariableSpec `ebpf:"type_sample_kind"`
-	TypeVerdict     *ebpf.VariableSpec `ebpf:"type_verdict"`
-	TypeWaitRecord  *ebpf.VariableSpec `ebpf:"type_wait_record"`
+	Epoch             *ebpf.VariableSpec `ebpf:"epoch"`
+	Filtered          *ebpf.VariableSpec `ebpf:"filtered"`
+	FollowChildren    *ebpf.VariableSpec `ebpf:"follow_children"`
+	Generation        *ebpf.VariableSpec `ebpf:"generation"`
+	Ignored           *ebpf.VariableSpec `ebpf:"ignored"`
+	Listed            *ebpf.VariableSpec `ebpf:"listed"`
+	Marks             *ebpf.VariableSpec `ebpf:"marks"`
+	Sleepers          *ebpf.VariableSpec `ebpf:"sleepers"`
+	Threshold         *ebpf.VariableSpec `ebpf:"threshold"`
+	TypeBlockRecord   *ebpf.VariableSpec `ebpf:"type_block_record"`
+	TypeCounter       *ebpf.VariableSpec `ebpf:"type_counter"`
+	TypeHolder        *ebpf.VariableSpec `ebpf:"type_holder"`
+	TypeInstrKind     *ebpf.VariableSpec `ebpf:"type_instr_kind"`
+	TypeLifeRecord    *ebpf.VariableSpec `ebpf:"type_life_record"`
+	TypeRecordType    *ebpf.VariableSpec `ebpf:"type_record_type"`
+	TypeSampleFlag    *ebpf.VariableSpec `ebpf:"type_sample_flag"`
+	TypeSampleKind    *ebpf.VariableSpec `ebpf:"type_sample_kind"`
+	TypeThreadPointer *ebpf.VariableSpec `ebpf:"type_thread_pointer"`
+	TypeVerdict       *ebpf.VariableSpec `ebpf:"type_verdict"`
+	TypeWaitRecord    *ebpf.VariableSpec `ebpf:"type_wait_record"`
 }
 
 // loopwatchObjects contains all objects after they have been loaded into the kernel.
@@ -474,24 +489,26 @@ func (m *loopwatchMaps) Close() error {
 //
 // It can be passed to loadLoopwatchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type loopwatchVariables struct {
-	Epoch           *ebpf.Variable `ebpf:"epoch"`
-	Filtered        *ebpf.Variable `ebpf:"filtered"`
-	FollowChildren  *ebpf.Variable `ebpf:"follow_children"`
-	Generation      *ebpf.Variable `ebpf:"generation"`
-	Ignored         *ebpf.Variable `ebpf:"ignored"`
-	Marks           *ebpf.Variable `ebpf:"marks"`
-	Sleepers        *ebpf.Variable `ebpf:"sleepers"`
-	Threshold       *ebpf.Variable `ebpf:"threshold"`
-	TypeBlockRecord *ebpf.Variable `ebpf:"type_block_record"`
-	TypeCounter     *ebpf.Variable `ebpf:"type_counter"`
-	TypeHolder      *ebpf.Variable `ebpf:"type_holder"`
-	TypeInstrKind   *ebpf.Variable `ebpf:"type_instr_kind"`
-	TypeLifeRecord  *ebpf.Variable `ebpf:"type_life_record"`
-	TypeRecordType  *ebpf.Variable `ebpf:"type_record_type"`
-	TypeSampleFlag  *ebpf.Variable `ebpf:"type_sample_flag"`
-	TypeSampleKind  *ebpf.Variable `ebpf:"type_sample_kind"`
-	TypeVerdict     *ebpf.Variable `ebpf:"type_verdict"`
-	TypeWaitRecord  *ebpf.Variable `ebpf:"type_wait_record"`
+	Epoch             *ebpf.Variable `ebpf:"epoch"`
+	Filtered          *ebpf.Variable `ebpf:"filtered"`
+	FollowChildren    *ebpf.Variable `ebpf:"follow_children"`
+	Generation        *ebpf.Variable `ebpf:"generation"`
+	Ignored           *ebpf.Variable `ebpf:"ignored"`
+	Listed            *ebpf.Variable `ebpf:"listed"`
+	Marks             *ebpf.Variable `ebpf:"marks"`
+	Sleepers          *ebpf.Variable `ebpf:"sleepers"`
+	Threshold         *ebpf.Variable `ebpf:"threshold"`
+	TypeBlockRecord   *ebpf.Variable `ebpf:"type_block_record"`
+	TypeCounter       *ebpf.Variable `ebpf:"type_counter"`
+	TypeHolder        *ebpf.Variable `ebpf:"type_holder"`
+	TypeInstrKind     *ebpf.Variable `ebpf:"type_instr_kind"`
+	TypeLifeRecord    *ebpf.Variable `ebpf:"type_life_record"`
+	TypeRecordType    *ebpf.Variable `ebpf:"type_record_type"`
+	TypeSampleFlag    *ebpf.Variable `ebpf:"type_sample_flag"`
+	TypeSampleKind    *ebpf.Variable `ebpf:"type_sample_kind"`
+	TypeThreadPointer *ebpf.Variable `ebpf:"type_thread_pointer"`
+	TypeVerdict       *ebpf.Variable `ebpf:"type_verdict"`
+	TypeWaitRecord    *ebpf.Variable `ebpf:"type_wait_record"`
 }
 
 // loopwatchPrograms contains all programs after they have been loaded into the kernel.
@@ -506,11 +523,13 @@ type loopwatchPrograms struct {
 	ExitEpollWait    *ebpf.Program `ebpf:"exit_epoll_wait"`
 	FentryWait       *ebpf.Program `ebpf:"fentry_wait"`
 	FexitWait        *ebpf.Program `ebpf:"fexit_wait"`
+	ListThreads      *ebpf.Program `ebpf:"list_threads"`
 	OnExec           *ebpf.Program `ebpf:"on_exec"`
 	OnExit           *ebpf.Program `ebpf:"on_exit"`
 	OnFork           *ebpf.Program `ebpf:"on_fork"`
 	OnSwitch         *ebpf.Program `ebpf:"on_switch"`
 	OnTick           *ebpf.Program `ebpf:"on_tick"`
+	OnWaking         *ebpf.Program `ebpf:"on_waking"`
 	Seed             *ebpf.Program `ebpf:"seed"`
 }
 
@@ -524,11 +543,13 @@ func (p *loopwatchPrograms) Close() error {
 		p.ExitEpollWait,
 		p.FentryWait,
 		p.FexitWait,
+		p.ListThreads,
 		p.OnExec,
 		p.OnExit,
 		p.OnFork,
 		p.OnSwitch,
 		p.OnTick,
+		p.OnWaking,
 		p.Seed,
 	)
 }

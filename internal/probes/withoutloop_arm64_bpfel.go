@@ -199,17 +199,20 @@ const (
 	withoutLoopProgExitEpollPwait2  = "exit_epoll_pwait2"
 	withoutLoopProgFentryWait       = "fentry_wait"
 	withoutLoopProgFexitWait        = "fexit_wait"
+	withoutLoopProgListThreads      = "list_threads"
 	withoutLoopProgOnExec           = "on_exec"
 	withoutLoopProgOnExit           = "on_exit"
 	withoutLoopProgOnFork           = "on_fork"
 	withoutLoopProgOnSwitch         = "on_switch"
 	withoutLoopProgOnTick           = "on_tick"
+	withoutLoopProgOnWaking         = "on_waking"
 	withoutLoopProgSeed             = "seed"
 	withoutLoopVarEpoch             = "epoch"
 	withoutLoopVarFiltered          = "filtered"
 	withoutLoopVarFollowChildren    = "follow_children"
 	withoutLoopVarGeneration        = "generation"
 	withoutLoopVarIgnored           = "ignored"
+	withoutLoopVarListed            = "listed"
 	withoutLoopVarMarks             = "marks"
 	withoutLoopVarSleepers          = "sleepers"
 	withoutLoopVarThreshold         = "threshold"
@@ -221,6 +224,7 @@ const (
 	withoutLoopVarTypeRecordType    = "type_record_type"
 	withoutLoopVarTypeSampleFlag    = "type_sample_flag"
 	withoutLoopVarTypeSampleKind    = "type_sample_kind"
+	withoutLoopVarTypeThreadPointer = "type_thread_pointer"
 	withoutLoopVarTypeVerdict       = "type_verdict"
 	withoutLoopVarTypeWaitRecord    = "type_wait_record"
 )
@@ -273,11 +277,13 @@ type withoutLoopProgramSpecs struct {
 	ExitEpollPwait2  *ebpf.ProgramSpec `ebpf:"exit_epoll_pwait2"`
 	FentryWait       *ebpf.ProgramSpec `ebpf:"fentry_wait"`
 	FexitWait        *ebpf.ProgramSpec `ebpf:"fexit_wait"`
+	ListThreads      *ebpf.ProgramSpec `ebpf:"list_threads"`
 	OnExec           *ebpf.ProgramSpec `ebpf:"on_exec"`
 	OnExit           *ebpf.ProgramSpec `ebpf:"on_exit"`
 	OnFork           *ebpf.ProgramSpec `ebpf:"on_fork"`
 	OnSwitch         *ebpf.ProgramSpec `ebpf:"on_switch"`
 	OnTick           *ebpf.ProgramSpec `ebpf:"on_tick"`
+	OnWaking         *ebpf.ProgramSpec `ebpf:"on_waking"`
 	Seed             *ebpf.ProgramSpec `ebpf:"seed"`
 }
 
@@ -300,24 +306,26 @@ type withoutLoopMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type withoutLoopVariableSpecs struct {
-	Epoch           *ebpf.VariableSpec `ebpf:"epoch"`
-	Filtered        *ebpf.VariableSpec `ebpf:"filtered"`
-	FollowChildren  *ebpf.VariableSpec `ebpf:"follow_children"`
-	Generation      *ebpf.VariableSpec `ebpf:"generation"`
-	Ignored         *ebpf.VariableSpec `ebpf:"ignored"`
-	Marks           *ebpf.VariableSpec `ebpf:"marks"`
-	Sleepers        *ebpf.VariableSpec `ebpf:"sleepers"`
-	Threshold       *ebpf.VariableSpec `ebpf:"threshold"`
-	TypeBlockRecord *ebpf.VariableSpec `ebpf:"type_block_record"`
-	TypeCounter     *ebpf.VariableSpec `ebpf:"type_counter"`
-	TypeHolder      *ebpf.VariableSpec `ebpf:"type_holder"`
-	TypeInstrKind   *ebpf.VariableSpec `ebpf:"type_instr_kind"`
-	TypeLifeRecord  *ebpf.VariableSpec `ebpf:"type_life_record"`
-	TypeRecordType  *ebpf.VariableSpec `ebpf:"type_record_type"`
-	TypeSampleFlag  *ebpf.VariableSpec `ebpf:"type_sample_flag"`
-	TypeSampleKind  *ebpf.VariableSpec `ebpf:"type_sample_kind"`
-	TypeVerdict     *ebpf.VariableSpec `ebpf:"type_verdict"`
-	TypeWaitRecord  *ebpf.VariableSpec `ebpf:"type_wait_record"`
+	Epoch             *ebpf.VariableSpec `ebpf:"epoch"`
+	Filtered          *ebpf.VariableSpec `ebpf:"filtered"`
+	FollowChildren    *ebpf.VariableSpec `ebpf:"follow_children"`
+	Generation        *ebpf.VariableSpec `ebpf:"generation"`
+	Ignored           *ebpf.VariableSpec `ebpf:"ignored"`
+	Listed            *ebpf.VariableSpec `ebpf:"listed"`
+	Marks             *ebpf.VariableSpec `ebpf:"marks"`
+	Sleepers          *ebpf.VariableSpec `ebpf:"sleepers"`
+	Threshold         *ebpf.VariableSpec `ebpf:"threshold"`
+	TypeBlockRecord   *ebpf.VariableSpec `ebpf:"type_block_record"`
+	TypeCounter       *ebpf.VariableSpec `ebpf:"type_counter"`
+	TypeHolder        *ebpf.VariableSpec `ebpf:"type_holder"`
+	TypeInstrKind     *ebpf.VariableSpec `ebpf:"type_instr_kind"`
+	TypeLifeRecord    *ebpf.VariableSpec `ebpf:"type_life_record"`
+	TypeRecordType    *ebpf.VariableSpec `ebpf:"type_record_type"`
+	TypeSampleFlag    *ebpf.VariableSpec `ebpf:"type_sample_flag"`
+	TypeSampleKind    *ebpf.VariableSpec `ebpf:"type_sample_kind"`
+	TypeThreadPointer *ebpf.VariableSpec `ebpf:"type_thread_pointer"`
+	TypeVerdict       *ebpf.VariableSpec `ebpf:"type_verdict"`
+	TypeWaitRecord    *ebpf.VariableSpec `ebpf:"type_wait_record"`
 }
 
 // withoutLoopObjects contains all objects after they have been loaded into the kernel.
@@ -369,24 +377,26 @@ func (m *withoutLoopMaps) Close() error {
 //
 // It can be passed to loadWithoutLoopObjects or ebpf.CollectionSpec.LoadAndAssign.
 type withoutLoopVariables struct {
-	Epoch           *ebpf.Variable `ebpf:"epoch"`
-	Filtered        *ebpf.Variable `ebpf:"filtered"`
-	FollowChildren  *ebpf.Variable `ebpf:"follow_children"`
-	Generation      *ebpf.Variable `ebpf:"generation"`
-	Ignored         *ebpf.Variable `ebpf:"ignored"`
-	Marks           *ebpf.Variable `ebpf:"marks"`
-	Sleepers        *ebpf.Variable `ebpf:"sleepers"`
-	Threshold       *ebpf.Variable `ebpf:"threshold"`
-	TypeBlockRecord *ebpf.Variable `ebpf:"type_block_record"`
-	TypeCounter     *ebpf.Variable `ebpf:"type_counter"`
-	TypeHolder      *ebpf.Variable `ebpf:"type_holder"`
-	TypeInstrKind   *ebpf.Variable `ebpf:"type_instr_kind"`
-	TypeLifeRecord  *ebpf.Variable `ebpf:"type_life_record"`
-	TypeRecordType  *ebpf.Variable `ebpf:"type_record_type"`
-	TypeSampleFlag  *ebpf.Variable `ebpf:"type_sample_flag"`
-	TypeSampleKind  *ebpf.Variable `ebpf:"type_sample_kind"`
-	TypeVerdict     *ebpf.Variable `ebpf:"type_verdict"`
-	TypeWaitRecord  *ebpf.Variable `ebpf:"type_wait_record"`
+	Epoch             *ebpf.Variable `ebpf:"epoch"`
+	Filtered          *ebpf.Variable `ebpf:"filtered"`
+	FollowChildren    *ebpf.Variable `ebpf:"follow_children"`
+	Generation        *ebpf.Variable `ebpf:"generation"`
+	Ignored           *ebpf.Variable `ebpf:"ignored"`
+	Listed            *ebpf.Variable `ebpf:"listed"`
+	Marks             *ebpf.Variable `ebpf:"marks"`
+	Sleepers          *ebpf.Variable `ebpf:"sleepers"`
+	Threshold         *ebpf.Variable `ebpf:"threshold"`
+	TypeBlockRecord   *ebpf.Variable `ebpf:"type_block_record"`
+	TypeCounter       *ebpf.Variable `ebpf:"type_counter"`
+	TypeHolder        *ebpf.Variable `ebpf:"type_holder"`
+	TypeInstrKind     *ebpf.Variable `ebpf:"type_instr_kind"`
+	TypeLifeRecord    *ebpf.Variable `ebpf:"type_life_record"`
+	TypeRecordType    *ebpf.Variable `ebpf:"type_record_type"`
+	TypeSampleFlag    *ebpf.Variable `ebpf:"type_sample_flag"`
+	TypeSampleKind    *ebpf.Variable `ebpf:"type_sample_kind"`
+	TypeThreadPointer *ebpf.Variable `ebpf:"type_thread_pointer"`
+	TypeVerdict       *ebpf.Variable `ebpf:"type_verdict"`
+	TypeWaitRecord    *ebpf.Variable `ebpf:"type_wait_record"`
 }
 
 // withoutLoopPrograms contains all programs after they have been loaded into the kernel.
@@ -399,11 +409,13 @@ type withoutLoopPrograms struct {
 	ExitEpollPwait2  *ebpf.Program `ebpf:"exit_epoll_pwait2"`
 	FentryWait       *ebpf.Program `ebpf:"fentry_wait"`
 	FexitWait        *ebpf.Program `ebpf:"fexit_wait"`
+	ListThreads      *ebpf.Program `ebpf:"list_threads"`
 	OnExec           *ebpf.Program `ebpf:"on_exec"`
 	OnExit           *ebpf.Program `ebpf:"on_exit"`
 	OnFork           *ebpf.Program `ebpf:"on_fork"`
 	OnSwitch         *ebpf.Program `ebpf:"on_switch"`
 	OnTick           *ebpf.Program `ebpf:"on_tick"`
+	OnWaking         *ebpf.Program `ebpf:"on_waking"`
 	Seed             *ebpf.Program `ebpf:"seed"`
 }
 
@@ -415,11 +427,13 @@ func (p *withoutLoopPrograms) Close() error {
 		p.ExitEpollPwait2,
 		p.FentryWait,
 		p.FexitWait,
+		p.ListThreads,
 		p.OnExec,
 		p.OnExit,
 		p.OnFork,
 		p.OnSwitch,
 		p.OnTick,
+		p.OnWaking,
 		p.Seed,
 	)
 }

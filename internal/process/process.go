@@ -97,6 +97,15 @@ func (p *Process) Threads() ([]int, error) {
 	return numbers(p.path("task"))
 }
 
+// ThreadName returns the name that a thread of the process has in the kernel, 15 bytes at most.
+func (p *Process) ThreadName(tid int) (string, error) {
+	b, err := readFile(p.path(filepath.Join("task", strconv.Itoa(tid), "comm")), 64)
+	if err != nil {
+		return "", fmt.Errorf("name of thread %d: %w", tid, err)
+	}
+	return strings.TrimSuffix(string(b), "\n"), nil
+}
+
 // InnerTID returns the id that a thread has in the process's own PID namespace. It is the
 // thread's id itself outside containers. The main thread's tid is the pid.
 func (p *Process) InnerTID(tid int) (int, error) {

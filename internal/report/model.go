@@ -54,7 +54,8 @@ type Stack struct {
 
 // Holder is the thread that held what a loop waited for.
 type Holder struct {
-	TID    int     `json:"tid"`
+	PID    int     `json:"pid,omitempty"` // where it is another process
+	TID    int     `json:"tid,omitempty"` // absent where it could not be told
 	Thread string  `json:"thread,omitempty"`
 	Frames []Frame `json:"frames,omitempty"`
 }

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
 /*
- * What a thread was doing in the kernel: its syscall, the descriptor that works on, and what
- * kind of file stands behind it.
+ * What a thread was doing in the kernel: its syscall and state. What the syscall works on is
+ * in target.h.
  */
 #pragma once
 
 #include "maps.h"
 
 #if defined(__TARGET_ARCH_x86)
-#define NR_READ 0
-#define NR_POLL 7
-#define NR_PPOLL 271
+#define NR_CLOSE 3
 #define NR_FUTEX 202
 #define NR_EXIT 60
 #define NR_EPOLL_WAIT 232
@@ -18,9 +16,7 @@
 #define NR_EPOLL_PWAIT2 441
 #define KERNEL_STACK_SIZE (16 << 10) /* x86-64, 4.x and later, without KASAN */
 #elif defined(__TARGET_ARCH_arm64)
-#define NR_READ 63
-#define NR_POLL -1
-#define NR_PPOLL 73
+#define NR_CLOSE 57
 #define NR_FUTEX 98
 #define NR_EXIT 93
 #define NR_EPOLL_WAIT -1
@@ -97,42 +93,4 @@ static __always_inline __u32 task_state(struct task_struct *task)
 	if (bpf_core_field_exists(task->__state))
 		return BPF_CORE_READ(task, __state);
 	return (__u32)BPF_CORE_READ((struct task_struct___old *)task, state);
-}
-
-/* The descriptor behind the first argument, and what it is. User space knows which syscalls
- * have one there; for the others the answer is noise it ignores. */
-static __always_inline void read_target(struct task_struct *task, struct sample *s)
-{
-	struct fdtable *table;
-	struct file **slot, *file = 0;
-	struct socket *socket;
-	struct sock *sk;
-	__s32 fd = (__s32)s->args[0];
-	__u16 mode;
-
-	s->fd = NO_FD;
-	s->fd_mode = 0;
-	s->family = 0;
-	s->port = 0;
-	if (s->nr < 0)
-		return;
-	if (s->nr == NR_POLL || s->nr == NR_PPOLL) {
-		if (!s->args[1] || bpf_probe_read_user(&fd, sizeof(fd), (void *)s->args[0]))
-			return;
-	}
-	table = BPF_CORE_READ(task, files, fdt);
-	if (!table || fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
-		return;
-	slot = BPF_CORE_READ(table, fd) + fd;
-	if (bpf_probe_read_kernel(&file, sizeof(file), slot) || !file)
-		return;
-	s->fd = fd;
-	mode = BPF_CORE_READ(file, f_inode, i_mode);
-	s->fd_mode = mode;
-	if ((mode & S_IFMT) != S_IFSOCK)
-		return;
-	socket = BPF_CORE_READ(file, private_data);
-	sk = BPF_CORE_READ(socket, sk);
-	s->family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	s->port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
 }

@@ -20,26 +20,151 @@ struct sched_info {
 	unsigned long long run_delay;
 };
 
+struct super_block {
+	unsigned long s_magic;
+};
+
 struct inode {
 	unsigned short i_mode;
+	__u32 i_rdev;
+	struct super_block *i_sb;
+	void *i_private;
+};
+
+struct in6_addr {
+	__u8 bytes[16];
 };
 
 struct sock_common {
 	unsigned short skc_family;
+	unsigned char skc_state;
 	__be16 skc_dport;
+	__u16 skc_num; /* own port, host order */
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	struct in6_addr skc_v6_daddr; /* CONFIG_IPV6 */
+	struct in6_addr skc_v6_rcv_saddr;
 };
 
 struct sock {
 	struct sock_common __sk_common;
+	__u16 sk_type;
+	__u16 sk_protocol;
 };
 
 struct socket {
 	struct sock *sk;
 };
 
+struct sockaddr_un {
+	unsigned short sun_family;
+	char sun_path[108];
+};
+
+struct unix_address {
+	int len;
+	struct sockaddr_un name[0];
+};
+
+struct unix_sock {
+	struct unix_address *addr;
+	struct sock *peer;
+};
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct hlist_bl_node {
+	struct hlist_bl_node **pprev; /* 0: hashed by no name */
+};
+
+struct dentry {
+	struct hlist_bl_node d_hash;
+	struct dentry *d_parent;
+	struct qstr d_name;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
+struct fs_struct {
+	struct path root;
+	struct path pwd;
+};
+
 struct file {
 	struct inode *f_inode;
 	void *private_data;
+	struct path f_path;
+};
+
+struct rb_node {
+	struct rb_node *rb_right;
+	struct rb_node *rb_left;
+};
+
+struct rb_root {
+	struct rb_node *rb_node;
+};
+
+struct rb_root_cached {
+	struct rb_root rb_root;
+};
+
+struct eventpoll {
+	struct rb_root_cached rbr;
+};
+
+struct epoll_filefd {
+	struct file *file;
+	int fd;
+};
+
+struct epitem {
+	struct rb_node rbn;
+	struct epoll_filefd ffd;
+};
+
+struct list_head {
+	struct list_head *next, *prev;
+};
+
+struct upid {
+	int nr;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+};
+
+struct signal_struct {
+	int nr_threads;
+};
+
+struct vm_area_struct {
+	unsigned long vm_start;
+	unsigned long vm_end;
+	void *vm_mm;
+	struct file *vm_file;
+};
+
+struct vm_fault {
+	struct vm_area_struct *vma;
+	unsigned long address;
 };
 
 struct fdtable {
@@ -71,6 +196,11 @@ struct task_struct {
 	void *stack;
 	void *mm;
 	struct files_struct *files;
+	struct fs_struct *fs;
+	struct pid *thread_pid;
+	struct signal_struct *signal;
+	struct list_head children;
+	struct list_head sibling;
 	struct sched_info sched_info;
 	struct thread_struct thread;
 };
@@ -83,7 +213,7 @@ struct task_struct___old {
  * forward declaration in <bpf/bpf_tracing.h>. */
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs___entry {
-	unsigned long r11, r10, cx, dx, si, di, orig_ax, ip, flags;
+	unsigned long r11, r10, r9, r8, cx, dx, si, di, orig_ax, ip, flags;
 };
 #elif defined(__TARGET_ARCH_arm64)
 struct pt_regs___entry {
@@ -107,10 +237,21 @@ struct bpf_iter__task {
 #pragma clang attribute pop
 
 #define TASK_RUNNING 0
+#define TASK_UNINTERRUPTIBLE 2
 #define PF_EXITING 0x00000004
 #define PF_KTHREAD 0x00200000
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
+#define S_IFIFO 0010000
+#define S_IFCHR 0020000
+#define S_IFREG 0100000
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define TCP_LISTEN 10
+#define AT_FDCWD (-100)
+#define ANON_INODE_FS_MAGIC 0x09041934
+#define PID_FS_MAGIC 0x50494446
 
 /* What a syscall tracepoint hands over (events/syscalls/.../format). */
 struct sys_enter_ctx {

@@ -8,6 +8,7 @@
 #include "periods.h"
 #include "pystack.h"
 #include "samples.h"
+#include "target.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -24,6 +25,8 @@ const enum sample_kind *type_sample_kind __attribute__((unused));
 const enum sample_flag *type_sample_flag __attribute__((unused));
 const enum instr_kind *type_instr_kind __attribute__((unused));
 const enum counter *type_counter __attribute__((unused));
+const enum syscall_object *type_syscall_object __attribute__((unused));
+const enum target_kind *type_target_kind __attribute__((unused));
 
 #define UNANSWERED_NS 100000000ULL /* ask again: user space may have lost the question */
 #define ASK_AGAIN_NS 1000000000ULL /* a descriptor number may be reused for a loop's */
@@ -269,8 +272,21 @@ static __always_inline void wake_up(__u32 tid)
 		sleepers[i].since = 0;
 }
 
+/* Where in the kernel a thread sleeps that no signal wakes: user space tells a disk from a lock
+ * by it. A closed descriptor is gone before close waits, so nothing else tells that. */
+static __always_inline void read_kernel_stack(void *ctx, struct sample *s)
+{
+	long n;
+
+	if (!(s->state & TASK_UNINTERRUPTIBLE) && s->nr != NR_CLOSE)
+		return;
+	n = bpf_get_stack(ctx, s->kernel, sizeof(s->kernel), KERNEL_SKIP);
+	if (n > 0)
+		s->kernel_depth = n / sizeof(s->kernel[0]);
+}
+
 /* A loop's thread leaves the CPU outside its wait. */
-static __always_inline void switch_out(struct task_struct *prev, bool preempt, __u64 now)
+static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool preempt, __u64 now)
 {
 	__u32 tid = prev->pid, state;
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
@@ -293,8 +309,8 @@ static __always_inline void switch_out(struct task_struct *prev, bool preempt, _
 	s = spare_sample(t);
 	if (!s || (BPF_CORE_READ(prev, flags) & PF_EXITING)) /* its memory may be gone */
 		return;
-	fill_sample(s, t, tid, prev, SAMPLE_OFF, now);
-	s->state = state;
+	fill_sample(s, t, tid, prev, SAMPLE_OFF, state, now);
+	read_kernel_stack(ctx, s);
 	t->has_stack = !walk_stack(&t->config, &s->stack, &s->task);
 	if (in_gil_wait(&t->config, s))
 		find_gil_holder(&t->config, s);
@@ -357,7 +373,7 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 		return 0;
 	now = bpf_ktime_get_ns();
 	if (out)
-		switch_out(prev, preempt, now);
+		switch_out(ctx, prev, preempt, now);
 	if (in)
 		switch_in(next, now);
 	return 0;

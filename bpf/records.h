@@ -17,12 +17,17 @@
 
 #define SAMPLES_PER_LOOP 12 /* held back until a period crosses the threshold, and one spare */
 #define FDS_PER_THREAD 4    /* epoll descriptors one thread is remembered to wait on */
+#define KERNEL_SKIP 3      /* frames of our own on top of a kernel stack */
 
 /* Histogram of active periods: 16 buckets an octave (relative error of a bucket's middle
  * 3.1 %) above 8.192 us, one below it, and all above 2^37 ns (137 s) in the last. */
 #define HIST_MIN_SHIFT 13
 #define HIST_MAX_SHIFT 37
 #define HIST_BUCKETS (1 + 16 * (HIST_MAX_SHIFT - HIST_MIN_SHIFT) + 1)
+
+#define TARGET_DATA 256   /* bytes of a path or name */
+#define KERNEL_FRAMES 16  /* of a kernel stack, see struct sample */
+#define SYSCALLS 512      /* numbers below this have an entry in `syscall_objects` */
 
 #define NO_SLOT 0xffffffffU
 #define NO_FD (-1)
@@ -52,6 +57,64 @@ enum instr_kind {
 	INSTR_BYTES = 0,   /* f_lasti counts bytes (to 3.9) */
 	INSTR_UNITS = 1,   /* f_lasti counts code units (3.10) */
 	INSTR_POINTER = 2, /* a pointer into co_code_adaptive (3.11 on) */
+};
+
+/* Where a syscall says what it works on. User space fills the table (internal/syscalls). */
+enum syscall_object {
+	OBJECT_NONE = 0,
+	OBJECT_FD,       /* descriptor in argument 0 */
+	OBJECT_FD4,      /* descriptor in argument 4 (mmap) */
+	OBJECT_CONNECT,  /* socket, address in 1 and 2 */
+	OBJECT_SENDTO,   /* socket, address in 4 and 5 */
+	OBJECT_SENDMSG,  /* socket, struct msghdr in 1 */
+	OBJECT_SENDFILE, /* to descriptor 0, from descriptor 1 */
+	OBJECT_SPLICE,   /* from descriptor 0, to descriptor 2 */
+	OBJECT_PATH,     /* path in 0 */
+	OBJECT_PATH1,    /* path in 1 */
+	OBJECT_PATHAT,   /* directory descriptor in 0, path in 1 */
+	OBJECT_PATHAT1,  /* directory descriptor in 1, path in 2 */
+	OBJECT_POLL,     /* array of struct pollfd in 0, length in 1 */
+	OBJECT_SELECT,   /* length in 0, sets in 1 to 3 */
+	OBJECT_EPOLL,    /* epoll descriptor in 0 */
+	OBJECT_WAIT,     /* child in 0 (wait4) */
+	OBJECT_WAITID,   /* kind in 0, child in 1 */
+	OBJECT_FORK,     /* the child just made */
+};
+
+enum target_kind {
+	TARGET_NONE = 0,
+	TARGET_FILE,   /* data: a path */
+	TARGET_PATH,   /* data: the argument, NUL, and the path of the directory it counts from */
+	TARGET_INET,   /* port, address */
+	TARGET_UNIX,   /* data: name, as in sun_path */
+	TARGET_SOCKET, /* of another family */
+	TARGET_CHILD,  /* pid; 0: any of several */
+};
+
+#define TARGET_CUT 1      /* the outermost part of the path is missing, or the argument's beginning */
+#define TARGET_DELETED 2  /* the file has no name any more */
+#define TARGET_DETACHED 4 /* the path does not begin at a root: an object without a name in a directory */
+#define TARGET_LOCAL 8    /* the address is the thread's own: there is no peer */
+#define TARGET_LISTEN 16  /* so is that of a listening socket */
+
+/* What a syscall works on, as the kernel knew it at that moment. A path is kept as its
+ * components, innermost first, each ended by NUL, as seen from the process's own root. */
+struct target {
+	__u8 kind;
+	__u8 flags;
+	__u16 len;       /* of data in use */
+	__s32 fd;        /* descriptor, or NO_FD */
+	__u32 mode;      /* i_mode behind it, 0 unknown */
+	__u32 rdev;      /* device, as the kernel numbers it: major << 20 | minor */
+	__u32 magic;     /* of its file system, s_magic */
+	__s32 pid;       /* of a child, as the host numbers it */
+	__u16 family;    /* of a socket */
+	__u16 port;      /* host order */
+	__u8 type;
+	__u8 protocol;
+	__u16 others;    /* descriptors waited for just like this one (poll, select) */
+	__u8 address[16];
+	__u8 data[TARGET_DATA];
 };
 
 /* Where the walker finds things in one CPython; offsets in bytes. */
@@ -211,12 +274,10 @@ struct sample {
 	__u32 kind;
 	__s32 nr;       /* syscall, or -1 */
 	__u32 state;    /* task state when it left the CPU */
-	__s32 fd;       /* descriptor the syscall works on, or NO_FD */
-	__u32 fd_mode;  /* i_mode of it, 0 unknown */
-	__u16 family;   /* of a socket */
-	__u16 port;     /* of its peer, host order */
 	__u32 flags;    /* enum sample_flag */
-	__u32 pad;
+	__u32 kernel_depth; /* frames in `kernel` */
+	__u64 kernel[KERNEL_FRAMES]; /* kernel stack of an uninterruptible sleep, innermost first */
+	struct target target;
 	struct py_task task;
 	struct stack stack;
 };
@@ -300,5 +361,6 @@ enum counter {
 	FAILED_HOLDER,         /* thread state of a holder unreadable or not found */
 	FULL_THREADS,          /* no room in a map */
 	FULL_PROCESSES,
+	FAILED_TARGET,         /* the path or address of what a syscall works on was unreadable */
 	COUNTERS,
 };

@@ -12,6 +12,7 @@
 #include "holder.h"
 #include "maps.h"
 #include "pystack.h"
+#include "target.h"
 
 #define HELD_MAX (SAMPLES_PER_LOOP - 1)
 #define SAMPLES_MAX 4096 /* of one period; more are counted in SKIPPED_SAMPLES */
@@ -33,9 +34,14 @@ static __always_inline struct sample *sample_at(const struct thread *t, __u32 n)
 	return held ? &held->sample : 0;
 }
 
+static __always_inline __u32 spare(const struct thread *t)
+{
+	return t->held < HELD_MAX ? t->held : HELD_MAX;
+}
+
 static __always_inline struct sample *spare_sample(const struct thread *t)
 {
-	return sample_at(t, t->held < HELD_MAX ? t->held : HELD_MAX);
+	return sample_at(t, spare(t));
 }
 
 static __always_inline void send_sample(struct thread *t, struct sample *s)
@@ -93,9 +99,9 @@ static __always_inline void keep(struct thread *t, struct sample *s, __u64 now)
 		count(SKIPPED_SAMPLES);
 }
 
-/* Everything but the stack. */
+/* Everything but the stacks, into the spare sample, which `s` is. */
 static __always_inline void fill_sample(struct sample *s, const struct thread *t, __u32 tid,
-					struct task_struct *task, __u32 kind, __u64 now)
+					struct task_struct *task, __u32 kind, __u32 state, __u64 now)
 {
 	struct entry e;
 
@@ -107,14 +113,15 @@ static __always_inline void fill_sample(struct sample *s, const struct thread *t
 	s->at = now;
 	s->ns = 0;
 	s->cpu_ns = now - t->since - t->off_ns;
-	s->state = TASK_RUNNING;
+	s->state = state;
 	s->nr = e.nr;
 	s->ip = e.ip;
 	s->args[0] = e.args[0];
 	s->args[1] = e.args[1];
 	s->args[2] = e.args[2];
 	s->flags = interpreter_flags(&t->config);
-	read_target(task, s);
+	s->kernel_depth = 0;
+	read_target(t->config.slot * SAMPLES_PER_LOOP + spare(t));
 }
 
 /* The thread runs outside its wait, and has for a while; the last such sample is at least `gap`
@@ -142,7 +149,7 @@ static __always_inline void sample_running(struct thread *t, __u32 tid, struct t
 	}
 	t->has_stack = 0;
 	t->last_tick = now;
-	fill_sample(s, t, tid, task, SAMPLE_TICK, now);
+	fill_sample(s, t, tid, task, SAMPLE_TICK, TASK_RUNNING, now);
 	walk_stack(&t->config, &s->stack, &s->task);
 	keep(t, s, now);
 }

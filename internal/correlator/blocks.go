@@ -12,6 +12,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
+	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
 // earlyBlock is a block that ended before its thread was judged.
@@ -489,17 +490,14 @@ func (p *piece) key() string {
 }
 
 func detail(p *piece) report.Detail {
-	d := report.Detail{Native: p.native}
+	d := report.Detail{Native: p.native, Target: targetText(p.sample, p.cause)}
 	if p.sample.Syscall < 0 {
 		return d
 	}
-	info, known := syscalls[p.sample.Syscall]
-	d.Syscall = info.name
-	if !known {
-		d.Syscall = syscallNumber(p.sample.Syscall)
-	}
-	if (info.fd || info.family == familyPoll) && p.sample.FD >= 0 {
-		fd := p.sample.FD
+	call := syscalls.Lookup(p.sample.Syscall)
+	d.Syscall = call.Name
+	if call.HasFD() && p.sample.Target.FD >= 0 {
+		fd := p.sample.Target.FD
 		d.FD = &fd
 	}
 	return d

@@ -3,6 +3,7 @@
 package correlator
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -160,6 +161,12 @@ func TestLargest(t *testing.T) {
 	}
 }
 
+func inet(address string) probes.Target {
+	return probes.Target{
+		Kind: probes.InetTarget, Mode: unix.S_IFSOCK, Family: unix.AF_INET, Protocol: unix.IPPROTO_TCP, Address: netip.MustParseAddrPort(address),
+	}
+}
+
 func TestOffCause(t *testing.T) {
 	th := &thread{proc: &proc{}}
 	for _, test := range []struct {
@@ -171,16 +178,16 @@ func TestOffCause(t *testing.T) {
 		{"sleep", probes.Sample{Syscall: unix.SYS_CLOCK_NANOSLEEP}, report.Frame{}, report.CauseSleep},
 		{"recv", probes.Sample{Syscall: unix.SYS_RECVFROM}, report.Frame{}, report.CauseNet},
 		{"poll on nothing", probes.Sample{Syscall: unix.SYS_PPOLL}, report.Frame{}, report.CauseSleep},
-		{"poll on a socket", probes.Sample{Syscall: unix.SYS_PPOLL, Args: [3]uint64{1, 1}, Mode: unix.S_IFSOCK}, report.Frame{}, report.CauseNet},
-		{"poll on a resolver", probes.Sample{Syscall: unix.SYS_PPOLL, Args: [3]uint64{1, 1}, Mode: unix.S_IFSOCK, Family: unix.AF_INET, Port: 53}, report.Frame{}, report.CauseDNS},
-		{"port 53 of something else", probes.Sample{Syscall: unix.SYS_RECVFROM, Family: unix.AF_UNIX, Port: 53}, report.Frame{}, report.CauseNet},
+		{"poll on a socket", probes.Sample{Syscall: unix.SYS_PPOLL, Args: [3]uint64{1, 1}, Target: probes.Target{Mode: unix.S_IFSOCK}}, report.Frame{}, report.CauseNet},
+		{"poll on a resolver", probes.Sample{Syscall: unix.SYS_PPOLL, Args: [3]uint64{1, 1}, Target: inet("192.0.2.1:53")}, report.Frame{}, report.CauseDNS},
+		{"port 53 of something else", probes.Sample{Syscall: unix.SYS_RECVFROM, Target: probes.Target{Kind: probes.UnixTarget, Path: "53"}}, report.Frame{}, report.CauseNet},
 		{"under getaddrinfo", probes.Sample{Syscall: unix.SYS_CONNECT}, report.Frame{Function: "getaddrinfo", File: "/usr/lib/python3.11/socket.py"}, report.CauseDNS},
 		{"select on nothing", probes.Sample{Syscall: unix.SYS_PSELECT6}, report.Frame{}, report.CauseSleep},
 		{"select on something", probes.Sample{Syscall: unix.SYS_PSELECT6, Args: [3]uint64{4}}, report.Frame{}, report.CauseUnknown},
-		{"read of a file", probes.Sample{Syscall: unix.SYS_READ, Mode: unix.S_IFREG}, report.Frame{}, report.CauseFile},
-		{"read of a pipe", probes.Sample{Syscall: unix.SYS_READ, Mode: unix.S_IFIFO}, report.Frame{}, report.CausePipe},
-		{"read of the exec error pipe", probes.Sample{Syscall: unix.SYS_READ, Mode: unix.S_IFIFO}, report.Frame{Function: "Popen._execute_child", File: "/usr/lib/python3.11/subprocess.py"}, report.CauseSubprocess},
-		{"write to a terminal", probes.Sample{Syscall: unix.SYS_WRITE, Mode: unix.S_IFCHR}, report.Frame{}, report.CausePipe},
+		{"read of a file", probes.Sample{Syscall: unix.SYS_READ, Target: probes.Target{Mode: unix.S_IFREG}}, report.Frame{}, report.CauseFile},
+		{"read of a pipe", probes.Sample{Syscall: unix.SYS_READ, Target: probes.Target{Mode: unix.S_IFIFO}}, report.Frame{}, report.CausePipe},
+		{"read of the exec error pipe", probes.Sample{Syscall: unix.SYS_READ, Target: probes.Target{Mode: unix.S_IFIFO}}, report.Frame{Function: "Popen._execute_child", File: "/usr/lib/python3.11/subprocess.py"}, report.CauseSubprocess},
+		{"write to a terminal", probes.Sample{Syscall: unix.SYS_WRITE, Target: probes.Target{Mode: unix.S_IFCHR, Device: 136 << 20}}, report.Frame{}, report.CausePipe},
 		{"wait for a child", probes.Sample{Syscall: unix.SYS_WAIT4}, report.Frame{}, report.CauseSubprocess},
 		{"stopped", probes.Sample{Syscall: unix.SYS_READ, State: 0x4}, report.Frame{}, report.CauseStopped},
 		{"traced", probes.Sample{Syscall: -1, State: 0x8}, report.Frame{}, report.CauseStopped},

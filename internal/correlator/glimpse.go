@@ -35,12 +35,9 @@ func (c *Correlator) glimpseAt(t *thread) *glimpse {
 		return nil
 	}
 	s := &probes.Sample{
-		TID: t.tid, Period: before.Period, Kind: probes.Off, At: before.OffAt, Syscall: call.Number, Args: [3]uint64(call.Args[:3]), FD: -1,
+		TID: t.tid, Period: before.Period, Kind: probes.Off, At: before.OffAt, Syscall: call.Number, Args: [3]uint64(call.Args[:3]),
 	}
-	if info := syscalls[call.Number]; info.fd {
-		s.FD = int(int32(call.Args[0]))
-		s.Mode = t.proc.process.DescriptorMode(s.FD)
-	}
+	s.Target = t.glimpsedTarget(call)
 	for _, f := range raw {
 		s.Stack.Frames = append(s.Stack.Frames, probes.Frame(f))
 	}

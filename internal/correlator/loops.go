@@ -3,8 +3,6 @@
 package correlator
 
 import (
-	"fmt"
-
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/report"
 )
@@ -115,5 +113,3 @@ func (c *Correlator) nameOpen(t *thread, k probes.Thread) {
 		t.glimpse = c.glimpseAt(t)
 	}
 }
-
-func syscallNumber(nr int) string { return fmt.Sprintf("syscall %d", nr) }

@@ -242,6 +242,7 @@ var counterNames = [loopwatchCounterCOUNTERS]string{
 	loopwatchCounterFAILED_HOLDER:       "holders_unreadable",
 	loopwatchCounterFULL_THREADS:        "threads_over_limit",
 	loopwatchCounterFULL_PROCESSES:      "processes_over_limit",
+	loopwatchCounterFAILED_TARGET:       "targets_unreadable",
 }
 
 // LosesEvents and LosesStacks tell what a counter's name means was given up.

@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
 // MaxLoops bounds the loops watched at once.
@@ -14,6 +16,9 @@ const MaxLoops = 4096
 
 // samplesPerLoop is SAMPLES_PER_LOOP of bpf/records.h, which the object's own map carries.
 const samplesPerLoop = 12
+
+// syscallObjects is SYSCALLS of bpf/records.h.
+const syscallObjects = 512
 
 // configure sets sizes and constants before loading.
 func configure(spec *ebpf.CollectionSpec, o Options) error {
@@ -23,6 +28,9 @@ func configure(spec *ebpf.CollectionSpec, o Options) error {
 	}
 	samples.MaxEntries = uint32(o.Loops) * samplesPerLoop
 	spec.Maps[loopwatchMapBooks].MaxEntries = uint32(o.Loops)
+	if err := spec.Variables[loopwatchVarSyscallObjects].Set(syscalls.Objects(syscallObjects)); err != nil {
+		return err
+	}
 	if err := spec.Variables[loopwatchVarThreshold].Set(uint64(o.Threshold)); err != nil {
 		return err
 	}

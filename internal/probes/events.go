@@ -62,13 +62,11 @@ type Sample struct {
 	IP      uint64
 	Syscall int // -1: none
 	Args    [3]uint64
-	State   uint32 // task state while off the CPU
-	FD      int    // of the syscall, -1 none
-	Mode    uint32 // i_mode behind FD, 0 unknown
-	Family  uint16 // address family, of a socket
-	Port    uint16 // of a socket's peer
-	GC      bool   // the interpreter's garbage collector was running
-	GIL     GIL    // whether the thread held it
+	State   uint32   // task state while off the CPU
+	Kernel  []uint64 // kernel stack of an uninterruptible sleep, innermost first
+	Target  Target
+	GC      bool // the interpreter's garbage collector was running
+	GIL     GIL  // whether the thread held it
 	Holder  *Holder
 	Task    *Task // the asyncio task whose coroutine is on the stack, nil where none was seen
 	Stack   Stack
@@ -252,8 +250,9 @@ const (
 func sampleOf(c *loopwatchSample) *Sample {
 	s := &Sample{
 		TID: int(c.Tid), Period: c.Period, Kind: SampleKind(c.Kind), At: int64(c.At), NS: int64(c.Ns), CPUNS: int64(c.CpuNs),
-		IP: c.Ip, Syscall: int(c.Nr), Args: c.Args, State: c.State, FD: int(c.Fd), Mode: c.FdMode, Family: c.Family, Port: c.Port,
-		GC: c.Flags&flagGC != 0, GIL: gilOf(c.Flags),
+		IP: c.Ip, Syscall: int(c.Nr), Args: c.Args, State: c.State, Target: targetOf(&c.Target),
+		Kernel: slices.Clone(c.Kernel[:min(int(c.KernelDepth), len(c.Kernel))]),
+		GC:     c.Flags&flagGC != 0, GIL: gilOf(c.Flags),
 	}
 	if k := &c.Task; k.Task != 0 {
 		s.Task = &Task{Addr: k.Task, Name: k.Name, Object: slices.Clone(k.Object[:min(int(k.Bytes), len(k.Object))])}

@@ -18,7 +18,7 @@ func bytesOf[T any](v *T, n uintptr) []byte {
 func sampleRecord(depth int) []byte {
 	var k loopwatchSample
 	k.Type = uint32(loopwatchRecordTypeRECORD_SAMPLE)
-	k.Tid, k.Period, k.Kind, k.Nr, k.Fd = 7, 9, uint32(loopwatchSampleKindSAMPLE_OFF), 232, -1
+	k.Tid, k.Period, k.Kind, k.Nr, k.Target.Fd = 7, 9, uint32(loopwatchSampleKindSAMPLE_OFF), 232, -1
 	k.Stack.Depth = uint32(depth)
 	for i := range depth { // as walk_step of bpf/pystack.h places them
 		at := i
@@ -37,7 +37,7 @@ func TestDecodeSampleKeepsLeafAndRoot(t *testing.T) {
 		require.NoError(t, err)
 		s := e.(*Sample)
 		require.Equal(t, 7, s.TID)
-		require.Equal(t, -1, s.FD)
+		require.Equal(t, -1, s.Target.FD)
 		require.Len(t, s.Stack.Frames, min(depth, stackMax), "depth %d", depth)
 		want := make([]uint64, 0, stackMax)
 		for i := range depth {

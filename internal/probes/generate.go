@@ -7,5 +7,5 @@ package probes
 // before 5.17, see bpf/pystack.h. The records are declared once, in
 // bpf/records.h: their Go types come from the object's BTF.
 //
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target amd64,arm64 -type py_layout -type py_frame -type process -type thread_config -type thread -type loop_books -type stack -type wait_record -type sample -type sample_flag -type holder -type thread_pointer -type held_sample -type block_record -type life_record -type record_type -type verdict -type sample_kind -type instr_kind -type counter loopwatch ../../bpf/loopwatch.bpf.c -- -O2 -g -Wall -Werror -mcpu=v3
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target amd64,arm64 -type py_layout -type py_frame -type process -type thread_config -type thread -type loop_books -type stack -type wait_record -type sample -type sample_flag -type holder -type thread_pointer -type held_sample -type block_record -type life_record -type record_type -type verdict -type sample_kind -type instr_kind -type counter -type target -type target_kind -type syscall_object loopwatch ../../bpf/loopwatch.bpf.c -- -O2 -g -Wall -Werror -mcpu=v3
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target amd64,arm64 withoutLoop ../../bpf/loopwatch.bpf.c -- -O2 -g -Wall -Werror -mcpu=v3 -DWITHOUT_BPF_LOOP

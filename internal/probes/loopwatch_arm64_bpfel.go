@@ -44,7 +44,8 @@ const (
 	loopwatchCounterFAILED_HOLDER       loopwatchCounter = 9
 	loopwatchCounterFULL_THREADS        loopwatchCounter = 10
 	loopwatchCounterFULL_PROCESSES      loopwatchCounter = 11
-	loopwatchCounterCOUNTERS            loopwatchCounter = 12
+	loopwatchCounterFAILED_TARGET       loopwatchCounter = 12
+	loopwatchCounterCOUNTERS            loopwatchCounter = 13
 )
 
 type loopwatchHeldSample struct {
@@ -161,25 +162,24 @@ const (
 )
 
 type loopwatchSample struct {
-	_      structs.HostLayout
-	Type   uint32
-	Tid    uint32
-	Period uint64
-	At     uint64
-	Ns     uint64
-	CpuNs  uint64
-	Ip     uint64
-	Args   [3]uint64
-	Kind   uint32
-	Nr     int32
-	State  uint32
-	Fd     int32
-	FdMode uint32
-	Family uint16
-	Port   uint16
-	Flags  uint32
-	Pad    uint32
-	Task   struct {
+	_           structs.HostLayout
+	Type        uint32
+	Tid         uint32
+	Period      uint64
+	At          uint64
+	Ns          uint64
+	CpuNs       uint64
+	Ip          uint64
+	Args        [3]uint64
+	Kind        uint32
+	Nr          int32
+	State       uint32
+	Flags       uint32
+	KernelDepth uint32
+	_           [4]byte
+	Kernel      [16]uint64
+	Target      loopwatchTarget
+	Task        struct {
 		_       structs.HostLayout
 		Task    uint64
 		Name    uint64
@@ -205,12 +205,73 @@ const (
 	loopwatchSampleKindSAMPLE_TICK loopwatchSampleKind = 2
 )
 
+type loopwatchScratch struct {
+	_        structs.HostLayout
+	Path     [512]int8
+	Argument [4096]int8
+	Fds      [8]int32
+}
+
 type loopwatchStack struct {
 	_      structs.HostLayout
 	Depth  uint32
 	Failed uint32
 	Frames [256]loopwatchPyFrame
 }
+
+type loopwatchSyscallObject uint32
+
+const (
+	loopwatchSyscallObjectOBJECT_NONE     loopwatchSyscallObject = 0
+	loopwatchSyscallObjectOBJECT_FD       loopwatchSyscallObject = 1
+	loopwatchSyscallObjectOBJECT_FD4      loopwatchSyscallObject = 2
+	loopwatchSyscallObjectOBJECT_CONNECT  loopwatchSyscallObject = 3
+	loopwatchSyscallObjectOBJECT_SENDTO   loopwatchSyscallObject = 4
+	loopwatchSyscallObjectOBJECT_SENDMSG  loopwatchSyscallObject = 5
+	loopwatchSyscallObjectOBJECT_SENDFILE loopwatchSyscallObject = 6
+	loopwatchSyscallObjectOBJECT_SPLICE   loopwatchSyscallObject = 7
+	loopwatchSyscallObjectOBJECT_PATH     loopwatchSyscallObject = 8
+	loopwatchSyscallObjectOBJECT_PATH1    loopwatchSyscallObject = 9
+	loopwatchSyscallObjectOBJECT_PATHAT   loopwatchSyscallObject = 10
+	loopwatchSyscallObjectOBJECT_PATHAT1  loopwatchSyscallObject = 11
+	loopwatchSyscallObjectOBJECT_POLL     loopwatchSyscallObject = 12
+	loopwatchSyscallObjectOBJECT_SELECT   loopwatchSyscallObject = 13
+	loopwatchSyscallObjectOBJECT_EPOLL    loopwatchSyscallObject = 14
+	loopwatchSyscallObjectOBJECT_WAIT     loopwatchSyscallObject = 15
+	loopwatchSyscallObjectOBJECT_WAITID   loopwatchSyscallObject = 16
+	loopwatchSyscallObjectOBJECT_FORK     loopwatchSyscallObject = 17
+)
+
+type loopwatchTarget struct {
+	_        structs.HostLayout
+	Kind     uint8
+	Flags    uint8
+	Len      uint16
+	Fd       int32
+	Mode     uint32
+	Rdev     uint32
+	Magic    uint32
+	Pid      int32
+	Family   uint16
+	Port     uint16
+	Type     uint8
+	Protocol uint8
+	Others   uint16
+	Address  [16]uint8
+	Data     [256]uint8
+}
+
+type loopwatchTargetKind uint32
+
+const (
+	loopwatchTargetKindTARGET_NONE   loopwatchTargetKind = 0
+	loopwatchTargetKindTARGET_FILE   loopwatchTargetKind = 1
+	loopwatchTargetKindTARGET_PATH   loopwatchTargetKind = 2
+	loopwatchTargetKindTARGET_INET   loopwatchTargetKind = 3
+	loopwatchTargetKindTARGET_UNIX   loopwatchTargetKind = 4
+	loopwatchTargetKindTARGET_SOCKET loopwatchTargetKind = 5
+	loopwatchTargetKindTARGET_CHILD  loopwatchTargetKind = 6
+)
 
 type loopwatchThread struct {
 	_              structs.HostLayout
@@ -299,6 +360,7 @@ const (
 	loopwatchMapProcesses         = "processes"
 	loopwatchMapRecords           = "records"
 	loopwatchMapSamples           = "samples"
+	loopwatchMapScratches         = "scratches"
 	loopwatchMapThreads           = "threads"
 	loopwatchMapWanted            = "wanted"
 	loopwatchProgEnterEpollPwait  = "enter_epoll_pwait"
@@ -323,6 +385,7 @@ const (
 	loopwatchVarListed            = "listed"
 	loopwatchVarMarks             = "marks"
 	loopwatchVarSleepers          = "sleepers"
+	loopwatchVarSyscallObjects    = "syscall_objects"
 	loopwatchVarThreshold         = "threshold"
 	loopwatchVarTypeBlockRecord   = "type_block_record"
 	loopwatchVarTypeCounter       = "type_counter"
@@ -332,6 +395,8 @@ const (
 	loopwatchVarTypeRecordType    = "type_record_type"
 	loopwatchVarTypeSampleFlag    = "type_sample_flag"
 	loopwatchVarTypeSampleKind    = "type_sample_kind"
+	loopwatchVarTypeSyscallObject = "type_syscall_object"
+	loopwatchVarTypeTargetKind    = "type_target_kind"
 	loopwatchVarTypeThreadPointer = "type_thread_pointer"
 	loopwatchVarTypeVerdict       = "type_verdict"
 	loopwatchVarTypeWaitRecord    = "type_wait_record"
@@ -406,6 +471,7 @@ type loopwatchMapSpecs struct {
 	Processes *ebpf.MapSpec `ebpf:"processes"`
 	Records   *ebpf.MapSpec `ebpf:"records"`
 	Samples   *ebpf.MapSpec `ebpf:"samples"`
+	Scratches *ebpf.MapSpec `ebpf:"scratches"`
 	Threads   *ebpf.MapSpec `ebpf:"threads"`
 	Wanted    *ebpf.MapSpec `ebpf:"wanted"`
 }
@@ -422,6 +488,7 @@ type loopwatchVariableSpecs struct {
 	Listed            *ebpf.VariableSpec `ebpf:"listed"`
 	Marks             *ebpf.VariableSpec `ebpf:"marks"`
 	Sleepers          *ebpf.VariableSpec `ebpf:"sleepers"`
+	SyscallObjects    *ebpf.VariableSpec `ebpf:"syscall_objects"`
 	Threshold         *ebpf.VariableSpec `ebpf:"threshold"`
 	TypeBlockRecord   *ebpf.VariableSpec `ebpf:"type_block_record"`
 	TypeCounter       *ebpf.VariableSpec `ebpf:"type_counter"`
@@ -431,6 +498,8 @@ type loopwatchVariableSpecs struct {
 	TypeRecordType    *ebpf.VariableSpec `ebpf:"type_record_type"`
 	TypeSampleFlag    *ebpf.VariableSpec `ebpf:"type_sample_flag"`
 	TypeSampleKind    *ebpf.VariableSpec `ebpf:"type_sample_kind"`
+	TypeSyscallObject *ebpf.VariableSpec `ebpf:"type_syscall_object"`
+	TypeTargetKind    *ebpf.VariableSpec `ebpf:"type_target_kind"`
 	TypeThreadPointer *ebpf.VariableSpec `ebpf:"type_thread_pointer"`
 	TypeVerdict       *ebpf.VariableSpec `ebpf:"type_verdict"`
 	TypeWaitRecord    *ebpf.VariableSpec `ebpf:"type_wait_record"`
@@ -463,6 +532,7 @@ type loopwatchMaps struct {
 	Processes *ebpf.Map `ebpf:"processes"`
 	Records   *ebpf.Map `ebpf:"records"`
 	Samples   *ebpf.Map `ebpf:"samples"`
+	Scratches *ebpf.Map `ebpf:"scratches"`
 	Threads   *ebpf.Map `ebpf:"threads"`
 	Wanted    *ebpf.Map `ebpf:"wanted"`
 }
@@ -476,6 +546,7 @@ func (m *loopwatchMaps) Close() error {
 		m.Processes,
 		m.Records,
 		m.Samples,
+		m.Scratches,
 		m.Threads,
 		m.Wanted,
 	)
@@ -493,6 +564,7 @@ type loopwatchVariables struct {
 	Listed            *ebpf.Variable `ebpf:"listed"`
 	Marks             *ebpf.Variable `ebpf:"marks"`
 	Sleepers          *ebpf.Variable `ebpf:"sleepers"`
+	SyscallObjects    *ebpf.Variable `ebpf:"syscall_objects"`
 	Threshold         *ebpf.Variable `ebpf:"threshold"`
 	TypeBlockRecord   *ebpf.Variable `ebpf:"type_block_record"`
 	TypeCounter       *ebpf.Variable `ebpf:"type_counter"`
@@ -502,6 +574,8 @@ type loopwatchVariables struct {
 	TypeRecordType    *ebpf.Variable `ebpf:"type_record_type"`
 	TypeSampleFlag    *ebpf.Variable `ebpf:"type_sample_flag"`
 	TypeSampleKind    *ebpf.Variable `ebpf:"type_sample_kind"`
+	TypeSyscallObject *ebpf.Variable `ebpf:"type_syscall_object"`
+	TypeTargetKind    *ebpf.Variable `ebpf:"type_target_kind"`
 	TypeThreadPointer *ebpf.Variable `ebpf:"type_thread_pointer"`
 	TypeVerdict       *ebpf.Variable `ebpf:"type_verdict"`
 	TypeWaitRecord    *ebpf.Variable `ebpf:"type_wait_record"`

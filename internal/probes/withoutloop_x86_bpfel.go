@@ -16,25 +16,41 @@ import (
 type withoutLoopHeldSample struct {
 	_      structs.HostLayout
 	Sample struct {
-		_      structs.HostLayout
-		Type   uint32
-		Tid    uint32
-		Period uint64
-		At     uint64
-		Ns     uint64
-		CpuNs  uint64
-		Ip     uint64
-		Args   [3]uint64
-		Kind   uint32
-		Nr     int32
-		State  uint32
-		Fd     int32
-		FdMode uint32
-		Family uint16
-		Port   uint16
-		Flags  uint32
-		Pad    uint32
-		Task   struct {
+		_           structs.HostLayout
+		Type        uint32
+		Tid         uint32
+		Period      uint64
+		At          uint64
+		Ns          uint64
+		CpuNs       uint64
+		Ip          uint64
+		Args        [3]uint64
+		Kind        uint32
+		Nr          int32
+		State       uint32
+		Flags       uint32
+		KernelDepth uint32
+		_           [4]byte
+		Kernel      [16]uint64
+		Target      struct {
+			_        structs.HostLayout
+			Kind     uint8
+			Flags    uint8
+			Len      uint16
+			Fd       int32
+			Mode     uint32
+			Rdev     uint32
+			Magic    uint32
+			Pid      int32
+			Family   uint16
+			Port     uint16
+			Type     uint8
+			Protocol uint8
+			Others   uint16
+			Address  [16]uint8
+			Data     [256]uint8
+		}
+		Task struct {
 			_       structs.HostLayout
 			Task    uint64
 			Name    uint64
@@ -132,6 +148,13 @@ type withoutLoopPyLayout struct {
 	StrAsciiBit     uint32
 }
 
+type withoutLoopScratch struct {
+	_        structs.HostLayout
+	Path     [512]int8
+	Argument [4096]int8
+	Fds      [8]int32
+}
+
 type withoutLoopThread struct {
 	_              structs.HostLayout
 	Since          uint64
@@ -191,6 +214,7 @@ const (
 	withoutLoopMapProcesses         = "processes"
 	withoutLoopMapRecords           = "records"
 	withoutLoopMapSamples           = "samples"
+	withoutLoopMapScratches         = "scratches"
 	withoutLoopMapThreads           = "threads"
 	withoutLoopMapWanted            = "wanted"
 	withoutLoopProgEnterEpollPwait  = "enter_epoll_pwait"
@@ -217,6 +241,7 @@ const (
 	withoutLoopVarListed            = "listed"
 	withoutLoopVarMarks             = "marks"
 	withoutLoopVarSleepers          = "sleepers"
+	withoutLoopVarSyscallObjects    = "syscall_objects"
 	withoutLoopVarThreshold         = "threshold"
 	withoutLoopVarTypeBlockRecord   = "type_block_record"
 	withoutLoopVarTypeCounter       = "type_counter"
@@ -226,6 +251,8 @@ const (
 	withoutLoopVarTypeRecordType    = "type_record_type"
 	withoutLoopVarTypeSampleFlag    = "type_sample_flag"
 	withoutLoopVarTypeSampleKind    = "type_sample_kind"
+	withoutLoopVarTypeSyscallObject = "type_syscall_object"
+	withoutLoopVarTypeTargetKind    = "type_target_kind"
 	withoutLoopVarTypeThreadPointer = "type_thread_pointer"
 	withoutLoopVarTypeVerdict       = "type_verdict"
 	withoutLoopVarTypeWaitRecord    = "type_wait_record"
@@ -302,6 +329,7 @@ type withoutLoopMapSpecs struct {
 	Processes *ebpf.MapSpec `ebpf:"processes"`
 	Records   *ebpf.MapSpec `ebpf:"records"`
 	Samples   *ebpf.MapSpec `ebpf:"samples"`
+	Scratches *ebpf.MapSpec `ebpf:"scratches"`
 	Threads   *ebpf.MapSpec `ebpf:"threads"`
 	Wanted    *ebpf.MapSpec `ebpf:"wanted"`
 }
@@ -318,6 +346,7 @@ type withoutLoopVariableSpecs struct {
 	Listed            *ebpf.VariableSpec `ebpf:"listed"`
 	Marks             *ebpf.VariableSpec `ebpf:"marks"`
 	Sleepers          *ebpf.VariableSpec `ebpf:"sleepers"`
+	SyscallObjects    *ebpf.VariableSpec `ebpf:"syscall_objects"`
 	Threshold         *ebpf.VariableSpec `ebpf:"threshold"`
 	TypeBlockRecord   *ebpf.VariableSpec `ebpf:"type_block_record"`
 	TypeCounter       *ebpf.VariableSpec `ebpf:"type_counter"`
@@ -327,6 +356,8 @@ type withoutLoopVariableSpecs struct {
 	TypeRecordType    *ebpf.VariableSpec `ebpf:"type_record_type"`
 	TypeSampleFlag    *ebpf.VariableSpec `ebpf:"type_sample_flag"`
 	TypeSampleKind    *ebpf.VariableSpec `ebpf:"type_sample_kind"`
+	TypeSyscallObject *ebpf.VariableSpec `ebpf:"type_syscall_object"`
+	TypeTargetKind    *ebpf.VariableSpec `ebpf:"type_target_kind"`
 	TypeThreadPointer *ebpf.VariableSpec `ebpf:"type_thread_pointer"`
 	TypeVerdict       *ebpf.VariableSpec `ebpf:"type_verdict"`
 	TypeWaitRecord    *ebpf.VariableSpec `ebpf:"type_wait_record"`
@@ -359,6 +390,7 @@ type withoutLoopMaps struct {
 	Processes *ebpf.Map `ebpf:"processes"`
 	Records   *ebpf.Map `ebpf:"records"`
 	Samples   *ebpf.Map `ebpf:"samples"`
+	Scratches *ebpf.Map `ebpf:"scratches"`
 	Threads   *ebpf.Map `ebpf:"threads"`
 	Wanted    *ebpf.Map `ebpf:"wanted"`
 }
@@ -372,6 +404,7 @@ func (m *withoutLoopMaps) Close() error {
 		m.Processes,
 		m.Records,
 		m.Samples,
+		m.Scratches,
 		m.Threads,
 		m.Wanted,
 	)
@@ -389,6 +422,7 @@ type withoutLoopVariables struct {
 	Listed            *ebpf.Variable `ebpf:"listed"`
 	Marks             *ebpf.Variable `ebpf:"marks"`
 	Sleepers          *ebpf.Variable `ebpf:"sleepers"`
+	SyscallObjects    *ebpf.Variable `ebpf:"syscall_objects"`
 	Threshold         *ebpf.Variable `ebpf:"threshold"`
 	TypeBlockRecord   *ebpf.Variable `ebpf:"type_block_record"`
 	TypeCounter       *ebpf.Variable `ebpf:"type_counter"`
@@ -398,6 +432,8 @@ type withoutLoopVariables struct {
 	TypeRecordType    *ebpf.Variable `ebpf:"type_record_type"`
 	TypeSampleFlag    *ebpf.Variable `ebpf:"type_sample_flag"`
 	TypeSampleKind    *ebpf.Variable `ebpf:"type_sample_kind"`
+	TypeSyscallObject *ebpf.Variable `ebpf:"type_syscall_object"`
+	TypeTargetKind    *ebpf.Variable `ebpf:"type_target_kind"`
 	TypeThreadPointer *ebpf.Variable `ebpf:"type_thread_pointer"`
 	TypeVerdict       *ebpf.Variable `ebpf:"type_verdict"`
 	TypeWaitRecord    *ebpf.Variable `ebpf:"type_wait_record"`

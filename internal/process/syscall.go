@@ -4,6 +4,7 @@ package process
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -54,12 +55,15 @@ func parseSyscall(text string) (Syscall, error) {
 	return s, nil
 }
 
-// DescriptorMode returns the i_mode of the file behind a descriptor of the process, 0 where it
-// cannot be read. Nothing is opened.
-func (p *Process) DescriptorMode(fd int) uint32 {
+// Descriptor returns the i_mode of the file behind a descriptor of the process, its device number
+// as the kernel keeps it, and what the kernel calls it: a path as the process sees it, or a name
+// like "pipe:[123]". All are zero where it cannot be read. Nothing is opened.
+func (p *Process) Descriptor(fd int) (mode, device uint32, name string) {
+	link := p.path(filepath.Join("fd", strconv.Itoa(fd)))
 	var st unix.Stat_t
-	if unix.Stat(p.path(filepath.Join("fd", strconv.Itoa(fd))), &st) != nil {
-		return 0
+	if unix.Stat(link, &st) != nil {
+		return 0, 0, ""
 	}
-	return st.Mode
+	name, _ = os.Readlink(link)
+	return st.Mode, unix.Major(st.Rdev)<<20 | unix.Minor(st.Rdev), name
 }

@@ -30,13 +30,24 @@ func TestParseSyscall(t *testing.T) {
 	}
 }
 
-func TestDescriptorMode(t *testing.T) {
+func TestDescriptor(t *testing.T) {
 	self, err := Open(os.Getpid())
 	require.NoError(t, err)
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	defer r.Close()
 	defer w.Close()
-	assert.EqualValues(t, unix.S_IFIFO, self.DescriptorMode(int(r.Fd()))&unix.S_IFMT)
-	assert.Zero(t, self.DescriptorMode(99_999))
+	mode, _, name := self.Descriptor(int(r.Fd()))
+	assert.EqualValues(t, unix.S_IFIFO, mode&unix.S_IFMT)
+	assert.Regexp(t, `^pipe:\[\d+\]$`, name)
+	null, err := os.Open(os.DevNull)
+	require.NoError(t, err)
+	defer null.Close()
+	mode, device, name := self.Descriptor(int(null.Fd()))
+	assert.EqualValues(t, unix.S_IFCHR, mode&unix.S_IFMT)
+	assert.EqualValues(t, 1<<20|3, device)
+	assert.Equal(t, os.DevNull, name)
+	mode, _, name = self.Descriptor(99_999)
+	assert.Zero(t, mode)
+	assert.Empty(t, name)
 }

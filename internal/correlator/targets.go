@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package correlator
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/kernelstack"
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/process"
+	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/syscalls"
+)
+
+// kernelCauses is what a place in the kernel means where the syscall says nothing.
+var kernelCauses = map[kernelstack.Place]report.Cause{
+	kernelstack.Elsewhere: report.CauseUnknown,
+	kernelstack.Disk:      report.CauseFile,
+	kernelstack.Pipe:      report.CausePipe,
+	kernelstack.Network:   report.CauseNet,
+	kernelstack.Child:     report.CauseSubprocess,
+}
+
+// targetCause goes by the syscall and by what it works on.
+func targetCause(s *probes.Sample, call syscalls.Call, leaf *report.Frame) report.Cause {
+	switch call.Waits {
+	case syscalls.Time:
+		return report.CauseSleep
+	case syscalls.Network:
+		return report.CauseNet
+	case syscalls.File:
+		return report.CauseFile
+	case syscalls.Child:
+		return report.CauseSubprocess
+	case syscalls.Lock:
+		return report.CauseLock
+	case syscalls.Queue:
+		return report.CausePipe
+	case syscalls.Readiness:
+		if s.Args[countArgument(call)] == 0 {
+			return report.CauseSleep
+		}
+		return objectCause(&s.Target, leaf)
+	case syscalls.ByObject:
+		return objectCause(&s.Target, leaf)
+	}
+	if s.Syscall < 0 && s.Target.Kind == probes.FileTarget { // a page of it was missing
+		return report.CauseFile
+	}
+	return report.CauseUnknown
+}
+
+// countArgument is the argument in which poll and select say how many descriptors they watch.
+func countArgument(call syscalls.Call) int {
+	if call.Object == syscalls.Select {
+		return 0
+	}
+	return 1
+}
+
+// Magic numbers of file systems without a path (include/uapi/linux/magic.h).
+const (
+	anonInodeFS = 0x09041934
+	pipeFS      = 0x50495045
+)
+
+// objectCause goes by the kind of file.
+func objectCause(t *probes.Target, leaf *report.Frame) report.Cause {
+	if t.Kind == probes.ChildTarget {
+		return report.CauseSubprocess
+	}
+	if t.Magic == anonInodeFS {
+		return anonymousCauses[t.Path]
+	}
+	switch t.Mode & unix.S_IFMT {
+	case unix.S_IFSOCK:
+		return report.CauseNet
+	case unix.S_IFREG, unix.S_IFBLK, unix.S_IFDIR:
+		return report.CauseFile
+	case unix.S_IFIFO:
+		if startingChild(leaf) {
+			return report.CauseSubprocess
+		}
+		return report.CausePipe
+	case unix.S_IFCHR:
+		if isTerminal(t) {
+			return report.CausePipe
+		}
+		return report.CauseFile
+	}
+	return report.CauseUnknown
+}
+
+// anonymousCauses are files of the kernel's making, by its names for them. An eventfd is written
+// to by another thread, as a pipe is. What stands not here can be anything.
+var anonymousCauses = map[string]report.Cause{
+	"":           report.CauseUnknown,
+	"[timerfd]":  report.CauseSleep,
+	"[eventfd]":  report.CausePipe,
+	"inotify":    report.CauseFile,
+	"[fanotify]": report.CauseFile,
+	"[pidfd]":    report.CauseSubprocess,
+}
+
+// startingChild tells the pipe from which subprocess reads until the child has become its program.
+func startingChild(leaf *report.Frame) bool {
+	return leaf != nil && strings.HasSuffix(leaf.File, "/subprocess.py") && strings.HasSuffix(leaf.Function, "_execute_child")
+}
+
+// isTerminal goes by the device's number (Documentation/admin-guide/devices.txt).
+func isTerminal(t *probes.Target) bool {
+	if t.Mode&unix.S_IFMT != unix.S_IFCHR {
+		return false
+	}
+	switch major := t.Device >> 20; {
+	case major == 4, major == 5, major >= 136 && major <= 143: // ttyN and ttySN, tty and ptmx, pts
+		return true
+	case major == 166, major == 188, major == 204, major == 229: // ttyACM, ttyUSB, ttyAMA, hvc
+		return true
+	}
+	return false
+}
+
+const dnsPort = 53
+
+// resolverSockets are those of local resolvers that do nothing else.
+var resolverSockets = []string{"/run/systemd/resolve/io.systemd.Resolve", "/run/avahi-daemon/socket", "/run/dnsmasq.sock"}
+
+// resolving tells whether a wait is for a name to be resolved: a socket to port 53, or one of the
+// functions of socket.py that call the C library's resolver.
+func resolving(s *probes.Sample, leaf *report.Frame) bool {
+	if leaf != nil && strings.HasSuffix(leaf.File, "/socket.py") && (leaf.Function == "getaddrinfo" || leaf.Function == "getfqdn") {
+		return true
+	}
+	switch t := &s.Target; t.Kind {
+	case probes.InetTarget:
+		return t.Address.Port() == dnsPort && !t.Local
+	case probes.UnixTarget:
+		for _, path := range resolverSockets {
+			if t.Path == path {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// targetText says what a sample's thread waited for, in the contract's words; "" where that is not
+// known, or where the cause is not of that kind.
+func targetText(s *probes.Sample, cause report.Cause) string {
+	t := &s.Target
+	switch cause {
+	case report.CauseSleep:
+		if t.Magic != anonInodeFS {
+			return ""
+		}
+	case report.CauseGIL, report.CauseLock, report.CauseStopped, report.CauseRunqueue, report.CauseThrottled:
+		return ""
+	case report.CauseSubprocess:
+		if t.Mode&unix.S_IFMT == unix.S_IFIFO && t.Child > 0 {
+			return childText(t.Child)
+		}
+	}
+	text, names := describe(t)
+	if t.Others > 0 && names {
+		text += fmt.Sprintf(" and %d more", t.Others)
+	}
+	return text
+}
+
+// describe returns the words for a target, and whether they name one of several of its kind.
+func describe(t *probes.Target) (text string, names bool) {
+	switch t.Kind {
+	case probes.FileTarget:
+		return fileText(t)
+	case probes.PathTarget:
+		return t.Path, true
+	case probes.InetTarget:
+		return inetText(t)
+	case probes.UnixTarget:
+		if t.Path == "" {
+			return "unix", false
+		}
+		if t.Path[0] == 0 {
+			return "unix @" + strings.ReplaceAll(t.Path[1:], "\x00", "@"), true
+		}
+		return "unix " + t.Path, true
+	case probes.SocketTarget:
+		if name := families[t.Family]; name != "" {
+			return name, false
+		}
+		return fmt.Sprintf("socket of family %d", t.Family), false
+	case probes.ChildTarget:
+		return childText(t.Child), true
+	}
+	return "", false
+}
+
+func fileText(t *probes.Target) (text string, names bool) {
+	switch {
+	case t.Magic == anonInodeFS:
+		return strings.Trim(t.Path, "[]"), false
+	case t.Magic == pipeFS:
+		return "pipe", false
+	case t.Deleted:
+		return t.Path + " (deleted)", true
+	case isTerminal(t):
+		return "tty " + t.Path, true
+	}
+	return t.Path, true
+}
+
+func inetText(t *probes.Target) (text string, names bool) {
+	name := protocols[t.Protocol]
+	switch {
+	case name != "":
+	case t.Datagram:
+		name = "udp"
+	default:
+		name = fmt.Sprintf("protocol %d", t.Protocol)
+	}
+	switch {
+	case t.Local && t.Address.Port() == 0:
+		return name, false
+	case t.Local && !t.Listens:
+		return name + " " + t.Address.String() + " (local)", true
+	}
+	return name + " " + t.Address.String(), true
+}
+
+func childText(pid int) string {
+	if pid <= 0 {
+		return "any child"
+	}
+	return fmt.Sprintf("child %d", pid)
+}
+
+var protocols = map[uint8]string{
+	unix.IPPROTO_TCP: "tcp", unix.IPPROTO_UDP: "udp", unix.IPPROTO_ICMP: "icmp", unix.IPPROTO_ICMPV6: "icmp6",
+	unix.IPPROTO_SCTP: "sctp", unix.IPPROTO_DCCP: "dccp", unix.IPPROTO_UDPLITE: "udplite",
+}
+
+var families = map[uint16]string{
+	unix.AF_NETLINK: "netlink", unix.AF_PACKET: "packet", unix.AF_VSOCK: "vsock", unix.AF_BLUETOOTH: "bluetooth",
+	unix.AF_CAN: "can", unix.AF_ALG: "alg", unix.AF_TIPC: "tipc", unix.AF_XDP: "xdp",
+}
+
+// glimpsedTarget reads from outside what the kernel had no chance to record: what a descriptor's
+// link says. The thread sleeps meanwhile, as glimpseAt makes sure.
+func (t *thread) glimpsedTarget(call process.Syscall) probes.Target {
+	target := probes.Target{FD: -1}
+	switch syscalls.Lookup(call.Number).Object {
+	case syscalls.FD, syscalls.Connect, syscalls.SendTo, syscalls.SendMsg, syscalls.Epoll:
+	case syscalls.Wait:
+		target.Kind = probes.ChildTarget
+		return target
+	default:
+		return target
+	}
+	target.FD = int(int32(call.Args[0]))
+	mode, device, path := t.proc.process.Descriptor(target.FD)
+	target.Mode, target.Device = mode, device
+	switch name, anonymous := strings.CutPrefix(path, "anon_inode:"); {
+	case anonymous:
+		target.Kind, target.Path, target.Magic = probes.FileTarget, name, anonInodeFS
+	case strings.HasPrefix(path, "pipe:["):
+		target.Kind, target.Magic = probes.FileTarget, pipeFS
+	case strings.HasPrefix(path, "/"):
+		target.Kind, target.Path = probes.FileTarget, path
+	}
+	return target
+}

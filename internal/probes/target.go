@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probes
+
+import (
+	"bytes"
+	"net/netip"
+	"strings"
+)
+
+// TargetKind tells which fields of a Target are set.
+type TargetKind uint8
+
+const (
+	NoTarget     = TargetKind(loopwatchTargetKindTARGET_NONE)
+	FileTarget   = TargetKind(loopwatchTargetKindTARGET_FILE)   // Path, Mode, Device, Magic
+	PathTarget   = TargetKind(loopwatchTargetKindTARGET_PATH)   // Path, as the process gave it
+	InetTarget   = TargetKind(loopwatchTargetKindTARGET_INET)   // Address, Protocol
+	UnixTarget   = TargetKind(loopwatchTargetKindTARGET_UNIX)   // Path, of an abstract name with NUL before it
+	SocketTarget = TargetKind(loopwatchTargetKindTARGET_SOCKET) // Family
+	ChildTarget  = TargetKind(loopwatchTargetKindTARGET_CHILD)  // Child
+)
+
+// Target is what a syscall works on, or the file whose page is missing, as the kernel knew it at
+// that moment. Names are bytes of the process's making.
+type Target struct {
+	Kind     TargetKind
+	FD       int    // descriptor, -1 none
+	Mode     uint32 // i_mode behind it, 0 unknown
+	Device   uint32 // of a device file, as the kernel numbers it: major << 20 | minor
+	Magic    uint32 // of its file system
+	Child    int    // pid as the host numbers it; 0 unknown. Of a pipe: the child made last
+	Family   uint16
+	Protocol uint8
+	Datagram bool
+	Others   int            // more descriptors of that sort were waited for
+	Address  netip.AddrPort // of the peer, or where Local of the socket itself
+	Local    bool
+	Listens  bool
+	Path     string
+	Deleted  bool // the file has no name any more
+	Detached bool // Path is no path: a name outside of all directories
+}
+
+// Bits of struct target's flags, of bpf/records.h, and SOCK_DGRAM.
+const (
+	targetCut      = 1
+	targetDeleted  = 2
+	targetDetached = 4
+	targetLocal    = 8
+	targetListen   = 16
+
+	typeDatagram = 2
+)
+
+func targetOf(c *loopwatchTarget) Target {
+	t := Target{
+		Kind: TargetKind(c.Kind), FD: int(c.Fd), Mode: c.Mode, Device: c.Rdev, Magic: c.Magic, Child: int(c.Pid), Family: c.Family,
+		Protocol: c.Protocol, Datagram: c.Type == typeDatagram, Others: int(c.Others),
+		Local: c.Flags&targetLocal != 0, Listens: c.Flags&targetListen != 0,
+		Deleted: c.Flags&targetDeleted != 0, Detached: c.Flags&targetDetached != 0,
+	}
+	data := c.Data[:min(int(c.Len), len(c.Data))]
+	cut := c.Flags&targetCut != 0
+	switch t.Kind {
+	case FileTarget:
+		t.Path = joinPath(data, cut, t.Detached)
+	case PathTarget:
+		argument, base, _ := bytes.Cut(data, []byte{0})
+		switch t.Path = string(argument); {
+		case len(base) > 0 || !cut && !strings.HasPrefix(t.Path, "/"):
+			t.Path = strings.TrimSuffix(joinPath(base, cut, false), "/") + "/" + t.Path
+		case cut:
+			t.Path = cutMark + t.Path
+		}
+	case UnixTarget:
+		t.Path = unixName(data)
+	case InetTarget:
+		if t.Family == familyInet {
+			t.Address = netip.AddrPortFrom(netip.AddrFrom4([4]byte(c.Address[:4])), c.Port)
+		} else {
+			t.Address = netip.AddrPortFrom(netip.AddrFrom16(c.Address).Unmap(), c.Port)
+		}
+	}
+	return t
+}
+
+const familyInet = 2
+
+// cutMark stands for what of a path is missing.
+const cutMark = "…"
+
+// joinPath puts components, innermost first and each ended by NUL, into a path.
+func joinPath(data []byte, cut, detached bool) string {
+	if cut { // of the outermost, too, a part may be missing
+		data = data[:bytes.LastIndexByte(data, 0)+1]
+	}
+	parts := bytes.Split(bytes.TrimSuffix(data, []byte{0}), []byte{0})
+	var b strings.Builder
+	if cut {
+		b.WriteString(cutMark)
+	}
+	for i := len(parts) - 1; i >= 0; i-- {
+		if !detached || i < len(parts)-1 {
+			b.WriteByte('/')
+		}
+		b.Write(parts[i])
+	}
+	return b.String()
+}
+
+// unixName returns what stands in sun_path: an abstract name begins with NUL and is as long as it
+// is, a path may end in NUL.
+func unixName(data []byte) string {
+	if len(data) > 0 && data[0] != 0 {
+		data, _, _ = bytes.Cut(data, []byte{0})
+	}
+	return string(data)
+}

@@ -9,6 +9,7 @@
 #include "pystack.h"
 #include "samples.h"
 #include "target.h"
+#include "usdt.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -24,6 +25,11 @@ const enum verdict *type_verdict __attribute__((unused));
 const enum sample_kind *type_sample_kind __attribute__((unused));
 const enum sample_flag *type_sample_flag __attribute__((unused));
 const enum instr_kind *type_instr_kind __attribute__((unused));
+const struct usdt_site *type_usdt_site __attribute__((unused));
+const struct inside *type_inside __attribute__((unused));
+const enum usdt_probe *type_usdt_probe __attribute__((unused));
+const enum usdt_how *type_usdt_how __attribute__((unused));
+const enum room *type_room __attribute__((unused));
 const enum counter *type_counter __attribute__((unused));
 const enum syscall_object *type_syscall_object __attribute__((unused));
 const enum target_kind *type_target_kind __attribute__((unused));
@@ -252,6 +258,47 @@ int exit_epoll_pwait2(void *ctx)
 {
 	return wait_exit();
 }
+
+/* A site of one of the interpreter's own probes is hit. Which one, the attachment says; where that
+ * cannot be asked (bpf_get_attach_cookie is 5.15), there is a program for each. */
+#ifndef WITHOUT_BPF_LOOP
+SEC("uprobe")
+int usdt(struct pt_regs *regs)
+{
+	return usdt_hit(regs, (__u32)bpf_get_attach_cookie(regs));
+}
+#else
+#define USDT_PROGRAM(n)                                                                            \
+	SEC("uprobe")                                                                              \
+	int usdt_##n(struct pt_regs *regs)                                                         \
+	{                                                                                          \
+		return usdt_hit(regs, n);                                                          \
+	}
+USDT_PROGRAM(0)
+USDT_PROGRAM(1)
+USDT_PROGRAM(2)
+USDT_PROGRAM(3)
+USDT_PROGRAM(4)
+USDT_PROGRAM(5)
+USDT_PROGRAM(6)
+USDT_PROGRAM(7)
+USDT_PROGRAM(8)
+USDT_PROGRAM(9)
+USDT_PROGRAM(10)
+USDT_PROGRAM(11)
+USDT_PROGRAM(12)
+USDT_PROGRAM(13)
+USDT_PROGRAM(14)
+USDT_PROGRAM(15)
+USDT_PROGRAM(16)
+USDT_PROGRAM(17)
+USDT_PROGRAM(18)
+USDT_PROGRAM(19)
+USDT_PROGRAM(20)
+USDT_PROGRAM(21)
+USDT_PROGRAM(22)
+USDT_PROGRAM(23)
+#endif
 
 static __always_inline void fall_asleep(__u32 tid, const struct thread *t)
 {

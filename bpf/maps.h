@@ -69,6 +69,30 @@ struct {
 	__type(value, struct held_sample);
 } samples SEC(".maps");
 
+/* By thread_config.slot; max_entries: user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct inside);
+} insides SEC(".maps");
+
+/* Places in the binaries of interpreters that have a probe on them, and how often each was hit. */
+#define USDT_SITES 512
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, USDT_SITES);
+	__type(key, __u32);
+	__type(value, struct usdt_site);
+} usdt_sites SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, USDT_SITES);
+	__type(key, __u32);
+	__type(value, __u64);
+} usdt_hits SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, COUNTERS);

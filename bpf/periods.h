@@ -94,6 +94,7 @@ static __always_inline void send_block(struct thread *t, __u32 tid, __u64 now, _
 			send_sample(t, s);
 		}
 	}
+	send_inside(t, tid, now);
 	b = bpf_ringbuf_reserve(&records, sizeof(*b), 0);
 	if (!b) {
 		count(LOST_RECORDS);

@@ -40,6 +40,7 @@ enum record_type {
 	RECORD_EXIT,      /* struct life_record */
 	RECORD_CROSSED,   /* struct life_record: a loop asleep in a period that is a block by now */
 	RECORD_HOLDER,    /* struct holder: comes before the sample it belongs to */
+	RECORD_INSIDE,    /* struct inside, before the block it is about */
 };
 
 enum verdict {
@@ -275,6 +276,7 @@ struct sample {
 	__s32 nr;       /* syscall, or -1 */
 	__u32 state;    /* task state when it left the CPU */
 	__u32 flags;    /* enum sample_flag */
+	__u32 room;     /* enum room */
 	__u32 kernel_depth; /* frames in `kernel` */
 	__u64 kernel[KERNEL_FRAMES]; /* kernel stack of an uninterruptible sleep, innermost first */
 	struct target target;
@@ -345,6 +347,92 @@ struct life_record {
 	__u32 tgid;
 	__u32 tid;
 	__u32 last; /* the whole process */
+};
+
+/* What the interpreter's own probes (USDT) say a loop's thread is in. */
+enum room {
+	ROOM_NONE = 0,
+	ROOM_GC = 1,
+	ROOM_IMPORT = 2,
+	ROOMS = 2,
+};
+
+enum usdt_probe {
+	USDT_GC_START = 1,
+	USDT_GC_DONE,
+	USDT_IMPORT_START,
+	USDT_IMPORT_DONE,
+	USDT_AUDIT,
+};
+
+enum usdt_how {
+	USDT_UNKNOWN = 0,
+	USDT_CONSTANT,
+	USDT_REGISTER,
+	USDT_MEMORY,
+};
+
+/* Where a site has an argument (internal/usdt). */
+struct usdt_arg {
+	__s64 offset;
+	__u16 reg; /* in struct pt_regs, bytes */
+	__u8 how;
+	__u8 size;
+	__u8 is_signed;
+	__u8 pad[3];
+};
+
+struct usdt_site {
+	__u32 probe; /* enum usdt_probe */
+	__u32 pad;
+	struct usdt_arg arg; /* the first one */
+};
+
+#define MODULE_LEN 64
+#define AUDITS 8 /* different events kept of one period */
+#define EVENT_LEN 32
+
+/* Time in one room; what was done in another room inside it included. */
+struct room_time {
+	__u64 ns;
+	__u64 off_ns;    /* of it off the CPU */
+	__u64 run_delay; /* of that, runnable */
+};
+
+struct audit_event {
+	__u64 at; /* address of the name: string constants */
+	__u32 count;
+	char name[EVENT_LEN];
+	__u32 pad;
+};
+
+/* What the probes said in one active period; by slot, and reset by the first probe of a period. */
+struct inside {
+	__u32 type;
+	__u32 tid;
+	__u64 period;
+	__u32 room;           /* the outermost one that is open */
+	__u32 imports_open;
+	__u64 since;          /* that room was entered */
+	__u64 off_ns;         /* struct thread's at that moment */
+	__u64 run_delay;      /* the task's */
+	__u64 gc_since;       /* 0: no collection is going on */
+	__u64 import_since;
+	struct room_time rooms[ROOMS]; /* by enum room - 1: the outermost room takes it all */
+	__u64 gc_ns;          /* of all collections, those within imports, too */
+	__u64 gc_max_ns;
+	__s64 gc_collected;
+	__u32 gcs;
+	__s32 gc_generation;  /* going on */
+	__s32 gc_max_generation; /* of the longest */
+	__u32 imports;        /* one within another is not counted */
+	__u64 import_ns;
+	__u64 import_max_ns;
+	char module[MODULE_LEN];     /* imported last */
+	char max_module[MODULE_LEN]; /* that took longest */
+	__u32 audits_more;    /* events there was no room for */
+	__u32 pad;
+	struct audit_event audits[AUDITS];
 };
 
 /* Named counters of everything that was given up. */

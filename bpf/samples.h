@@ -13,6 +13,7 @@
 #include "maps.h"
 #include "pystack.h"
 #include "target.h"
+#include "usdt.h"
 
 #define HELD_MAX (SAMPLES_PER_LOOP - 1)
 #define SAMPLES_MAX 4096 /* of one period; more are counted in SKIPPED_SAMPLES */
@@ -121,6 +122,7 @@ static __always_inline void fill_sample(struct sample *s, const struct thread *t
 	s->args[2] = e.args[2];
 	s->flags = interpreter_flags(&t->config);
 	s->kernel_depth = 0;
+	s->room = room_of(t, tid);
 	read_target(t->config.slot * SAMPLES_PER_LOOP + spare(t));
 }
 

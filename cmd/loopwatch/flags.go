@@ -33,6 +33,7 @@ type observeFlags struct {
 	duration  durationValue
 	rate      rateValue
 	attach    choice
+	usdt      probesValue
 	output    string
 	noColor   bool
 	verbose   bool
@@ -51,9 +52,11 @@ func (f *observeFlags) register(c *cobra.Command) {
 	flags.VarP(&f.rate, "rate", "r", "stack samples a second of a loop that is running")
 	flags.StringVarP(&f.output, "output", "o", "", "write the result to this `file` instead of stdout")
 	flags.Var(&f.attach, "attach", "how to hook the waits of the loops: "+f.attach.list())
+	flags.Var(&f.usdt, "usdt", "the interpreters' own probes to use, where they have any: auto, none, or some of "+strings.Join(observe.USDTKinds(), ","))
 	flags.BoolVar(&f.noColor, "no-color", false, "no colours (also: the environment variable NO_COLOR, or stdout is no terminal)")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show everything: whole stacks, every blocker")
 	complete(c, "attach", f.attach.allowed)
+	complete(c, "usdt", append([]string{autoProbes, noProbes}, observe.USDTKinds()...))
 }
 
 // check finds what is wrong with the flags taken together.
@@ -76,6 +79,7 @@ func (f *observeFlags) options() observe.Options {
 		Duration:  time.Duration(f.duration),
 		Rate:      int(f.rate),
 		Attach:    f.attach.value,
+		USDT:      f.usdt,
 	}
 }
 
@@ -174,6 +178,48 @@ func (r *rateValue) String() string {
 }
 
 func (r *rateValue) Type() string { return "hz" }
+
+// probesValue is a list of kinds of probes; nil leaves the choice to the observation.
+type probesValue []string
+
+const (
+	autoProbes = "auto"
+	noProbes   = "none"
+)
+
+func (p *probesValue) Set(s string) error {
+	switch s {
+	case autoProbes:
+		*p = nil
+		return nil
+	case noProbes:
+		*p = probesValue{}
+		return nil
+	}
+	var kinds probesValue
+	for _, word := range strings.Split(s, ",") {
+		if word = strings.TrimSpace(word); !slices.Contains(observe.USDTKinds(), word) {
+			return fmt.Errorf("must be %s, %s, or some of %s with commas between", autoProbes, noProbes, strings.Join(observe.USDTKinds(), ", "))
+		}
+		if !slices.Contains(kinds, word) {
+			kinds = append(kinds, word)
+		}
+	}
+	*p = kinds
+	return nil
+}
+
+func (p *probesValue) String() string {
+	switch {
+	case *p == nil:
+		return autoProbes
+	case len(*p) == 0:
+		return noProbes
+	}
+	return strings.Join(*p, ",")
+}
+
+func (p *probesValue) Type() string { return "kinds" }
 
 // choice is a word out of a list.
 type choice struct {

@@ -89,7 +89,7 @@ func (c *Correlator) settle(t *thread) {
 func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.Sample) {
 	p := period{
 		start: b.Start, end: b.End, offNS: b.OffNS, runDelayNS: min(b.RunDelayNS, b.OffNS), whole: true,
-		pieces: t.pieces(t.withGlimpse(b.Period, b.OffNS, samples)),
+		pieces: t.pieces(t.withGlimpse(b.Period, b.OffNS, samples)), inside: t.takeInside(b.Period),
 	}
 	t.ended = b.Period
 	if b.Exited && !slices.ContainsFunc(p.pieces, func(x piece) bool { return len(x.frames) > 0 }) {
@@ -123,6 +123,8 @@ func (c *Correlator) ongoing(t *thread, k probes.Thread, now int64) {
 		p.offNS += max(now-k.OffAt, 0)
 	}
 	p.pieces = t.pieces(t.withGlimpse(k.Period, p.offNS, append(t.takeSamples(k.Period), held...)))
+	p.inside, err = c.kernel.Inside(k, now, p.offNS)
+	c.check(err)
 	parts, _ := p.split()
 	if len(parts) == 0 {
 		return
@@ -190,6 +192,8 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 		}
 		if nobodysLine(p.cause) {
 			p.culprit = nil
+		} else if cause, ok := roomCauses[s.Room]; ok {
+			p.cause = cause
 		} else if s.GC {
 			p.cause = report.CauseGC
 		} else if importing(p.frames) {
@@ -239,6 +243,7 @@ type period struct {
 	runDelayNS int64 // of that, runnable without a CPU
 	whole      bool  // offNS and runDelayNS are the kernel's own exact sums
 	pieces     []piece
+	inside     *probes.Inside // what the interpreter's own probes said of it, nil if nothing
 }
 
 // split cuts a period at the pieces in which the loop rested or did not run, and returns the
@@ -288,65 +293,52 @@ func (p *period) split() (parts []period, restNS int64) {
 
 // share gives every piece its part of the duration and returns the split by cause. Time off
 // the CPU is exact and goes to the stacks seen off the CPU; the rest goes to the ticks, each
-// taking the CPU time since the one before.
+// taking the CPU time since the one before. What the interpreter's own probes account for is
+// shared among the stacks seen there.
 func (p *period) share() map[report.Cause]int64 {
 	duration := p.end - p.start
 	sleepNS := max(p.offNS-p.runDelayNS, 0)
 	cpuNS := max(duration-p.offNS, 0)
-	out := make(map[report.Cause]int64)
-
-	var sampled int64
-	var ticks []int
-	for i := range p.pieces {
-		if p.pieces[i].isOff() {
-			sampled += p.pieces[i].sample.NS
-		} else {
-			ticks = append(ticks, i)
-		}
+	out := map[report.Cause]int64{report.CauseRunqueue: duration - sleepNS - cpuNS}
+	for _, r := range p.rooms(sleepNS, cpuNS) {
+		out[r.asleep] += p.apportion(r.off, r.sleepNS, out)
+		out[r.running] += p.apportion(r.ticks, r.cpuNS, out)
 	}
-	left := sleepNS
-	for i := range p.pieces {
-		x := &p.pieces[i]
-		if !x.isOff() {
-			continue
-		}
-		x.ns = 0
-		if sampled > 0 {
-			x.ns = min(int64(float64(x.sample.NS)/float64(sampled)*float64(sleepNS)), left)
-		}
-		left -= x.ns
-		out[x.cause] += x.ns
-	}
-	out[report.CauseUnknown] += left
-
-	left = cpuNS
-	if len(ticks) > 0 {
-		first := p.pieces[ticks[0]].sample.CPUNS
-		last := p.pieces[ticks[len(ticks)-1]].sample.CPUNS
-		before := int64(0)
-		if !p.whole { // the period's CPU clock began before this part
-			before = first
-		}
-		span := max(last-before, 1)
-		for n, i := range ticks {
-			x := &p.pieces[i]
-			x.ns = min(int64(float64(x.sample.CPUNS-before)/float64(span)*float64(cpuNS)), left)
-			if n == len(ticks)-1 {
-				x.ns = left
-			}
-			before = x.sample.CPUNS
-			left -= x.ns
-			out[x.cause] += x.ns
-		}
-	}
-	out[report.CauseCPU] += left
-	out[report.CauseRunqueue] += duration - sleepNS - cpuNS
 	for cause, ns := range out {
 		if ns == 0 {
 			delete(out, cause)
 		}
 	}
 	return out
+}
+
+// weighed is a piece, by its index, and what it weighs beside others.
+type weighed struct {
+	index  int
+	weight int64
+}
+
+// apportion divides ns among pieces by weight, the last taking what rounding leaves over, and
+// returns what is left where none weighs anything.
+func (p *period) apportion(pieces []weighed, ns int64, out map[report.Cause]int64) (left int64) {
+	var total int64
+	for _, w := range pieces {
+		total += w.weight
+	}
+	if total == 0 {
+		return ns
+	}
+	left = ns
+	for n, w := range pieces {
+		x := &p.pieces[w.index]
+		x.ns = min(int64(float64(w.weight)/float64(total)*float64(ns)), left)
+		if n == len(pieces)-1 {
+			x.ns = left
+		}
+		left -= x.ns
+		out[x.cause] += x.ns
+	}
+	return left
 }
 
 // block puts everything together.
@@ -364,6 +356,7 @@ func (t *thread) block(p period, ongoing bool) report.Block {
 	}
 	b.Detail.GIL = gilDuring(p.pieces, b.Cause)
 	b.Detail.Holder = mainHolder(p.pieces, b.Cause, b.Culprit)
+	p.describeInside(&b.Detail)
 	if nobodysLine(b.Cause) {
 		b.Culprit = nil
 	}
@@ -419,7 +412,9 @@ func heaviest(pieces []piece, cause report.Cause) *piece {
 		return place{}
 	}
 	matches := func(p *piece) bool { return p.cause == cause }
-	if !slices.ContainsFunc(pieces, func(p piece) bool { return matches(&p) }) {
+	// Collections and imports are known to the nanosecond where no stack was taken in them: the
+	// stacks of something else do not stand for them.
+	if cause != report.CauseGC && cause != report.CauseImport && !slices.ContainsFunc(pieces, func(p piece) bool { return matches(&p) }) {
 		matches = func(*piece) bool { return true }
 	}
 	lines := make(map[report.Frame]int64)

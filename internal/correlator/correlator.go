@@ -15,6 +15,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/usdt"
 )
 
 // Kernel is what the correlator needs of *probes.Probes.
@@ -32,6 +33,8 @@ type Kernel interface {
 	Threads() ([]probes.Thread, error)
 	ThreadPointers(pid int) (map[uint64]int, error)
 	HeldSamples(t probes.Thread, now int64) ([]*probes.Sample, error)
+	Inside(t probes.Thread, now, offNS int64) (*probes.Inside, error)
+	AttachUSDT(path string, kind probes.USDTKind, sites []usdt.Site) (*probes.USDT, error)
 	Counters() (map[string]int64, error)
 }
 
@@ -41,6 +44,7 @@ type Options struct {
 	PIDs      []int // only these, empty: all
 	Children  bool  // with PIDs: their descendants too
 	Self      int   // our own process, never watched
+	USDT      USDT  // which of the interpreters' own probes to use
 	// Emit is called with every block, in the order in which they end.
 	Emit func(report.Block)
 }
@@ -63,6 +67,10 @@ const (
 	reasonOpaque   = "processes_unreadable"
 	reasonHolders  = "holders_not_found"
 	reasonUnjudged = "blocks_of_threads_never_judged"
+	reasonNoUSDT   = "usdt_binaries_unreadable"
+	reasonUSDT     = "usdt_probes_not_attached"
+	reasonSites    = "usdt_sites_refused"
+	reasonOften    = "usdt_probes_withdrawn_hit_too_often"
 )
 
 // Correlator holds the state of one observation. It is not safe for concurrent use.
@@ -72,6 +80,7 @@ type Correlator struct {
 	procs   map[int]*proc   // Python processes watched, by process id
 	threads map[int]*thread // their threads that wait in epoll, by thread id
 	slots   slotPool
+	usdt    probedFiles
 
 	open        []probes.Thread // of Snapshot
 	blockCount  int64
@@ -86,6 +95,7 @@ func New(k Kernel, o Options) *Correlator {
 		kernel: k, opts: o,
 		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: newSlotPool(k.Loops()),
 		unsupported: make(map[int]report.Unsupported), lost: make(map[string]int64),
+		usdt: make(probedFiles),
 	}
 }
 
@@ -96,6 +106,8 @@ func (c *Correlator) Handle(e probes.Event) {
 		c.onWait(e)
 	case *probes.Sample:
 		c.onSample(e)
+	case *probes.Inside:
+		c.onInside(e)
 	case *probes.Block:
 		c.onBlock(e)
 	case *probes.Crossed:

@@ -303,6 +303,7 @@ func (c *Correlator) giveSlot(t *thread) error {
 		return err
 	}
 	t.slot = slot
+	c.useProbes(t.proc)
 	return nil
 }
 
@@ -336,6 +337,7 @@ func (c *Correlator) forgetProcess(pid int) {
 	for reason, n := range p.failures() {
 		c.lost[reason] += n
 	}
+	c.releaseProbes(p)
 	for tid, t := range c.threads {
 		if t.proc != p {
 			continue

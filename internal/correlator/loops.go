@@ -62,7 +62,8 @@ func (c *Correlator) endLoop(t *thread, k *probes.Thread, now int64) {
 		}
 	}
 	c.ended = append(c.ended, report.Loop{
-		PID: t.proc.process.PID, TID: t.tid, Command: t.proc.command, Python: t.proc.runtime.Version.String(),
+		USDT: t.proc.probed.kinds(),
+		PID:  t.proc.process.PID, TID: t.tid, Command: t.proc.command, Python: t.proc.runtime.Version.String(),
 		Loop: string(t.kind), Container: t.proc.container, Unit: t.proc.unit,
 		Iterations: books.Iterations, IdleNS: books.IdleNS, ActiveNS: books.ActiveNS,
 		IterationNS: report.Percentiles{P50: books.Quantile(.5), P90: books.Quantile(.9), P99: books.Quantile(.99), Max: books.MaxNS},
@@ -81,6 +82,7 @@ func (c *Correlator) Poll(now int64) error {
 			c.nameOpen(t, k)
 		}
 	}
+	c.limitProbes(now)
 	return nil
 }
 

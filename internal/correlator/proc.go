@@ -28,6 +28,7 @@ type proc struct {
 
 	command         string
 	container, unit string
+	probed          *probedFile // with the interpreter's own probes, nil until a loop is known
 }
 
 func newProc(p *process.Process, rt *cpython.Runtime) *proc {
@@ -101,6 +102,7 @@ type thread struct {
 	ended   uint64 // the last period that was reported as a block
 	samples []*probes.Sample
 	glimpse *glimpse
+	inside  *probes.Inside           // what the interpreter's own probes said last
 	early   []earlyBlock             // ended before the thread was judged
 	named   map[int64][]report.Frame // stacks of the period going on, named early, by Sample.At
 	inNamed uint64                   // that period

@@ -11,6 +11,8 @@ package cpython
 import (
 	"errors"
 	"math"
+
+	"github.com/loopwatch/loopwatch/internal/process"
 )
 
 // Values of RawFrame.Instr that are no index.
@@ -45,8 +47,9 @@ type Runtime struct {
 	Version  Version
 	Addr     uint64 // of _PyRuntime
 	Layout   Layout
-	CodeType uint64 // of PyCode_Type, 0 where it could not be found
-	Path     string // of the file that holds the runtime, as the process's maps name it
+	CodeType uint64          // of PyCode_Type, 0 where it could not be found
+	Path     string          // of the file that holds the runtime, as the process's maps name it
+	Image    process.Mapping // one of that file
 }
 
 // UnsupportedError says that a process is a Python, but none that can be watched.

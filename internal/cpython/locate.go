@@ -58,7 +58,7 @@ func Locate(p *process.Process) (*Runtime, error) {
 		case img.runtime != 0:
 			rt, err := open(p.Memory(), img, program, f.maps, files[0].maps)
 			if err == nil {
-				rt.Path = f.maps[0].Path
+				rt.Path, rt.Image = f.maps[0].Path, f.maps[0]
 				return rt, nil
 			}
 			refusal = err

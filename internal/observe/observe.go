@@ -28,6 +28,7 @@ type Options struct {
 	Duration  time.Duration // length of the window; 0 means until ctx is done
 	Rate      int           // stack samples a second and CPU; 0 chooses by threshold
 	Attach    string        // "auto" (default), "fentry" or "tracepoint"
+	USDT      []string      // of USDTKinds those to use; nil chooses by what they cost, empty is none
 
 	// Ready, if set, is called once when every loop already there is being watched.
 	Ready func(Status)
@@ -62,8 +63,9 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
+	u := usdt(o.USDT)
 	p, err := probes.Open(probes.Options{
-		Threshold: o.Threshold, Rate: o.Rate, Attach: o.Attach, Filter: len(o.PIDs) > 0, FollowChildren: o.Children,
+		USDT: len(u.Kinds) > 0, Threshold: o.Threshold, Rate: o.Rate, Attach: o.Attach, Filter: len(o.PIDs) > 0, FollowChildren: o.Children,
 		Loops: len(everybody),
 	})
 	if err != nil {
@@ -73,7 +75,7 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 
 	builder := report.NewBuilder(report.Limits{})
 	c := correlator.New(p, correlator.Options{
-		Threshold: o.Threshold, PIDs: o.PIDs, Children: o.Children, Self: os.Getpid(), Emit: builder.Add,
+		Threshold: o.Threshold, PIDs: o.PIDs, Children: o.Children, Self: os.Getpid(), USDT: u, Emit: builder.Add,
 	})
 	if err := c.Discover(); err != nil {
 		return nil, err
@@ -198,4 +200,28 @@ func host(attach string) report.Host {
 		h.Kernel = unix.ByteSliceToString(u.Release[:])
 	}
 	return h
+}
+
+// USDTKinds lists the kinds of interpreters' own probes that can be used.
+func USDTKinds() (out []string) {
+	for _, kind := range probes.USDTKinds {
+		out = append(out, string(kind))
+	}
+	return out
+}
+
+// maxProbeRate bounds the hits a second that probes nobody asked for may cost the processes of one
+// binary: docs/costs.md has what one costs.
+const maxProbeRate = 10_000
+
+// usdt turns what was asked for into kinds. Audit events are too frequent to be a default.
+func usdt(asked []string) correlator.USDT {
+	if asked == nil {
+		return correlator.USDT{Kinds: []probes.USDTKind{probes.USDTGC, probes.USDTImport}, MaxRate: maxProbeRate}
+	}
+	var u correlator.USDT
+	for _, kind := range asked {
+		u.Kinds = append(u.Kinds, probes.USDTKind(kind))
+	}
+	return u
 }

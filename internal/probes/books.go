@@ -39,6 +39,9 @@ func (p *Probes) ClearBooks(slot uint32) error {
 	if err := p.coll.Maps[loopwatchMapBooks].Put(slot, new(loopwatchLoopBooks)); err != nil {
 		return fmt.Errorf("clear books in slot %d: %w", slot, err)
 	}
+	if err := p.coll.Maps[loopwatchMapInsides].Put(slot, new(loopwatchInside)); err != nil {
+		return fmt.Errorf("clear what the probes said in slot %d: %w", slot, err)
+	}
 	return nil
 }
 

@@ -31,6 +31,7 @@ func configure(spec *ebpf.CollectionSpec, o Options) error {
 	if err := spec.Variables[loopwatchVarSyscallObjects].Set(syscalls.Objects(syscallObjects)); err != nil {
 		return err
 	}
+	spec.Maps[loopwatchMapInsides].MaxEntries = uint32(o.Loops)
 	if err := spec.Variables[loopwatchVarThreshold].Set(uint64(o.Threshold)); err != nil {
 		return err
 	}
@@ -47,8 +48,8 @@ func flag(b bool) uint32 {
 	return 0
 }
 
-// BytesPerLoop is the kernel memory one loop's books and held samples take.
-const BytesPerLoop = int(unsafe.Sizeof(loopwatchLoopBooks{}) + samplesPerLoop*unsafe.Sizeof(loopwatchHeldSample{}))
+// BytesPerLoop is the kernel memory one loop's books, held samples and probes take.
+const BytesPerLoop = int(unsafe.Sizeof(loopwatchLoopBooks{}) + unsafe.Sizeof(loopwatchInside{}) + samplesPerLoop*unsafe.Sizeof(loopwatchHeldSample{}))
 
 // MapBytes returns the memory of all maps in bytes, as the kernel accounts it where it does
 // (memlock of fdinfo), for the sizes now loaded.

@@ -13,7 +13,7 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 )
 
-// Event is one of *Wait, *Sample, *Block, *Crossed, *Exec, *Exit.
+// Event is one of *Wait, *Sample, *Inside, *Block, *Crossed, *Exec, *Exit.
 type Event interface{ event() }
 
 // Frame is one frame as the kernel saw it: code object, instruction in code units (-1 not yet
@@ -69,6 +69,7 @@ type Sample struct {
 	GIL     GIL  // whether the thread held it
 	Holder  *Holder
 	Task    *Task // the asyncio task whose coroutine is on the stack, nil where none was seen
+	Room    Room  // that it was taken in
 	Stack   Stack
 }
 
@@ -224,6 +225,12 @@ func (d *decoder) decode(raw []byte) (Event, error) {
 			OffNS: int64(c.OffNs), ReadyNS: int64(c.ReadyNs), RunDelayNS: int64(c.RunDelay), Samples: int(c.Samples),
 			Exited: c.Flags&blockExited != 0, Seeded: c.Flags&blockSeeded != 0,
 		}, nil
+	case loopwatchRecordTypeRECORD_INSIDE:
+		var c loopwatchInside
+		if err := fill(&c, raw, unsafe.Sizeof(c)); err != nil {
+			return nil, err
+		}
+		return insideOf(&c), nil
 	case loopwatchRecordTypeRECORD_EXEC, loopwatchRecordTypeRECORD_EXIT, loopwatchRecordTypeRECORD_CROSSED:
 		var c loopwatchLifeRecord
 		if err := fill(&c, raw, unsafe.Sizeof(c)); err != nil {
@@ -252,7 +259,7 @@ func sampleOf(c *loopwatchSample) *Sample {
 		TID: int(c.Tid), Period: c.Period, Kind: SampleKind(c.Kind), At: int64(c.At), NS: int64(c.Ns), CPUNS: int64(c.CpuNs),
 		IP: c.Ip, Syscall: int(c.Nr), Args: c.Args, State: c.State, Target: targetOf(&c.Target),
 		Kernel: slices.Clone(c.Kernel[:min(int(c.KernelDepth), len(c.Kernel))]),
-		GC:     c.Flags&flagGC != 0, GIL: gilOf(c.Flags),
+		GC:     c.Flags&flagGC != 0, GIL: gilOf(c.Flags), Room: Room(c.Room),
 	}
 	if k := &c.Task; k.Task != 0 {
 		s.Task = &Task{Addr: k.Task, Name: k.Name, Object: slices.Clone(k.Object[:min(int(k.Bytes), len(k.Object))])}

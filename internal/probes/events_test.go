@@ -3,6 +3,7 @@
 package probes
 
 import (
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -98,6 +99,25 @@ func TestDecodeOthers(t *testing.T) {
 	e, err = new(decoder).decode(bytesOf(&l, unsafe.Sizeof(l)))
 	require.NoError(t, err)
 	assert.Equal(t, &Exit{PID: 1, TID: 2, Last: true}, e)
+
+	i := loopwatchInside{
+		Type: uint32(loopwatchRecordTypeRECORD_INSIDE), Tid: 1, Period: 2, Gcs: 3, GcNs: 4, GcMaxNs: 5, GcMaxGeneration: 6, GcCollected: -7,
+		Imports: 8, ImportNs: 9, ImportMaxNs: 10, AuditsMore: 11,
+	}
+	i.Rooms[RoomImport-1].Ns, i.Rooms[RoomImport-1].OffNs, i.Rooms[RoomImport-1].RunDelay = 12, 13, 14
+	for n := range i.MaxModule { // without a NUL
+		i.MaxModule[n] = -1
+	}
+	i.Audits[0].Count, i.Audits[0].Name = 15, [32]int8{'o', 'p', 'e', 'n', 0, 'x'}
+	e, err = new(decoder).decode(bytesOf(&i, unsafe.Sizeof(i)))
+	require.NoError(t, err)
+	assert.Equal(t, &Inside{
+		TID: 1, Period: 2, Rooms: map[Room]RoomTime{RoomImport: {12, 13, 14}}, GCs: 3, GCNS: 4, GCMaxNS: 5, GCGeneration: 6, GCCollected: -7,
+		Imports: 8, ImportNS: 9, ImportMaxNS: 10, Module: strings.Repeat("\xff", len(i.MaxModule)),
+		Audits: []AuditEvent{{"open", 15}}, AuditsMore: 11,
+	}, e)
+	_, err = new(decoder).decode(bytesOf(&i, unsafe.Sizeof(i)-1))
+	assert.Error(t, err)
 }
 
 func TestDecodeRefusesGarbage(t *testing.T) {

@@ -72,6 +72,46 @@ type loopwatchHolder struct {
 	}
 }
 
+type loopwatchInside struct {
+	_           structs.HostLayout
+	Type        uint32
+	Tid         uint32
+	Period      uint64
+	Room        uint32
+	ImportsOpen uint32
+	Since       uint64
+	OffNs       uint64
+	RunDelay    uint64
+	GcSince     uint64
+	ImportSince uint64
+	Rooms       [2]struct {
+		_        structs.HostLayout
+		Ns       uint64
+		OffNs    uint64
+		RunDelay uint64
+	}
+	GcNs            uint64
+	GcMaxNs         uint64
+	GcCollected     int64
+	Gcs             uint32
+	GcGeneration    int32
+	GcMaxGeneration int32
+	Imports         uint32
+	ImportNs        uint64
+	ImportMaxNs     uint64
+	Module          [64]int8
+	MaxModule       [64]int8
+	AuditsMore      uint32
+	Pad             uint32
+	Audits          [8]struct {
+		_     structs.HostLayout
+		At    uint64
+		Count uint32
+		Name  [32]int8
+		Pad   uint32
+	}
+}
+
 type loopwatchInstrKind uint32
 
 const (
@@ -159,6 +199,16 @@ const (
 	loopwatchRecordTypeRECORD_EXIT    loopwatchRecordType = 5
 	loopwatchRecordTypeRECORD_CROSSED loopwatchRecordType = 6
 	loopwatchRecordTypeRECORD_HOLDER  loopwatchRecordType = 7
+	loopwatchRecordTypeRECORD_INSIDE  loopwatchRecordType = 8
+)
+
+type loopwatchRoom uint32
+
+const (
+	loopwatchRoomROOM_NONE   loopwatchRoom = 0
+	loopwatchRoomROOM_GC     loopwatchRoom = 1
+	loopwatchRoomROOM_IMPORT loopwatchRoom = 2
+	loopwatchRoomROOMS       loopwatchRoom = 2
 )
 
 type loopwatchSample struct {
@@ -175,8 +225,8 @@ type loopwatchSample struct {
 	Nr          int32
 	State       uint32
 	Flags       uint32
+	Room        uint32
 	KernelDepth uint32
-	_           [4]byte
 	Kernel      [16]uint64
 	Target      loopwatchTarget
 	Task        struct {
@@ -328,6 +378,42 @@ type loopwatchThreadPointer struct {
 	Pad     uint32
 }
 
+type loopwatchUsdtArg struct {
+	_        structs.HostLayout
+	Offset   int64
+	Reg      uint16
+	How      uint8
+	Size     uint8
+	IsSigned uint8
+	Pad      [3]uint8
+}
+
+type loopwatchUsdtHow uint32
+
+const (
+	loopwatchUsdtHowUSDT_UNKNOWN  loopwatchUsdtHow = 0
+	loopwatchUsdtHowUSDT_CONSTANT loopwatchUsdtHow = 1
+	loopwatchUsdtHowUSDT_REGISTER loopwatchUsdtHow = 2
+	loopwatchUsdtHowUSDT_MEMORY   loopwatchUsdtHow = 3
+)
+
+type loopwatchUsdtProbe uint32
+
+const (
+	loopwatchUsdtProbeUSDT_GC_START     loopwatchUsdtProbe = 1
+	loopwatchUsdtProbeUSDT_GC_DONE      loopwatchUsdtProbe = 2
+	loopwatchUsdtProbeUSDT_IMPORT_START loopwatchUsdtProbe = 3
+	loopwatchUsdtProbeUSDT_IMPORT_DONE  loopwatchUsdtProbe = 4
+	loopwatchUsdtProbeUSDT_AUDIT        loopwatchUsdtProbe = 5
+)
+
+type loopwatchUsdtSite struct {
+	_     structs.HostLayout
+	Probe uint32
+	Pad   uint32
+	Arg   loopwatchUsdtArg
+}
+
 type loopwatchVerdict uint32
 
 const (
@@ -356,12 +442,15 @@ const (
 	loopwatchMapBooks             = "books"
 	loopwatchMapConfigs           = "configs"
 	loopwatchMapCounters          = "counters"
+	loopwatchMapInsides           = "insides"
 	loopwatchMapLayouts           = "layouts"
 	loopwatchMapProcesses         = "processes"
 	loopwatchMapRecords           = "records"
 	loopwatchMapSamples           = "samples"
 	loopwatchMapScratches         = "scratches"
 	loopwatchMapThreads           = "threads"
+	loopwatchMapUsdtHits          = "usdt_hits"
+	loopwatchMapUsdtSites         = "usdt_sites"
 	loopwatchMapWanted            = "wanted"
 	loopwatchProgEnterEpollPwait  = "enter_epoll_pwait"
 	loopwatchProgEnterEpollPwait2 = "enter_epoll_pwait2"
@@ -377,6 +466,7 @@ const (
 	loopwatchProgOnTick           = "on_tick"
 	loopwatchProgOnWaking         = "on_waking"
 	loopwatchProgSeed             = "seed"
+	loopwatchProgUsdt             = "usdt"
 	loopwatchVarEpoch             = "epoch"
 	loopwatchVarFiltered          = "filtered"
 	loopwatchVarFollowChildren    = "follow_children"
@@ -390,14 +480,19 @@ const (
 	loopwatchVarTypeBlockRecord   = "type_block_record"
 	loopwatchVarTypeCounter       = "type_counter"
 	loopwatchVarTypeHolder        = "type_holder"
+	loopwatchVarTypeInside        = "type_inside"
 	loopwatchVarTypeInstrKind     = "type_instr_kind"
 	loopwatchVarTypeLifeRecord    = "type_life_record"
 	loopwatchVarTypeRecordType    = "type_record_type"
+	loopwatchVarTypeRoom          = "type_room"
 	loopwatchVarTypeSampleFlag    = "type_sample_flag"
 	loopwatchVarTypeSampleKind    = "type_sample_kind"
 	loopwatchVarTypeSyscallObject = "type_syscall_object"
 	loopwatchVarTypeTargetKind    = "type_target_kind"
 	loopwatchVarTypeThreadPointer = "type_thread_pointer"
+	loopwatchVarTypeUsdtHow       = "type_usdt_how"
+	loopwatchVarTypeUsdtProbe     = "type_usdt_probe"
+	loopwatchVarTypeUsdtSite      = "type_usdt_site"
 	loopwatchVarTypeVerdict       = "type_verdict"
 	loopwatchVarTypeWaitRecord    = "type_wait_record"
 )
@@ -458,6 +553,7 @@ type loopwatchProgramSpecs struct {
 	OnTick           *ebpf.ProgramSpec `ebpf:"on_tick"`
 	OnWaking         *ebpf.ProgramSpec `ebpf:"on_waking"`
 	Seed             *ebpf.ProgramSpec `ebpf:"seed"`
+	Usdt             *ebpf.ProgramSpec `ebpf:"usdt"`
 }
 
 // loopwatchMapSpecs contains maps before they are loaded into the kernel.
@@ -467,12 +563,15 @@ type loopwatchMapSpecs struct {
 	Books     *ebpf.MapSpec `ebpf:"books"`
 	Configs   *ebpf.MapSpec `ebpf:"configs"`
 	Counters  *ebpf.MapSpec `ebpf:"counters"`
+	Insides   *ebpf.MapSpec `ebpf:"insides"`
 	Layouts   *ebpf.MapSpec `ebpf:"layouts"`
 	Processes *ebpf.MapSpec `ebpf:"processes"`
 	Records   *ebpf.MapSpec `ebpf:"records"`
 	Samples   *ebpf.MapSpec `ebpf:"samples"`
 	Scratches *ebpf.MapSpec `ebpf:"scratches"`
 	Threads   *ebpf.MapSpec `ebpf:"threads"`
+	UsdtHits  *ebpf.MapSpec `ebpf:"usdt_hits"`
+	UsdtSites *ebpf.MapSpec `ebpf:"usdt_sites"`
 	Wanted    *ebpf.MapSpec `ebpf:"wanted"`
 }
 
@@ -493,14 +592,19 @@ type loopwatchVariableSpecs struct {
 	TypeBlockRecord   *ebpf.VariableSpec `ebpf:"type_block_record"`
 	TypeCounter       *ebpf.VariableSpec `ebpf:"type_counter"`
 	TypeHolder        *ebpf.VariableSpec `ebpf:"type_holder"`
+	TypeInside        *ebpf.VariableSpec `ebpf:"type_inside"`
 	TypeInstrKind     *ebpf.VariableSpec `ebpf:"type_instr_kind"`
 	TypeLifeRecord    *ebpf.VariableSpec `ebpf:"type_life_record"`
 	TypeRecordType    *ebpf.VariableSpec `ebpf:"type_record_type"`
+	TypeRoom          *ebpf.VariableSpec `ebpf:"type_room"`
 	TypeSampleFlag    *ebpf.VariableSpec `ebpf:"type_sample_flag"`
 	TypeSampleKind    *ebpf.VariableSpec `ebpf:"type_sample_kind"`
 	TypeSyscallObject *ebpf.VariableSpec `ebpf:"type_syscall_object"`
 	TypeTargetKind    *ebpf.VariableSpec `ebpf:"type_target_kind"`
 	TypeThreadPointer *ebpf.VariableSpec `ebpf:"type_thread_pointer"`
+	TypeUsdtHow       *ebpf.VariableSpec `ebpf:"type_usdt_how"`
+	TypeUsdtProbe     *ebpf.VariableSpec `ebpf:"type_usdt_probe"`
+	TypeUsdtSite      *ebpf.VariableSpec `ebpf:"type_usdt_site"`
 	TypeVerdict       *ebpf.VariableSpec `ebpf:"type_verdict"`
 	TypeWaitRecord    *ebpf.VariableSpec `ebpf:"type_wait_record"`
 }
@@ -528,12 +632,15 @@ type loopwatchMaps struct {
 	Books     *ebpf.Map `ebpf:"books"`
 	Configs   *ebpf.Map `ebpf:"configs"`
 	Counters  *ebpf.Map `ebpf:"counters"`
+	Insides   *ebpf.Map `ebpf:"insides"`
 	Layouts   *ebpf.Map `ebpf:"layouts"`
 	Processes *ebpf.Map `ebpf:"processes"`
 	Records   *ebpf.Map `ebpf:"records"`
 	Samples   *ebpf.Map `ebpf:"samples"`
 	Scratches *ebpf.Map `ebpf:"scratches"`
 	Threads   *ebpf.Map `ebpf:"threads"`
+	UsdtHits  *ebpf.Map `ebpf:"usdt_hits"`
+	UsdtSites *ebpf.Map `ebpf:"usdt_sites"`
 	Wanted    *ebpf.Map `ebpf:"wanted"`
 }
 
@@ -542,12 +649,15 @@ func (m *loopwatchMaps) Close() error {
 		m.Books,
 		m.Configs,
 		m.Counters,
+		m.Insides,
 		m.Layouts,
 		m.Processes,
 		m.Records,
 		m.Samples,
 		m.Scratches,
 		m.Threads,
+		m.UsdtHits,
+		m.UsdtSites,
 		m.Wanted,
 	)
 }
@@ -569,14 +679,19 @@ type loopwatchVariables struct {
 	TypeBlockRecord   *ebpf.Variable `ebpf:"type_block_record"`
 	TypeCounter       *ebpf.Variable `ebpf:"type_counter"`
 	TypeHolder        *ebpf.Variable `ebpf:"type_holder"`
+	TypeInside        *ebpf.Variable `ebpf:"type_inside"`
 	TypeInstrKind     *ebpf.Variable `ebpf:"type_instr_kind"`
 	TypeLifeRecord    *ebpf.Variable `ebpf:"type_life_record"`
 	TypeRecordType    *ebpf.Variable `ebpf:"type_record_type"`
+	TypeRoom          *ebpf.Variable `ebpf:"type_room"`
 	TypeSampleFlag    *ebpf.Variable `ebpf:"type_sample_flag"`
 	TypeSampleKind    *ebpf.Variable `ebpf:"type_sample_kind"`
 	TypeSyscallObject *ebpf.Variable `ebpf:"type_syscall_object"`
 	TypeTargetKind    *ebpf.Variable `ebpf:"type_target_kind"`
 	TypeThreadPointer *ebpf.Variable `ebpf:"type_thread_pointer"`
+	TypeUsdtHow       *ebpf.Variable `ebpf:"type_usdt_how"`
+	TypeUsdtProbe     *ebpf.Variable `ebpf:"type_usdt_probe"`
+	TypeUsdtSite      *ebpf.Variable `ebpf:"type_usdt_site"`
 	TypeVerdict       *ebpf.Variable `ebpf:"type_verdict"`
 	TypeWaitRecord    *ebpf.Variable `ebpf:"type_wait_record"`
 }
@@ -599,6 +714,7 @@ type loopwatchPrograms struct {
 	OnTick           *ebpf.Program `ebpf:"on_tick"`
 	OnWaking         *ebpf.Program `ebpf:"on_waking"`
 	Seed             *ebpf.Program `ebpf:"seed"`
+	Usdt             *ebpf.Program `ebpf:"usdt"`
 }
 
 func (p *loopwatchPrograms) Close() error {
@@ -617,6 +733,7 @@ func (p *loopwatchPrograms) Close() error {
 		p.OnTick,
 		p.OnWaking,
 		p.Seed,
+		p.Usdt,
 	)
 }
 

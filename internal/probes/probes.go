@@ -31,6 +31,7 @@ type Options struct {
 	Filter         bool          // watch only what Want names
 	FollowChildren bool          // with Filter: and what that forks
 	Loops          int           // room for so many loops; default and least 256, at most MaxLoops
+	USDT           bool          // AttachUSDT is going to be called
 }
 
 // Ways to hook the waits.
@@ -60,6 +61,7 @@ type Probes struct {
 
 	loops   int
 	layouts layoutTable
+	usdt    usdtTable
 
 	mu         sync.Mutex
 	generation uint32
@@ -154,6 +156,7 @@ func (p *Probes) try(spec *ebpf.CollectionSpec, mode string, o Options) error {
 		delete(spec.Programs, loopwatchProgFentryWait)
 		delete(spec.Programs, loopwatchProgFexitWait)
 	}
+	p.prepareUSDT(spec, o.USDT)
 	coll, err := ebpf.NewCollection(spec)
 	if err != nil {
 		return fmt.Errorf("load: %w", err)
@@ -211,6 +214,9 @@ func (p *Probes) Stats() ([]ProgramStats, error) {
 }
 
 func (p *Probes) detach() {
+	for u := range p.usdt.open {
+		_ = u.Close()
+	}
 	for _, c := range slices.Backward(p.closers) {
 		_ = c.Close()
 	}

@@ -29,8 +29,8 @@ type withoutLoopHeldSample struct {
 		Nr          int32
 		State       uint32
 		Flags       uint32
+		Room        uint32
 		KernelDepth uint32
-		_           [4]byte
 		Kernel      [16]uint64
 		Target      struct {
 			_        structs.HostLayout
@@ -91,6 +91,46 @@ type withoutLoopHeldSample struct {
 				Check uint32
 			}
 		}
+	}
+}
+
+type withoutLoopInside struct {
+	_           structs.HostLayout
+	Type        uint32
+	Tid         uint32
+	Period      uint64
+	Room        uint32
+	ImportsOpen uint32
+	Since       uint64
+	OffNs       uint64
+	RunDelay    uint64
+	GcSince     uint64
+	ImportSince uint64
+	Rooms       [2]struct {
+		_        structs.HostLayout
+		Ns       uint64
+		OffNs    uint64
+		RunDelay uint64
+	}
+	GcNs            uint64
+	GcMaxNs         uint64
+	GcCollected     int64
+	Gcs             uint32
+	GcGeneration    int32
+	GcMaxGeneration int32
+	Imports         uint32
+	ImportNs        uint64
+	ImportMaxNs     uint64
+	Module          [64]int8
+	MaxModule       [64]int8
+	AuditsMore      uint32
+	Pad             uint32
+	Audits          [8]struct {
+		_     structs.HostLayout
+		At    uint64
+		Count uint32
+		Name  [32]int8
+		Pad   uint32
 	}
 }
 
@@ -203,6 +243,21 @@ type withoutLoopThreadConfig struct {
 	Pad2       uint32
 }
 
+type withoutLoopUsdtSite struct {
+	_     structs.HostLayout
+	Probe uint32
+	Pad   uint32
+	Arg   struct {
+		_        structs.HostLayout
+		Offset   int64
+		Reg      uint16
+		How      uint8
+		Size     uint8
+		IsSigned uint8
+		Pad      [3]uint8
+	}
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -210,12 +265,15 @@ const (
 	withoutLoopMapBooks             = "books"
 	withoutLoopMapConfigs           = "configs"
 	withoutLoopMapCounters          = "counters"
+	withoutLoopMapInsides           = "insides"
 	withoutLoopMapLayouts           = "layouts"
 	withoutLoopMapProcesses         = "processes"
 	withoutLoopMapRecords           = "records"
 	withoutLoopMapSamples           = "samples"
 	withoutLoopMapScratches         = "scratches"
 	withoutLoopMapThreads           = "threads"
+	withoutLoopMapUsdtHits          = "usdt_hits"
+	withoutLoopMapUsdtSites         = "usdt_sites"
 	withoutLoopMapWanted            = "wanted"
 	withoutLoopProgEnterEpollPwait  = "enter_epoll_pwait"
 	withoutLoopProgEnterEpollPwait2 = "enter_epoll_pwait2"
@@ -233,6 +291,30 @@ const (
 	withoutLoopProgOnTick           = "on_tick"
 	withoutLoopProgOnWaking         = "on_waking"
 	withoutLoopProgSeed             = "seed"
+	withoutLoopProgUsdt0            = "usdt_0"
+	withoutLoopProgUsdt1            = "usdt_1"
+	withoutLoopProgUsdt10           = "usdt_10"
+	withoutLoopProgUsdt11           = "usdt_11"
+	withoutLoopProgUsdt12           = "usdt_12"
+	withoutLoopProgUsdt13           = "usdt_13"
+	withoutLoopProgUsdt14           = "usdt_14"
+	withoutLoopProgUsdt15           = "usdt_15"
+	withoutLoopProgUsdt16           = "usdt_16"
+	withoutLoopProgUsdt17           = "usdt_17"
+	withoutLoopProgUsdt18           = "usdt_18"
+	withoutLoopProgUsdt19           = "usdt_19"
+	withoutLoopProgUsdt2            = "usdt_2"
+	withoutLoopProgUsdt20           = "usdt_20"
+	withoutLoopProgUsdt21           = "usdt_21"
+	withoutLoopProgUsdt22           = "usdt_22"
+	withoutLoopProgUsdt23           = "usdt_23"
+	withoutLoopProgUsdt3            = "usdt_3"
+	withoutLoopProgUsdt4            = "usdt_4"
+	withoutLoopProgUsdt5            = "usdt_5"
+	withoutLoopProgUsdt6            = "usdt_6"
+	withoutLoopProgUsdt7            = "usdt_7"
+	withoutLoopProgUsdt8            = "usdt_8"
+	withoutLoopProgUsdt9            = "usdt_9"
 	withoutLoopVarEpoch             = "epoch"
 	withoutLoopVarFiltered          = "filtered"
 	withoutLoopVarFollowChildren    = "follow_children"
@@ -246,14 +328,19 @@ const (
 	withoutLoopVarTypeBlockRecord   = "type_block_record"
 	withoutLoopVarTypeCounter       = "type_counter"
 	withoutLoopVarTypeHolder        = "type_holder"
+	withoutLoopVarTypeInside        = "type_inside"
 	withoutLoopVarTypeInstrKind     = "type_instr_kind"
 	withoutLoopVarTypeLifeRecord    = "type_life_record"
 	withoutLoopVarTypeRecordType    = "type_record_type"
+	withoutLoopVarTypeRoom          = "type_room"
 	withoutLoopVarTypeSampleFlag    = "type_sample_flag"
 	withoutLoopVarTypeSampleKind    = "type_sample_kind"
 	withoutLoopVarTypeSyscallObject = "type_syscall_object"
 	withoutLoopVarTypeTargetKind    = "type_target_kind"
 	withoutLoopVarTypeThreadPointer = "type_thread_pointer"
+	withoutLoopVarTypeUsdtHow       = "type_usdt_how"
+	withoutLoopVarTypeUsdtProbe     = "type_usdt_probe"
+	withoutLoopVarTypeUsdtSite      = "type_usdt_site"
 	withoutLoopVarTypeVerdict       = "type_verdict"
 	withoutLoopVarTypeWaitRecord    = "type_wait_record"
 )
@@ -316,6 +403,30 @@ type withoutLoopProgramSpecs struct {
 	OnTick           *ebpf.ProgramSpec `ebpf:"on_tick"`
 	OnWaking         *ebpf.ProgramSpec `ebpf:"on_waking"`
 	Seed             *ebpf.ProgramSpec `ebpf:"seed"`
+	Usdt0            *ebpf.ProgramSpec `ebpf:"usdt_0"`
+	Usdt1            *ebpf.ProgramSpec `ebpf:"usdt_1"`
+	Usdt10           *ebpf.ProgramSpec `ebpf:"usdt_10"`
+	Usdt11           *ebpf.ProgramSpec `ebpf:"usdt_11"`
+	Usdt12           *ebpf.ProgramSpec `ebpf:"usdt_12"`
+	Usdt13           *ebpf.ProgramSpec `ebpf:"usdt_13"`
+	Usdt14           *ebpf.ProgramSpec `ebpf:"usdt_14"`
+	Usdt15           *ebpf.ProgramSpec `ebpf:"usdt_15"`
+	Usdt16           *ebpf.ProgramSpec `ebpf:"usdt_16"`
+	Usdt17           *ebpf.ProgramSpec `ebpf:"usdt_17"`
+	Usdt18           *ebpf.ProgramSpec `ebpf:"usdt_18"`
+	Usdt19           *ebpf.ProgramSpec `ebpf:"usdt_19"`
+	Usdt2            *ebpf.ProgramSpec `ebpf:"usdt_2"`
+	Usdt20           *ebpf.ProgramSpec `ebpf:"usdt_20"`
+	Usdt21           *ebpf.ProgramSpec `ebpf:"usdt_21"`
+	Usdt22           *ebpf.ProgramSpec `ebpf:"usdt_22"`
+	Usdt23           *ebpf.ProgramSpec `ebpf:"usdt_23"`
+	Usdt3            *ebpf.ProgramSpec `ebpf:"usdt_3"`
+	Usdt4            *ebpf.ProgramSpec `ebpf:"usdt_4"`
+	Usdt5            *ebpf.ProgramSpec `ebpf:"usdt_5"`
+	Usdt6            *ebpf.ProgramSpec `ebpf:"usdt_6"`
+	Usdt7            *ebpf.ProgramSpec `ebpf:"usdt_7"`
+	Usdt8            *ebpf.ProgramSpec `ebpf:"usdt_8"`
+	Usdt9            *ebpf.ProgramSpec `ebpf:"usdt_9"`
 }
 
 // withoutLoopMapSpecs contains maps before they are loaded into the kernel.
@@ -325,12 +436,15 @@ type withoutLoopMapSpecs struct {
 	Books     *ebpf.MapSpec `ebpf:"books"`
 	Configs   *ebpf.MapSpec `ebpf:"configs"`
 	Counters  *ebpf.MapSpec `ebpf:"counters"`
+	Insides   *ebpf.MapSpec `ebpf:"insides"`
 	Layouts   *ebpf.MapSpec `ebpf:"layouts"`
 	Processes *ebpf.MapSpec `ebpf:"processes"`
 	Records   *ebpf.MapSpec `ebpf:"records"`
 	Samples   *ebpf.MapSpec `ebpf:"samples"`
 	Scratches *ebpf.MapSpec `ebpf:"scratches"`
 	Threads   *ebpf.MapSpec `ebpf:"threads"`
+	UsdtHits  *ebpf.MapSpec `ebpf:"usdt_hits"`
+	UsdtSites *ebpf.MapSpec `ebpf:"usdt_sites"`
 	Wanted    *ebpf.MapSpec `ebpf:"wanted"`
 }
 
@@ -351,14 +465,19 @@ type withoutLoopVariableSpecs struct {
 	TypeBlockRecord   *ebpf.VariableSpec `ebpf:"type_block_record"`
 	TypeCounter       *ebpf.VariableSpec `ebpf:"type_counter"`
 	TypeHolder        *ebpf.VariableSpec `ebpf:"type_holder"`
+	TypeInside        *ebpf.VariableSpec `ebpf:"type_inside"`
 	TypeInstrKind     *ebpf.VariableSpec `ebpf:"type_instr_kind"`
 	TypeLifeRecord    *ebpf.VariableSpec `ebpf:"type_life_record"`
 	TypeRecordType    *ebpf.VariableSpec `ebpf:"type_record_type"`
+	TypeRoom          *ebpf.VariableSpec `ebpf:"type_room"`
 	TypeSampleFlag    *ebpf.VariableSpec `ebpf:"type_sample_flag"`
 	TypeSampleKind    *ebpf.VariableSpec `ebpf:"type_sample_kind"`
 	TypeSyscallObject *ebpf.VariableSpec `ebpf:"type_syscall_object"`
 	TypeTargetKind    *ebpf.VariableSpec `ebpf:"type_target_kind"`
 	TypeThreadPointer *ebpf.VariableSpec `ebpf:"type_thread_pointer"`
+	TypeUsdtHow       *ebpf.VariableSpec `ebpf:"type_usdt_how"`
+	TypeUsdtProbe     *ebpf.VariableSpec `ebpf:"type_usdt_probe"`
+	TypeUsdtSite      *ebpf.VariableSpec `ebpf:"type_usdt_site"`
 	TypeVerdict       *ebpf.VariableSpec `ebpf:"type_verdict"`
 	TypeWaitRecord    *ebpf.VariableSpec `ebpf:"type_wait_record"`
 }
@@ -386,12 +505,15 @@ type withoutLoopMaps struct {
 	Books     *ebpf.Map `ebpf:"books"`
 	Configs   *ebpf.Map `ebpf:"configs"`
 	Counters  *ebpf.Map `ebpf:"counters"`
+	Insides   *ebpf.Map `ebpf:"insides"`
 	Layouts   *ebpf.Map `ebpf:"layouts"`
 	Processes *ebpf.Map `ebpf:"processes"`
 	Records   *ebpf.Map `ebpf:"records"`
 	Samples   *ebpf.Map `ebpf:"samples"`
 	Scratches *ebpf.Map `ebpf:"scratches"`
 	Threads   *ebpf.Map `ebpf:"threads"`
+	UsdtHits  *ebpf.Map `ebpf:"usdt_hits"`
+	UsdtSites *ebpf.Map `ebpf:"usdt_sites"`
 	Wanted    *ebpf.Map `ebpf:"wanted"`
 }
 
@@ -400,12 +522,15 @@ func (m *withoutLoopMaps) Close() error {
 		m.Books,
 		m.Configs,
 		m.Counters,
+		m.Insides,
 		m.Layouts,
 		m.Processes,
 		m.Records,
 		m.Samples,
 		m.Scratches,
 		m.Threads,
+		m.UsdtHits,
+		m.UsdtSites,
 		m.Wanted,
 	)
 }
@@ -427,14 +552,19 @@ type withoutLoopVariables struct {
 	TypeBlockRecord   *ebpf.Variable `ebpf:"type_block_record"`
 	TypeCounter       *ebpf.Variable `ebpf:"type_counter"`
 	TypeHolder        *ebpf.Variable `ebpf:"type_holder"`
+	TypeInside        *ebpf.Variable `ebpf:"type_inside"`
 	TypeInstrKind     *ebpf.Variable `ebpf:"type_instr_kind"`
 	TypeLifeRecord    *ebpf.Variable `ebpf:"type_life_record"`
 	TypeRecordType    *ebpf.Variable `ebpf:"type_record_type"`
+	TypeRoom          *ebpf.Variable `ebpf:"type_room"`
 	TypeSampleFlag    *ebpf.Variable `ebpf:"type_sample_flag"`
 	TypeSampleKind    *ebpf.Variable `ebpf:"type_sample_kind"`
 	TypeSyscallObject *ebpf.Variable `ebpf:"type_syscall_object"`
 	TypeTargetKind    *ebpf.Variable `ebpf:"type_target_kind"`
 	TypeThreadPointer *ebpf.Variable `ebpf:"type_thread_pointer"`
+	TypeUsdtHow       *ebpf.Variable `ebpf:"type_usdt_how"`
+	TypeUsdtProbe     *ebpf.Variable `ebpf:"type_usdt_probe"`
+	TypeUsdtSite      *ebpf.Variable `ebpf:"type_usdt_site"`
 	TypeVerdict       *ebpf.Variable `ebpf:"type_verdict"`
 	TypeWaitRecord    *ebpf.Variable `ebpf:"type_wait_record"`
 }
@@ -459,6 +589,30 @@ type withoutLoopPrograms struct {
 	OnTick           *ebpf.Program `ebpf:"on_tick"`
 	OnWaking         *ebpf.Program `ebpf:"on_waking"`
 	Seed             *ebpf.Program `ebpf:"seed"`
+	Usdt0            *ebpf.Program `ebpf:"usdt_0"`
+	Usdt1            *ebpf.Program `ebpf:"usdt_1"`
+	Usdt10           *ebpf.Program `ebpf:"usdt_10"`
+	Usdt11           *ebpf.Program `ebpf:"usdt_11"`
+	Usdt12           *ebpf.Program `ebpf:"usdt_12"`
+	Usdt13           *ebpf.Program `ebpf:"usdt_13"`
+	Usdt14           *ebpf.Program `ebpf:"usdt_14"`
+	Usdt15           *ebpf.Program `ebpf:"usdt_15"`
+	Usdt16           *ebpf.Program `ebpf:"usdt_16"`
+	Usdt17           *ebpf.Program `ebpf:"usdt_17"`
+	Usdt18           *ebpf.Program `ebpf:"usdt_18"`
+	Usdt19           *ebpf.Program `ebpf:"usdt_19"`
+	Usdt2            *ebpf.Program `ebpf:"usdt_2"`
+	Usdt20           *ebpf.Program `ebpf:"usdt_20"`
+	Usdt21           *ebpf.Program `ebpf:"usdt_21"`
+	Usdt22           *ebpf.Program `ebpf:"usdt_22"`
+	Usdt23           *ebpf.Program `ebpf:"usdt_23"`
+	Usdt3            *ebpf.Program `ebpf:"usdt_3"`
+	Usdt4            *ebpf.Program `ebpf:"usdt_4"`
+	Usdt5            *ebpf.Program `ebpf:"usdt_5"`
+	Usdt6            *ebpf.Program `ebpf:"usdt_6"`
+	Usdt7            *ebpf.Program `ebpf:"usdt_7"`
+	Usdt8            *ebpf.Program `ebpf:"usdt_8"`
+	Usdt9            *ebpf.Program `ebpf:"usdt_9"`
 }
 
 func (p *withoutLoopPrograms) Close() error {
@@ -479,6 +633,30 @@ func (p *withoutLoopPrograms) Close() error {
 		p.OnTick,
 		p.OnWaking,
 		p.Seed,
+		p.Usdt0,
+		p.Usdt1,
+		p.Usdt10,
+		p.Usdt11,
+		p.Usdt12,
+		p.Usdt13,
+		p.Usdt14,
+		p.Usdt15,
+		p.Usdt16,
+		p.Usdt17,
+		p.Usdt18,
+		p.Usdt19,
+		p.Usdt2,
+		p.Usdt20,
+		p.Usdt21,
+		p.Usdt22,
+		p.Usdt23,
+		p.Usdt3,
+		p.Usdt4,
+		p.Usdt5,
+		p.Usdt6,
+		p.Usdt7,
+		p.Usdt8,
+		p.Usdt9,
 	)
 }
 

@@ -140,6 +140,15 @@ func (b *Builder) normalise(block *Block) {
 		held.Thread, held.Frames = bound(h.Thread), boundFrames(h.Frames)
 		block.Detail.Holder = &held
 	}
+	if i := block.Detail.Import; i != nil {
+		bounded := *i
+		bounded.Module = bound(i.Module)
+		block.Detail.Import = &bounded
+	}
+	block.Detail.Audit = slices.Clone(block.Detail.Audit)
+	for i := range block.Detail.Audit {
+		block.Detail.Audit[i].Event = bound(block.Detail.Audit[i].Event)
+	}
 }
 
 func (b *Builder) addLoop(block *Block) {

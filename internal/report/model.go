@@ -68,6 +68,33 @@ type Detail struct {
 	Native  string  `json:"native,omitempty"`
 	GIL     GIL     `json:"gil,omitempty"`
 	Holder  *Holder `json:"holder,omitempty"`
+	// What the interpreter's own probes said of the whole block.
+	GC     *GC          `json:"gc,omitempty"`
+	Import *Import      `json:"import,omitempty"`
+	Audit  []AuditEvent `json:"audit,omitempty"`
+}
+
+// GC sums up the cyclic collections during a block, from start to end as gc.callbacks see them.
+type GC struct {
+	Count      int64 `json:"count"`
+	NS         int64 `json:"ns"`
+	MaxNS      int64 `json:"max_ns"`
+	Generation int   `json:"generation"` // of the longest
+	Collected  int64 `json:"collected"`  // objects
+}
+
+// Import sums up the imports during a block, those within others not counted.
+type Import struct {
+	Count  int64  `json:"count"`
+	NS     int64  `json:"ns"`
+	MaxNS  int64  `json:"max_ns"`
+	Module string `json:"module"` // whose import took longest
+}
+
+// AuditEvent is an event of sys.audit during a block.
+type AuditEvent struct {
+	Event string `json:"event"`
+	Count int64  `json:"count"`
 }
 
 // GIL says whether the loop's thread held the GIL during a block.
@@ -137,6 +164,7 @@ type Loop struct {
 	Blocks      int64       `json:"blocks"`
 	BlockedNS   int64       `json:"blocked_ns"`
 	InBlockNS   int64       `json:"in_block_ns"`
+	USDT        []string    `json:"usdt,omitempty"` // kinds of the interpreter's own probes in use
 }
 
 // LoopID names a loop within a report.

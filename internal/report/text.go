@@ -440,6 +440,9 @@ func fileLine(f Frame, short bool) string {
 	return file + ":" + strconv.Itoa(f.Line)
 }
 
+// noticeable is how long collections or imports took that are worth a word.
+const noticeable = int64(5 * time.Millisecond)
+
 // evidence tells in one line what the kernel saw the thread do.
 func evidence(d Detail) string {
 	var parts []string
@@ -455,6 +458,20 @@ func evidence(d Detail) string {
 	}
 	if d.Native != "" {
 		parts = append(parts, "native code of "+safetext.Line(d.Native))
+	}
+	if g := d.GC; g != nil && g.NS >= noticeable {
+		parts = append(parts, fmt.Sprintf("%s of %s, the longest %s in generation %d",
+			plural(g.Count, "collection"), humanDuration(g.NS), humanDuration(g.MaxNS), g.Generation))
+	}
+	if i := d.Import; i != nil && i.NS >= noticeable {
+		s := fmt.Sprintf("import of %s, %s", cmp.Or(safetext.Line(i.Module), "?"), humanDuration(i.MaxNS))
+		if i.Count > 1 {
+			s += fmt.Sprintf(", and %d more", i.Count-1)
+		}
+		parts = append(parts, s)
+	}
+	for _, a := range d.Audit {
+		parts = append(parts, fmt.Sprintf("%d × %s", a.Count, safetext.Line(a.Event)))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package correlator
+
+import (
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+// roomCauses are the causes that the interpreter's own probes establish.
+var roomCauses = map[probes.Room]report.Cause{
+	probes.RoomGC:     report.CauseGC,
+	probes.RoomImport: report.CauseImport,
+}
+
+// room is a part of a period whose time is known apart: what the probes saw begin and end, or all
+// the rest. Waiting for a CPU is in none: no line and no collection is to blame for that.
+type room struct {
+	sleepNS, cpuNS  int64
+	asleep, running report.Cause // where no stack was taken there
+	off, ticks      []weighed
+}
+
+// rooms divides the time off and on the CPU, and the pieces seen in it.
+func (p *period) rooms(sleepNS, cpuNS int64) []room {
+	rest := room{asleep: report.CauseUnknown, running: report.CauseCPU}
+	out := []room{rest}
+	at := map[probes.Room]int{} // else the first
+	if p.inside != nil && p.whole {
+		for _, r := range []probes.Room{probes.RoomGC, probes.RoomImport} {
+			spent, ok := p.inside.Rooms[r]
+			if !ok {
+				continue
+			}
+			slept := min(max(spent.OffNS-spent.RunDelayNS, 0), sleepNS)
+			ran := min(max(spent.NS-spent.OffNS, 0), cpuNS)
+			sleepNS, cpuNS = sleepNS-slept, cpuNS-ran
+			at[r] = len(out)
+			out = append(out, room{sleepNS: slept, cpuNS: ran, asleep: roomCauses[r], running: roomCauses[r]})
+		}
+	}
+	out[0].sleepNS, out[0].cpuNS = sleepNS, cpuNS
+
+	before, first := int64(0), true
+	for i := range p.pieces {
+		s := p.pieces[i].sample
+		r := &out[at[s.Room]]
+		if p.pieces[i].isOff() {
+			r.off = append(r.off, weighed{i, s.NS})
+			continue
+		}
+		if first && !p.whole { // the period's CPU clock began before this part
+			before = s.CPUNS
+		}
+		first = false
+		r.ticks = append(r.ticks, weighed{i, max(s.CPUNS-before, 1)})
+		before = s.CPUNS
+	}
+	return out
+}
+
+// onInside keeps what the interpreter's own probes said, for the block that comes next.
+func (c *Correlator) onInside(e *probes.Inside) {
+	if t := c.threads[e.TID]; t != nil {
+		t.inside = e
+	}
+}
+
+func (t *thread) takeInside(period uint64) *probes.Inside {
+	in := t.inside
+	t.inside = nil
+	if in == nil || in.Period != period {
+		return nil
+	}
+	return in
+}
+
+// describeInside enters what the probes said into the evidence of a block. Of a part of a period
+// they say nothing.
+func (p *period) describeInside(d *report.Detail) {
+	in := p.inside
+	if in == nil || !p.whole {
+		return
+	}
+	if in.GCs > 0 {
+		d.GC = &report.GC{Count: in.GCs, NS: in.GCNS, MaxNS: in.GCMaxNS, Generation: in.GCGeneration, Collected: in.GCCollected}
+	}
+	if in.Imports > 0 {
+		d.Import = &report.Import{Count: in.Imports, NS: in.ImportNS, MaxNS: in.ImportMaxNS, Module: in.Module}
+	}
+	for _, a := range in.Audits {
+		d.Audit = append(d.Audit, report.AuditEvent{Event: a.Name, Count: a.Count})
+	}
+	if in.AuditsMore > 0 {
+		d.Audit = append(d.Audit, report.AuditEvent{Event: "other", Count: in.AuditsMore})
+	}
+}

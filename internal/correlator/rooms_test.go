@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package correlator
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+func in(r probes.Room, p piece) piece {
+	p.sample.Room = r
+	if cause, ok := roomCauses[r]; ok && !nobodysLine(p.cause) {
+		p.cause = cause
+	}
+	return p
+}
+
+// What the probes saw begin and end is theirs to the nanosecond, whatever the samples are.
+func TestRooms(t *testing.T) {
+	a, b := frame("a", 1), frame("b", 2)
+	rooms := func(gc, imports probes.RoomTime) *probes.Inside {
+		return &probes.Inside{Rooms: map[probes.Room]probes.RoomTime{probes.RoomGC: gc, probes.RoomImport: imports}}
+	}
+	for _, test := range []struct {
+		what string
+		p    period
+		want map[report.Cause]int64
+	}{
+		{"a collection no tick fell into", period{end: 100 * ms, whole: true, inside: rooms(probes.RoomTime{NS: 30 * ms}, probes.RoomTime{}),
+			pieces: []piece{tick(90*ms, 90*ms, a)}},
+			map[report.Cause]int64{report.CauseGC: 30 * ms, report.CauseCPU: 70 * ms}},
+		{"ticks in both", period{end: 100 * ms, whole: true, inside: rooms(probes.RoomTime{NS: 60 * ms}, probes.RoomTime{}),
+			pieces: []piece{in(probes.RoomGC, tick(30*ms, 30*ms, a)), tick(60*ms, 60*ms, b), in(probes.RoomGC, tick(90*ms, 90*ms, a))}},
+			map[report.Cause]int64{report.CauseGC: 60 * ms, report.CauseCPU: 40 * ms}},
+		{"a collection kept from the CPU", period{end: 100 * ms, offNS: 50 * ms, runDelayNS: 50 * ms, whole: true,
+			inside: rooms(probes.RoomTime{NS: 80 * ms, OffNS: 50 * ms, RunDelayNS: 50 * ms}, probes.RoomTime{})},
+			map[report.Cause]int64{report.CauseGC: 30 * ms, report.CauseRunqueue: 50 * ms, report.CauseCPU: 20 * ms}},
+		{"an import that reads and computes", period{end: 200 * ms, offNS: 120 * ms, runDelayNS: 10 * ms, whole: true,
+			inside: rooms(probes.RoomTime{}, probes.RoomTime{NS: 150 * ms, OffNS: 100 * ms, RunDelayNS: 10 * ms}),
+			pieces: []piece{in(probes.RoomImport, off(10*ms, 90*ms, report.CauseFile, a)), off(160*ms, 20*ms, report.CauseSleep, b)}},
+			map[report.Cause]int64{report.CauseImport: 140 * ms, report.CauseSleep: 20 * ms, report.CauseRunqueue: 10 * ms, report.CauseCPU: 30 * ms}},
+		{"an import that waits for the GIL", period{end: 100 * ms, offNS: 100 * ms, whole: true,
+			inside: rooms(probes.RoomTime{}, probes.RoomTime{NS: 100 * ms, OffNS: 100 * ms}),
+			pieces: []piece{in(probes.RoomImport, off(0, 75*ms, report.CauseGIL, a)), in(probes.RoomImport, off(75*ms, 25*ms, report.CauseFile, a))}},
+			map[report.Cause]int64{report.CauseGIL: 75 * ms, report.CauseImport: 25 * ms}},
+		{"more than there was", period{end: 100 * ms, offNS: 40 * ms, whole: true,
+			inside: rooms(probes.RoomTime{NS: 1000 * ms, OffNS: 900 * ms}, probes.RoomTime{NS: 1000 * ms})},
+			map[report.Cause]int64{report.CauseGC: 100 * ms}},
+		// The first tick stands for CPU time from before the part, but for a nanosecond.
+		{"a part of a period", period{end: 100 * ms, inside: rooms(probes.RoomTime{NS: 60 * ms}, probes.RoomTime{}),
+			pieces: []piece{in(probes.RoomGC, tick(30*ms, 30*ms, a)), tick(60*ms, 60*ms, b)}},
+			map[report.Cause]int64{report.CauseCPU: 100*ms - 3, report.CauseGC: 3}},
+		{"the probes' record was lost", period{end: 100 * ms, whole: true,
+			pieces: []piece{in(probes.RoomGC, tick(60*ms, 60*ms, a)), tick(90*ms, 90*ms, b)}},
+			map[report.Cause]int64{report.CauseGC: 66666666, report.CauseCPU: 33333334}},
+	} {
+		got := test.p.share()
+		assert.Equal(t, test.want, got, test.what)
+		assert.Equal(t, test.p.end-test.p.start, sum(got), test.what)
+	}
+}
+
+// A collection in which no stack was taken has no line, and gets none that is another's.
+func TestNoLineForWhatWasNotSeen(t *testing.T) {
+	other := tick(0, 0, frame("computes", 2))
+	other.ns = 40 * ms
+	assert.Nil(t, heaviest([]piece{other}, report.CauseGC))
+	assert.Nil(t, heaviest([]piece{other}, report.CauseImport))
+}
+
+// What the probes said belongs to its own period.
+func TestInsideOfItsPeriod(t *testing.T) {
+	th := &thread{}
+	c := &Correlator{threads: map[int]*thread{7: th}}
+	c.onInside(&probes.Inside{TID: 7, Period: 3, GCs: 1})
+	assert.Nil(t, th.takeInside(4))
+	assert.Nil(t, th.takeInside(3), "it came for a block that was lost")
+	c.onInside(&probes.Inside{TID: 7, Period: 5, GCs: 1})
+	assert.NotNil(t, th.takeInside(5))
+	c.onInside(&probes.Inside{TID: 8, Period: 5}) // of nobody known
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package correlator
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/process"
+	"github.com/loopwatch/loopwatch/internal/usdt"
+)
+
+// USDT says which of the interpreters' own probes to use.
+type USDT struct {
+	Kinds []probes.USDTKind
+	// MaxRate, if not 0, is how many times a second the probes of one kind may be hit in the
+	// processes of one binary together: those hit more often are withdrawn.
+	MaxRate int64
+}
+
+// provider is whose probes they are.
+const provider = "python"
+
+// probedFiles are the files with an interpreter in them in which a loop runs.
+type probedFiles map[process.FileStamp]*probedFile
+
+// probedFile is one such file. Its probes are attached once for all processes.
+type probedFile struct {
+	stamp    process.FileStamp
+	users    int // processes with a loop
+	attached map[probes.USDTKind]*attachment
+}
+
+type attachment struct {
+	probe   *probes.USDT
+	hits    uint64
+	at      int64 // when they were counted
+	closing bool  // what had begun may end
+}
+
+// kinds lists what is in use; nil of a process whose binary has no probes.
+func (b *probedFile) kinds() (out []string) {
+	if b == nil {
+		return nil
+	}
+	for kind, a := range b.attached {
+		if !a.closing {
+			out = append(out, string(kind))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// useProbes attaches the probes of a process's interpreter, unless that has been done for another
+// process. To be called when a loop is found in it.
+func (c *Correlator) useProbes(p *proc) {
+	if p.probed != nil || len(c.opts.USDT.Kinds) == 0 {
+		return
+	}
+	stamp, err := p.process.StatMapping(p.runtime.Image)
+	if err != nil {
+		c.lost[reasonNoUSDT]++
+		return
+	}
+	b := c.usdt[stamp]
+	if b == nil {
+		b = &probedFile{stamp: stamp, attached: map[probes.USDTKind]*attachment{}}
+		c.usdt[stamp] = b
+		c.attachProbes(b, p)
+	}
+	b.users++
+	p.probed = b
+}
+
+// attachProbes reads what probes a file has and attaches those wanted.
+func (c *Correlator) attachProbes(b *probedFile, p *proc) {
+	f, err := p.process.OpenMapping(p.runtime.Image)
+	if err != nil {
+		c.lost[reasonNoUSDT]++
+		return
+	}
+	defer f.Close()
+	found, err := usdt.Parse(f, b.stamp.Size, provider)
+	if err != nil {
+		c.lost[reasonNoUSDT]++
+		return
+	}
+	for _, n := range found.Refused {
+		c.lost[reasonSites] += int64(n)
+	}
+	for _, kind := range c.opts.USDT.Kinds {
+		// By the open file, not by a path: nothing can take its place meanwhile.
+		probe, err := c.kernel.AttachUSDT(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), kind, found.Sites)
+		switch {
+		case err == nil:
+			b.attached[kind] = &attachment{probe: probe}
+		case !errors.Is(err, probes.ErrNoUSDT):
+			c.lost[reasonUSDT]++
+		}
+	}
+}
+
+// releaseProbes detaches the probes that no process uses any more.
+func (c *Correlator) releaseProbes(p *proc) {
+	b := p.probed
+	if b == nil {
+		return
+	}
+	p.probed = nil
+	if b.users--; b.users > 0 {
+		return
+	}
+	delete(c.usdt, b.stamp)
+	for _, a := range b.attached {
+		c.check(a.probe.Close())
+	}
+}
+
+// limitProbes withdraws what is hit too often to be worth it.
+func (c *Correlator) limitProbes(now int64) {
+	limit := c.opts.USDT.MaxRate
+	if limit == 0 {
+		return
+	}
+	const every = 1_000_000_000 // ns
+	for _, b := range c.usdt {
+		for kind, a := range b.attached {
+			if a.closing {
+				c.check(a.probe.Close())
+				delete(b.attached, kind)
+				continue
+			}
+			if now-a.at < every {
+				continue
+			}
+			hits, err := a.probe.Hits()
+			if err != nil {
+				c.check(err)
+				continue
+			}
+			if a.at != 0 && float64(hits-a.hits) > float64(limit)*float64(now-a.at)/1e9 {
+				c.lost[reasonOften]++
+				c.check(a.probe.CloseStart())
+				a.closing = true
+			}
+			a.hits, a.at = hits, now
+		}
+	}
+}

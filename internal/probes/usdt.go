@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probes
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
+	"github.com/cilium/ebpf/link"
+
+	"github.com/loopwatch/loopwatch/internal/usdt"
+)
+
+// USDTKind is a group of the interpreter's own probes.
+type USDTKind string
+
+const (
+	USDTGC     = USDTKind("gc")     // gc__start, gc__done
+	USDTImport = USDTKind("import") // import__find__load__start, import__find__load__done
+	USDTAudit  = USDTKind("audit")  // audit
+)
+
+// USDTKinds lists them all.
+var USDTKinds = []USDTKind{USDTGC, USDTImport, USDTAudit}
+
+// usdtProbes are the probes of each kind by their names in the binary, the one that ends something
+// before the one that begins it: what is begun has to be seen to end.
+var usdtProbes = map[USDTKind][]struct {
+	name  string
+	probe loopwatchUsdtProbe
+}{
+	USDTGC:     {{"gc__done", loopwatchUsdtProbeUSDT_GC_DONE}, {"gc__start", loopwatchUsdtProbeUSDT_GC_START}},
+	USDTImport: {{"import__find__load__done", loopwatchUsdtProbeUSDT_IMPORT_DONE}, {"import__find__load__start", loopwatchUsdtProbeUSDT_IMPORT_START}},
+	USDTAudit:  {{"audit", loopwatchUsdtProbeUSDT_AUDIT}},
+}
+
+// Errors of AttachUSDT.
+var (
+	ErrNoUSDT   = errors.New("the binary has no such probes")
+	ErrFullUSDT = errors.New("too many probes at once")
+)
+
+// usdtHow translates where an argument is.
+var usdtHow = map[usdt.How]loopwatchUsdtHow{
+	usdt.Unknown: loopwatchUsdtHowUSDT_UNKNOWN, usdt.Constant: loopwatchUsdtHowUSDT_CONSTANT,
+	usdt.Register: loopwatchUsdtHowUSDT_REGISTER, usdt.Memory: loopwatchUsdtHowUSDT_MEMORY,
+}
+
+// usdtTable hands out places in the kernel's table of sites.
+type usdtTable struct {
+	programs []string // by place, or the one for all
+	multi    bool     // one link takes many sites (6.6 and later)
+	next     uint32
+	free     []uint32
+	open     map[*USDT]bool
+}
+
+const usdtSites = 512 // USDT_SITES of bpf/maps.h
+
+// prepareUSDT finds out how sites can be attached, and drops the programs where none are wanted.
+func (p *Probes) prepareUSDT(spec *ebpf.CollectionSpec, wanted bool) {
+	table := usdtTable{open: map[*USDT]bool{}}
+	if prog := spec.Programs[loopwatchProgUsdt]; prog != nil {
+		if !wanted {
+			delete(spec.Programs, loopwatchProgUsdt)
+			return
+		}
+		table.programs = slices.Repeat([]string{loopwatchProgUsdt}, usdtSites)
+		if features.HaveBPFLinkUprobeMulti() == nil {
+			prog.AttachType = ebpf.AttachTraceUprobeMulti
+			table.multi = true
+		}
+	}
+	for n := 0; ; n++ {
+		name := fmt.Sprintf("usdt_%d", n)
+		if spec.Programs[name] == nil {
+			break
+		}
+		if wanted {
+			table.programs = append(table.programs, name)
+		} else {
+			delete(spec.Programs, name)
+		}
+	}
+	p.usdt = table
+}
+
+// USDT is one kind of probe attached to one binary, for every process that has it mapped, now or
+// later. Close detaches it.
+type USDT struct {
+	probes *Probes
+	places []uint32
+	base   uint64      // hits its places had before
+	groups []io.Closer // what ends something first
+}
+
+// AttachUSDT attaches the probes of one kind to the file at path, where sites are. It is
+// ErrNoUSDT where the file has them not, or only in part.
+func (p *Probes) AttachUSDT(path string, kind USDTKind, sites []usdt.Site) (_ *USDT, err error) {
+	u := &USDT{probes: p}
+	defer func() {
+		if err != nil {
+			_ = u.Close()
+		}
+	}()
+	executable, err := link.OpenExecutable(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, group := range usdtProbes[kind] {
+		of := slices.DeleteFunc(slices.Clone(sites), func(s usdt.Site) bool { return s.Name != group.name })
+		if len(of) == 0 {
+			return nil, ErrNoUSDT
+		}
+		if err := u.attach(executable, group.probe, of); err != nil {
+			return nil, fmt.Errorf("attach to probe %s: %w", group.name, err)
+		}
+	}
+	if u.base, err = u.sum(); err != nil {
+		return nil, err
+	}
+	p.usdt.open[u] = true
+	return u, nil
+}
+
+// attach attaches one probe to all its sites.
+func (u *USDT) attach(executable *link.Executable, probe loopwatchUsdtProbe, sites []usdt.Site) error {
+	p := u.probes
+	var links closers
+	u.groups = append(u.groups, &links)
+	var options link.UprobeMultiOptions
+	for _, s := range sites {
+		place, ok := p.usdt.take()
+		if !ok {
+			return ErrFullUSDT
+		}
+		u.places = append(u.places, place)
+		k := loopwatchUsdtSite{Probe: uint32(probe)}
+		if len(s.Args) > 0 {
+			a := s.Args[0]
+			k.Arg.How, k.Arg.Size, k.Arg.Reg, k.Arg.Offset = uint8(usdtHow[a.How]), a.Size, a.Register, a.Offset
+			k.Arg.IsSigned = uint8(flag(a.Signed))
+		}
+		if err := p.coll.Maps[loopwatchMapUsdtSites].Put(place, &k); err != nil {
+			return fmt.Errorf("enter site: %w", err)
+		}
+		if p.usdt.multi {
+			options.Addresses = append(options.Addresses, s.Offset)
+			options.RefCtrOffsets = append(options.RefCtrOffsets, s.SemaphoreOffset)
+			options.Cookies = append(options.Cookies, uint64(place))
+			continue
+		}
+		one := link.UprobeOptions{Address: s.Offset, RefCtrOffset: s.SemaphoreOffset}
+		name := p.usdt.programs[place]
+		if name == loopwatchProgUsdt {
+			one.Cookie = uint64(place)
+		}
+		l, err := executable.Uprobe("", p.coll.Programs[name], &one)
+		if err != nil {
+			return err
+		}
+		links = append(links, l)
+	}
+	if p.usdt.multi {
+		l, err := executable.UprobeMulti(nil, p.coll.Programs[loopwatchProgUsdt], &options)
+		if err != nil {
+			return err
+		}
+		links = append(links, l)
+	}
+	return nil
+}
+
+// Hits returns how often the sites were hit since they were attached, in any process.
+func (u *USDT) Hits() (uint64, error) {
+	now, err := u.sum()
+	return now - u.base, err
+}
+
+func (u *USDT) sum() (uint64, error) {
+	var total uint64
+	for _, place := range u.places {
+		var perCPU []uint64
+		if err := u.probes.coll.Maps[loopwatchMapUsdtHits].Lookup(place, &perCPU); err != nil {
+			return 0, fmt.Errorf("read hits of a probe: %w", err)
+		}
+		total += sum(perCPU)
+	}
+	return total, nil
+}
+
+// CloseStart detaches what begins something, so that what has begun may still end before Close.
+func (u *USDT) CloseStart() error {
+	var err error
+	for len(u.groups) > 1 {
+		last := len(u.groups) - 1
+		err = errors.Join(err, u.groups[last].Close())
+		u.groups = u.groups[:last]
+	}
+	return err
+}
+
+// Close detaches the probes.
+func (u *USDT) Close() error {
+	err := u.CloseStart()
+	for _, g := range u.groups {
+		err = errors.Join(err, g.Close())
+	}
+	u.groups = nil
+	u.probes.usdt.free = append(u.probes.usdt.free, u.places...)
+	u.places = nil
+	delete(u.probes.usdt.open, u)
+	return err
+}
+
+func (t *usdtTable) take() (uint32, bool) {
+	if n := len(t.free); n > 0 {
+		place := t.free[n-1]
+		t.free = t.free[:n-1]
+		return place, true
+	}
+	if int(t.next) >= len(t.programs) {
+		return 0, false
+	}
+	t.next++
+	return t.next - 1, true
+}
+
+type closers []io.Closer
+
+func (c *closers) Close() error {
+	var err error
+	for _, one := range *c {
+		err = errors.Join(err, one.Close())
+	}
+	*c = nil
+	return err
+}
+
+// Room is what a thread is in, as the interpreter's own probes say.
+type Room uint32
+
+const (
+	NoRoom     = Room(loopwatchRoomROOM_NONE)
+	RoomGC     = Room(loopwatchRoomROOM_GC)
+	RoomImport = Room(loopwatchRoomROOM_IMPORT)
+)
+
+// RoomTime is time spent in a room. Times are nanoseconds.
+type RoomTime struct {
+	NS         int64
+	OffNS      int64 // of it off the CPU
+	RunDelayNS int64 // of that, runnable
+}
+
+// AuditEvent is an event of sys.audit and how often it came.
+type AuditEvent struct {
+	Name  string
+	Count int64
+}
+
+// Inside is what the interpreter's own probes said in one active period. It comes before its Block.
+type Inside struct {
+	TID    int
+	Period uint64
+	// Rooms has the time in each, a collection within an import being import.
+	Rooms map[Room]RoomTime
+
+	// Collections, those within imports too.
+	GCs          int64
+	GCNS         int64
+	GCMaxNS      int64
+	GCGeneration int // of the longest
+	GCCollected  int64
+
+	// Imports, those within others not counted.
+	Imports     int64
+	ImportNS    int64
+	ImportMaxNS int64
+	Module      string // whose import took longest; cut where it is as long as the kernel keeps it
+
+	Audits     []AuditEvent
+	AuditsMore int64 // further events there was no room for
+}
+
+func (*Inside) event() {}
+
+// Inside reads what the probes have said so far in the period that t is in, what is going on
+// counted up to now, with offNS the time off the CPU in that period up to now. It is nil where
+// they have said nothing. It may change while it is read.
+func (p *Probes) Inside(t Thread, now, offNS int64) (*Inside, error) {
+	if t.slot == NoSlot {
+		return nil, nil
+	}
+	var k loopwatchInside
+	if err := p.coll.Maps[loopwatchMapInsides].Lookup(t.slot, &k); err != nil {
+		return nil, fmt.Errorf("read what the probes said: %w", err)
+	}
+	if int(k.Tid) != t.TID || k.Period != t.Period {
+		return nil, nil
+	}
+	since := func(then uint64) int64 { return max(now-int64(then), 0) }
+	out := insideOf(&k)
+	if r := Room(k.Room); r != NoRoom && int(r) <= len(k.Rooms) {
+		sum := out.Rooms[r]
+		sum.NS += since(k.Since)
+		sum.OffNS += max(offNS-int64(k.OffNs), 0)
+		out.Rooms[r] = sum
+	}
+	if k.GcSince != 0 {
+		ns := since(k.GcSince)
+		out.GCs++
+		out.GCNS += ns
+		if ns >= out.GCMaxNS {
+			out.GCMaxNS, out.GCGeneration = ns, int(k.GcGeneration)
+		}
+	}
+	if k.ImportSince != 0 {
+		ns := since(k.ImportSince)
+		out.Imports++
+		out.ImportNS += ns
+		if ns >= out.ImportMaxNS {
+			out.ImportMaxNS, out.Module = ns, text(k.Module[:])
+		}
+	}
+	return out, nil
+}
+
+func insideOf(k *loopwatchInside) *Inside {
+	out := &Inside{
+		TID: int(k.Tid), Period: k.Period, Rooms: map[Room]RoomTime{},
+		GCs: int64(k.Gcs), GCNS: int64(k.GcNs), GCMaxNS: int64(k.GcMaxNs), GCGeneration: int(k.GcMaxGeneration), GCCollected: k.GcCollected,
+		Imports: int64(k.Imports), ImportNS: int64(k.ImportNs), ImportMaxNS: int64(k.ImportMaxNs), Module: text(k.MaxModule[:]),
+		AuditsMore: int64(k.AuditsMore),
+	}
+	for i, r := range k.Rooms {
+		if r.Ns > 0 {
+			out.Rooms[Room(i+1)] = RoomTime{int64(r.Ns), int64(r.OffNs), int64(r.RunDelay)}
+		}
+	}
+	for i := range k.Audits {
+		if a := &k.Audits[i]; a.Count > 0 {
+			out.Audits = append(out.Audits, AuditEvent{text(a.Name[:]), int64(a.Count)})
+		}
+	}
+	return out
+}
+
+// text reads a string that ends with a NUL or fills its room.
+func text(b []int8) string {
+	out := make([]byte, 0, len(b))
+	for _, c := range b {
+		if c == 0 {
+			break
+		}
+		out = append(out, byte(c))
+	}
+	return string(out)
+}

@@ -149,6 +149,7 @@ func (c *Correlator) emit(b report.Block) {
 type piece struct {
 	sample  *probes.Sample
 	frames  []report.Frame
+	task    string // the asyncio task running, empty where none was seen
 	culprit *report.Frame
 	cause   report.Cause
 	native  string
@@ -175,7 +176,8 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 	out := make([]piece, 0, len(samples))
 	for _, s := range samples {
 		p := piece{sample: s, raw: rawFrames(&s.Stack), ns: s.NS}
-		p.frames = t.name(s, p.raw)
+		n := t.name(s, p.raw)
+		p.frames, p.task = n.frames, n.task
 		p.holder = t.holder(s)
 		if len(p.frames) > 0 {
 			v := t.proc.classify(p.frames)
@@ -207,21 +209,22 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 
 // name names the stack of a sample, once: the sooner the better. A frame without a file stands
 // for a middle that was cut.
-func (t *thread) name(s *probes.Sample, raw []cpython.RawFrame) []report.Frame {
+func (t *thread) name(s *probes.Sample, raw []cpython.RawFrame) naming {
 	if t.inNamed != s.Period || t.named == nil {
-		t.inNamed, t.named, t.holders = s.Period, make(map[int64][]report.Frame), nil
+		t.inNamed, t.named, t.holders = s.Period, make(map[int64]naming), nil
 	}
-	if frames, ok := t.named[s.At]; ok && len(frames) == len(raw)+min(s.Stack.Cut, 1) {
-		return frames
+	if known, ok := t.named[s.At]; ok && len(known.frames) == len(raw)+min(s.Stack.Cut, 1) {
+		return known
 	}
 	frames := t.proc.resolver.Frames(raw)
 	if s.Stack.Cut > 0 && s.Stack.CutAt <= len(frames) {
 		frames = slices.Insert(frames, s.Stack.CutAt, symbolize.CutMarker(s.Stack.Cut))
 	}
+	n := naming{frames, t.taskName(s)}
 	if len(t.named) < maxPending {
-		t.named[s.At] = frames
+		t.named[s.At] = n
 	}
-	return frames
+	return n
 }
 
 // learnRest tells the kernel of a code object that sleeps instead of waiting (eventlet's hub
@@ -351,7 +354,7 @@ func (t *thread) block(p period, ongoing bool) report.Block {
 	b.Cause = largest(b.BreakdownNS)
 	b.Stacks = mergeStacks(p.pieces)
 	if top := heaviest(p.pieces, b.Cause); top != nil {
-		b.Culprit, b.Leaf = top.culprit, top.leaf()
+		b.Culprit, b.Leaf, b.Task = top.culprit, top.leaf(), top.task
 		b.Detail = detail(top)
 	}
 	b.Detail.GIL = gilDuring(p.pieces, b.Cause)

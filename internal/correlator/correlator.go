@@ -71,6 +71,8 @@ const (
 	reasonUSDT     = "usdt_probes_not_attached"
 	reasonSites    = "usdt_sites_refused"
 	reasonOften    = "usdt_probes_withdrawn_hit_too_often"
+	reasonTasks    = "asyncio_tasks_not_understood" // processes
+	reasonUnnamed  = "asyncio_tasks_without_name"   // samples
 )
 
 // Correlator holds the state of one observation. It is not safe for concurrent use.

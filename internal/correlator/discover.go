@@ -309,9 +309,14 @@ func (c *Correlator) giveSlot(t *thread) error {
 
 // configure says to the kernel what is known of a thread.
 func (c *Correlator) configure(t *thread) {
+	c.findTasks(t)
+	layout, running := t.proc.layout, uint64(0)
+	if t.canNameTasks() {
+		layout, running = t.tasks.layout, t.tasks.reader.Current
+	}
 	c.check(c.kernel.SetThread(probes.ThreadConfig{
 		TID: t.tid, Verdict: t.verdict, TState: t.state.Addr, ThreadID: t.state.ThreadID, RestCode: t.restCode,
-		Interp: t.interp, Layout: t.proc.layout, Slot: t.slot, FDs: t.fds,
+		Interp: t.interp, Tasks: running, Layout: layout, Slot: t.slot, FDs: t.fds,
 	}))
 }
 

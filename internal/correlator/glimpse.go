@@ -30,12 +30,14 @@ func (c *Correlator) glimpseAt(t *thread) *glimpse {
 	if err != nil || len(raw) == 0 {
 		return nil
 	}
+	task := t.runningTask()
 	after, ok, err := c.kernel.Thread(t.tid)
 	if err != nil || !ok || after.InWait || after.Period != before.Period || after.OffAt != before.OffAt {
 		return nil
 	}
 	s := &probes.Sample{
 		TID: t.tid, Period: before.Period, Kind: probes.Off, At: before.OffAt, Syscall: call.Number, Args: [3]uint64(call.Args[:3]),
+		Task: task,
 	}
 	s.Target = t.glimpsedTarget(call)
 	for _, f := range raw {
@@ -54,6 +56,11 @@ func (c *Correlator) lookInside(t *thread) {
 	t.glimpse = g
 	if t.proc.classify(t.proc.resolver.Frames(g.raw)).Running {
 		c.judge(t, -1, g.raw)
+	}
+	if g.sample.Task == nil && t.canNameTasks() { // only now
+		if again := c.glimpseAt(t); again != nil {
+			t.glimpse = again
+		}
 	}
 }
 

@@ -26,6 +26,9 @@ type proc struct {
 	kernel   Kernel
 	threads  threadTable
 
+	tasks        map[uint64]*tasks // by interpreter
+	unnamedTasks int64
+
 	command         string
 	container, unit string
 	probed          *probedFile // with the interpreter's own probes, nil until a loop is known
@@ -80,6 +83,9 @@ func (p *proc) failures() map[string]int64 {
 	if p.threads.missed > 0 {
 		failures[reasonHolders] = p.threads.missed
 	}
+	if p.unnamedTasks > 0 {
+		failures[reasonUnnamed] = p.unnamedTasks
+	}
 	return failures
 }
 
@@ -89,6 +95,7 @@ type thread struct {
 	tid     int
 	state   cpython.Thread // its PyThreadState; Addr 0 unknown
 	interp  probes.Interp  // of that
+	tasks   *tasks         // of its interpreter, nil unknown
 	kind    eventloop.Kind // "" until it is known to be a loop
 	verdict probes.Verdict
 	slot    uint32
@@ -104,10 +111,16 @@ type thread struct {
 	glimpse *glimpse
 	inside  *probes.Inside           // what the interpreter's own probes said last
 	early   []earlyBlock             // ended before the thread was judged
-	named   map[int64][]report.Frame // stacks of the period going on, named early, by Sample.At
+	named   map[int64]naming         // of the period going on, named early, by Sample.At
 	inNamed uint64                   // that period
 	holders map[int64]*report.Holder // the same of who held what was waited for
 	fix     correction
+}
+
+// naming is a sample with names in place of addresses.
+type naming struct {
+	frames []report.Frame
+	task   string
 }
 
 func (t *thread) isLoop() bool { return t.kind != "" && t.slot != probes.NoSlot }

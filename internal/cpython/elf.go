@@ -67,6 +67,7 @@ type image struct {
 	symbols  map[string]uint64 // of wantedSymbols those the file defines
 	imports  bool              // Python's API is used and not defined: libpython is another file
 	runtime  uint64            // of _PyRuntime, by symbol or section; 0 where there is none
+	asyncio  uint64            // of what _asyncio says of itself (3.14 on), 0 where there is none
 }
 
 // segment is a PT_LOAD program header.
@@ -115,6 +116,11 @@ func scanELF(r io.ReaderAt, size int64) (*image, error) {
 			break
 		}
 	}
+	for _, s := range sections {
+		if s.name == ".AsyncioDebug" && s.size >= asyncioDebugSize {
+			img.asyncio = s.addr
+		}
+	}
 	img.runtime = img.symbols[symRuntime]
 	if img.runtime == 0 {
 		// _PyRuntime has a section of its own from 3.11 on, and it is first there.
@@ -126,7 +132,7 @@ func scanELF(r io.ReaderAt, size int64) (*image, error) {
 	}
 	_, pypy := img.symbols[symPyPy]
 	_, init := img.symbols[symInit]
-	if img.runtime == 0 && !pypy && !init && !img.imports && img.symbols[symCodeType] == 0 {
+	if img.runtime == 0 && !pypy && !init && !img.imports && img.symbols[symCodeType] == 0 && img.asyncio == 0 {
 		return nil, errNoImage
 	}
 	return img, nil

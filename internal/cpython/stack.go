@@ -5,6 +5,7 @@ package cpython
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/process"
 )
@@ -102,36 +103,10 @@ func (r *Runtime) threads(m process.Memory) ([]Thread, error) {
 // returned.
 func (r *Runtime) Stack(m process.Memory, tstate uint64, max int) (frames []RawFrame, err error) {
 	l := &r.Layout.FrameLayout
-	at := tstate + uint64(l.ThreadFrame)
-	if l.ViaCFrame != 0 {
-		if at, err = readU64(m, at); err != nil {
-			return nil, fmt.Errorf("read thread state: %w", err)
-		}
-		if at == 0 {
-			return nil, errNoFrame
-		}
-		at += uint64(l.CFrameFrame)
-	}
-	frame, err := readU64(m, at)
-	if err != nil {
-		return nil, fmt.Errorf("read thread state: %w", err)
-	}
-	var buf [256]byte
 	checks := map[uint64]uint32{} // recursion is many frames of one code object
-	for range maxSteps {
-		if frame == 0 {
-			return frames, nil
-		}
-		f, err := readFields(m, frame, buf[:], l.FrameCode, l.FrameBack, l.FrameInstr, l.FrameOwner)
-		if err != nil {
-			return frames, fmt.Errorf("read frame: %w", err)
-		}
-		if owner := f.u8(l.FrameOwner); l.ShimOwners != 0 && owner < 32 && l.ShimOwners>>owner&1 != 0 {
-			frame = f.u64(l.FrameBack)
-			continue
-		}
+	err = r.walk(m, tstate, func(_ uint64, f fields) bool {
 		if len(frames) >= max {
-			return frames, ErrCut
+			return false
 		}
 		code := f.u64(l.FrameCode) &^ uint64(l.FrameCodeTag)
 		check, ok := checks[code]
@@ -140,9 +115,63 @@ func (r *Runtime) Stack(m process.Memory, tstate uint64, max int) (frames []RawF
 			checks[code] = check
 		}
 		frames = append(frames, RawFrame{Code: code, Instr: l.instr(code, f), Check: check})
+		return true
+	})
+	return frames, err
+}
+
+// InnermostOf returns the innermost of some frames, by address, that is on the stack of the
+// thread state at tstate; 0 where none is. The same holds as for Stack.
+func (r *Runtime) InnermostOf(m process.Memory, tstate uint64, frames []uint64) (found uint64, err error) {
+	err = r.walk(m, tstate, func(addr uint64, _ fields) bool {
+		if slices.Contains(frames, addr) {
+			found = addr
+		}
+		return found == 0
+	})
+	if found != 0 {
+		return found, nil
+	}
+	return 0, err
+}
+
+// walk calls visit with each frame until it returns false, which makes ErrCut.
+func (r *Runtime) walk(m process.Memory, tstate uint64, visit func(addr uint64, f fields) bool) error {
+	l := &r.Layout.FrameLayout
+	at := tstate + uint64(l.ThreadFrame)
+	if l.ViaCFrame != 0 {
+		var err error
+		if at, err = readU64(m, at); err != nil {
+			return fmt.Errorf("read thread state: %w", err)
+		}
+		if at == 0 {
+			return errNoFrame
+		}
+		at += uint64(l.CFrameFrame)
+	}
+	frame, err := readU64(m, at)
+	if err != nil {
+		return fmt.Errorf("read thread state: %w", err)
+	}
+	var buf [256]byte
+	for range maxSteps {
+		if frame == 0 {
+			return nil
+		}
+		f, err := readFields(m, frame, buf[:], l.FrameCode, l.FrameBack, l.FrameInstr, l.FrameOwner)
+		if err != nil {
+			return fmt.Errorf("read frame: %w", err)
+		}
+		if owner := f.u8(l.FrameOwner); l.ShimOwners != 0 && owner < 32 && l.ShimOwners>>owner&1 != 0 {
+			frame = f.u64(l.FrameBack)
+			continue
+		}
+		if !visit(frame, f) {
+			return ErrCut
+		}
 		frame = f.u64(l.FrameBack)
 	}
-	return frames, ErrCut
+	return ErrCut
 }
 
 // readCheck returns 0 where the code object cannot be read: resolving the frame will fail.

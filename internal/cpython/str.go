@@ -30,35 +30,52 @@ func (r *Runtime) readStr(m process.Memory, addr uint64) (s string, cut bool, er
 	if err != nil {
 		return "", false, err
 	}
-	state := uint32(f.i32(l.StrState))
-	kind := state >> l.StrKindBit & 7 // bytes of a character
-	if kind != 1 && kind != 2 && kind != 4 {
-		return "", false, errBadStr
+	h, err := l.strHead(f.u64(l.StrLength), uint32(f.i32(l.StrState)))
+	if err != nil {
+		return "", false, err
 	}
-	at := addr
-	switch compact, ascii := state>>l.StrCompactBit&1 == 1, state>>l.StrASCIIBit&1 == 1; {
-	case compact && ascii:
-		at += uint64(l.StrASCII)
-	case compact:
-		at += uint64(l.StrCompact)
-	default: // an instance of a subclass, or made by the old C API
+	at := addr + uint64(h.text)
+	if h.text == 0 { // an instance of a subclass, or made by the old C API
 		if at, err = readU64(m, addr+uint64(l.StrData)); err != nil {
 			return "", false, err
 		}
 	}
-	length := f.u64(l.StrLength)
-	if int64(length) < 0 {
-		return "", false, errBadStr
-	}
-	n := min(length, MaxString)
-	chars := make([]byte, n*uint64(kind))
+	chars := make([]byte, h.bytes())
 	if err := m.Read(at, chars); err != nil {
 		return "", false, err
 	}
-	if s, err = decode(chars, kind); err != nil {
+	return h.decode(chars)
+}
+
+// strHead is what a str object says of its text.
+type strHead struct {
+	length uint64 // in characters
+	kind   uint32 // bytes of one
+	text   uint32 // offset of the text in the object, 0 where it is elsewhere
+}
+
+func (l *Layout) strHead(length uint64, state uint32) (strHead, error) {
+	h := strHead{length: length, kind: state >> l.StrKindBit & 7}
+	if h.kind != 1 && h.kind != 2 && h.kind != 4 || int64(length) < 0 {
+		return h, errBadStr
+	}
+	switch compact, ascii := state>>l.StrCompactBit&1 == 1, state>>l.StrASCIIBit&1 == 1; {
+	case compact && ascii:
+		h.text = l.StrASCII
+	case compact:
+		h.text = l.StrCompact
+	}
+	return h, nil
+}
+
+// bytes is how many bytes of text are to be read.
+func (h strHead) bytes() uint64 { return min(h.length, MaxString) * uint64(h.kind) }
+
+func (h strHead) decode(chars []byte) (s string, cut bool, err error) {
+	if s, err = decode(chars, h.kind); err != nil {
 		return "", false, err
 	}
-	if length > n {
+	if h.length > MaxString {
 		return s + ellipsis, true, nil
 	}
 	return s, false, nil

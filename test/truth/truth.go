@@ -25,6 +25,7 @@ var programs embed.FS
 const (
 	Blocking = "truth.py" // LOOP --threshold SECONDS …
 	Resting  = "rest.py"  // FUNCTION
+	Tasks    = "tasks.py" // asyncio|uvloop SECONDS ROUNDS
 
 	Application = "app.py" // not run but served, as app:application
 )
@@ -77,6 +78,7 @@ type Entry struct {
 	Lines    []int          // any of them is right
 	Causes   []report.Cause // the best one first
 	Shape    report.Shape   // empty: single
+	Task     string         // of Tasks: the name of the task that ran, empty for none
 
 	// PreparedNS is when the iteration before the block, which made ready what the block
 	// needs, began and ended. RunDelayNS is for how long the thread has been waiting for a CPU

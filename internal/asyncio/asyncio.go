@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package asyncio reads asyncio's own state out of a process: which task a thread runs, and
+// what it is called. It takes a cpython.Runtime and the process's memory, and tells the kernel's
+// walker, by way of the correlator, where to find a task at the moment of a sample. All that is
+// read is the process's making and may be garbage. A task is only believed to be a thread's
+// where the frame of its coroutine is on the thread's stack.
+package asyncio
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/process"
+)
+
+// Layout is where an interpreter keeps the running tasks; offsets in bytes.
+type Layout struct {
+	Current  uint64 // address of the dict of running tasks by loop, 0 from 3.14 on
+	InThread uint32 // PyThreadState: the running task, from 3.14 on
+	Name     uint32 // task: what names it
+	Coro     uint32 // task: its coroutine
+}
+
+// Tasks reads the tasks of one interpreter of a process.
+type Tasks struct {
+	Layout
+	runtime *cpython.Runtime
+}
+
+// Task is an asyncio task.
+type Task struct {
+	Addr uint64
+	Name cpython.Seen // what names it
+}
+
+// ErrNone says that an interpreter has not imported asyncio.
+var ErrNone = errors.New("asyncio is not imported")
+
+// taskLayouts holds the size of a task and where it keeps its coroutine, by minor release:
+// TaskObj of Modules/_asynciomodule.c, which no header has. Its name comes next. The tests hold
+// it against every interpreter there is, Find against the one at hand.
+var taskLayouts = map[int]struct{ size, coro uint32 }{
+	8:  {144, 112},
+	9:  {184, 152},
+	10: {192, 160},
+	11: {176, 136},
+	12: {176, 136},
+	13: {144, 120},
+}
+
+// Find finds out how the interpreter at interp keeps its tasks. The error matches ErrNone where
+// asyncio is not imported, yet.
+func Find(p *process.Process, rt *cpython.Runtime, interp uint64) (*Tasks, error) {
+	t := &Tasks{runtime: rt}
+	if rt.Version.Minor() >= 14 {
+		debug, err := rt.ReadAsyncioDebug(p)
+		if errors.Is(err, cpython.ErrNoAsyncio) {
+			return nil, ErrNone
+		}
+		if err != nil {
+			return nil, err
+		}
+		t.Layout = Layout{InThread: debug.RunningTask, Name: debug.TaskName, Coro: debug.TaskCoro}
+		return t, nil
+	}
+	m := p.Memory()
+	module, err := rt.Module(m, interp, "asyncio.tasks")
+	if errors.Is(err, cpython.ErrNoKey) {
+		return nil, ErrNone
+	}
+	if err != nil {
+		return nil, err
+	}
+	// The C accelerator's dict, which takes the place of the module's own.
+	if t.Current, err = rt.Item(m, module, "_current_tasks"); err != nil {
+		return nil, fmt.Errorf("look for the running tasks: %w", err)
+	}
+	class, err := rt.Item(m, module, "_CTask")
+	if err != nil {
+		return nil, fmt.Errorf("look for the type of tasks: %w", err)
+	}
+	size, err := rt.InstanceSize(m, class)
+	if err != nil {
+		return nil, fmt.Errorf("read the type of tasks: %w", err)
+	}
+	known, ok := taskLayouts[rt.Version.Minor()]
+	if !ok || size != uint64(known.size) {
+		return nil, fmt.Errorf("tasks of %d bytes are not known of CPython %s", size, rt.Version)
+	}
+	t.Coro, t.Name = known.coro, known.coro+8
+	return t, nil
+}
+
+// maxRunning bounds the loops of one process that are looked at.
+const maxRunning = 64
+
+// Running returns the task that the thread with the thread state at tstate runs, nil where it
+// runs none. The answer is as true as the thread is still meanwhile.
+func (t *Tasks) Running(m process.Memory, tstate uint64) (*Task, error) {
+	candidates, err := t.candidates(m, tstate)
+	if err != nil {
+		return nil, err
+	}
+	byFrame := make(map[uint64]uint64)
+	var frames []uint64
+	for _, task := range candidates {
+		if frame, err := t.frame(m, task); err == nil && frame != 0 {
+			byFrame[frame] = task
+			frames = append(frames, frame)
+		}
+	}
+	if len(frames) == 0 {
+		return nil, nil
+	}
+	frame, err := t.runtime.InnermostOf(m, tstate, frames)
+	if err != nil || frame == 0 {
+		return nil, err
+	}
+	return t.read(m, byFrame[frame])
+}
+
+// candidates lists tasks that may be the thread's.
+func (t *Tasks) candidates(m process.Memory, tstate uint64) ([]uint64, error) {
+	if t.Current == 0 {
+		task, err := readU64(m, tstate+uint64(t.InThread))
+		if err != nil || task == 0 {
+			return nil, err
+		}
+		return []uint64{task}, nil
+	}
+	entries, err := t.runtime.Dict(m, t.Current)
+	if err != nil {
+		return nil, err
+	}
+	var out []uint64
+	for _, e := range entries[:min(len(entries), maxRunning)] {
+		out = append(out, e.Value)
+	}
+	return out, nil
+}
+
+// frame returns the address of the frame of a task's coroutine.
+func (t *Tasks) frame(m process.Memory, task uint64) (uint64, error) {
+	coro, err := readU64(m, task+uint64(t.Coro))
+	if err != nil || coro == 0 {
+		return 0, err
+	}
+	frame := coro + uint64(t.runtime.Layout.CoroFrame)
+	if t.runtime.Version.Minor() >= 11 {
+		return frame, nil
+	}
+	return readU64(m, frame)
+}
+
+// read copies what names a task.
+func (t *Tasks) read(m process.Memory, task uint64) (*Task, error) {
+	out := &Task{Addr: task}
+	var err error
+	if out.Name.Addr, err = readU64(m, task+uint64(t.Name)); err != nil {
+		return nil, err
+	}
+	for _, n := range []int{64, 32} { // an int is shorter than a str
+		out.Name.Object = make([]byte, n)
+		if err = m.Read(out.Name.Addr, out.Name.Object); err == nil {
+			return out, nil
+		}
+	}
+	return nil, err
+}
+
+// NameOf returns a task's name as Task.get_name does.
+func (t *Tasks) NameOf(m process.Memory, name cpython.Seen) (string, error) {
+	text, number, isNumber, err := t.runtime.TextOrNumber(m, name)
+	if err != nil {
+		return "", fmt.Errorf("read the name of a task: %w", err)
+	}
+	if isNumber { // the name is made when it is first asked for (3.12 on)
+		return "Task-" + strconv.FormatUint(number, 10), nil
+	}
+	return text, nil
+}
+
+func readU64(m process.Memory, addr uint64) (uint64, error) {
+	var b [8]byte
+	err := m.Read(addr, b[:])
+	return binary.LittleEndian.Uint64(b[:]), err
+}

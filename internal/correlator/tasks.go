@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package correlator
+
+import (
+	"errors"
+	"time"
+
+	"github.com/loopwatch/loopwatch/internal/asyncio"
+	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/probes"
+)
+
+// tasks is how one interpreter of a process keeps its asyncio tasks.
+type tasks struct {
+	reader *asyncio.Tasks // nil where that is not known
+	layout uint32         // the kernel's, with it
+	at     time.Time      // of the last attempt
+}
+
+// Bounds of looking for a process's tasks.
+const (
+	lookAgainAfter = time.Second
+	maxInterps     = 64
+)
+
+// findTasks looks for the tasks of a loop's interpreter, so that the kernel can name the running
+// one. Not every loop is asyncio's, and the program may import it later.
+func (c *Correlator) findTasks(t *thread) {
+	if !t.isLoop() || t.canNameTasks() || t.state.Interp == 0 {
+		return
+	}
+	known := t.proc.tasks[t.state.Interp]
+	if known == nil {
+		if len(t.proc.tasks) >= maxInterps {
+			return
+		}
+		if t.proc.tasks == nil {
+			t.proc.tasks = make(map[uint64]*tasks)
+		}
+		known = &tasks{}
+		t.proc.tasks[t.state.Interp] = known
+	}
+	t.tasks = known
+	if known.reader != nil || time.Since(known.at) < lookAgainAfter {
+		return
+	}
+	known.at = time.Now()
+	reader, err := asyncio.Find(t.proc.process, t.proc.runtime, t.state.Interp)
+	if errors.Is(err, asyncio.ErrNone) {
+		return
+	}
+	if err == nil {
+		known.layout, err = c.kernel.AddLayout(taskLayout(&t.proc.runtime.Layout, reader))
+	}
+	if err != nil {
+		c.lost[reasonTasks]++
+		return
+	}
+	known.reader = reader
+}
+
+// taskLayout is a process's layout with what names the running task.
+func taskLayout(l *cpython.Layout, t *asyncio.Tasks) probes.Layout {
+	k := kernelLayout(l)
+	k.TstateTask, k.TaskCoro, k.TaskName = t.InThread, t.Coro, t.Name
+	k.DictKeys, k.KeysLog2, k.KeysCount, k.KeysIndex = l.DictKeys, l.KeysLog2, l.KeysCount, l.KeysIndex
+	k.CoroFrame = l.CoroFrame
+	if l.InstrKind == cpython.InstrPointer { // since frames are no objects of their own
+		k.CoroFrameInside = 1
+	}
+	k.StrLength, k.StrState, k.StrAscii, k.StrCompact = l.StrLength, l.StrState, l.StrASCII, l.StrCompact
+	k.StrKindBit, k.StrAsciiBit = l.StrKindBit, l.StrASCIIBit
+	return k
+}
+
+func (t *thread) canNameTasks() bool { return t.tasks != nil && t.tasks.reader != nil }
+
+// taskName names the task of a sample. A long name is read now: the sooner the better.
+func (t *thread) taskName(s *probes.Sample) string {
+	if s.Task == nil || !t.canNameTasks() {
+		return ""
+	}
+	name, err := t.tasks.reader.NameOf(t.proc.memory, cpython.Seen{Addr: s.Task.Name, Object: s.Task.Object})
+	if err != nil {
+		t.proc.unnamedTasks++
+		return ""
+	}
+	return name
+}
+
+// runningTask reads from user space what the kernel would have seen in a sample.
+func (t *thread) runningTask() *probes.Task {
+	if !t.canNameTasks() {
+		return nil
+	}
+	task, err := t.tasks.reader.Running(t.proc.memory, t.state.Addr)
+	if err != nil {
+		t.proc.unnamedTasks++
+	}
+	if err != nil || task == nil {
+		return nil
+	}
+	return &probes.Task{Addr: task.Addr, Name: task.Name.Addr, Object: task.Name.Object}
+}

@@ -18,6 +18,26 @@
 
 struct sched_info {
 	unsigned long long run_delay;
+	unsigned long long last_queued;
+};
+
+struct rq {
+	__u64 clock, clock_task, clock_pelt;
+};
+
+struct cfs_rq {
+	struct rq *rq;
+	int throttle_count;
+	__u64 throttled_clock_pelt, throttled_clock_pelt_time; /* 5.19 and later */
+	__u64 throttled_clock_self, throttled_clock_self_time; /* 6.6 and later */
+};
+
+struct cfs_rq___old {
+	__u64 throttled_clock_task, throttled_clock_task_time; /* to 5.18 */
+};
+
+struct sched_entity {
+	struct cfs_rq *cfs_rq;
 };
 
 struct super_block {
@@ -193,6 +213,11 @@ struct task_struct {
 	int pid;
 	int tgid;
 	unsigned int flags;
+	int prio;
+	struct sched_entity se;
+	bool throttled; /* 6.18 and later */
+	unsigned long jobctl;
+	unsigned int frozen : 1;
 	void *stack;
 	void *mm;
 	struct files_struct *files;

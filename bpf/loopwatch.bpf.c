@@ -3,6 +3,7 @@
  * The programs, a few lines each over the headers: wait (entry and return of the epoll waits),
  * switch, tick, and life (fork, exec, exit). docs/design.md has the whole picture.
  */
+#include "cgroup.h"
 #include "evidence.h"
 #include "maps.h"
 #include "periods.h"
@@ -149,7 +150,7 @@ static __always_inline struct thread *new_thread(struct task_struct *task, __u32
 
 static __always_inline int wait_enter(__s32 fd)
 {
-	__u64 id = bpf_get_current_pid_tgid(), now, run_delay = 0;
+	__u64 id = bpf_get_current_pid_tgid(), now;
 	__u32 tgid = id >> 32, tid = (__u32)id, verdict;
 	struct thread *t;
 
@@ -177,13 +178,10 @@ static __always_inline int wait_enter(__s32 fd)
 		if (verdict == VERDICT_IGNORED || t->config.verdict != VERDICT_PENDING)
 			return 0;
 	}
-	if (t->off_ns)
-		run_delay = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(),
-					  sched_info.run_delay);
 	if (t->in_wait) /* its return was missed: no period to close */
 		t->since = now;
 	else
-		close_period(t, tid, now, run_delay, 0);
+		close_period(t, tid, now, 0);
 	t->wait_fd = fd;
 	return 0;
 }
@@ -343,9 +341,9 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 		return;
 	refresh(t, tid);
 	state = task_state(prev);
-	if (!t->off_ns)
-		t->run_delay = BPF_CORE_READ(prev, sched_info.run_delay);
 	t->asleep = !preempt && state != TASK_RUNNING;
+	t->stopped = t->asleep && is_stopped(prev, state);
+	leave_cpu(t, prev);
 	if (!t->asleep) {
 		/* As good as a tick, and on a busy CPU it may be the only one. */
 		sample_running(t, tid, prev, quantum(), now);
@@ -357,6 +355,7 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 	if (!s || (BPF_CORE_READ(prev, flags) & PF_EXITING)) /* its memory may be gone */
 		return;
 	fill_sample(s, t, tid, prev, SAMPLE_OFF, state, now);
+	s->stopped = t->stopped;
 	read_kernel_stack(ctx, s);
 	t->has_stack = !walk_stack(&t->config, &s->stack, &s->task);
 	if (in_gil_wait(&t->config, s))
@@ -365,7 +364,7 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 		/* A loop that sleeps instead of waiting: eventlet's hub without descriptors. Its
 		 * stack is no evidence of what came before. */
 		t->has_stack = 0;
-		close_period(t, tid, now, BPF_CORE_READ(prev, sched_info.run_delay), 0);
+		close_period(t, tid, now, 0);
 		t->off_since = 0;
 		t->resting = 1;
 	} else if (t->has_stack) {
@@ -378,7 +377,7 @@ static __always_inline void switch_in(struct task_struct *next, __u64 now)
 	__u32 tid = next->pid;
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
 	struct sample *s;
-	__u64 ns;
+	__u64 ns, waited, throttled;
 
 	if (!t)
 		return;
@@ -393,19 +392,30 @@ static __always_inline void switch_in(struct task_struct *next, __u64 now)
 	wake_up(tid);
 	ns = now - t->off_since;
 	t->off_since = 0;
+	waited = waited_for_cpu(t, next, ns);
+	throttled = held_back(t, waited);
 	t->off_ns += ns;
-	if (!t->asleep) {
-		t->ready_ns += ns;
+	t->waited_ns += waited;
+	t->throttled_ns += throttled;
+	if (!t->asleep)
 		return;
-	}
-	t->pending_ns += ns;
-	if (!t->has_stack || t->pending_ns < quantum())
+	ns -= waited;
+	if (t->stopped)
+		t->stopped_ns += ns;
+	else
+		ns = t->pending_ns += ns;
+	if (t->has_stack && t->stopped && ns < quantum())
+		t->has_stack = 0; /* no evidence of the sleeps around it */
+	if (!t->has_stack || ns < quantum())
 		return;
 	s = spare_sample(t);
 	if (!s)
 		return;
-	s->ns = t->pending_ns;
-	t->pending_ns = 0;
+	s->ns = ns;
+	s->waited_ns = t->waited_ns;
+	s->throttled_ns = t->throttled_ns;
+	if (!t->stopped)
+		t->pending_ns = 0;
 	t->has_stack = 0;
 	keep(t, s, now);
 }
@@ -510,8 +520,7 @@ static __always_inline void forget_thread(__u32 tid, struct task_struct *task)
 		return;
 	refresh(t, tid);
 	if (!t->in_wait)
-		close_period(t, tid, bpf_ktime_get_ns(),
-			     BPF_CORE_READ(task, sched_info.run_delay), BLOCK_EXITED);
+		close_period(t, tid, bpf_ktime_get_ns(), BLOCK_EXITED);
 	bpf_map_delete_elem(&threads, &tid);
 	bpf_map_delete_elem(&configs, &tid);
 }
@@ -614,7 +623,8 @@ int seed(struct bpf_iter__task *ctx)
 		if (task_state(task) != TASK_RUNNING) {
 			t->off_since = now;
 			t->asleep = 1;
-			t->run_delay = BPF_CORE_READ(task, sched_info.run_delay);
+			t->stopped = is_stopped(task, task_state(task));
+			leave_cpu(t, task);
 		}
 	} else {
 		t->wait_fd = fd;

@@ -66,7 +66,9 @@ static __always_inline void open_period(struct thread *t, __u64 now)
 	t->period++;
 	t->off_since = 0;
 	t->off_ns = 0;
-	t->ready_ns = 0;
+	t->waited_ns = 0;
+	t->throttled_ns = 0;
+	t->stopped_ns = 0;
 	t->pending_ns = 0;
 	t->last_tick = 0;
 	t->held = 0;
@@ -78,8 +80,7 @@ static __always_inline void open_period(struct thread *t, __u64 now)
 	t->in_wait = 0;
 }
 
-static __always_inline void send_block(struct thread *t, __u32 tid, __u64 now, __u64 run_delay,
-				       __u32 flags)
+static __always_inline void send_block(struct thread *t, __u32 tid, __u64 now, __u32 flags)
 {
 	struct block_record *b;
 	struct sample *s;
@@ -108,16 +109,16 @@ static __always_inline void send_block(struct thread *t, __u32 tid, __u64 now, _
 	b->start = t->since;
 	b->end = now;
 	b->off_ns = t->off_ns;
-	b->ready_ns = t->ready_ns;
-	b->run_delay = run_delay;
+	b->waited_ns = t->waited_ns;
+	b->throttled_ns = t->throttled_ns;
+	b->stopped_ns = t->stopped_ns;
 	b->samples = t->samples;
 	b->pad = 0;
 	bpf_ringbuf_submit(b, 0);
 }
 
 /* Ends the active period at `now` and enters it into the books. The thread rests after. */
-static __always_inline void close_period(struct thread *t, __u32 tid, __u64 now, __u64 run_delay,
-					 __u32 flags)
+static __always_inline void close_period(struct thread *t, __u32 tid, __u64 now, __u32 flags)
 {
 	__u64 ns = now - t->since;
 	__u32 slot = t->config.slot, n;
@@ -139,7 +140,7 @@ static __always_inline void close_period(struct thread *t, __u32 tid, __u64 now,
 	if (ns >= threshold && t->config.verdict != VERDICT_IGNORED) {
 		if (b)
 			b->blocks++;
-		send_block(t, tid, now, t->off_ns ? run_delay - t->run_delay : 0, flags);
+		send_block(t, tid, now, flags);
 	}
 	t->since = now;
 }

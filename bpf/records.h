@@ -194,9 +194,13 @@ struct thread {
 	__u64 period; /* number of the present active period */
 	__u64 off_since; /* left the CPU in this period, 0: on it */
 	__u64 off_ns;    /* off the CPU in this period, ended stretches only */
-	__u64 ready_ns;  /* of it preempted, not asleep */
+	__u64 waited_ns; /* of it runnable without a CPU */
+	__u64 throttled_ns; /* of that held back by a quota */
+	__u64 stopped_ns; /* of it stopped */
 	__u64 pending_ns; /* of it not yet carried by a sample */
-	__u64 run_delay;  /* sched_info.run_delay when the period's first stretch began */
+	__u64 run_delay;  /* sched_info.run_delay when the present stretch began */
+	__u64 quota_rq;   /* then: the cfs_rq a quota may hold back, 0 none */
+	__u64 quota_clock; /* and how long it has been, by the scheduler's books */
 	__u64 last_tick;
 	__u64 asked_at;
 	__u64 thread_id; /* thread pointer, pthread_self in user space */
@@ -207,12 +211,14 @@ struct thread {
 	__u32 samples; /* sent in this period */
 	__u8 in_wait;
 	__u8 asleep;   /* the present stretch is a sleep, not a preemption */
+	__u8 stopped;  /* by a signal, a tracer or a freezer */
+	__u8 throttled; /* it began with being held back by a quota */
 	__u8 has_stack; /* samples[held] describes the present or last stretch */
 	__u8 crossed;  /* held samples were sent: the period is a block */
 	__u8 resting;  /* the wait is a rest off the CPU, see rest_code */
 	__u8 seeded;   /* the present period began before it was first seen */
 	__u8 asked_with_stack;
-	__u8 pad[1];
+	__u8 pad[3];
 	__s32 asked_fd;
 	struct thread_config config;
 };
@@ -268,13 +274,16 @@ struct sample {
 	__u32 tid;
 	__u64 period;
 	__u64 at;     /* SAMPLE_OFF: left the CPU; SAMPLE_TICK: the tick */
-	__u64 ns;     /* SAMPLE_OFF: off the CPU, with the shorter stretches before it */
-	__u64 cpu_ns; /* on the CPU in this period up to here */
+	__u64 ns;     /* SAMPLE_OFF: asleep, with the shorter stretches before it */
+	__u64 cpu_ns; /* on the CPU in this period up to `at` */
+	__u64 waited_ns; /* runnable without a CPU in this period up to the sample's end */
+	__u64 throttled_ns; /* of that held back by a quota */
 	__u64 ip;     /* user instruction pointer */
 	__u64 args[3];
 	__u32 kind;
 	__s32 nr;       /* syscall, or -1 */
 	__u32 state;    /* task state when it left the CPU */
+	__u32 stopped;  /* by a signal, a tracer or a freezer */
 	__u32 flags;    /* enum sample_flag */
 	__u32 room;     /* enum room */
 	__u32 kernel_depth; /* frames in `kernel` */
@@ -333,8 +342,9 @@ struct block_record {
 	__u64 start;
 	__u64 end;
 	__u64 off_ns;
-	__u64 ready_ns;
-	__u64 run_delay; /* runnable without a CPU in the period */
+	__u64 waited_ns; /* of it runnable without a CPU */
+	__u64 throttled_ns; /* of that held back by a quota */
+	__u64 stopped_ns; /* of it stopped by a signal, a tracer or a freezer */
 	__u32 samples;
 	__u32 pad;
 };

@@ -114,6 +114,9 @@ static __always_inline void fill_sample(struct sample *s, const struct thread *t
 	s->at = now;
 	s->ns = 0;
 	s->cpu_ns = now - t->since - t->off_ns;
+	s->waited_ns = t->waited_ns;
+	s->throttled_ns = t->throttled_ns;
+	s->stopped = 0;
 	s->state = state;
 	s->nr = e.nr;
 	s->ip = e.ip;

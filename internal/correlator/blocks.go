@@ -88,8 +88,9 @@ func (c *Correlator) settle(t *thread) {
 // finishBlock judges an ended period and keeps what of it was a block.
 func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.Sample) {
 	p := period{
-		start: b.Start, end: b.End, offNS: b.OffNS, runDelayNS: min(b.RunDelayNS, b.OffNS), whole: true,
-		pieces: t.pieces(t.withGlimpse(b.Period, b.OffNS, samples)), inside: t.takeInside(b.Period),
+		start: b.Start, end: b.End, whole: true,
+		offNS: b.OffNS, waitedNS: b.WaitedNS, throttledNS: b.ThrottledNS, stoppedNS: b.StoppedNS,
+		pieces: t.pieces(t.withGlimpse(b.Period, b.OffNS-b.WaitedNS, samples)), inside: t.takeInside(b.Period),
 	}
 	t.ended = b.Period
 	if b.Exited && !slices.ContainsFunc(p.pieces, func(x piece) bool { return len(x.frames) > 0 }) {
@@ -118,11 +119,24 @@ func (c *Correlator) ongoing(t *thread, k probes.Thread, now int64) {
 	if err != nil {
 		c.check(err)
 	}
-	p := period{start: k.Since, end: now, offNS: k.OffNS, whole: true}
-	if k.OffAt != 0 {
-		p.offNS += max(now-k.OffAt, 0)
+	p := period{
+		start: k.Since, end: now, whole: true,
+		offNS: k.OffNS, waitedNS: k.WaitedNS, throttledNS: k.ThrottledNS, stoppedNS: k.StoppedNS,
 	}
-	p.pieces = t.pieces(t.withGlimpse(k.Period, p.offNS, append(t.takeSamples(k.Period), held...)))
+	if k.OffAt != 0 {
+		open := max(now-k.OffAt, 0)
+		p.offNS += open
+		if !k.Asleep {
+			p.waitedNS += open
+		}
+		if !k.Asleep && k.Throttled {
+			p.throttledNS += open
+		}
+		if k.Stopped {
+			p.stoppedNS += open
+		}
+	}
+	p.pieces = t.pieces(t.withGlimpse(k.Period, p.offNS-p.waitedNS, append(t.takeSamples(k.Period), held...)))
 	p.inside, err = c.kernel.Inside(k, now, p.offNS)
 	c.check(err)
 	parts, _ := p.split()
@@ -163,6 +177,8 @@ type piece struct {
 }
 
 func (p *piece) isOff() bool { return p.sample.Kind == probes.Off }
+
+func (p *piece) stopped() bool { return p.isOff() && p.cause == report.CauseStopped }
 
 func (p *piece) leaf() *report.Frame {
 	if len(p.frames) == 0 {
@@ -241,12 +257,14 @@ func (c *Correlator) learnRest(t *thread, pieces []piece) {
 
 // period is an active period, or what is left of one after its rests were cut out.
 type period struct {
-	start, end int64
-	offNS      int64 // off the CPU
-	runDelayNS int64 // of that, runnable without a CPU
-	whole      bool  // offNS and runDelayNS are the kernel's own exact sums
-	pieces     []piece
-	inside     *probes.Inside // what the interpreter's own probes said of it, nil if nothing
+	start, end  int64
+	offNS       int64 // off the CPU
+	waitedNS    int64 // of that, runnable without a CPU
+	throttledNS int64 // of that, held back by a quota
+	stoppedNS   int64 // of offNS, stopped
+	whole       bool  // these are the kernel's own exact sums
+	pieces      []piece
+	inside      *probes.Inside // what the interpreter's own probes said of it, nil if nothing
 }
 
 // split cuts a period at the pieces in which the loop rested or did not run, and returns the
@@ -259,6 +277,8 @@ func (p *period) split() (parts []period, restNS int64) {
 	p.whole = false
 	part := period{start: p.start}
 	seen := p.start // everything before belongs to a part or a rest
+	// Sums of the kernel's up to where the part began.
+	var waited, throttled int64
 	doubtful := false
 	finish := func(end int64, endsDoubtful bool) {
 		end = max(end, part.start)
@@ -270,8 +290,16 @@ func (p *period) split() (parts []period, restNS int64) {
 			if x.isOff() {
 				part.offNS += x.sample.NS
 			}
+			if x.stopped() {
+				part.stoppedNS += x.sample.NS
+			}
 		}
-		part.offNS = min(part.offNS, part.end-part.start)
+		waitedTo, throttledTo := p.waitedNS, p.throttledNS
+		if n := len(part.pieces); end != p.end && n > 0 {
+			waitedTo, throttledTo = part.pieces[n-1].sample.WaitedNS, part.pieces[n-1].sample.ThrottledNS
+		}
+		part.waitedNS, part.throttledNS = max(waitedTo-waited, 0), max(throttledTo-throttled, 0)
+		part.offNS = min(part.offNS+part.waitedNS, part.end-part.start)
 		parts = append(parts, part)
 	}
 	for _, x := range p.pieces {
@@ -285,6 +313,7 @@ func (p *period) split() (parts []period, restNS int64) {
 			finish(from, !x.atRest)
 			restNS += to - from
 			part, doubtful = period{start: to}, !x.atRest
+			waited, throttled = x.sample.WaitedNS, x.sample.ThrottledNS
 		} else {
 			part.pieces = append(part.pieces, x)
 		}
@@ -294,16 +323,27 @@ func (p *period) split() (parts []period, restNS int64) {
 	return parts, restNS
 }
 
-// share gives every piece its part of the duration and returns the split by cause. Time off
-// the CPU is exact and goes to the stacks seen off the CPU; the rest goes to the ticks, each
-// taking the CPU time since the one before. What the interpreter's own probes account for is
-// shared among the stacks seen there.
+// share gives every piece its part of the duration and returns the split by cause, which adds up
+// to it. Time off the CPU is exact: stopped, held back and waiting for a CPU are the kernel's own
+// sums, and sleep goes to the stacks seen off the CPU. The rest goes to the ticks, each taking the
+// CPU time since the one before. What the interpreter's own probes account for is shared among
+// the stacks seen there.
 func (p *period) share() map[report.Cause]int64 {
 	duration := p.end - p.start
-	sleepNS := max(p.offNS-p.runDelayNS, 0)
-	cpuNS := max(duration-p.offNS, 0)
-	out := map[report.Cause]int64{report.CauseRunqueue: duration - sleepNS - cpuNS}
-	for _, r := range p.rooms(sleepNS, cpuNS) {
+	offNS := min(max(p.offNS, 0), duration)
+	waitedNS := min(max(p.waitedNS, 0), offNS)
+	throttledNS := min(max(p.throttledNS, 0), waitedNS)
+	stoppedNS := min(max(p.stoppedNS, 0), offNS-waitedNS)
+	sleepNS := offNS - waitedNS - stoppedNS
+	out := map[report.Cause]int64{report.CauseThrottled: throttledNS, report.CauseRunqueue: waitedNS - throttledNS}
+	var stops []weighed
+	for i := range p.pieces {
+		if p.pieces[i].stopped() {
+			stops = append(stops, weighed{i, p.pieces[i].sample.NS})
+		}
+	}
+	out[report.CauseStopped] += p.apportion(stops, stoppedNS, out)
+	for _, r := range p.rooms(sleepNS, duration-offNS) {
 		out[r.asleep] += p.apportion(r.off, r.sleepNS, out)
 		out[r.running] += p.apportion(r.ticks, r.cpuNS, out)
 	}

@@ -60,7 +60,7 @@ func TestShareAddsUp(t *testing.T) {
 	}{
 		{"one sleep", period{end: 100 * ms, offNS: 90 * ms, whole: true, pieces: []piece{off(5*ms, 90*ms, report.CauseSleep, a)}},
 			map[report.Cause]int64{report.CauseSleep: 90 * ms, report.CauseCPU: 10 * ms}},
-		{"woken late", period{end: 100 * ms, offNS: 100 * ms, runDelayNS: 30 * ms, whole: true, pieces: []piece{off(0, 100*ms, report.CauseSleep, a)}},
+		{"woken late", period{end: 100 * ms, offNS: 100 * ms, waitedNS: 30 * ms, whole: true, pieces: []piece{off(0, 100*ms, report.CauseSleep, a)}},
 			map[report.Cause]int64{report.CauseSleep: 70 * ms, report.CauseRunqueue: 30 * ms}},
 		{"two kinds of sleep", period{end: 100 * ms, offNS: 80 * ms, whole: true, pieces: []piece{
 			off(0, 60*ms, report.CauseNet, a), off(70*ms, 20*ms, report.CauseFile, b)}},
@@ -69,7 +69,7 @@ func TestShareAddsUp(t *testing.T) {
 			map[report.Cause]int64{report.CauseCPU: 100 * ms}},
 		{"asleep unseen", period{end: 100 * ms, offNS: 40 * ms, whole: true},
 			map[report.Cause]int64{report.CauseUnknown: 40 * ms, report.CauseCPU: 60 * ms}},
-		{"more run delay than time off the CPU", period{end: 10 * ms, offNS: 4 * ms, runDelayNS: 4 * ms, whole: true},
+		{"more run delay than time off the CPU", period{end: 10 * ms, offNS: 4 * ms, waitedNS: 4 * ms, whole: true},
 			map[report.Cause]int64{report.CauseRunqueue: 4 * ms, report.CauseCPU: 6 * ms}},
 	} {
 		got := test.p.share()
@@ -189,8 +189,8 @@ func TestOffCause(t *testing.T) {
 		{"read of the exec error pipe", probes.Sample{Syscall: unix.SYS_READ, Target: probes.Target{Mode: unix.S_IFIFO}}, report.Frame{Function: "Popen._execute_child", File: "/usr/lib/python3.11/subprocess.py"}, report.CauseSubprocess},
 		{"write to a terminal", probes.Sample{Syscall: unix.SYS_WRITE, Target: probes.Target{Mode: unix.S_IFCHR, Device: 136 << 20}}, report.Frame{}, report.CausePipe},
 		{"wait for a child", probes.Sample{Syscall: unix.SYS_WAIT4}, report.Frame{}, report.CauseSubprocess},
-		{"stopped", probes.Sample{Syscall: unix.SYS_READ, State: 0x4}, report.Frame{}, report.CauseStopped},
-		{"traced", probes.Sample{Syscall: -1, State: 0x8}, report.Frame{}, report.CauseStopped},
+		{"stopped", probes.Sample{Syscall: unix.SYS_READ, Stopped: true}, report.Frame{}, report.CauseStopped},
+		{"traced", probes.Sample{Syscall: -1, Stopped: true}, report.Frame{}, report.CauseStopped},
 		{"no syscall", probes.Sample{Syscall: -1}, report.Frame{}, report.CauseUnknown},
 		{"another epoll", probes.Sample{Syscall: unix.SYS_EPOLL_PWAIT}, report.Frame{}, report.CauseUnknown},
 	} {

@@ -22,12 +22,9 @@ func restful(s *probes.Sample) bool {
 	}
 }
 
-// Bits of a task's state (include/linux/sched.h: __TASK_STOPPED, __TASK_TRACED).
-const stoppedStates = 0x4 | 0x8
-
 // offCause says what a thread slept in. leaf is its innermost Python frame, or nil.
 func (t *thread) offCause(s *probes.Sample, leaf *report.Frame) report.Cause {
-	if s.State&stoppedStates != 0 {
+	if s.Stopped {
 		return report.CauseStopped
 	}
 	call := syscalls.Lookup(s.Syscall)

@@ -44,6 +44,9 @@ func (p *period) rooms(sleepNS, cpuNS int64) []room {
 	before, first := int64(0), true
 	for i := range p.pieces {
 		s := p.pieces[i].sample
+		if p.pieces[i].stopped() {
+			continue
+		}
 		r := &out[at[s.Room]]
 		if p.pieces[i].isOff() {
 			r.off = append(r.off, weighed{i, s.NS})

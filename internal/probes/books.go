@@ -115,26 +115,31 @@ func (b *Books) Quantile(q float64) int64 {
 
 // Thread is the kernel's present view of a thread.
 type Thread struct {
-	TID     int
-	PID     int
-	InWait  bool
-	WaitFD  int   // of the wait, -1 outside
-	Since   int64 // the present wait or active period began, CLOCK_MONOTONIC nanoseconds
-	Period  uint64
-	OffNS   int64 // ended stretches off the CPU in this period
-	OffAt   int64 // off the CPU since, 0 on it
-	Asleep  bool
-	Seeded  bool
-	Verdict Verdict
-	held    uint32
-	slot    uint32
-	stack   bool
+	TID    int
+	PID    int
+	InWait bool
+	WaitFD int   // of the wait, -1 outside
+	Since  int64 // the present wait or active period began, CLOCK_MONOTONIC nanoseconds
+	Period uint64
+	OffNS  int64 // ended stretches off the CPU in this period
+	OffAt  int64 // off the CPU since, 0 on it
+	Asleep bool
+	// Of OffNS: runnable without a CPU, of that held back by a quota, and stopped.
+	WaitedNS, ThrottledNS, StoppedNS int64
+	Stopped, Throttled               bool // the stretch going on, or what it began with
+	Seeded                           bool
+	Verdict                          Verdict
+	held                             uint32
+	slot                             uint32
+	stack                            bool
 }
 
 func threadOf(tid uint32, k *loopwatchThread) Thread {
 	return Thread{
 		TID: int(tid), PID: int(k.Tgid), InWait: k.InWait != 0, WaitFD: int(k.WaitFd), Since: int64(k.Since), Period: k.Period, OffNS: int64(k.OffNs),
-		OffAt: int64(k.OffSince), Asleep: k.Asleep != 0, Seeded: k.Seeded != 0, Verdict: Verdict(k.Config.Verdict),
+		OffAt: int64(k.OffSince), Asleep: k.Asleep != 0,
+		WaitedNS: int64(k.WaitedNs), ThrottledNS: int64(k.ThrottledNs), StoppedNS: int64(k.StoppedNs),
+		Stopped: k.Stopped != 0, Throttled: k.Throttled != 0, Seeded: k.Seeded != 0, Verdict: Verdict(k.Config.Verdict),
 		held: k.Held, slot: k.Config.Slot, stack: k.HasStack != 0,
 	}
 }

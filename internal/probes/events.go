@@ -53,24 +53,27 @@ const (
 
 // Sample is one stack of one active period. Times are CLOCK_MONOTONIC nanoseconds.
 type Sample struct {
-	TID     int
-	Period  uint64
-	Kind    SampleKind
-	At      int64 // Off: left the CPU; Tick: the tick
-	NS      int64 // Off: time off the CPU, with the shorter stretches since the sample before
-	CPUNS   int64 // on the CPU in the period up to At
-	IP      uint64
-	Syscall int // -1: none
-	Args    [3]uint64
-	State   uint32   // task state while off the CPU
-	Kernel  []uint64 // kernel stack of an uninterruptible sleep, innermost first
-	Target  Target
-	GC      bool // the interpreter's garbage collector was running
-	GIL     GIL  // whether the thread held it
-	Holder  *Holder
-	Task    *Task // the asyncio task whose coroutine is on the stack, nil where none was seen
-	Room    Room  // that it was taken in
-	Stack   Stack
+	TID         int
+	Period      uint64
+	Kind        SampleKind
+	At          int64 // Off: left the CPU; Tick: the tick
+	NS          int64 // Off: time asleep, with the shorter stretches since the sample before
+	CPUNS       int64 // on the CPU in the period up to At
+	WaitedNS    int64 // runnable without a CPU in the period up to the sample's end
+	ThrottledNS int64 // of that, held back by a cgroup's quota
+	Stopped     bool  // by a signal, a tracer or a freezer
+	IP          uint64
+	Syscall     int // -1: none
+	Args        [3]uint64
+	State       uint32   // task state while off the CPU
+	Kernel      []uint64 // kernel stack of an uninterruptible sleep, innermost first
+	Target      Target
+	GC          bool // the interpreter's garbage collector was running
+	GIL         GIL  // whether the thread held it
+	Holder      *Holder
+	Task        *Task // the asyncio task whose coroutine is on the stack, nil where none was seen
+	Room        Room  // that it was taken in
+	Stack       Stack
 }
 
 // GIL says whether a thread held the GIL.
@@ -101,15 +104,16 @@ type Task struct {
 
 // Block is an active period of at least the threshold that has ended. Its samples came before.
 type Block struct {
-	PID, TID   int
-	Period     uint64
-	Start, End int64 // CLOCK_MONOTONIC nanoseconds
-	OffNS      int64 // off the CPU
-	ReadyNS    int64 // of that, preempted
-	RunDelayNS int64 // of that, runnable without a CPU, preempted or woken
-	Samples    int   // sent for it
-	Exited     bool  // the thread ended in the middle
-	Seeded     bool  // it was going on when first seen: Start is when that was
+	PID, TID    int
+	Period      uint64
+	Start, End  int64 // CLOCK_MONOTONIC nanoseconds
+	OffNS       int64 // off the CPU
+	WaitedNS    int64 // of that, runnable without a CPU, preempted or woken
+	ThrottledNS int64 // of that, held back by a cgroup's quota
+	StoppedNS   int64 // of OffNS, stopped by a signal, a tracer or a freezer
+	Samples     int   // sent for it
+	Exited      bool  // the thread ended in the middle
+	Seeded      bool  // it was going on when first seen: Start is when that was
 }
 
 // Crossed says that a loop sleeps in a period that has become a block. It may come late or not
@@ -222,7 +226,8 @@ func (d *decoder) decode(raw []byte) (Event, error) {
 		}
 		return &Block{
 			PID: int(c.Tgid), TID: int(c.Tid), Period: c.Period, Start: int64(c.Start), End: int64(c.End),
-			OffNS: int64(c.OffNs), ReadyNS: int64(c.ReadyNs), RunDelayNS: int64(c.RunDelay), Samples: int(c.Samples),
+			OffNS: int64(c.OffNs), WaitedNS: int64(c.WaitedNs), ThrottledNS: int64(c.ThrottledNs),
+			StoppedNS: int64(c.StoppedNs), Samples: int(c.Samples),
 			Exited: c.Flags&blockExited != 0, Seeded: c.Flags&blockSeeded != 0,
 		}, nil
 	case loopwatchRecordTypeRECORD_INSIDE:
@@ -257,6 +262,7 @@ const (
 func sampleOf(c *loopwatchSample) *Sample {
 	s := &Sample{
 		TID: int(c.Tid), Period: c.Period, Kind: SampleKind(c.Kind), At: int64(c.At), NS: int64(c.Ns), CPUNS: int64(c.CpuNs),
+		WaitedNS: int64(c.WaitedNs), ThrottledNS: int64(c.ThrottledNs), Stopped: c.Stopped != 0,
 		IP: c.Ip, Syscall: int(c.Nr), Args: c.Args, State: c.State, Target: targetOf(&c.Target),
 		Kernel: slices.Clone(c.Kernel[:min(int(c.KernelDepth), len(c.Kernel))]),
 		GC:     c.Flags&flagGC != 0, GIL: gilOf(c.Flags), Room: Room(c.Room),

@@ -84,11 +84,11 @@ func TestDecodeTask(t *testing.T) {
 func TestDecodeOthers(t *testing.T) {
 	b := loopwatchBlockRecord{
 		Type: uint32(loopwatchRecordTypeRECORD_BLOCK), Tgid: 1, Tid: 2, Flags: blockExited, Period: 3, Start: 4, End: 5, OffNs: 6,
-		ReadyNs: 7, RunDelay: 8, Samples: 9,
+		WaitedNs: 7, ThrottledNs: 8, StoppedNs: 10, Samples: 9,
 	}
 	e, err := new(decoder).decode(bytesOf(&b, unsafe.Sizeof(b)))
 	require.NoError(t, err)
-	assert.Equal(t, &Block{PID: 1, TID: 2, Period: 3, Start: 4, End: 5, OffNS: 6, ReadyNS: 7, RunDelayNS: 8, Samples: 9, Exited: true}, e)
+	assert.Equal(t, &Block{PID: 1, TID: 2, Period: 3, Start: 4, End: 5, OffNS: 6, WaitedNS: 7, ThrottledNS: 8, StoppedNS: 10, Samples: 9, Exited: true}, e)
 
 	w := loopwatchWaitRecord{Type: uint32(loopwatchRecordTypeRECORD_WAIT), Tgid: 1, Tid: 2, Fd: 3, ThreadId: 4}
 	e, err = new(decoder).decode(bytesOf(&w, framesAt(unsafe.Offsetof(w.Stack))))

@@ -23,14 +23,18 @@ type withoutLoopHeldSample struct {
 		At          uint64
 		Ns          uint64
 		CpuNs       uint64
+		WaitedNs    uint64
+		ThrottledNs uint64
 		Ip          uint64
 		Args        [3]uint64
 		Kind        uint32
 		Nr          int32
 		State       uint32
+		Stopped     uint32
 		Flags       uint32
 		Room        uint32
 		KernelDepth uint32
+		_           [4]byte
 		Kernel      [16]uint64
 		Target      struct {
 			_        structs.HostLayout
@@ -201,9 +205,13 @@ type withoutLoopThread struct {
 	Period         uint64
 	OffSince       uint64
 	OffNs          uint64
-	ReadyNs        uint64
+	WaitedNs       uint64
+	ThrottledNs    uint64
+	StoppedNs      uint64
 	PendingNs      uint64
 	RunDelay       uint64
+	QuotaRq        uint64
+	QuotaClock     uint64
 	LastTick       uint64
 	AskedAt        uint64
 	ThreadId       uint64
@@ -214,13 +222,16 @@ type withoutLoopThread struct {
 	Samples        uint32
 	InWait         uint8
 	Asleep         uint8
+	Stopped        uint8
+	Throttled      uint8
 	HasStack       uint8
 	Crossed        uint8
 	Resting        uint8
 	Seeded         uint8
 	AskedWithStack uint8
-	Pad            [1]uint8
+	Pad            [3]uint8
 	AskedFd        int32
+	_              [4]byte
 	Config         withoutLoopThreadConfig
 }
 

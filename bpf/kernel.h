@@ -37,6 +37,8 @@ struct cfs_rq___old {
 };
 
 struct sched_entity {
+	__u64 exec_start;       /* when sum_exec_runtime was last brought up to date */
+	__u64 sum_exec_runtime; /* on the CPU, ns */
 	struct cfs_rq *cfs_rq;
 };
 

@@ -3,6 +3,7 @@
  * The programs, a few lines each over the headers: wait (entry and return of the epoll waits),
  * switch, tick, and life (fork, exec, exit). docs/design.md has the whole picture.
  */
+#include "absence.h"
 #include "cgroup.h"
 #include "evidence.h"
 #include "maps.h"
@@ -178,6 +179,8 @@ static __always_inline int wait_enter(__s32 fd)
 		if (verdict == VERDICT_IGNORED || t->config.verdict != VERDICT_PENDING)
 			return 0;
 	}
+	if (is_away(t))
+		catch_up(t, tid, now);
 	if (t->in_wait) /* its return was missed: no period to close */
 		t->since = now;
 	else
@@ -298,25 +301,6 @@ USDT_PROGRAM(22)
 USDT_PROGRAM(23)
 #endif
 
-static __always_inline void fall_asleep(__u32 tid, const struct thread *t)
-{
-	__u32 i = tid & (SLEEPERS - 1);
-
-	sleepers[i].since = 0;
-	sleepers[i].tid = tid;
-	sleepers[i].tgid = t->tgid;
-	barrier();
-	sleepers[i].since = t->since;
-}
-
-static __always_inline void wake_up(__u32 tid)
-{
-	__u32 i = tid & (SLEEPERS - 1);
-
-	if (sleepers[i].tid == tid)
-		sleepers[i].since = 0;
-}
-
 /* Where in the kernel a thread sleeps that no signal wakes: user space tells a disk from a lock
  * by it. A closed descriptor is gone before close waits, so nothing else tells that. */
 static __always_inline void read_kernel_stack(void *ctx, struct sample *s)
@@ -337,13 +321,18 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
 	struct sample *s;
 
-	if (!t || t->in_wait)
+	if (!t)
+		return;
+	if (is_away(t))
+		catch_up(t, tid, now);
+	if (t->in_wait)
 		return;
 	refresh(t, tid);
 	state = task_state(prev);
 	t->asleep = !preempt && state != TASK_RUNNING;
 	t->stopped = t->asleep && is_stopped(prev, state);
 	leave_cpu(t, prev);
+	note_clocks(t, prev, now);
 	if (!t->asleep) {
 		/* As good as a tick, and on a busy CPU it may be the only one. */
 		sample_running(t, tid, prev, quantum(), now);
@@ -376,48 +365,9 @@ static __always_inline void switch_in(struct task_struct *next, __u64 now)
 {
 	__u32 tid = next->pid;
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
-	struct sample *s;
-	__u64 ns, waited, throttled;
 
-	if (!t)
-		return;
-	if (t->resting) {
-		t->resting = 0;
-		book_rest(t, now);
-		open_period(t, now);
-		return;
-	}
-	if (t->in_wait || !t->off_since)
-		return;
-	wake_up(tid);
-	ns = now - t->off_since;
-	t->off_since = 0;
-	waited = waited_for_cpu(t, next, ns);
-	throttled = held_back(t, waited);
-	t->off_ns += ns;
-	t->waited_ns += waited;
-	t->throttled_ns += throttled;
-	if (!t->asleep)
-		return;
-	ns -= waited;
-	if (t->stopped)
-		t->stopped_ns += ns;
-	else
-		ns = t->pending_ns += ns;
-	if (t->has_stack && t->stopped && ns < quantum())
-		t->has_stack = 0; /* no evidence of the sleeps around it */
-	if (!t->has_stack || ns < quantum())
-		return;
-	s = spare_sample(t);
-	if (!s)
-		return;
-	s->ns = ns;
-	s->waited_ns = t->waited_ns;
-	s->throttled_ns = t->throttled_ns;
-	if (!t->stopped)
-		t->pending_ns = 0;
-	t->has_stack = 0;
-	keep(t, s, now);
+	if (t && is_away(t))
+		arrive(t, tid, next, now);
 }
 
 SEC("tp_btf/sched_switch")
@@ -504,6 +454,8 @@ int on_tick(void *ctx)
 	if (!marked(tid))
 		return 0;
 	t = bpf_map_lookup_elem(&threads, &tid);
+	if (t && is_away(t))
+		catch_up(t, tid, now);
 	if (t && !t->in_wait)
 		sample_running(t, tid, current_task(), t->crossed ? 0 : quantum(), now);
 	return 0;
@@ -625,6 +577,7 @@ int seed(struct bpf_iter__task *ctx)
 			t->asleep = 1;
 			t->stopped = is_stopped(task, task_state(task));
 			leave_cpu(t, task);
+			t->off_exec = BPF_CORE_READ(task, se.sum_exec_runtime);
 		}
 	} else {
 		t->wait_fd = fd;

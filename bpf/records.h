@@ -193,6 +193,8 @@ struct thread {
 	__u64 since;  /* the present wait or active period began, ns */
 	__u64 period; /* number of the present active period */
 	__u64 off_since; /* left the CPU in this period, 0: on it */
+	__u64 off_exec;  /* sum_exec_runtime at that moment */
+	__u64 off_clock; /* what the scheduler's clock is behind ours */
 	__u64 off_ns;    /* off the CPU in this period, ended stretches only */
 	__u64 waited_ns; /* of it runnable without a CPU */
 	__u64 throttled_ns; /* of that held back by a quota */
@@ -460,5 +462,6 @@ enum counter {
 	FULL_THREADS,          /* no room in a map */
 	FULL_PROCESSES,
 	FAILED_TARGET,         /* the path or address of what a syscall works on was unreadable */
+	UNSEEN_RETURNS,        /* to the CPU, without a sched_switch: worked out afterwards */
 	COUNTERS,
 };

@@ -251,6 +251,7 @@ var counterNames = [loopwatchCounterCOUNTERS]string{
 	loopwatchCounterFULL_THREADS:        "threads_over_limit",
 	loopwatchCounterFULL_PROCESSES:      "processes_over_limit",
 	loopwatchCounterFAILED_TARGET:       "targets_unreadable",
+	loopwatchCounterUNSEEN_RETURNS:      "returns_to_cpu_worked_out",
 }
 
 // LosesEvents and LosesStacks tell what a counter's name means was given up.

@@ -46,7 +46,8 @@ const (
 	loopwatchCounterFULL_THREADS        loopwatchCounter = 10
 	loopwatchCounterFULL_PROCESSES      loopwatchCounter = 11
 	loopwatchCounterFAILED_TARGET       loopwatchCounter = 12
-	loopwatchCounterCOUNTERS            loopwatchCounter = 13
+	loopwatchCounterUNSEEN_RETURNS      loopwatchCounter = 13
+	loopwatchCounterCOUNTERS            loopwatchCounter = 14
 )
 
 type loopwatchHeldSample struct {
@@ -333,6 +334,8 @@ type loopwatchThread struct {
 	Since          uint64
 	Period         uint64
 	OffSince       uint64
+	OffExec        uint64
+	OffClock       uint64
 	OffNs          uint64
 	WaitedNs       uint64
 	ThrottledNs    uint64

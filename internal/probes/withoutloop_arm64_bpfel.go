@@ -204,6 +204,8 @@ type withoutLoopThread struct {
 	Since          uint64
 	Period         uint64
 	OffSince       uint64
+	OffExec        uint64
+	OffClock       uint64
 	OffNs          uint64
 	WaitedNs       uint64
 	ThrottledNs    uint64

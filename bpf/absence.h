@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
+/*
+ * A loop's thread away from the CPU outside its wait, and its way back.
+ */
+#pragma once
+
+#include "cgroup.h"
+#include "maps.h"
+#include "periods.h"
+#include "samples.h"
+
+static __always_inline void fall_asleep(__u32 tid, const struct thread *t)
+{
+	__u32 i = tid & (SLEEPERS - 1);
+
+	sleepers[i].since = 0;
+	sleepers[i].tid = tid;
+	sleepers[i].tgid = t->tgid;
+	barrier();
+	sleepers[i].since = t->since;
+}
+
+static __always_inline void wake_up(__u32 tid)
+{
+	__u32 i = tid & (SLEEPERS - 1);
+
+	if (sleepers[i].tid == tid)
+		sleepers[i].since = 0;
+}
+
+static __always_inline bool is_away(const struct thread *t)
+{
+	return t->resting || (t->off_since && !t->in_wait);
+}
+
+/* Taken when the thread leaves: the scheduler has just brought its accounts up to date. */
+static __always_inline void note_clocks(struct thread *t, const struct task_struct *task, __u64 now)
+{
+	t->off_exec = task->se.sum_exec_runtime;
+	t->off_clock = now - task->se.exec_start;
+}
+
+/* A loop's thread is back on the CPU since `now`. */
+static __always_inline void arrive(struct thread *t, __u32 tid, struct task_struct *task, __u64 now)
+{
+	struct sample *s;
+	__u64 ns, waited, throttled;
+
+	if (t->resting) {
+		t->resting = 0;
+		book_rest(t, now);
+		open_period(t, now);
+		return;
+	}
+	wake_up(tid);
+	ns = now - t->off_since;
+	t->off_since = 0;
+	waited = waited_for_cpu(t, task, ns);
+	throttled = held_back(t, waited);
+	t->off_ns += ns;
+	t->waited_ns += waited;
+	t->throttled_ns += throttled;
+	if (!t->asleep)
+		return;
+	ns -= waited;
+	if (t->stopped)
+		t->stopped_ns += ns;
+	else
+		ns = t->pending_ns += ns;
+	if (t->has_stack && t->stopped && ns < quantum())
+		t->has_stack = 0; /* no evidence of the sleeps around it */
+	if (!t->has_stack || ns < quantum())
+		return;
+	s = spare_sample(t);
+	if (!s)
+		return;
+	s->ns = ns;
+	s->waited_ns = t->waited_ns;
+	s->throttled_ns = t->throttled_ns;
+	if (!t->stopped)
+		t->pending_ns = 0;
+	t->has_stack = 0;
+	keep(t, s, now);
+}
+
+/* The thread runs, and yet nothing told that it is back: some kernels switch from some tasks
+ * without the tracepoint. Since when follows from the scheduler's own account of its CPU time. */
+static __noinline int catch_up(struct thread *t, __u32 tid, __u64 now)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u64 left = t->resting ? t->since : t->off_since;
+	__u64 ran = BPF_CORE_READ(task, se.sum_exec_runtime) - t->off_exec;
+	__s64 since = now - t->off_clock - BPF_CORE_READ(task, se.exec_start);
+
+	if (t->off_clock && since > 0)
+		ran += since;
+	count(UNSEEN_RETURNS);
+	arrive(t, tid, task, ran < now - left ? now - ran : left);
+	return 0;
+}

@@ -50,7 +50,7 @@ func TestContainer(t *testing.T) {
 	require.Greater(t, len(roots), 1, "no Debian tree found: go run ./test/roots")
 	rep := w.stop(t)
 	for _, p := range all {
-		v := judge(threshold, p.log, blocksOf(rep, p.pid()))
+		v := judge(threshold, p.log, blocksOf(rep, p.pid()), stalls)
 		assert.Equal(t, v.expected, v.right, p.python.Name)
 		assert.Empty(t, v.complaints, p.python.Name)
 		loops := loopsOf(rep, p.pid())

@@ -47,7 +47,7 @@ func TestJudge(t *testing.T) {
 		{"the short one, too", []report.Block{good, with(func(b *report.Block) { b.StartNS, b.DurationNS = 2000*ms, 21*ms })}, 1, 1, 1, 1, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			v := judge(threshold, log, test.blocks)
+			v := judge(threshold, log, test.blocks, nil)
 			assert.Equal(t, 1, v.expected)
 			assert.Equal(t, test.found, v.found, "found")
 			assert.Equal(t, test.right, v.right, "right")

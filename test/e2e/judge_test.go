@@ -27,6 +27,7 @@ type verdict struct {
 	queued                        int // blocks that only the wait for a CPU made long enough
 	startError, durationError     []time.Duration
 	complaints                    []string
+	witness                       *witness
 }
 
 func (v *verdict) complain(format string, args ...any) {
@@ -47,8 +48,8 @@ func (v *verdict) add(o *verdict) {
 }
 
 // judge compares the blocks found of one thread with the log of the program that ran in it.
-func judge(threshold time.Duration, log []truth.Entry, blocks []report.Block) *verdict {
-	v := &verdict{}
+func judge(threshold time.Duration, log []truth.Entry, blocks []report.Block, w *witness) *verdict {
+	v := &verdict{witness: w}
 	blocks = slices.Clone(blocks)
 	for _, entry := range log {
 		if entry.Event != "" {
@@ -114,31 +115,44 @@ func (v *verdict) compare(entry *truth.Entry, b *report.Block) {
 }
 
 // extra looks at a block the program did not plan. It is a false alarm unless preparing took
-// that long or, by the kernel's own account, the wait for a CPU makes up what is above the
-// bound: a loop kept from running is blocked, too.
+// that long or, by accounts that are not loopwatch's, the wait for a CPU or a CPU that stood still
+// makes up what is above the bound: a loop kept from running is blocked, too.
 func (v *verdict) extra(threshold time.Duration, log []truth.Entry, b *report.Block) {
 	bound := int64(mayMiss * float64(threshold))
+	end := b.StartNS + b.DurationNS
 	var before, queued int64
 	for _, entry := range log {
-		// An entry covers what happened since the one before, until the iteration after its block;
-		// where in that iteration the next one takes over is not known, so they overlap there.
-		if b.StartNS < entry.EndNS+int64(50*time.Millisecond) && b.StartNS+b.DurationNS > before {
+		if b.StartNS < entry.WrittenNS && end > before {
 			prepared := entry.PreparedNS[1] - entry.PreparedNS[0]
-			if prepared >= bound && overlap(b.StartNS, b.StartNS+b.DurationNS, entry.PreparedNS[0], entry.PreparedNS[1]) > 0 {
+			if prepared >= bound && overlap(b.StartNS, end, entry.PreparedNS[0], entry.PreparedNS[1]) > 0 {
 				return
 			}
 			queued += entry.RunDelayNS
 		}
-		before = entry.EndNS
+		before = entry.WrittenNS
 	}
-	if b.DurationNS-queued < int64(threshold) {
+	stalled := v.witness.stalled(b.StartNS, end)
+	if b.DurationNS-queued-stalled < int64(threshold) {
 		v.queued++
 		return
 	}
 	v.falseAlarms++
-	v.complain("false alarm: %v, %v after the first entry and %v before the last, cause %s, culprit %s, breakdown %v",
-		time.Duration(b.DurationNS), time.Duration(b.StartNS-log[0].StartNS), time.Duration(log[len(log)-1].EndNS-b.StartNS),
-		b.Cause, describe(b.Culprit), b.BreakdownNS)
+	v.complain("false alarm: %v, %v after the first entry and %v before the last, cause %s, culprit %s, breakdown %v, queued %v, stalled %v\n%s",
+		time.Duration(b.DurationNS), time.Duration(b.StartNS-log[0].StartNS), time.Duration(log[len(log)-1].WrittenNS-b.StartNS),
+		b.Cause, describe(b.Culprit), b.BreakdownNS, time.Duration(queued), time.Duration(stalled), stacksOf(b))
+}
+
+// stacksOf writes the stacks of a block, a line each.
+func stacksOf(b *report.Block) string {
+	var out strings.Builder
+	for _, s := range b.Stacks {
+		fmt.Fprintf(&out, "    %v %s:", time.Duration(s.NS), s.Cause)
+		for _, f := range s.Frames {
+			fmt.Fprintf(&out, " %s:%d", f.Function, f.Line)
+		}
+		out.WriteByte('\n')
+	}
+	return out.String()
 }
 
 func overlap(start1, end1, start2, end2 int64) int64 {

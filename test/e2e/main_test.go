@@ -19,6 +19,9 @@ const binEnv = "LOOPWATCH_BIN"
 // binary is the loopwatch under test.
 var binary = os.Getenv(binEnv)
 
+// stalls tells when the machine itself stood still.
+var stalls *witness
+
 func TestMain(m *testing.M) {
 	switch {
 	case os.Geteuid() != 0:
@@ -27,6 +30,11 @@ func TestMain(m *testing.M) {
 	case binary == "":
 		os.Exit(buildAndRun())
 	default:
+		var err error
+		if stalls, err = newWitness(); err != nil {
+			fmt.Fprintln(os.Stderr, "e2e:", err)
+			os.Exit(1)
+		}
 		testpython.Main(m)
 	}
 }

@@ -82,9 +82,10 @@ type Entry struct {
 
 	// PreparedNS is when the iteration before the block, which made ready what the block
 	// needs, began and ended. RunDelayNS is for how long the thread has been waiting for a CPU
-	// since the entry before, by the kernel's account.
+	// from the time the entry before was written until this one was, by the kernel's account.
 	PreparedNS [2]int64 `json:"prepared_ns"`
 	RunDelayNS int64    `json:"run_delay_ns"`
+	WrittenNS  int64    `json:"written_ns"`
 }
 
 // Parse reads one line of a program's log.

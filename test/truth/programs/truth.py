@@ -84,6 +84,7 @@ class Log:
         entry["wanted_ns"] = int(seconds * 1e9)
         entry["prepared_ns"] = self.prepared
         entry["run_delay_ns"] = delay - self.delay
+        entry["written_ns"] = record.clock()
         self.delay, self.prepared = delay, [0, 0]
         tell(entry)
 

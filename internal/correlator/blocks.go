@@ -93,7 +93,7 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 		pieces: t.pieces(t.withGlimpse(b.Period, b.OffNS-b.WaitedNS, samples)), inside: t.takeInside(b.Period),
 	}
 	t.ended = b.Period
-	if b.Exited && !slices.ContainsFunc(p.pieces, func(x piece) bool { return len(x.frames) > 0 }) {
+	if b.Exited && !seen(p.pieces) {
 		// A thread that ends goes on for a while after its loop has: nothing shows that
 		// this was the loop's time.
 		return
@@ -276,13 +276,13 @@ func (p *period) split() (parts []period, restNS int64) {
 	}
 	p.whole = false
 	part := period{start: p.start}
-	seen := p.start // everything before belongs to a part or a rest
+	covered := p.start // everything before belongs to a part or a rest
 	// Sums of the kernel's up to where the part began.
 	var waited, throttled int64
 	doubtful := false
 	finish := func(end int64, endsDoubtful bool) {
 		end = max(end, part.start)
-		if part.end = end; len(part.pieces) == 0 && (doubtful || endsDoubtful) {
+		if part.end = end; !seen(part.pieces) && (doubtful || endsDoubtful) {
 			restNS += part.end - part.start
 			return
 		}
@@ -307,7 +307,7 @@ func (p *period) split() (parts []period, restNS int64) {
 		if x.isOff() {
 			to = min(to+x.sample.NS, p.end)
 		} else {
-			from = seen
+			from = covered
 		}
 		if x.outside {
 			finish(from, !x.atRest)
@@ -317,10 +317,16 @@ func (p *period) split() (parts []period, restNS int64) {
 		} else {
 			part.pieces = append(part.pieces, x)
 		}
-		seen = max(seen, to)
+		covered = max(covered, to)
 	}
 	finish(p.end, false)
 	return parts, restNS
+}
+
+// seen tells whether any of the stacks is there: what can no longer be walked is a thread whose
+// interpreter is shutting down.
+func seen(pieces []piece) bool {
+	return slices.ContainsFunc(pieces, func(x piece) bool { return len(x.frames) > 0 })
 }
 
 // share gives every piece its part of the duration and returns the split by cause, which adds up

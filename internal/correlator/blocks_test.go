@@ -126,6 +126,18 @@ func TestSplitLeavesOutWhatIsNoLoop(t *testing.T) {
 	}
 }
 
+// An interpreter that shuts down frees its thread states: its last stacks cannot be walked.
+func TestSplitLeavesOutTheShutdown(t *testing.T) {
+	unreadable := tick(0, 0, frame("", 0))
+	unreadable.frames, unreadable.culprit = nil, nil
+	late := unreadable
+	late.sample = &probes.Sample{Kind: probes.Tick, At: 2500 * ms, CPUNS: 2500 * ms}
+	p := period{end: 3000 * ms, whole: true, pieces: []piece{notRunning(tick(2000*ms, 2000*ms, frame("<module>", 9))), late}}
+	parts, rest := p.split()
+	assert.Empty(t, parts)
+	assert.EqualValues(t, 3000*ms, rest)
+}
+
 func TestSplitOfNothingIsTheWhole(t *testing.T) {
 	p := period{start: 5, end: 10, whole: true}
 	parts, rest := p.split()

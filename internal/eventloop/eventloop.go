@@ -59,13 +59,15 @@ type Verdict struct {
 	// the same from iteration to iteration; -1 where no frame of the loop is there. Of nested
 	// loops it is the outer one's.
 	Root int
+	// Ending says that the interpreter itself called the outermost frame as it shut down.
+	Ending bool
 }
 
 // Inside tells whether the stack lies inside the loop of the given kind that is known to run
 // on its thread. A uvloop without visible frames cannot be told this way: there the stack at
 // the loop's own wait has to be compared.
 func (v Verdict) Inside(kind Kind) bool {
-	return v.Running || v.Detached || kind.Greenlets()
+	return v.Running || v.Detached || kind.Greenlets() && !v.Ending
 }
 
 // Classify judges one stack, innermost frame first. mods may be nil, which leaves uvloop and
@@ -86,6 +88,9 @@ func Classify(frames []report.Frame, mods Modules) Verdict {
 				return s.judge(l, i)
 			}
 		}
+	}
+	if len(s) > 0 && endings.has(s[len(s)-1]) {
+		return Verdict{Root: -1, Ending: true}
 	}
 	has := func(dir string) bool { return mods != nil && mods.Extension(dir) }
 	if has("uvloop") {

@@ -83,6 +83,14 @@ func TestDetached(t *testing.T) {
 	assert.True(t, eventloop.Classify(main, greenlet).Inside(eventloop.Gevent))
 }
 
+// TestShutdown: what the interpreter calls as it shuts down is outside of every loop.
+func TestShutdown(t *testing.T) {
+	finaliser := []report.Frame{{Function: "Forward.__del__", File: "/usr/lib/python3.11/_weakrefset.py"}}
+	assert.False(t, eventloop.Classify(finaliser, nil).Inside(eventloop.Eventlet))
+	in := append(finaliser, report.Frame{Function: "work", File: "/srv/app.py"})
+	assert.True(t, eventloop.Classify(in, nil).Inside(eventloop.Eventlet))
+}
+
 // TestAnyStack: names are a foreign process's and may be anything.
 func TestAnyStack(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))

@@ -161,3 +161,14 @@ var threadRoots = places{
 	{"runpy.py", []string{"_run_module_as_main"}},
 	{"threading.py", []string{"_bootstrap"}},
 }
+
+// endings are what the interpreter calls when it shuts down, with no frame of the program left.
+var endings = places{
+	{"", []string{"__del__"}},
+	{"threading.py", []string{"_shutdown"}},
+	{"weakref.py", []string{"_exitfunc"}},
+	{"concurrent/futures/thread.py", []string{"_python_exit"}},
+	{"concurrent/futures/process.py", []string{"_python_exit"}},
+	{"multiprocessing/util.py", []string{"_exit_function"}},
+	{"logging/__init__.py", []string{"shutdown"}},
+}

@@ -29,6 +29,7 @@ type Layout struct {
 type Tasks struct {
 	Layout
 	runtime *cpython.Runtime
+	types   cpython.TextTypes // of names
 }
 
 // Task is an asyncio task.
@@ -56,6 +57,11 @@ var taskLayouts = map[int]struct{ size, coro uint32 }{
 // asyncio is not imported, yet.
 func Find(p *process.Process, rt *cpython.Runtime, interp uint64) (*Tasks, error) {
 	t := &Tasks{runtime: rt}
+	m := p.Memory()
+	var err error
+	if t.types, err = rt.TextTypes(m, interp); err != nil {
+		return nil, err
+	}
 	if rt.Version.Minor() >= 14 {
 		debug, err := rt.ReadAsyncioDebug(p)
 		if errors.Is(err, cpython.ErrNoAsyncio) {
@@ -67,7 +73,6 @@ func Find(p *process.Process, rt *cpython.Runtime, interp uint64) (*Tasks, error
 		t.Layout = Layout{InThread: debug.RunningTask, Name: debug.TaskName, Coro: debug.TaskCoro}
 		return t, nil
 	}
-	m := p.Memory()
 	module, err := rt.Module(m, interp, "asyncio.tasks")
 	if errors.Is(err, cpython.ErrNoKey) {
 		return nil, ErrNone
@@ -174,7 +179,7 @@ func (t *Tasks) read(m process.Memory, task uint64) (*Task, error) {
 
 // NameOf returns a task's name as Task.get_name does.
 func (t *Tasks) NameOf(m process.Memory, name cpython.Seen) (string, error) {
-	text, number, isNumber, err := t.runtime.TextOrNumber(m, name)
+	text, number, isNumber, err := t.runtime.TextOrNumber(m, t.types, name)
 	if err != nil {
 		return "", fmt.Errorf("read the name of a task: %w", err)
 	}

@@ -309,7 +309,9 @@ func (c *Correlator) giveSlot(t *thread) error {
 
 // configure says to the kernel what is known of a thread.
 func (c *Correlator) configure(t *thread) {
-	c.findTasks(t)
+	if t.isLoop() {
+		c.findTasks(t)
+	}
 	layout, running := t.proc.layout, uint64(0)
 	if t.canNameTasks() {
 		layout, running = t.tasks.layout, t.tasks.reader.Current

@@ -49,6 +49,7 @@ func (c *Correlator) glimpseAt(t *thread) *glimpse {
 // lookInside judges a thread by what it does in the middle of a period, where a loop's own
 // frames are on the stack.
 func (c *Correlator) lookInside(t *thread) {
+	c.findTasks(t)
 	g := c.glimpseAt(t)
 	if g == nil {
 		return
@@ -56,11 +57,6 @@ func (c *Correlator) lookInside(t *thread) {
 	t.glimpse = g
 	if t.proc.classify(t.proc.resolver.Frames(g.raw)).Running {
 		c.judge(t, -1, g.raw)
-	}
-	if g.sample.Task == nil && t.canNameTasks() { // only now
-		if again := c.glimpseAt(t); again != nil {
-			t.glimpse = again
-		}
 	}
 }
 

@@ -27,7 +27,7 @@ const (
 // findTasks looks for the tasks of a loop's interpreter, so that the kernel can name the running
 // one. Not every loop is asyncio's, and the program may import it later.
 func (c *Correlator) findTasks(t *thread) {
-	if !t.isLoop() || t.canNameTasks() || t.state.Interp == 0 {
+	if t.canNameTasks() || t.state.Interp == 0 {
 		return
 	}
 	known := t.proc.tasks[t.state.Interp]

@@ -21,11 +21,8 @@ type Seen struct {
 // minSeen is how much there must be of an object: a small int has 32 bytes.
 const minSeen = 32
 
-// Bits of PyTypeObject.tp_flags, the same in all releases.
-const (
-	flagLong = 1 << 24 // Py_TPFLAGS_LONG_SUBCLASS
-	flagStr  = 1 << 28 // Py_TPFLAGS_UNICODE_SUBCLASS
-)
+// flagStr is Py_TPFLAGS_UNICODE_SUBCLASS of PyTypeObject.tp_flags, the same in all releases.
+const flagStr = 1 << 28
 
 var (
 	errShort   = errors.New("too little of the object was seen")
@@ -33,23 +30,47 @@ var (
 	errNoText  = errors.New("neither a str nor an int")
 )
 
+// TextTypes are the types whose instances are read as text or number, by address. They are told
+// beforehand because an object is often read when its process has ended.
+type TextTypes struct{ Str, Int uint64 }
+
+// TextTypes finds the types of an interpreter.
+func (r *Runtime) TextTypes(m process.Memory, interp uint64) (TextTypes, error) {
+	var types TextTypes
+	builtins, err := r.Module(m, interp, "builtins")
+	if err != nil {
+		return types, err
+	}
+	if types.Str, err = r.Item(m, builtins, "str"); err != nil {
+		return types, err
+	}
+	types.Int, err = r.Item(m, builtins, "int")
+	return types, err
+}
+
 // TextOrNumber reads a str or a small int that is not negative: then isNumber is set.
-func (r *Runtime) TextOrNumber(m process.Memory, o Seen) (text string, number uint64, isNumber bool, err error) {
+func (r *Runtime) TextOrNumber(m process.Memory, types TextTypes, o Seen) (text string, number uint64, isNumber bool, err error) {
 	if len(o.Object) < minSeen {
 		return "", 0, false, errShort
 	}
-	flags, err := readU64(m, o.word(r.Layout.ObjectType)+uint64(r.Layout.TypeFlags))
-	switch {
-	case err != nil:
-		return "", 0, false, fmt.Errorf("read type: %w", err)
-	case flags&flagStr != 0:
+	switch typ := o.word(r.Layout.ObjectType); {
+	case typ == types.Str:
 		text, err = r.seenStr(m, o)
 		return text, 0, false, err
-	case flags&flagLong != 0:
+	case typ == types.Int:
 		number, err = r.seenInt(o)
 		return "", number, true, err
+	default: // of a subclass
+		flags, err := readU64(m, typ+uint64(r.Layout.TypeFlags))
+		if err != nil {
+			return "", 0, false, fmt.Errorf("read type: %w", err)
+		}
+		if flags&flagStr == 0 {
+			return "", 0, false, errNoText
+		}
+		text, err = r.seenStr(m, o)
+		return text, 0, false, err
 	}
-	return "", 0, false, errNoText
 }
 
 func (o Seen) word(offset uint32) uint64 { return binary.LittleEndian.Uint64(o.Object[offset:]) }
@@ -73,7 +94,8 @@ func (r *Runtime) seenInt(o Seen) (uint64, error) {
 }
 
 // seenStr takes the text from what was seen, where that is all of it. Otherwise it reads the
-// object, if it is still the one that was seen.
+// object; if that is no longer the one that was seen, what was seen of the text has to do, with an
+// ellipsis behind it.
 func (r *Runtime) seenStr(m process.Memory, o Seen) (string, error) {
 	l := &r.Layout
 	if len(o.Object) < int(l.StrState)+4 {
@@ -83,10 +105,25 @@ func (r *Runtime) seenStr(m process.Memory, o Seen) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if end := uint64(h.text) + h.bytes(); h.text != 0 && end <= uint64(len(o.Object)) {
-		s, _, err := h.decode(o.Object[h.text:end])
+	var text []byte // as far as it was seen
+	if h.text != 0 && int(h.text) < len(o.Object) {
+		text = o.Object[h.text:]
+		text = text[:min(uint64(len(text)), h.bytes())/uint64(h.kind)*uint64(h.kind)]
+	}
+	if h.text != 0 && uint64(len(text)) == h.bytes() {
+		s, _, err := h.decode(text)
 		return s, err
 	}
+	if s, err := r.stillStr(m, o, h, text); err == nil || len(text) == 0 {
+		return s, err
+	}
+	s, err := decode(text, h.kind)
+	return s + ellipsis, err
+}
+
+// stillStr reads a str of which the head and the beginning of the text are known.
+func (r *Runtime) stillStr(m process.Memory, o Seen, h strHead, text []byte) (string, error) {
+	l := &r.Layout
 	s, _, err := r.readStr(m, o.Addr)
 	if err != nil {
 		return "", err
@@ -96,9 +133,8 @@ func (r *Runtime) seenStr(m process.Memory, o Seen) (string, error) {
 		return "", err
 	}
 	again, err := l.strHead(now.word(l.StrLength), binary.LittleEndian.Uint32(now.Object[l.StrState:]))
-	text := min(int(h.text), len(o.Object))
 	if err != nil || again != h || now.word(l.ObjectType) != o.word(l.ObjectType) ||
-		h.text != 0 && !bytes.Equal(now.Object[text:], o.Object[text:]) {
+		len(text) > 0 && !bytes.Equal(now.Object[h.text:int(h.text)+len(text)], text) {
 		return "", errChanged
 	}
 	return s, nil

@@ -319,6 +319,10 @@ func (t *textWriter) blocks() {
 		{title: "CAUSE"},
 		{title: "LOOP", flexible: true, minimum: 18},
 		{title: "CULPRIT", flexible: true, minimum: 32},
+		{title: "TASK", optional: 2},
+	}
+	if !slices.ContainsFunc(blocks, func(b Block) bool { return b.Task != "" }) {
+		columns = columns[:len(columns)-1]
 	}
 	started, err := time.Parse(time.RFC3339Nano, t.r.StartedAt)
 	if err != nil {
@@ -336,7 +340,7 @@ func (t *textWriter) blocks() {
 			took = "≥ " + took // still going on when the observation ended
 		}
 		rows = append(rows, []string{wall, humanDuration(b.StartNS - t.r.StartedNS), took, word(string(b.Cause)),
-			t.loop(LoopID{b.PID, b.TID}), culpritName(b.Culprit)})
+			t.loop(LoopID{b.PID, b.TID}), culpritName(b.Culprit), taskName(b.Task)})
 	}
 	t.section(title)
 	t.table(columns, rows)
@@ -425,6 +429,14 @@ func culpritName(f *Frame) string {
 		return "(no line to blame)"
 	}
 	return safetext.Middle(safetext.Line(f.Function), 60) + " " + safetext.Middle(fileLine(*f, true), 50)
+}
+
+// taskName fits the name of a task, which anybody may choose, into a table.
+func taskName(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return safetext.Middle(safetext.Line(s), 24)
 }
 
 // fileLine returns "app.py:42", or the whole path.

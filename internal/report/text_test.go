@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -52,11 +53,11 @@ func example() *Report {
 	for i := range 9 {
 		d := 300*ms + int64(i)*ms
 		blocks = append(blocks, Block{PID: 1234, TID: 1234, StartNS: int64(i+1) * 1000 * ms, DurationNS: d,
-			Cause: CauseSleep, BreakdownNS: map[Cause]int64{CauseSleep: d}, Culprit: &culprit, Leaf: &culprit,
+			Cause: CauseSleep, BreakdownNS: map[Cause]int64{CauseSleep: d}, Culprit: &culprit, Leaf: &culprit, Task: fmt.Sprintf("Task-%d", 10*i),
 			Stacks: []Stack{{d, CauseSleep, sleepStack}}, Detail: Detail{Syscall: "clock_nanosleep"}})
 	}
 	blocks = append(blocks,
-		Block{PID: 1234, TID: 1240, StartNS: 2500 * ms, DurationNS: 1812 * ms, Cause: CauseNet, Culprit: &backend,
+		Block{PID: 1234, TID: 1240, StartNS: 2500 * ms, DurationNS: 1812 * ms, Cause: CauseNet, Culprit: &backend, Task: "refresh of all prices of the catalogue",
 			Leaf: &netStack[0], Stacks: []Stack{{1812 * ms, CauseNet, netStack}},
 			Detail: Detail{Syscall: "recvfrom", FD: &fd, Target: "tcp 127.0.0.1:8081"}},
 		Block{PID: 77, TID: 77, StartNS: 9000 * ms, DurationNS: 120 * ms, Cause: CauseRunqueue,

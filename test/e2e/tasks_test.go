@@ -151,10 +151,12 @@ func countTasks(p *performance, complaints *strings.Builder) (n taskCount) {
 	return n
 }
 
-// sameTask compares a name as reported, which is 4 KiB long at most, with the program's own.
+// sameTask compares a name as reported with the program's own. One that was given up before it
+// could be read in full is cut, and so is one longer than 4 KiB.
 func sameTask(got, want string) bool {
-	if len(want) <= 4096 {
+	before, _, cut := strings.Cut(got, "…")
+	if !cut {
 		return got == want
 	}
-	return len(got) > 4000 && len(got) <= 4096 && strings.HasPrefix(got, want[:1000]) && strings.Contains(got, "…")
+	return len(want) > 64 && len(before) >= 32 && len(got) <= 4096 && strings.HasPrefix(want, before)
 }

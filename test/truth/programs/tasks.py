@@ -17,7 +17,7 @@ LOG = []
 
 
 def log(kind, start, end, task):
-    name = "" if task is None else task.get_name()
+    name = "" if task is None else task.get_name()[:5000]
     LOG.append({"kind": kind, "tid": threading.get_native_id(), "start_ns": start, "end_ns": end, "task": name})
 
 
@@ -155,7 +155,7 @@ async def once(kind):
     await create(of_parent("child"))
     await create(without_suspending("at once"))
     await Task(work("subclass"), loop=asyncio.get_running_loop())
-    await create(work("long name"), name="long " * 10000)
+    await create(work("long name"), name="long " * 200000)
     await asyncio.gather(*(work("gathered") for _ in range(3)))
     await soon(callback, "call_later")
     await done_callback("done callback")
@@ -166,6 +166,7 @@ async def once(kind):
 
 async def beside(stop):
     """What the other loops do meanwhile: they are in a task nearly all the time."""
+    await asyncio.sleep(0.5)
     while not stop.is_set():
         await asyncio.create_task(without_suspending("other thread"))
 
@@ -198,6 +199,7 @@ async def main(kind, rounds):
     others = [threading.Thread(target=on_thread, args=(new_loop(kind), stop)) for _ in range(3)]
     for thread in others:
         thread.start()
+    await asyncio.sleep(1)
     for _ in range(rounds):
         await once(kind + " beside others")
     stop.set()

@@ -74,7 +74,7 @@ static __always_inline void ask(struct thread *t, __u32 tid, __s32 fd, __u64 now
 		if (!r)
 			goto lost;
 		describe(r, t, tid, fd);
-		r->has_stack = !walk_stack(&t->config, &r->stack, 0);
+		r->has_stack = !walk_stack(&t->config, &r->stack, 0, 0);
 	} else {
 		r = bpf_ringbuf_reserve(&records,
 					__builtin_offsetof(struct wait_record, stack.frames), 0);
@@ -346,7 +346,7 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 	fill_sample(s, t, tid, prev, SAMPLE_OFF, state, now);
 	s->stopped = t->stopped;
 	read_kernel_stack(ctx, s);
-	t->has_stack = !walk_stack(&t->config, &s->stack, &s->task);
+	t->has_stack = !walk_stack(&t->config, &s->stack, &s->task, &s->callback);
 	if (in_gil_wait(&t->config, s))
 		find_gil_holder(&t->config, s);
 	if (t->has_stack && t->config.rest_code && s->stack.frames[0].code == t->config.rest_code) {

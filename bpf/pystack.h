@@ -35,6 +35,7 @@ struct walk {
 	struct stack *out; /* or a short_stack */
 	__u64 frame;
 	struct py_task *task;
+	struct py_callback *callback;
 };
 
 static __always_inline __s32 instruction(const struct py_layout *py, __u64 code, __u64 raw)
@@ -79,6 +80,11 @@ static __always_inline long walk_frame(struct walk *w, const __u32 leaf, const _
 			goto next;
 	}
 	code &= ~(__u64)py->code_tag_mask;
+	if (own && w->callback) {
+		if (code == w->callback->code) /* of nested loops the outer one decides */
+			w->callback->frame = w->callback->inner;
+		w->callback->inner = w->frame;
+	}
 	if (read_u32(&firstlineno, code + py->code_firstlineno) ||
 	    read_u32(&argcount, code + py->code_argcount))
 		count(own ? FAILED_CODE : FAILED_HOLDER);
@@ -125,11 +131,26 @@ static __always_inline int innermost_frame(struct walk *w, __u64 tstate)
 	return read_u64(&w->frame, at);
 }
 
-/* Fills `out`, and `task` if given; 0 if there is at least one frame. */
-static __always_inline int walk_stack(const struct thread_config *config, struct stack *out,
-				      struct py_task *task)
+/* Tells the callback found apart from others. */
+static __always_inline void read_callback(const struct py_layout *py, struct py_callback *cb)
 {
-	struct walk w = { .out = out, .task = task };
+	__u8 owner;
+
+	if (cb->code == CALLER_ROOT)
+		cb->frame = cb->inner;
+	if (!cb->frame)
+		return;
+	if (read_u64(&cb->local, cb->frame + py->frame_locals))
+		cb->local = 0;
+	if (py->frame_owner && !bpf_probe_read_user(&owner, 1, (void *)(cb->frame + py->frame_owner)))
+		cb->owner = owner;
+}
+
+/* Fills `out`, and `task` and `callback` if given; 0 if there is at least one frame. */
+static __always_inline int walk_stack(const struct thread_config *config, struct stack *out,
+				      struct py_task *task, struct py_callback *callback)
+{
+	struct walk w = { .out = out, .task = task, .callback = callback };
 	__u64 thread_id = 0;
 	__u32 layout = config->layout;
 
@@ -137,6 +158,11 @@ static __always_inline int walk_stack(const struct thread_config *config, struct
 	out->failed = 0;
 	if (task)
 		task->task = task->bytes = task->running = 0;
+	if (callback) {
+		callback->code = config->caller_code;
+		callback->inner = callback->frame = callback->local = 0;
+		callback->owner = OWNER_UNKNOWN;
+	}
 	w.py = bpf_map_lookup_elem(&layouts, &layout);
 	if (!w.py || !config->tstate)
 		return -1;
@@ -162,6 +188,8 @@ static __always_inline int walk_stack(const struct thread_config *config, struct
 	}
 	if (task && task->task)
 		read_task_name(w.py, task);
+	if (callback && callback->code && !out->failed)
+		read_callback(w.py, callback);
 	if (out->depth > STACK_MAX)
 		count(TRUNCATED_STACKS);
 	return out->depth ? 0 : -1;

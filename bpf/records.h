@@ -138,6 +138,7 @@ struct py_layout {
 	__u32 gil_size;      /* of the structure of the GIL: its futexes lie inside */
 	__u32 gil_locked;    /* int32 */
 	__u32 gil_holder;    /* pointer to the PyThreadState that holds it, or held it last */
+	__u32 frame_locals;  /* the first local variable */
 	/* What follows names the running asyncio task (bpf/pytask.h). */
 	__u32 tstate_task;      /* of the running task (3.14 on), or 0 */
 	__u32 dict_keys;        /* to 3.13: of the table of a dict */
@@ -186,7 +187,24 @@ struct thread_config {
 	__u8 pad[3];
 	__u32 tid; /* of the thread it is about */
 	__u32 pad2;
+	__u64 caller_code; /* of the loop's frame that calls callbacks, CALLER_ROOT, or 0 */
 };
+
+/* Every stack is one callback's own (greenlets): its outermost frame tells them apart. */
+#define CALLER_ROOT 1
+
+/* Which callback of the loop's a stack was taken in: the frame directly inside the loop's. */
+struct py_callback {
+	__u64 code;  /* thread_config.caller_code, while walking */
+	__u64 inner; /* the frame last seen, while walking */
+	__u64 frame; /* 0: none was seen */
+	__u64 local; /* its first local variable, the handle where the loop runs one */
+	__u32 owner; /* whose the frame is: OWNER_GENERATOR, or another, or OWNER_UNKNOWN */
+	__u32 pad;
+};
+
+#define OWNER_GENERATOR 1
+#define OWNER_UNKNOWN 255
 
 /* What the kernel knows of a thread. Only the kernel writes it. */
 struct thread {
@@ -292,6 +310,7 @@ struct sample {
 	__u64 kernel[KERNEL_FRAMES]; /* kernel stack of an uninterruptible sleep, innermost first */
 	struct target target;
 	struct py_task task;
+	struct py_callback callback;
 	struct stack stack;
 };
 

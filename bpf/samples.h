@@ -155,6 +155,6 @@ static __always_inline void sample_running(struct thread *t, __u32 tid, struct t
 	t->has_stack = 0;
 	t->last_tick = now;
 	fill_sample(s, t, tid, task, SAMPLE_TICK, TASK_RUNNING, now);
-	walk_stack(&t->config, &s->stack, &s->task);
+	walk_stack(&t->config, &s->stack, &s->task, &s->callback);
 	keep(t, s, now);
 }

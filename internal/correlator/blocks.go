@@ -99,6 +99,7 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 		return
 	}
 	c.learnRest(t, p.pieces)
+	c.learnCallerInside(t, p.pieces)
 	parts, rest := p.split()
 	if !p.whole || len(parts) != 1 {
 		t.fix.replace(b.End-b.Start, parts, rest)
@@ -161,18 +162,19 @@ func (c *Correlator) emit(b report.Block) {
 
 // piece is one sample with its stack named and judged.
 type piece struct {
-	sample  *probes.Sample
-	frames  []report.Frame
-	task    string // the asyncio task running, empty where none was seen
-	culprit *report.Frame
-	cause   report.Cause
-	native  string
-	ns      int64 // share of the period
-	outside bool  // the loop rested, or did not run at all
-	raw     []cpython.RawFrame
-	atRest  bool
-	// callback is what the loop called, as function and file; empty where that is not seen.
-	callback report.Frame
+	sample   *probes.Sample
+	frames   []report.Frame
+	task     string // the asyncio task running, empty where none was seen
+	culprit  *report.Frame
+	cause    report.Cause
+	native   string
+	ns       int64 // share of the period
+	outside  bool  // the loop rested, or did not run at all
+	raw      []cpython.RawFrame
+	atRest   bool
+	callback callback
+	// function is what the loop called, as function and file; empty where that is not seen.
+	function report.Frame
 	holder   *report.Holder // nil where it is not known
 }
 
@@ -199,7 +201,8 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 			v := t.proc.classify(p.frames)
 			inside, atRest := t.place(p.raw, v)
 			p.atRest = atRest && p.isOff() && restful(s)
-			p.callback = callbackOf(p.frames, v.Root)
+			p.function = functionOf(p.frames, v.Root)
+			p.callback = t.callbackOf(s, p.frames)
 			p.outside = p.atRest || !s.Stack.Partial && !inside
 			p.culprit, _ = eventloop.Culprit(p.frames)
 		}
@@ -410,42 +413,6 @@ func (t *thread) block(p period, ongoing bool) report.Block {
 		b.Culprit = nil
 	}
 	return b
-}
-
-// shape tells one long callback from many short ones where the samples show it: a stretch asleep
-// of half the period is one callback's; several callbacks none of which has half are many. Ticks
-// in one function may be one call of it or many: then nothing is said.
-func (p *period) shape() report.Shape {
-	half := (p.end - p.start) / 2
-	callbacks := make(map[report.Frame]int64)
-	for i := range p.pieces {
-		x := &p.pieces[i]
-		if x.isOff() && x.ns >= half {
-			return report.ShapeSingle
-		}
-		if x.callback.Function != "" {
-			callbacks[x.callback] += x.ns
-		}
-	}
-	for _, ns := range callbacks {
-		if ns >= half {
-			return ""
-		}
-	}
-	if len(callbacks) >= 3 {
-		return report.ShapeMany
-	}
-	return ""
-}
-
-// callbackOf returns the outermost frame inside the loop's machinery, as function and file.
-func callbackOf(frames []report.Frame, root int) report.Frame {
-	for i := min(root, len(frames)) - 1; i >= 0; i-- {
-		if f := frames[i]; !eventloop.IsMachinery(f) && f.File != "" {
-			return report.Frame{Function: f.Function, File: f.File}
-		}
-	}
-	return report.Frame{}
 }
 
 // heaviest returns the piece that stands for the block: of the function of application code

@@ -260,13 +260,15 @@ const maxWalk = 4096
 
 // judge decides from the stack of a wait whether it is a loop's own.
 func (c *Correlator) judge(t *thread, fd int, raw []cpython.RawFrame) {
-	v := t.proc.classify(t.proc.resolver.Frames(raw))
+	frames := t.proc.resolver.Frames(raw)
+	v := t.proc.classify(frames)
 	// Deeper in than the loop's own wait: that of something a callback uses.
 	deeper := t.kind == eventloop.UVLoop && !v.Running && len(raw) > len(t.anchor) && len(t.anchor) > 0 && t.onAnchor(raw)
 	switch {
 	case fd >= 0 && v.AtRest && v.Kind != "" && !deeper:
 		t.kind, t.verdict = v.Kind, probes.Watched
 		t.anchor = slices.Clone(raw)
+		t.learnCaller(raw, frames)
 		t.setFD(fd, probes.Watched)
 	case v.Running && !t.isLoop(): // a loop, but this is no wait of its own
 		t.kind, t.verdict = v.Kind, probes.Pending
@@ -317,7 +319,7 @@ func (c *Correlator) configure(t *thread) {
 		layout, running = t.tasks.layout, t.tasks.reader.Current
 	}
 	c.check(c.kernel.SetThread(probes.ThreadConfig{
-		TID: t.tid, Verdict: t.verdict, TState: t.state.Addr, ThreadID: t.state.ThreadID, RestCode: t.restCode,
+		TID: t.tid, Verdict: t.verdict, TState: t.state.Addr, ThreadID: t.state.ThreadID, RestCode: t.restCode, Caller: t.callerCode,
 		Interp: t.interp, Tasks: running, Layout: layout, Slot: t.slot, FDs: t.fds,
 	}))
 }
@@ -363,7 +365,7 @@ func kernelLayout(l *cpython.Layout) probes.Layout {
 		TstateThreadId: l.ThreadID, TstateFrame: l.ThreadFrame, ViaCframe: l.ViaCFrame, CframeFrame: l.CFrameFrame,
 		FrameCode: l.FrameCode, FramePrevious: l.FrameBack, FrameInstr: l.FrameInstr, FrameOwner: l.FrameOwner,
 		ShimOwners: l.ShimOwners, CodeTagMask: l.FrameCodeTag, InstrKind: uint32(l.InstrKind),
-		CodeArgcount: l.CodeArgs, CodeFirstlineno: l.CodeLine, CodeAdaptive: l.CodeInstrs,
+		CodeArgcount: l.CodeArgs, CodeFirstlineno: l.CodeLine, CodeAdaptive: l.CodeInstrs, FrameLocals: l.FrameLocals,
 		TstateNext: l.ThreadNext, GilSize: l.GILSize, GilLocked: l.GILLocked, GilHolder: l.GILLastHolder,
 	}
 }

@@ -104,6 +104,9 @@ type thread struct {
 	// (uvloop), all of it stands at the root of every stack inside.
 	anchor   []cpython.RawFrame
 	restCode uint64
+	// caller and callerCode tell the loop's callbacks apart, see learnCaller.
+	caller     eventloop.Caller
+	callerCode uint64
 
 	period  uint64 // that the samples belong to
 	ended   uint64 // the last period that was reported as a block

@@ -22,7 +22,7 @@ var debugOffsets = map[int][]string{
 		runtime.size finalizing interpreters_head
 		interp.size - next threads_head gc modules - - ceval_gil gil - gil_locked gil_holder
 		thread.size - thread.next thread.interp current_frame thread_id native_thread_id - -
-		frame.size previous executable instr_ptr - owner
+		frame.size previous executable instr_ptr localsplus owner
 		code.size filename name qualname linetable firstlineno argcount - - co_code_adaptive
 		object.size ob_type
 		type.size tp_name - tp_flags
@@ -35,7 +35,7 @@ var debugOffsets = map[int][]string{
 		runtime.size finalizing interpreters_head
 		interp.size - next threads_head - gc modules - - ceval_gil gil - gil_locked gil_holder - -
 		thread.size - thread.next thread.interp current_frame thread_id native_thread_id - -
-		frame.size previous executable instr_ptr - owner - -
+		frame.size previous executable instr_ptr localsplus owner - -
 		code.size filename name qualname linetable firstlineno argcount - - co_code_adaptive -
 		object.size ob_type
 		type.size tp_name - tp_flags
@@ -50,7 +50,7 @@ var debugOffsets = map[int][]string{
 		interp.size - next threads_head - gc modules - - ceval_gil gil - gil_locked gil_holder - -
 		thread.size - thread.next thread.interp current_frame - - - thread_id native_thread_id - - - - - -
 		-
-		frame.size previous executable instr_ptr - owner - -
+		frame.size previous executable instr_ptr localsplus owner - -
 		code.size filename name qualname linetable firstlineno argcount - - co_code_adaptive -
 		object.size ob_type
 		type.size tp_name - tp_flags - -
@@ -146,6 +146,7 @@ func parseDebugOffsets(minor int, b []byte) (Layout, error) {
 			FrameInstr:  field("frame.size", "instr_ptr"),
 			InstrKind:   InstrPointer,
 			FrameOwner:  within("frame.size", "owner", 1, maxOffset),
+			FrameLocals: field("frame.size", "localsplus"),
 			CodeArgs:    int32At("code.size", "argcount"),
 			CodeLine:    int32At("code.size", "firstlineno"),
 			CodeInstrs:  within("code.size", "co_code_adaptive", 1, maxOffset),

@@ -24,7 +24,8 @@ type FrameLayout struct {
 	FrameBack    uint32 // frame: pointer to the caller's frame, 0 at the root
 	FrameInstr   uint32 // frame: the instruction, read as InstrKind says
 	InstrKind    InstrKind
-	FrameOwner   uint32 // frame: 1 byte, who owns it; not read where ShimOwners is 0
+	FrameOwner   uint32 // frame: 1 byte, who owns it (3.11 on)
+	FrameLocals  uint32 // frame: its first local variable, a pointer tagged by FrameCodeTag
 	ShimOwners   uint32 // bit n set: frames of owner n mark a way through C and are skipped
 	CodeArgs     uint32 // code: co_argcount, int32
 	CodeLine     uint32 // code: co_firstlineno, int32

@@ -54,6 +54,7 @@ type ThreadConfig struct {
 	Verdict  Verdict
 	TState   uint64      // PyThreadState, 0 unknown
 	ThreadID uint64      // what it must hold to be trusted
+	Caller   uint64      // code object of the loop's frame that calls callbacks, CallerRoot, 0 none
 	RestCode uint64      // code object that sleeps instead of waiting, 0 none
 	Interp   Interp      // where its interpreter keeps things
 	Tasks    uint64      // dict of the running asyncio tasks by loop (to 3.13), 0 none
@@ -127,7 +128,7 @@ func (p *Probes) ForgetThread(tid int) error {
 // wait, tick or way off the CPU.
 func (p *Probes) SetThread(c ThreadConfig) error {
 	k := loopwatchThreadConfig{
-		Tid: uint32(c.TID), Tstate: c.TState, ThreadId: c.ThreadID, RestCode: c.RestCode, Tasks: c.Tasks,
+		Tid: uint32(c.TID), Tstate: c.TState, ThreadId: c.ThreadID, RestCode: c.RestCode, CallerCode: c.Caller, Tasks: c.Tasks,
 		Gil: c.Interp.GIL, Collecting: c.Interp.Collecting, Threads: c.Interp.Threads, Layout: c.Layout, Slot: c.Slot, Verdict: uint8(c.Verdict),
 	}
 	for i := range k.Fds {

@@ -73,8 +73,19 @@ type Sample struct {
 	Holder      *Holder
 	Task        *Task // the asyncio task whose coroutine is on the stack, nil where none was seen
 	Room        Room  // that it was taken in
+	Callback    Callback
 	Stack       Stack
 }
+
+// Callback is the frame directly inside the loop's that calls callbacks, or with CallerRoot the
+// outermost one. Frame is 0 where none was seen.
+type Callback struct {
+	Frame, Local uint64 // its address, and its first local variable
+	Generator    bool   // the frame is a coroutine's or generator's (3.11 on)
+}
+
+// CallerRoot as ThreadConfig.Caller has every stack be one callback's own.
+const CallerRoot = 1
 
 // GIL says whether a thread held the GIL.
 type GIL uint8
@@ -253,6 +264,9 @@ func (d *decoder) decode(raw []byte) (Event, error) {
 	}
 }
 
+// OWNER_GENERATOR of bpf/records.h.
+const ownerGenerator = 1
+
 // BLOCK_EXITED and BLOCK_SEEDED of bpf/records.h.
 const (
 	blockExited = 1
@@ -266,6 +280,7 @@ func sampleOf(c *loopwatchSample) *Sample {
 		IP: c.Ip, Syscall: int(c.Nr), Args: c.Args, State: c.State, Target: targetOf(&c.Target),
 		Kernel: slices.Clone(c.Kernel[:min(int(c.KernelDepth), len(c.Kernel))]),
 		GC:     c.Flags&flagGC != 0, GIL: gilOf(c.Flags), Room: Room(c.Room),
+		Callback: Callback{Frame: c.Callback.Frame, Local: c.Callback.Local, Generator: c.Callback.Owner == ownerGenerator},
 	}
 	if k := &c.Task; k.Task != 0 {
 		s.Task = &Task{Addr: k.Task, Name: k.Name, Object: slices.Clone(k.Object[:min(int(k.Bytes), len(k.Object))])}

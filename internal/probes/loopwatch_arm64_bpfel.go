@@ -174,6 +174,7 @@ type loopwatchPyLayout struct {
 	GilSize         uint32
 	GilLocked       uint32
 	GilHolder       uint32
+	FrameLocals     uint32
 	TstateTask      uint32
 	DictKeys        uint32
 	KeysLog2        uint32
@@ -242,6 +243,15 @@ type loopwatchSample struct {
 		Bytes   uint32
 		Running uint32
 		Object  [128]uint8
+	}
+	Callback struct {
+		_     structs.HostLayout
+		Code  uint64
+		Inner uint64
+		Frame uint64
+		Local uint64
+		Owner uint32
+		Pad   uint32
 	}
 	Stack loopwatchStack
 }
@@ -384,6 +394,7 @@ type loopwatchThreadConfig struct {
 	Pad        [3]uint8
 	Tid        uint32
 	Pad2       uint32
+	CallerCode uint64
 }
 
 type loopwatchThreadPointer struct {

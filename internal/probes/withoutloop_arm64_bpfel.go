@@ -62,6 +62,15 @@ type withoutLoopHeldSample struct {
 			Running uint32
 			Object  [128]uint8
 		}
+		Callback struct {
+			_     structs.HostLayout
+			Code  uint64
+			Inner uint64
+			Frame uint64
+			Local uint64
+			Owner uint32
+			Pad   uint32
+		}
 		Stack struct {
 			_      structs.HostLayout
 			Depth  uint32
@@ -175,6 +184,7 @@ type withoutLoopPyLayout struct {
 	GilSize         uint32
 	GilLocked       uint32
 	GilHolder       uint32
+	FrameLocals     uint32
 	TstateTask      uint32
 	DictKeys        uint32
 	KeysLog2        uint32
@@ -254,6 +264,7 @@ type withoutLoopThreadConfig struct {
 	Pad        [3]uint8
 	Tid        uint32
 	Pad2       uint32
+	CallerCode uint64
 }
 
 type withoutLoopUsdtSite struct {

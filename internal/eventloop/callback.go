@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package eventloop
+
+import "github.com/loopwatch/loopwatch/internal/report"
+
+// Caller is how the callbacks of a kind of loop are told apart.
+type Caller uint8
+
+// What stands directly inside the loop's own frame that calls callbacks.
+const (
+	CallerUnknown Caller = iota
+	CallerHandle         // the method of a handle, whose first local variable is the handle
+	CallerTask           // the coroutine of a task, or another function that tells nothing
+	CallerRoot           // nothing: every stack is one greenlet's own
+)
+
+var (
+	runOnceFrame  = places{{"asyncio/base_events.py", []string{runOnce}}}
+	trioRunFrame  = places{{"trio/_core/_run.py", []string{"unrolled_run"}}}
+	handleRunning = places{{"asyncio/events.py", []string{"_run"}}}
+)
+
+// CallerAt finds the frame that calls the callbacks in the stack at a loop's own wait, and says
+// what stands inside it when it does; -1 where there is none.
+func CallerAt(frames []report.Frame, kind Kind) (int, Caller) {
+	if kind.Greenlets() {
+		return -1, CallerRoot
+	}
+	for i := len(frames) - 1; i >= 0; i-- { // of nested loops the outer one
+		switch at := (site{frames[i].File, lastName(frames[i].Function)}); {
+		case runOnceFrame.has(at):
+			return i, CallerHandle
+		case trioRunFrame.has(at):
+			return i, CallerTask
+		}
+	}
+	if kind == UVLoop && len(frames) > 0 {
+		return 0, CallerTask
+	}
+	return -1, CallerUnknown
+}
+
+// RunsHandle tells whether asyncio's iteration runs a handle on this stack, the outermost such
+// iteration where there are several.
+func RunsHandle(frames []report.Frame) bool {
+	for i := len(frames) - 1; i > 0; i-- {
+		if runOnceFrame.has(site{frames[i].File, lastName(frames[i].Function)}) {
+			return handleRunning.has(site{frames[i-1].File, lastName(frames[i-1].Function)})
+		}
+	}
+	return false
+}

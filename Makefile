@@ -51,6 +51,14 @@ check-generated: generate ## Fail where the committed objects are not what their
 test: need-root deps-test need-go tracefs roots ## All tests, end to end included (root; installs what it needs)
 	@$(GO) test -p 1 -count=1 -timeout 35m ./...
 
+.PHONY: vmtest
+vmtest: need-root deps-vmtest need-go ## The end-to-end tests under other kernels: all of vmtest/matrix.txt, or KERNEL=6.1
+	@$(GO) run ./vmtest/cmd/vmtest $(addprefix -kernel ,$(KERNEL)) $(VMTESTFLAGS) test
+
+.PHONY: vmverify
+vmverify: need-root deps-vmtest need-go ## Every BPF program through the verifier of each kernel (KERNEL=5.10), with figures
+	@$(GO) run ./vmtest/cmd/vmtest $(addprefix -kernel ,$(KERNEL)) $(VMTESTFLAGS) verify
+
 .PHONY: unit
 unit: need-go ## The tests of the packages alone
 	@$(GO) test ./cmd/... ./internal/...
@@ -96,8 +104,8 @@ need-go:
 need-root:
 	@(( EUID == 0 )) || { echo "make: this watches the host and needs root: sudo make $(firstword $(MAKECMDGOALS))" >&2; exit 1; }
 
-.PHONY: deps-generate deps-test deps-demo deps-bench
-deps-generate deps-test deps-demo deps-bench: deps-%:
+.PHONY: deps-generate deps-test deps-demo deps-bench deps-vmtest
+deps-generate deps-test deps-demo deps-bench deps-vmtest: deps-%:
 	@.ci/deps $*
 
 .PHONY: tracefs

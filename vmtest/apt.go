@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/loopwatch/loopwatch/test/debian"
 )
 
 // apt is a private apt for one suite: it sees no source and no installed package of the host,
@@ -19,7 +21,7 @@ type apt struct{ options []string }
 
 // newApt sets one up in dir and fetches the suite's index.
 func newApt(ctx context.Context, dir, suite string) (*apt, error) {
-	mirror, err := mirror(ctx)
+	mirror, err := debian.Mirror(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -76,32 +78,19 @@ func (a *apt) run(ctx context.Context, dir, command string, args ...string) (str
 	return output(ctx, dir, command, append(a.options, args...)...)
 }
 
-// mirror returns where Debian's packages come from: $LOOPWATCH_MIRROR, else where the host's
-// own apt gets them.
-func mirror(ctx context.Context) (string, error) {
-	if m := os.Getenv("LOOPWATCH_MIRROR"); m != "" {
-		return m, nil
-	}
-	out, err := output(ctx, "", "apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)", "Created-By: Packages")
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.SplitSeq(out, "\n") {
-		if uri, ok := strings.CutPrefix(line, "Debian "); ok {
-			return uri, nil
-		}
-	}
-	return "", errors.New("apt knows no Debian mirror: set LOOPWATCH_MIRROR, or run apt-get update")
-}
-
 // output runs a command; the error carries what it said last.
 func output(ctx context.Context, dir, command string, args ...string) (string, error) {
-	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, command, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
+	cmd.Dir = dir
+	return outputOf(cmd)
+}
+
+func outputOf(cmd *exec.Cmd) (string, error) {
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		said := strings.TrimSpace(stderr.String())
-		return "", fmt.Errorf("%s: %w: %s", command, err, said[strings.LastIndex(said, "\n")+1:])
+		return "", fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, said[strings.LastIndex(said, "\n")+1:])
 	}
 	return stdout.String(), nil
 }

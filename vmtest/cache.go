@@ -11,31 +11,21 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/loopwatch/loopwatch/test/debian"
 )
 
 // Cache keeps kernels and disk images outside the tree. Entries are made under another name
 // and renamed when complete, so a half-made one is never reused.
 type Cache struct{ dir string }
 
-// OpenCache returns the cache in $LOOPWATCH_CACHE, or where it is if that is not set.
+// OpenCache returns the cache, which the Debian trees are kept in, too.
 func OpenCache() (*Cache, error) {
-	dir := os.Getenv("LOOPWATCH_CACHE")
-	if dir == "" {
-		dir = "/var/cache/loopwatch"
-	}
+	dir := debian.Cache()
 	if err := os.MkdirAll(filepath.Join(dir, "vm"), 0o755); err != nil {
 		return nil, fmt.Errorf("make cache (set LOOPWATCH_CACHE to a place that can be written): %w", err)
 	}
 	return &Cache{dir: dir}, nil
-}
-
-// Root returns the directory of a Debian root, which test/roots makes.
-func (c *Cache) Root(name string) (string, error) {
-	dir := filepath.Join(c.dir, "roots", name)
-	if _, err := os.Stat(filepath.Join(dir, "var/lib/dpkg/status")); err != nil {
-		return "", fmt.Errorf("no Debian root %s in %s; make it with: go run ./test/roots %s", name, filepath.Dir(dir), name)
-	}
-	return dir, nil
 }
 
 // entry returns the path of an entry, calling fill to make it if it is not there. One process
@@ -58,6 +48,18 @@ func (c *Cache) entry(name string, fill func(path string) error) (string, error)
 		return "", errors.Join(err, os.RemoveAll(unfinished))
 	}
 	return path, os.Rename(unfinished, path)
+}
+
+// dropOthers removes the entries that match a pattern, but for the one to keep: what they were made
+// of is no more.
+func (c *Cache) dropOthers(keep, pattern string) error {
+	old, err := filepath.Glob(filepath.Join(c.dir, "vm", pattern))
+	for _, path := range old {
+		if path != keep {
+			err = errors.Join(err, os.Remove(path))
+		}
+	}
+	return err
 }
 
 func lock(path string) (unlock func(), err error) {

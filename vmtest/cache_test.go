@@ -42,11 +42,3 @@ func TestCacheKeepsOnlyWhatIsWhole(t *testing.T) {
 	}
 	assert.Equal(t, 1, fills)
 }
-
-func TestRootNotMade(t *testing.T) {
-	t.Setenv("LOOPWATCH_CACHE", t.TempDir())
-	c, err := OpenCache()
-	require.NoError(t, err)
-	_, err = c.Root("trixie")
-	assert.ErrorContains(t, err, "go run ./test/roots trixie")
-}

@@ -5,9 +5,12 @@ package vmtest
 import (
 	"context"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/loopwatch/loopwatch/test/debian"
 )
 
 // freeBytes is what a guest may write beyond what the root holds.
@@ -15,11 +18,11 @@ const freeBytes = 512 << 20
 
 // Image returns an ext4 image of a Debian root. It is made without mounting anything, so it
 // needs no loop device; the guest sees a copy on write.
-func (c *Cache) Image(ctx context.Context, root string) (string, error) {
-	dir, err := c.Root(root)
-	if err != nil {
+func (c *Cache) Image(ctx context.Context, root string, progress io.Writer) (string, error) {
+	if err := debian.Make(ctx, progress, root); err != nil {
 		return "", err
 	}
+	dir := debian.Tree(root)
 	version, err := digest(filepath.Join(dir, "var/lib/dpkg/status"))
 	if err != nil {
 		return "", err
@@ -29,15 +32,19 @@ func (c *Cache) Image(ctx context.Context, root string) (string, error) {
 		if err != nil {
 			return err
 		}
-		kib := (size*5/4 + freeBytes) >> 10
+		size = size*5/4 + freeBytes
+		// The file has holes where the image is empty.
+		if err := debian.Room(filepath.Dir(path), size-freeBytes); err != nil {
+			return err
+		}
 		_, err = output(ctx, "", "mke2fs", "-q", "-t", "ext4", "-O", "^has_journal,^metadata_csum_seed,^orphan_file",
-			"-d", dir, path, fmt.Sprintf("%dk", kib))
+			"-d", dir, path, fmt.Sprintf("%dk", size>>10))
 		return err
 	})
 	if err != nil {
 		return "", fmt.Errorf("make disk image of %s: %w", root, err)
 	}
-	return path, nil
+	return path, c.dropOthers(path, "root-"+root+"-*.ext4")
 }
 
 // treeBytes is the room the files of a tree take in blocks of 4 KiB.

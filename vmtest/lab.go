@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,25 +43,39 @@ func (l *Lab) Close() error { return os.RemoveAll(l.dir) }
 
 // Machine returns a machine with the kernel and the root of a row, fetching and making what
 // the cache lacks. What it is to run is for the caller to fill in.
-func (l *Lab) Machine(ctx context.Context, row Row) (*Machine, error) {
+func (l *Lab) Machine(ctx context.Context, row Row, progress io.Writer) (*Machine, error) {
 	kernel, err := l.cache.Kernel(ctx, row)
 	if err != nil {
 		return nil, err
 	}
-	disk, err := l.cache.Image(ctx, row.Root)
+	disk, err := l.cache.Image(ctx, row.Root, progress)
 	if err != nil {
 		return nil, err
 	}
 	return &Machine{Kernel: kernel, Disk: disk, Init: l.init}, nil
 }
 
+// LogFile is where the output of a row's guest is kept until the next.
+func (l *Lab) LogFile(row Row, mode string) string {
+	return filepath.Join(l.cache.dir, "vm", "log-"+row.Name+"-"+mode+".txt")
+}
+
 // Build compiles a command of this module for a guest, from anywhere in the module.
 func Build(ctx context.Context, pkg, binary string) error {
+	return compile(ctx, pkg, "build", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", binary)
+}
+
+// BuildTests compiles the tests of a package for a guest.
+func BuildTests(ctx context.Context, pkg, binary string) error {
+	return compile(ctx, pkg, "test", "-c", "-ldflags=-s -w", "-o", binary)
+}
+
+func compile(ctx context.Context, pkg string, args ...string) error {
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-o", binary, pkg)
+	cmd := exec.CommandContext(ctx, "go", append(args, pkg)...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
 	var said bytes.Buffer

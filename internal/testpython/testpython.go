@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -26,6 +27,9 @@ import (
 // RootsEnv names the directory that holds Debian trees (one directory each). Without it
 // DefaultRoots is searched.
 const RootsEnv = "LOOPWATCH_ROOTS"
+
+// PythonsEnv names the releases All is to return ("3.14 3.15"), each of which must be there.
+const PythonsEnv = "LOOPWATCH_PYTHONS"
 
 // DefaultRoots is where the Debian trees are kept between test runs.
 const DefaultRoots = "/var/cache/loopwatch/roots"
@@ -189,13 +193,23 @@ func (w *tail) String() string {
 }
 
 // All returns the interpreters that loopwatch claims to watch, oldest first, debug builds
-// left out. A machine with none fails the test: there would be nothing tested.
+// left out, and only the releases in $LOOPWATCH_PYTHONS if that is set. A machine with none, or
+// without one of those, fails the test: there would be nothing tested.
 func All(t testing.TB) []Interp {
 	t.Helper()
 	var out []Interp
+	wanted := strings.Fields(os.Getenv(PythonsEnv))
+	found := map[string]bool{}
 	for _, i := range everything() {
-		if i.Supported() && !i.debug {
+		release := fmt.Sprintf("3.%d", i.Minor)
+		if i.Supported() && !i.debug && (len(wanted) == 0 || slices.Contains(wanted, release)) {
+			found[release] = true
 			out = append(out, i)
+		}
+	}
+	for _, release := range wanted {
+		if !found[release] {
+			t.Fatalf("no Python %s found, which %s asks for", release, PythonsEnv)
 		}
 	}
 	if len(out) == 0 {

@@ -20,6 +20,8 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
+func ftoa(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+
 // outcome is what a command line led to.
 type outcome struct {
 	status         int

@@ -3,12 +3,15 @@
 package e2e
 
 import (
+	"os"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/truth"
@@ -17,7 +20,7 @@ import (
 // TestContainer runs programs as a container does: own root, own PID and mount namespace, and
 // so a process number that is another one inside.
 func TestContainer(t *testing.T) {
-	const threshold = 50 * time.Millisecond
+	threshold := usualThreshold() / 2
 	stage := newStage(t)
 	w := watch(t, "--threshold", threshold.String(), "--duration", "1h")
 	type contained struct {
@@ -26,10 +29,14 @@ func TestContainer(t *testing.T) {
 	}
 	var all []contained
 	roots := map[string]bool{}
-	for _, python := range testpython.All(t) {
+	pythons := testpython.All(t)
+	if !slices.ContainsFunc(pythons, func(i testpython.Interp) bool { return i.Root != "" }) {
+		pythons = append(pythons, elsewhere(t, pythons)...)
+	}
+	for _, python := range pythons {
 		roots[python.Root] = true
 		stage.install(t, python)
-		cmd, err := stage.command(python, truth.Blocking, "asyncio", "--threshold", "0.05", "--over", "1", "--under", "0",
+		cmd, err := stage.command(python, truth.Blocking, "asyncio", "--threshold", seconds(threshold), "--over", "1", "--under", "0",
 			"--kind", "sleeping", "--kind", "counting", "--kind", "importing", "--kind", "in_map", "--kind", "astral")
 		require.NoError(t, err)
 		if cmd.SysProcAttr == nil {
@@ -47,7 +54,7 @@ func TestContainer(t *testing.T) {
 		require.Equal(t, 1, log[0].TID, "it runs in its own PID namespace")
 		all = append(all, contained{p, log})
 	}
-	require.Greater(t, len(roots), 1, "no Debian tree found: go run ./test/roots")
+	require.Greater(t, len(roots), 1, "a root other than the machine's")
 	rep := w.stop(t)
 	for _, p := range all {
 		v := judge(threshold, p.log, blocksOf(rep, p.pid()), stalls)
@@ -59,4 +66,23 @@ func TestContainer(t *testing.T) {
 			assert.Equal(t, p.python.Version, loops[0].Python)
 		}
 	}
+}
+
+// elsewhere mounts the machine's root a second time, as a tree for its own interpreters: a machine
+// that has no Debian trees, such as a guest of vmtest, has a root to leave all the same.
+func elsewhere(t *testing.T, pythons []testpython.Interp) []testpython.Interp {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "loopwatch-root-") // not t.TempDir, which removes what is below
+	require.NoError(t, err)
+	require.NoError(t, unix.Mount("/", dir, "", unix.MS_BIND, ""))
+	t.Cleanup(func() {
+		assert.NoError(t, unix.Unmount(dir, unix.MNT_DETACH))
+		assert.NoError(t, os.Remove(dir))
+	})
+	pythons = slices.Clone(pythons)
+	for n := range pythons {
+		pythons[n].Root = dir
+		pythons[n].Name = "elsewhere-" + pythons[n].Name
+	}
+	return pythons
 }

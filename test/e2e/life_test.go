@@ -48,11 +48,11 @@ func newest(t *testing.T) testpython.Interp {
 func TestLoopThereBefore(t *testing.T) {
 	for _, python := range testpython.All(t) {
 		t.Run(python.Name, func(t *testing.T) {
-			p := sleeper(t, python, "0.1")
+			p := sleeper(t, python, seconds(usualThreshold()))
 			w := watch(t, "--pid", itoa(p.pid()), "--duration", "1h")
 			log, err := p.play()
 			require.NoError(t, err)
-			v := judge(100*time.Millisecond, log, blocksOf(w.stop(t), p.pid()), stalls)
+			v := judge(usualThreshold(), log, blocksOf(w.stop(t), p.pid()), stalls)
 			assert.Equal(t, 1, v.right, v.summary())
 			assert.Empty(t, v.complaints)
 		})
@@ -98,7 +98,7 @@ func TestOngoing(t *testing.T) {
 func TestSignals(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(signal.String(), func(t *testing.T) {
-			p := sleeper(t, newest(t), "0.1")
+			p := sleeper(t, newest(t), seconds(usualThreshold()))
 			w := watch(t, "--duration", "1h")
 			_, err := p.play()
 			require.NoError(t, err)
@@ -114,7 +114,7 @@ func TestSignals(t *testing.T) {
 func TestNothingLeftBehind(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
 		t.Run(signal.String(), func(t *testing.T) {
-			p := sleeper(t, newest(t), "0.1")
+			p := sleeper(t, newest(t), seconds(usualThreshold()))
 			before := kernelObjects(t)
 			w := watch(t, "--duration", "1h")
 			during := without(kernelObjects(t), before)

@@ -45,7 +45,7 @@ var resting = []struct {
 // TestNoFalseAlarms runs programs whose loops are never blocked, and programs that wait by
 // epoll without an event loop.
 func TestNoFalseAlarms(t *testing.T) {
-	for _, threshold := range []time.Duration{100 * time.Millisecond, 20 * time.Millisecond, 5 * time.Millisecond} {
+	for _, threshold := range thresholds() {
 		t.Run(threshold.String(), func(t *testing.T) {
 			stage, pythons := newStage(t), testpython.All(t)
 			w := watch(t, "--threshold", threshold.String(), "--duration", "1h")
@@ -64,7 +64,7 @@ func TestNoFalseAlarms(t *testing.T) {
 					require.NoError(t, p.up())
 					all = append(all, p)
 					if test.busy {
-						time.Sleep(3 * time.Second)
+						time.Sleep(busyFor())
 						p.end()
 					}
 				}

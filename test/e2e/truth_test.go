@@ -47,30 +47,24 @@ func (p *performance) name() string { return p.python.Name + "/" + p.loop }
 // TestTruth runs the truth programs on every interpreter and loop at each threshold, under a
 // loopwatch that watches the whole host, and holds its reports against their logs.
 func TestTruth(t *testing.T) {
-	for _, test := range []struct {
-		threshold   time.Duration
-		over, under int
-	}{
-		{100 * time.Millisecond, 1, 1},
-		{20 * time.Millisecond, 2, 1},
-		{5 * time.Millisecond, 3, 1},
-	} {
-		t.Run(test.threshold.String(), func(t *testing.T) {
+	for n, threshold := range thresholds() {
+		over, under := n+1, 1 // the shorter the blocks, the more there is time for
+		t.Run(threshold.String(), func(t *testing.T) {
 			stage := newStage(t)
 			var all []*performance
 			for pythons := range slices.Chunk(testpython.All(t), batch) {
-				w := watch(t, "--threshold", test.threshold.String(), "--duration", "1h")
+				w := watch(t, "--threshold", threshold.String(), "--duration", "1h")
 				played := perform(t, stage, pythons,
-					"--threshold", fmt.Sprint(test.threshold.Seconds()), "--over", strconv.Itoa(test.over), "--under", strconv.Itoa(test.under))
+					"--threshold", fmt.Sprint(threshold.Seconds()), "--over", strconv.Itoa(over), "--under", strconv.Itoa(under))
 				rep := w.stop(t)
 				t.Logf("lost: %+v", rep.Lost)
 				for _, p := range played {
 					p.rep = rep
-					p.checkLog(t, test.threshold, test.over, test.under)
+					p.checkLog(t, threshold, over, under)
 				}
 				all = append(all, played...)
 			}
-			compare(t, test.threshold, all)
+			compare(t, threshold, all)
 		})
 	}
 }
@@ -94,7 +88,8 @@ func perform(t *testing.T, stage *stage, pythons []testpython.Interp, args ...st
 		wait.Add(1)
 		go func() {
 			defer func() { <-slots; wait.Done() }()
-			p.log, p.err = p.play(stage, append([]string{p.loop, "--seed", strconv.Itoa(n)}, args...))
+			part := fmt.Sprintf("%d/%d", n%parts(p.loop), parts(p.loop))
+			p.log, p.err = p.play(stage, append([]string{p.loop, "--seed", strconv.Itoa(n), "--part", part}, args...))
 		}()
 	}
 	wait.Wait()
@@ -144,7 +139,7 @@ func (p *performance) checkLog(t *testing.T, threshold time.Duration, over, unde
 		}
 	}
 	delete(times, many)
-	require.Greater(t, len(times), 30, "%s: kinds of blocks", p.name())
+	require.Greater(t, len(times), 30/parts(p.loop), "%s: kinds of blocks", p.name())
 	for kind, n := range times {
 		require.Equal(t, over+under, n, "%s: %s", p.name(), kind)
 	}

@@ -39,7 +39,7 @@ type watcher struct {
 func watch(t testing.TB, args ...string) *watcher {
 	t.Helper()
 	w := &watcher{screen: newScreen(t), exited: make(chan struct{})}
-	args = append([]string{"report", "--format", "json"}, args...)
+	args = append([]string{"report", "--format", "json", "--threshold", usualThreshold().String()}, args...)
 	if attach := os.Getenv(attachEnv); attach != "" {
 		args = append(args, "--attach", attach)
 	}

@@ -32,6 +32,7 @@ def arguments():
     parser.add_argument("--over", type=int, default=2, help="blocks of each kind above the threshold")
     parser.add_argument("--under", type=int, default=1, help="and below it")
     parser.add_argument("--kind", action="append", help="only these kinds")
+    parser.add_argument("--part", default="0/1", help="K/N: of all kinds every Nth from the Kth on")
     return parser.parse_args()
 
 
@@ -39,7 +40,8 @@ def schedule(options):
     """(block, seconds) in random order: 0.3 to 0.6 or 1.25 to 2 times the threshold."""
     chance = random.Random(options.seed)
     plan = []
-    for block in BLOCKS:
+    part, parts = map(int, options.part.split("/"))
+    for block in BLOCKS[part::parts]:
         if options.kind and block.kind not in options.kind:
             continue
         plan += [(block, chance.uniform(1.25, 2.0) * options.threshold) for _ in range(options.over)]

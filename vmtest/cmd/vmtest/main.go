@@ -22,9 +22,10 @@ import (
 	"github.com/loopwatch/loopwatch/vmtest/job"
 )
 
-const usage = `usage: vmtest [flags] list | run [--] COMMAND… | verify | bench
+const usage = `usage: vmtest [flags] list | test | run [--] COMMAND… | verify | bench
 
   list     the matrix
+  test     the end-to-end tests, attached in each way; a table of what came of them
   run      boot, run COMMAND (a full path inside the guest), power off
   verify   load and attach every BPF program in both modes, and count what the verifier does
   bench    what loopwatch costs, in instructions (default: kernel 6.12 alone; half an hour)
@@ -41,6 +42,8 @@ type options struct {
 	memory   int
 	counted  bool
 	deadline time.Duration
+	only     string
+	jobs     int
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
@@ -66,6 +69,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&o.memory, "memory", 1536, "of the guest, in `MiB`")
 	flags.BoolVar(&o.counted, "counted", false, "one CPU whose clock counts instructions")
 	flags.DurationVar(&o.deadline, "deadline", 10*time.Minute, "for each guest")
+	flags.StringVar(&o.only, "run", "", "test: only those that match this `REGEXP`")
+	flags.IntVar(&o.jobs, "jobs", 2, "test: guests side by side")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
@@ -93,6 +98,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 			return 2
 		}
 		status, err = runEach(ctx, o, rest, stdout, stderr)
+	case "test":
+		status, err = test(ctx, o, stdout, stderr)
 	case "verify":
 		status, err = verify(ctx, o, stdout, stderr)
 	case "bench":
@@ -148,29 +155,38 @@ func runEach(ctx context.Context, o options, command []string, stdout, stderr io
 }
 
 func runRow(ctx context.Context, lab *vmtest.Lab, row vmtest.Row, o options, command []string, stdout, stderr io.Writer) (int, error) {
-	m, err := lab.Machine(ctx, row)
+	m, err := lab.Machine(ctx, row, stderr)
 	if err != nil {
 		return 0, err
 	}
 	m.Files, m.Command, m.Output = o.files, command, stdout
-	m.MemoryMiB, m.Counted, m.Deadline = o.memory, o.counted, o.deadline
+	m.MemoryMiB, m.Deadline = o.memory, o.deadline
+	if o.counted {
+		m.Clock = vmtest.SkippingClock
+	}
 	fmt.Fprintf(stderr, "==> %s: %s\n", row.Name, m.Kernel.Release)
 	start := time.Now()
-	status, err := m.Run(ctx)
-	var guest *vmtest.GuestError
-	// Emulated kernels crash now and then while they boot. What has begun is never repeated.
-	if errors.As(err, &guest) && !guest.Booted && ctx.Err() == nil {
-		fmt.Fprintf(stderr, "==> %s: %v; booting once more\n", row.Name, err)
-		status, err = m.Run(ctx)
-	}
-	if errors.As(err, &guest) {
-		fmt.Fprintf(stderr, "%s\n", guest.Console)
-	}
+	status, err := boot(ctx, m, row.Name, stderr)
 	if err != nil {
 		return 0, err
 	}
 	fmt.Fprintf(stderr, "==> %s: %.0f s, status %d\n", row.Name, time.Since(start).Seconds(), status)
 	return status, nil
+}
+
+// boot runs a machine and, where it ends before its time, shows what its console said last.
+func boot(ctx context.Context, m *vmtest.Machine, name string, stderr io.Writer) (int, error) {
+	status, err := m.Run(ctx)
+	var guest *vmtest.GuestError
+	// Emulated kernels crash now and then while they boot. What has begun is never repeated.
+	if errors.As(err, &guest) && !guest.Booted && ctx.Err() == nil {
+		fmt.Fprintf(stderr, "==> %s: %v; booting once more\n", name, err)
+		status, err = m.Run(ctx)
+	}
+	if errors.As(err, &guest) && ctx.Err() == nil {
+		fmt.Fprintf(stderr, "==> %s: %v; the last lines of its console:\n%s\n", name, err, guest.Console)
+	}
+	return status, err
 }
 
 // verify brings the probes' own check along.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package debian
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,17 +11,18 @@ import (
 	"strings"
 )
 
-// mirrorEnv overrides the mirror of the host's apt configuration.
-const mirrorEnv = "LOOPWATCH_MIRROR"
+// MirrorEnv overrides the mirror of the host's apt configuration.
+const MirrorEnv = "LOOPWATCH_MIRROR"
 
-var errNoMirror = errors.New("apt has no Debian archive configured: set " + mirrorEnv + " to a mirror's URL, or run apt-get update")
+var errNoMirror = errors.New("apt has no Debian archive configured: set " + MirrorEnv + " to a mirror's URL, or run apt-get update")
 
-// hostMirror returns the Debian archive the host's own packages come from.
-func hostMirror() (string, error) {
-	if m := os.Getenv(mirrorEnv); m != "" {
+// Mirror returns the Debian archive to fetch from: $LOOPWATCH_MIRROR, else where the host's own
+// packages come from.
+func Mirror(ctx context.Context) (string, error) {
+	if m := os.Getenv(MirrorEnv); m != "" {
 		return m, nil
 	}
-	out, err := exec.Command("apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)", "Created-By: Packages").Output()
+	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)", "Created-By: Packages").Output()
 	if err != nil {
 		return "", fmt.Errorf("ask apt for its archives: %w", err)
 	}
@@ -59,8 +61,8 @@ func firstMirror(path string) (string, error) {
 
 // hostOptions returns what the host's apt says about reaching a mirror and about how fresh
 // it must be. What it says about signatures is not passed on: those are always checked.
-func hostOptions() ([]string, error) {
-	out, err := exec.Command("apt-config", "dump", "--format", `%F "%v";%n`, "Acquire").Output()
+func hostOptions(ctx context.Context) ([]string, error) {
+	out, err := exec.CommandContext(ctx, "apt-config", "dump", "--format", `%F "%v";%n`, "Acquire").Output()
 	if err != nil {
 		return nil, fmt.Errorf("ask apt for its configuration: %w", err)
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package debian
 
 import (
 	"crypto/sha256"
@@ -19,19 +19,19 @@ type recipe struct {
 	keysFrom string
 }
 
-// loops are the event loops every tree has for its default interpreter.
+// loops are the event loops, servers, and users of epoll that are no loops, which every tree has
+// for its default interpreter.
 var loops = []string{
-	"python3-aiohttp", "python3-eventlet", "python3-gevent", "python3-tornado",
-	"python3-trio", "python3-twisted", "python3-uvloop",
+	"gunicorn", "python3-aiohttp", "python3-eventlet", "python3-gevent", "python3-grpcio",
+	"python3-tornado", "python3-trio", "python3-twisted", "python3-uvicorn", "python3-uvloop",
+	"python3-zmq",
 }
 
 // recipes stand in the order they are made in. The -dev packages are for the headers that
 // the layouts of package cpython are checked against.
 var recipes = []recipe{
-	{suite: "trixie", packages: slices.Concat(loops, []string{"libpython3.13-dev", "python3-zmq", "python3.13"})},
-	{suite: "bookworm", packages: slices.Concat(loops, []string{
-		"gunicorn", "python3", "python3-grpcio", "python3-uvicorn", "python3-zmq",
-	})},
+	{suite: "trixie", packages: slices.Concat(loops, []string{"libpython3.13-dev", "python3.13"})},
+	{suite: "bookworm", packages: slices.Concat(loops, []string{"python3"})},
 	{suite: "bullseye", packages: slices.Concat(loops, []string{"libpython3.9-dev", "python3.9"})},
 	{suite: "sid", keysFrom: "trixie", packages: slices.Concat(loops, []string{
 		"libpython3.14-dev", "libpython3.15-dev", "python3.14", "python3.15",
@@ -41,7 +41,8 @@ var recipes = []recipe{
 // excluded are paths that dpkg need not unpack.
 var excluded = []string{"/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*"}
 
-// choose returns the recipes of the named suites, all of them if none is named.
+// choose returns the recipes of the named suites and of those whose keys they need, all recipes if
+// none is named.
 func choose(names []string) ([]recipe, error) {
 	for _, name := range names {
 		if !slices.ContainsFunc(recipes, func(r recipe) bool { return r.suite == name }) {
@@ -52,6 +53,11 @@ func choose(names []string) ([]recipe, error) {
 			return nil, fmt.Errorf("no recipe for %q: known are %s", name, strings.Join(known, ", "))
 		}
 	}
+	for _, r := range recipes {
+		if r.keysFrom != "" && slices.Contains(names, r.suite) {
+			names = append(names, r.keysFrom)
+		}
+	}
 	var out []recipe
 	for _, r := range recipes {
 		if len(names) == 0 || slices.Contains(names, r.suite) {
@@ -60,6 +66,9 @@ func choose(names []string) ([]recipe, error) {
 	}
 	return out, nil
 }
+
+// bytes is what a tree takes while it is made, packages and all, with something to spare.
+func (r recipe) bytes() int64 { return 2 << 30 }
 
 // stamp tells two versions of a recipe apart. A tree carries the stamp it was made by.
 func (r recipe) stamp() string {

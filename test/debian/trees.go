@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package debian makes Debian trees, one directory for each recipe, by mmdebstrap from the mirror
+// the host itself uses. They are kept outside the source tree: package testpython finds their
+// interpreters there and enters them by chroot, and package vmtest makes disks of them. A tree
+// that is there already, made by the same recipe, is left alone.
+package debian
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// cacheEnv names the directory everything the tests fetch is kept in.
+const cacheEnv = "LOOPWATCH_CACHE"
+
+const (
+	defaultCache = "/var/cache/loopwatch"
+	stampFile    = ".loopwatch-recipe"
+)
+
+// Cache returns the directory that everything the tests fetch is kept in.
+func Cache() string {
+	if dir := os.Getenv(cacheEnv); dir != "" {
+		return dir
+	}
+	return defaultCache
+}
+
+// Tree returns where the tree of a suite is, or will be.
+func Tree(suite string) string { return filepath.Join(Cache(), "roots", suite) }
+
+// Make makes the trees of the named suites that are missing, all there are recipes for if none is
+// named, and says so on progress.
+func Make(ctx context.Context, progress io.Writer, suites ...string) error {
+	wanted, err := choose(suites)
+	if err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("trees are made and entered as root: run as root")
+	}
+	cache := Cache()
+	m := maker{roots: filepath.Join(cache, "roots"), building: filepath.Join(cache, "building"), progress: progress}
+	unlock, err := m.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for _, r := range wanted {
+		if m.have(r) {
+			continue
+		}
+		if err := m.make(ctx, r); err != nil {
+			return fmt.Errorf("make the Debian tree %s: %w", r.suite, err)
+		}
+	}
+	return nil
+}
+
+// maker makes trees in building and moves the finished ones to roots, so that a tree under
+// roots is always whole. Both are on one file system.
+type maker struct {
+	roots, building string
+	progress        io.Writer
+}
+
+// lock keeps two runs from making the same tree.
+func (m maker) lock() (func(), error) {
+	for _, dir := range []string{m.roots, m.building} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, fmt.Errorf("make the cache: %w", err)
+		}
+	}
+	f, err := os.Open(m.building)
+	if err != nil {
+		return nil, fmt.Errorf("open the cache: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("lock the cache: %w", err)
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// have tells whether the tree of r is there as the recipe now stands.
+func (m maker) have(r recipe) bool {
+	stamp, err := os.ReadFile(filepath.Join(m.roots, r.suite, stampFile))
+	return err == nil && string(stamp) == r.stamp()
+}
+
+func (m maker) make(ctx context.Context, r recipe) error {
+	// What a run that was killed left behind; the lock says nobody works on it.
+	fresh, stale := filepath.Join(m.building, r.suite), filepath.Join(m.building, r.suite+".old")
+	if err := errors.Join(os.RemoveAll(fresh), os.RemoveAll(stale)); err != nil {
+		return err
+	}
+	if err := Room(m.building, r.bytes()); err != nil {
+		return err
+	}
+	fmt.Fprintf(m.progress, "making the Debian tree %s, some minutes\n", r.suite)
+	if err := m.bootstrap(ctx, r, fresh); err != nil {
+		return errors.Join(err, os.RemoveAll(fresh))
+	}
+	if err := os.WriteFile(filepath.Join(fresh, stampFile), []byte(r.stamp()), 0o644); err != nil {
+		return err
+	}
+	target := filepath.Join(m.roots, r.suite)
+	if err := os.Rename(target, stale); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.Rename(fresh, target); err != nil {
+		return err
+	}
+	return os.RemoveAll(stale)
+}
+
+// bootstrap unpacks and configures the packages of r and all they need into dir. What was
+// downloaded before a failure is kept for the next attempt.
+func (m maker) bootstrap(ctx context.Context, r recipe, dir string) error {
+	args := []string{
+		"--variant=apt", "--mode=root", "--quiet",
+		"--include=" + strings.Join(r.packages, ","),
+		`--aptopt=Acquire::Languages "none"`,
+	}
+	for _, path := range excluded {
+		args = append(args, "--dpkgopt=path-exclude="+path)
+	}
+	options, err := hostOptions(ctx)
+	if err != nil {
+		return err
+	}
+	for _, o := range options {
+		args = append(args, "--aptopt="+o)
+	}
+	if r.keysFrom != "" {
+		keys := filepath.Join(m.roots, r.keysFrom, "usr/share/keyrings")
+		if _, err := os.Stat(keys); err == nil {
+			args = append(args, "--keyring="+keys)
+		}
+	}
+	mirror, err := Mirror(ctx)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "mmdebstrap", append(args, r.suite, dir, mirror)...)
+	// Asked to end, it unmounts what it has mounted.
+	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Run(); errors.Is(err, exec.ErrNotFound) {
+		return errors.New("mmdebstrap is not installed: apt-get install mmdebstrap")
+	} else if err != nil {
+		return fmt.Errorf("mmdebstrap: %w: %s", err, complaint(said.String()))
+	}
+	return nil
+}
+
+// complaint finds what a failed mmdebstrap has to say in one line: apt's first error, else the
+// last line.
+func complaint(said string) string {
+	lines := strings.Split(strings.TrimSpace(said), "\n")
+	for _, line := range lines {
+		if strings.HasPrefix(line, "E: ") && !strings.Contains(line, "apt-get") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return strings.TrimSpace(lines[len(lines)-1])
+}
+
+// Room fails where the file system of dir has less than so many bytes to spare.
+func Room(dir string, bytes int64) error {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return fmt.Errorf("look for room in %s: %w", dir, err)
+	}
+	if free := int64(s.Bavail) * s.Bsize; free < bytes {
+		return fmt.Errorf("%s has %d MB free and needs %d: make room, or set %s to a directory elsewhere", dir, free>>20, bytes>>20, cacheEnv)
+	}
+	return nil
+}

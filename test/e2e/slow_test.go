@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"os"
+	"time"
+)
+
+// emulatedEnv says that this machine is emulated: some twenty times slower than others, now and
+// then without a CPU for tens of milliseconds.
+const emulatedEnv = "LOOPWATCH_EMULATED"
+
+var emulated = os.Getenv(emulatedEnv) != ""
+
+// thresholds are those of the tests that have several, largest first.
+func thresholds() []time.Duration {
+	if emulated {
+		return []time.Duration{100 * time.Millisecond}
+	}
+	return []time.Duration{100 * time.Millisecond, 20 * time.Millisecond, 5 * time.Millisecond}
+}
+
+// usualThreshold is that of the tests that need but one.
+func usualThreshold() time.Duration {
+	return 100 * time.Millisecond
+}
+
+// seconds is how the truth programs want a duration.
+func seconds(d time.Duration) string { return ftoa(d.Seconds()) }
+
+// parts is by what the kinds of blocks are shared out among the loops. asyncio plays them all,
+// and so does every other loop, unless the machine is emulated.
+func parts(loop string) int {
+	if emulated && loop != "asyncio" {
+		return 4
+	}
+	return 1
+}
+
+// busyFor is how long a program runs that takes a whole CPU.
+func busyFor() time.Duration {
+	if emulated {
+		return 1500 * time.Millisecond // above settling, or there is nothing to judge
+	}
+	return 3 * time.Second
+}

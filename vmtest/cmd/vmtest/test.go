@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/loopwatch/loopwatch/vmtest"
+)
+
+// test runs the end-to-end tests under each kernel, attached in each way, in a guest of its own,
+// and prints a table of what came of them. A guest that fails does not keep the others from
+// running.
+func test(ctx context.Context, o options, stdout, stderr io.Writer) (status int, err error) {
+	rows, err := vmtest.Rows(o.kernels...)
+	if err != nil {
+		return 0, err
+	}
+	lab, err := vmtest.OpenLab(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, lab.Close()) }()
+	suite, err := vmtest.BuildSuite(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, suite.Close()) }()
+
+	start := time.Now()
+	outcomes := make([]vmtest.Outcome, 0, len(rows)*len(vmtest.AttachModes))
+	for _, row := range rows {
+		for _, mode := range vmtest.AttachModes {
+			outcomes = append(outcomes, vmtest.Outcome{Row: row, Mode: mode})
+		}
+	}
+	said := &lockedWriter{to: stderr}
+	var running sync.WaitGroup
+	slots := make(chan struct{}, max(1, o.jobs))
+	for i := range outcomes {
+		slots <- struct{}{}
+		if ctx.Err() != nil {
+			outcomes[i].Err = errors.New("not begun")
+			<-slots
+			continue
+		}
+		running.Go(func() {
+			defer func() { <-slots }()
+			testGuest(ctx, lab, suite, &outcomes[i], o, said)
+		})
+	}
+	running.Wait()
+	for i := range outcomes {
+		if !outcomes[i].OK() {
+			status = 1
+		}
+	}
+	fmt.Fprintf(stderr, "==> %d guests in %.0f s\n", len(outcomes), time.Since(start).Seconds())
+	return status, vmtest.PrintTable(stdout, outcomes)
+}
+
+// testGuest fills in what came of one guest.
+func testGuest(ctx context.Context, lab *vmtest.Lab, suite *vmtest.Suite, outcome *vmtest.Outcome, o options, stderr io.Writer) {
+	start := time.Now()
+	name := outcome.Row.Name + " " + outcome.Mode
+	err := func() error {
+		m, err := lab.Machine(ctx, outcome.Row, stderr)
+		if err != nil {
+			return err
+		}
+		outcome.Release = m.Kernel.Release
+		step, err := suite.Prepare(m, outcome.Row, outcome.Mode, o.only)
+		if err != nil {
+			return err
+		}
+		log, err := os.Create(lab.LogFile(outcome.Row, outcome.Mode))
+		if err != nil {
+			return err
+		}
+		defer log.Close()
+		var output bytes.Buffer
+		m.Output = io.MultiWriter(log, &output)
+		m.MemoryMiB, m.Deadline = o.memory, o.deadline
+		m.Clock = vmtest.CountedClock
+		fmt.Fprintf(stderr, "==> %s: %s, log in %s\n", name, outcome.Release, log.Name())
+		_, failed := boot(ctx, m, name, stderr)
+		want := suite.Tests
+		if o.only != "" {
+			want = nil
+		}
+		// What there is counts, though it was cut short.
+		outcome.Result, err = vmtest.ReadResult(context.WithoutCancel(ctx), output.Bytes(), step, want)
+		return errors.Join(failed, err)
+	}()
+	outcome.Took = time.Since(start)
+	if outcome.Result.Complaints != "" {
+		fmt.Fprintf(stderr, "==> %s: tests failed\n%s\n", name, outcome.Result.Complaints)
+	}
+	if err != nil {
+		outcome.Err = err
+		fmt.Fprintf(stderr, "==> %s: FAILED: %v\n", name, err)
+		return
+	}
+	fmt.Fprintf(stderr, "==> %s: %.0f s, of which boot and end %.0f\n", name, outcome.Took.Seconds(), (outcome.Took - outcome.Result.Took).Seconds())
+}
+
+// lockedWriter keeps what guests say side by side from being mixed within a line.
+type lockedWriter struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (w *lockedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(p)
+}

@@ -45,11 +45,11 @@ type Clock int
 const (
 	// HostClock is the host's time, on two CPUs, each some twenty times slower than it seems.
 	HostClock Clock = iota
-	// CountedClock counts the instructions of one CPU, one a nanosecond. Where it has nothing to
+	// CountedClock counts the instructions of one CPU, one every four nanoseconds. Where it has nothing to
 	// do, time passes as on the host. A host that is busy makes the guest slow, but nothing in it
 	// seems slow.
 	CountedClock
-	// SkippingClock is a CountedClock that skips the time in which the CPU has nothing to do. What
+	// SkippingClock counts one a nanosecond, and skips the time in which the CPU has nothing to do. What
 	// the host does by itself, as reading the disk, seems to take very long.
 	SkippingClock
 )
@@ -58,7 +58,7 @@ const (
 func (c Clock) accelerator() []string {
 	switch c {
 	case CountedClock:
-		return []string{"-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=on"}
+		return []string{"-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=2,sleep=on"}
 	case SkippingClock:
 		return []string{"-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"}
 	}

@@ -15,7 +15,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -153,8 +155,11 @@ func (m maker) bootstrap(ctx context.Context, r recipe, dir string) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "mmdebstrap", append(args, r.suite, dir, mirror)...)
-	// Asked to end, it unmounts what it has mounted.
-	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
+	// It goes on when asked to end, and dies with its mounts left behind when killed. In namespaces
+	// of its own both its children and its mounts go with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // Pdeathsig is sent when the thread ends that started the child
+	defer runtime.UnlockOSThread()
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Run(); errors.Is(err, exec.ErrNotFound) {

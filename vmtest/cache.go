@@ -3,6 +3,7 @@
 package vmtest
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/loopwatch/loopwatch/test/debian"
 )
@@ -30,11 +30,11 @@ func OpenCache() (*Cache, error) {
 
 // entry returns the path of an entry, calling fill to make it if it is not there. One process
 // fills at a time; the others wait for it.
-func (c *Cache) entry(name string, fill func(path string) error) (string, error) {
+func (c *Cache) entry(ctx context.Context, name string, fill func(path string) error) (string, error) {
 	path := filepath.Join(c.dir, "vm", name)
-	unlock, err := lock(filepath.Join(c.dir, "vm", ".lock"))
+	unlock, err := debian.Lock(ctx, filepath.Join(c.dir, "vm", ".lock"))
 	if err != nil {
-		return "", fmt.Errorf("lock cache: %w", err)
+		return "", err
 	}
 	defer unlock()
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -60,17 +60,6 @@ func (c *Cache) dropOthers(keep, pattern string) error {
 		}
 	}
 	return err
-}
-
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return func() { _ = f.Close() }, nil
 }
 
 // digest tells versions of a file apart.

@@ -22,7 +22,7 @@ func TestCacheKeepsOnlyWhatIsWhole(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte("ha"), 0o600))
 		return broken
 	}
-	_, err = c.entry("disk", half)
+	_, err = c.entry(t.Context(), "disk", half)
 	require.ErrorIs(t, err, broken)
 
 	// What a killed run leaves behind is not taken either.
@@ -34,7 +34,7 @@ func TestCacheKeepsOnlyWhatIsWhole(t *testing.T) {
 		return os.WriteFile(path, []byte("whole"), 0o600)
 	}
 	for range 2 {
-		path, err := c.entry("disk", whole)
+		path, err := c.entry(t.Context(), "disk", whole)
 		require.NoError(t, err)
 		content, err := os.ReadFile(path)
 		require.NoError(t, err)

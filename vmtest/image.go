@@ -27,7 +27,7 @@ func (c *Cache) Image(ctx context.Context, root string, progress io.Writer) (str
 	if err != nil {
 		return "", err
 	}
-	path, err := c.entry(fmt.Sprintf("root-%s-%s.ext4", root, version), func(path string) error {
+	path, err := c.entry(ctx, fmt.Sprintf("root-%s-%s.ext4", root, version), func(path string) error {
 		size, err := treeBytes(dir)
 		if err != nil {
 			return err

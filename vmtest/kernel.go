@@ -26,7 +26,7 @@ var kernelPart = regexp.MustCompile(`^linux-(image|binary|modules)-`)
 // for. Remove it from the cache to have a newer one.
 func (c *Cache) Kernel(ctx context.Context, row Row) (*Kernel, error) {
 	key := "kernel-" + row.Suite + "-" + row.Package
-	dir, err := c.entry(key, func(dir string) error { return fetchKernel(ctx, dir, row) })
+	dir, err := c.entry(ctx, key, func(dir string) error { return fetchKernel(ctx, dir, row) })
 	if err != nil {
 		return nil, fmt.Errorf("fetch kernel %s: %w", row.Name, err)
 	}

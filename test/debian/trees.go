@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -53,13 +54,16 @@ func Make(ctx context.Context, progress io.Writer, suites ...string) error {
 	}
 	cache := Cache()
 	m := maker{roots: filepath.Join(cache, "roots"), building: filepath.Join(cache, "building"), progress: progress}
-	unlock, err := m.lock()
+	if wanted = slices.DeleteFunc(wanted, m.have); len(wanted) == 0 {
+		return nil
+	}
+	unlock, err := m.lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	for _, r := range wanted {
-		if m.have(r) {
+		if m.have(r) { // by now
 			continue
 		}
 		if err := m.make(ctx, r); err != nil {
@@ -77,21 +81,13 @@ type maker struct {
 }
 
 // lock keeps two runs from making the same tree.
-func (m maker) lock() (func(), error) {
+func (m maker) lock(ctx context.Context) (func(), error) {
 	for _, dir := range []string{m.roots, m.building} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, fmt.Errorf("make the cache: %w", err)
+			return nil, fmt.Errorf("make the cache (%s moves it): %w", cacheEnv, err)
 		}
 	}
-	f, err := os.Open(m.building)
-	if err != nil {
-		return nil, fmt.Errorf("open the cache: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("lock the cache: %w", err)
-	}
-	return func() { _ = f.Close() }, nil
+	return Lock(ctx, filepath.Join(m.building, ".lock"))
 }
 
 // have tells whether the tree of r is there as the recipe now stands.

@@ -32,6 +32,10 @@ struct scratch {
 		} polled[POLL_MAX];
 	};
 	__s32 fds[POLL_MAX];
+	__u32 at; /* how much of path is written, or which word of the sets is next */
+	__u32 found; /* of fds */
+	__u32 best; /* rank of those */
+	__s32 best_fd;
 };
 
 struct {
@@ -91,7 +95,8 @@ static __always_inline struct file *file_of(struct task_struct *task, __s32 fd)
 }
 
 /* Appends the components of a path to x->path from byte `at` on, innermost first, and returns
- * where they end, or -1. */
+ * where they end, or -1. Where that is lies in x->at meanwhile: of a variable the verifier would
+ * follow every value it can have, in every order of components and mounts. */
 static __always_inline int append_path(struct scratch *x, struct target *to,
 				       struct task_struct *task, struct vfsmount *mnt,
 				       struct dentry *dentry, __u32 at)
@@ -102,19 +107,21 @@ static __always_inline int append_path(struct scratch *x, struct target *to,
 	struct mount *mount, *outer;
 	long n;
 
+	x->at = at;
 	for (int i = 0; i < PATH_STEPS; i++) {
 		if (dentry == top && mnt == top_mnt)
-			return at;
+			return x->at;
 		if (dentry == BPF_CORE_READ(mnt, mnt_root)) {
 			mount = (void *)mnt - inner;
 			outer = BPF_CORE_READ(mount, mnt_parent);
 			if (!outer || outer == mount)
-				return at;
+				return x->at;
 			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 			mnt = (void *)outer + inner;
 			continue;
 		}
 		parent = BPF_CORE_READ(dentry, d_parent);
+		at = x->at;
 		if (at >= TARGET_DATA)
 			break;
 		n = bpf_probe_read_kernel_str(x->path + at, TARGET_DATA,
@@ -123,15 +130,15 @@ static __always_inline int append_path(struct scratch *x, struct target *to,
 			count(FAILED_TARGET);
 			return -1;
 		}
-		at += n;
+		x->at = at + n;
 		if (parent == dentry) {
 			to->flags |= TARGET_DETACHED;
-			return at;
+			return x->at;
 		}
 		dentry = parent;
 	}
 	to->flags |= TARGET_CUT;
-	return at;
+	return x->at;
 }
 
 /* Hands over what stands in x->path. */
@@ -287,9 +294,10 @@ static __always_inline int rank_of(struct file *file)
 static __always_inline __s32 best_of(struct scratch *x, struct target *to, struct task_struct *task)
 {
 	struct file *file;
-	int best = 0, rank;
-	__s32 fd = NO_FD;
+	__u32 rank;
 
+	x->best = 0; /* there for the verifier's sake, see append_path */
+	x->best_fd = NO_FD;
 	for (int i = 0; i < POLL_MAX; i++) {
 		if (x->fds[i] < 0)
 			continue;
@@ -297,15 +305,16 @@ static __always_inline __s32 best_of(struct scratch *x, struct target *to, struc
 		if (!file)
 			continue;
 		rank = rank_of(file);
-		if (rank == best)
+		barrier_var(rank);
+		if (rank == x->best)
 			to->others++;
-		if (rank <= best)
+		if (rank <= x->best)
 			continue;
-		best = rank;
-		fd = x->fds[i];
+		x->best = rank;
+		x->best_fd = x->fds[i];
 		to->others = 0;
 	}
-	return fd;
+	return x->best_fd;
 }
 
 static __always_inline void gather_poll(struct scratch *x, __u64 from, __u64 n)
@@ -326,18 +335,22 @@ static __always_inline void gather_poll(struct scratch *x, __u64 from, __u64 n)
 		x->fds[i] = i < n ? x->polled[i].fd : NO_FD;
 }
 
-/* Position of the only bit set in a word. */
+/* Position of the only bit set in a word: the number of bits below it, without a branch that the
+ * verifier would have to follow both ways. */
 static __always_inline __u32 position(__u64 bit)
 {
-	return (bit & 0xffffffff00000000ULL ? 32 : 0) + (bit & 0xffff0000ffff0000ULL ? 16 : 0) +
-	       (bit & 0xff00ff00ff00ff00ULL ? 8 : 0) + (bit & 0xf0f0f0f0f0f0f0f0ULL ? 4 : 0) +
-	       (bit & 0xccccccccccccccccULL ? 2 : 0) + (bit & 0xaaaaaaaaaaaaaaaaULL ? 1 : 0);
+	__u64 below = bit - 1;
+
+	below -= below >> 1 & 0x5555555555555555ULL;
+	below = (below & 0x3333333333333333ULL) + (below >> 2 & 0x3333333333333333ULL);
+	below = (below + (below >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+	return below * 0x0101010101010101ULL >> 56;
 }
 
 static __always_inline void gather_select(struct scratch *x, const struct pt_regs___entry *regs)
 {
 	__u64 n = syscall_argument(regs, 0), from, word;
-	__u32 bytes = n > 1024 ? 128 : (n + 63) / 64 * 8, at = 0, found = 0;
+	__u32 bytes = n > 1024 ? 128 : (n + 63) / 64 * 8, at, found;
 
 	if (!n || n > 0x7fffffff)
 		return;
@@ -351,17 +364,20 @@ static __always_inline void gather_select(struct scratch *x, const struct pt_reg
 		if (from && bpf_probe_read_user(x->sets[i], bytes, (void *)from))
 			count(FAILED_TARGET);
 	}
+	x->at = x->found = 0; /* there for the verifier's sake, see append_path */
 	for (int i = 0; i < SYSCALL_SETS + POLL_MAX; i++) {
+		at = x->at;
+		found = x->found;
 		if (at >= SYSCALL_SETS || found >= POLL_MAX)
 			break;
 		word = x->sets[0][at] | x->sets[1][at] | x->sets[2][at];
 		if (!word) {
-			at++;
+			x->at = at + 1;
 			continue;
 		}
 		word &= -word;
 		x->fds[found] = at * 64 + position(word);
-		found++;
+		x->found = found + 1;
 		x->sets[0][at] &= ~word;
 		x->sets[1][at] &= ~word;
 		x->sets[2][at] &= ~word;

@@ -276,6 +276,10 @@ type loopwatchScratch struct {
 	Path     [512]int8
 	Argument [4096]int8
 	Fds      [8]int32
+	At       uint32
+	Found    uint32
+	Best     uint32
+	BestFd   int32
 }
 
 type loopwatchStack struct {

@@ -207,6 +207,10 @@ type withoutLoopScratch struct {
 	Path     [512]int8
 	Argument [4096]int8
 	Fds      [8]int32
+	At       uint32
+	Found    uint32
+	Best     uint32
+	BestFd   int32
 }
 
 type withoutLoopThread struct {

@@ -50,13 +50,10 @@ const (
 // WriteText writes r for people: first the answer in one line, then the loops, the blockers
 // with their stacks, the longest blocks, and last what could not be seen.
 func WriteText(w io.Writer, r *Report, o TextOptions) error {
-	t := &textWriter{w: w, r: r, o: o, names: map[LoopID]string{}}
+	t := &textWriter{w: w, r: r, o: o, names: NamesOf(r)}
 	t.width = max(o.Width, minWidth)
 	if o.Width == 0 {
 		t.width = plainWidth
-	}
-	for _, l := range r.Loops {
-		t.names[LoopID{l.PID, l.TID}] = loopName(l)
 	}
 	t.headline()
 	t.loops()
@@ -76,7 +73,7 @@ type textWriter struct {
 	r     *Report
 	o     TextOptions
 	width int
-	names map[LoopID]string
+	names LoopNames
 	err   error
 }
 
@@ -108,60 +105,15 @@ func (t *textWriter) shown(n, limit int) int {
 
 // headline answers who blocked what, or says why there is nothing to say.
 func (t *textWriter) headline() {
-	r := t.r
-	window := humanDuration(r.EndedNS - r.StartedNS)
-	threshold := humanDuration(r.ThresholdNS)
-	if len(r.Loops) == 0 && len(r.Blockers) == 0 {
-		t.noLoops(window)
-		return
+	v := VerdictOf(t.r)
+	t.printf("%s", t.style(styleBold, v.Summary))
+	if v.Worst != "" {
+		t.printf(" Worst: %s", t.style(styleRed, v.Worst))
 	}
-	var blocks, blockedNS, blockedLoops int64
-	for _, l := range r.Loops {
-		blocks += l.Blocks
-		blockedNS += l.BlockedNS
-		if l.Blocks > 0 {
-			blockedLoops++
-		}
+	t.printf("\n")
+	if v.Hint != "" {
+		t.printf("%s\n", v.Hint)
 	}
-	if len(r.Blockers) == 0 {
-		busiest := slices.MaxFunc(r.Loops, func(x, y Loop) int { return cmp.Compare(x.IterationNS.Max, y.IterationNS.Max) })
-		t.printf("%s\n", t.style(styleBold, fmt.Sprintf("No loop was blocked: %s watched for %s, none active for %s or more at a time.",
-			plural(int64(len(r.Loops)), "loop"), window, threshold)))
-		if m := busiest.IterationNS.Max; m > 0 {
-			t.printf("The longest active period took %s, in %s; a lower --threshold shows who caused it.\n", humanDuration(m), t.loop(LoopID{busiest.PID, busiest.TID}))
-		}
-		return
-	}
-	worst := r.Blockers[0]
-	t.printf("%s Worst: %s\n",
-		t.style(styleBold, fmt.Sprintf("%d of %s blocked, %s in all during %s (%s of %s or more).",
-			blockedLoops, plural(int64(len(r.Loops)), "loop"), humanDuration(blockedNS), window,
-			plural(blocks, "block"), threshold)),
-		t.style(styleRed, fmt.Sprintf("%s, %s, %d x, %s, max %s, in %s", culpritName(worst.Culprit), worst.Cause,
-			worst.Count, humanDuration(worst.TotalNS), humanDuration(worst.MaxNS), t.loopList(worst.Loops, 1))))
-}
-
-// noLoops tells apart that no Python runs, that none can be watched, and that none waits in a loop.
-func (t *textWriter) noLoops(window string) {
-	switch {
-	case t.r.Processes > 0:
-		t.printf("%s\n", t.style(styleBold, fmt.Sprintf("No event loop was seen in %s: none of the %s watched waited in one.",
-			window, pluralProcesses(t.r.Processes))))
-		t.printf("A loop shows up once it waits for events; try a longer --duration, or give the program some work.\n")
-	case len(t.r.Unsupported) > 0:
-		t.printf("%s\n", t.style(styleBold, fmt.Sprintf("No event loop could be watched in %s: of the Python processes here none is supported.", window)))
-		t.printf("The reasons stand below.\n")
-	default:
-		t.printf("%s\n", t.style(styleBold, fmt.Sprintf("No event loop was seen in %s: no Python process was found.", window)))
-		t.printf("Start the program to be watched, or see that loopwatch runs in the PID namespace of the host.\n")
-	}
-}
-
-func pluralProcesses(n int) string {
-	if n == 1 {
-		return "1 Python process"
-	}
-	return strconv.Itoa(n) + " Python processes"
 }
 
 func (t *textWriter) loops() {
@@ -189,7 +141,7 @@ func (t *textWriter) loops() {
 		where := safetext.Middle(safetext.Line(cmp.Or(l.Container, l.Unit)), 40)
 		somewhere = somewhere || where != ""
 		rows = append(rows, []string{
-			t.loop(LoopID{l.PID, l.TID}), word(l.Loop), word(l.Python), percent(l.Utilization),
+			t.names.Of(LoopID{l.PID, l.TID}), word(l.Loop), word(l.Python), percent(l.Utilization),
 			strconv.FormatInt(l.Iterations, 10), dashZero(l.IterationNS.P50), dashZero(l.IterationNS.P99),
 			dashZero(l.IterationNS.Max), strconv.FormatInt(l.Blocks, 10), dashZero(l.BlockedNS), where,
 		})
@@ -232,7 +184,7 @@ func (t *textWriter) blockers() {
 
 func (t *textWriter) blocker(number int, b *Blocker) {
 	t.printf("%2d. %s  %s, %s in %s, max %s, in %s\n", number, t.style(styleRed, culpritName(b.Culprit)), b.Cause,
-		humanDuration(b.TotalNS), plural(b.Count, "block"), humanDuration(b.MaxNS), t.loopList(b.Loops, 3))
+		humanDuration(b.TotalNS), plural(b.Count, "block"), humanDuration(b.MaxNS), t.names.List(b.Loops, 3))
 	if evidence := evidence(b.Detail); evidence != "" {
 		t.printf("      %s\n", t.cut(evidence, t.width-6))
 	}
@@ -340,7 +292,7 @@ func (t *textWriter) blocks() {
 			took = "≥ " + took // still going on when the observation ended
 		}
 		rows = append(rows, []string{wall, humanDuration(b.StartNS - t.r.StartedNS), took, word(string(b.Cause)),
-			t.loop(LoopID{b.PID, b.TID}), culpritName(b.Culprit), taskName(b.Task)})
+			t.names.Of(LoopID{b.PID, b.TID}), culpritName(b.Culprit), taskName(b.Task)})
 	}
 	t.section(title)
 	t.table(columns, rows)
@@ -391,27 +343,6 @@ func (t *textWriter) footer() {
 	if len(parts) > 0 {
 		t.printf("\n%s\n", t.style(styleFaint, t.cut(strings.Join(parts, ", "), t.width)))
 	}
-}
-
-// loop returns the name of a loop.
-func (t *textWriter) loop(id LoopID) string {
-	if name := t.names[id]; name != "" {
-		return name
-	}
-	return loopName(Loop{PID: id.PID, TID: id.TID})
-}
-
-// loopList names the first loops of a list and counts the rest.
-func (t *textWriter) loopList(ids []LoopID, limit int) string {
-	var names []string
-	for _, id := range ids[:min(limit, len(ids))] {
-		names = append(names, t.loop(id))
-	}
-	s := strings.Join(names, ", ")
-	if more := len(ids) - limit; more > 0 {
-		s += fmt.Sprintf(" and %d more", more)
-	}
-	return s
 }
 
 // loopName returns "uvicorn[1234]", with the thread too where the loop is not in the main one.

@@ -2,6 +2,11 @@
 
 package report
 
+import (
+	"fmt"
+	"strings"
+)
+
 // The words the text uses, for writers that live in packages of their own: one thing has one
 // name in every format. All results are safe to print (package safetext).
 
@@ -25,3 +30,36 @@ func FileLine(f Frame, short bool) string { return fileLine(f, short) }
 
 // Evidence tells in one line what the kernel saw the thread do.
 func Evidence(d Detail) string { return evidence(d) }
+
+// LoopNames are the names of a report's loops.
+type LoopNames map[LoopID]string
+
+// NamesOf returns the names of the loops of r.
+func NamesOf(r *Report) LoopNames {
+	names := make(LoopNames, len(r.Loops))
+	for _, l := range r.Loops {
+		names[LoopID{l.PID, l.TID}] = loopName(l)
+	}
+	return names
+}
+
+// Of returns the name of a loop.
+func (n LoopNames) Of(id LoopID) string {
+	if name := n[id]; name != "" {
+		return name
+	}
+	return loopName(Loop{PID: id.PID, TID: id.TID})
+}
+
+// List names the first loops of a list and counts the rest.
+func (n LoopNames) List(ids []LoopID, limit int) string {
+	var names []string
+	for _, id := range ids[:min(limit, len(ids))] {
+		names = append(names, n.Of(id))
+	}
+	s := strings.Join(names, ", ")
+	if more := len(ids) - limit; more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
+	}
+	return s
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// Verdict is the answer of a report, the first thing every format for people says. Its strings
+// are safe to print.
+type Verdict struct {
+	Summary string // how many loops were blocked and for how long, or that none was
+	Worst   string // the worst blocker; empty without one
+	Hint    string // what to do where nothing was found; empty otherwise
+	Blocked bool
+}
+
+// VerdictOf returns who blocked what, or why there is nothing to say.
+func VerdictOf(r *Report) Verdict {
+	window := humanDuration(r.EndedNS - r.StartedNS)
+	threshold := humanDuration(r.ThresholdNS)
+	if len(r.Loops) == 0 && len(r.Blockers) == 0 {
+		return noLoops(r, window)
+	}
+	var blocks, blockedNS, blockedLoops int64
+	for _, l := range r.Loops {
+		blocks += l.Blocks
+		blockedNS += l.BlockedNS
+		if l.Blocks > 0 {
+			blockedLoops++
+		}
+	}
+	if len(r.Blockers) == 0 {
+		v := Verdict{Summary: fmt.Sprintf("No loop was blocked: %s watched for %s, none active for %s or more at a time.",
+			plural(int64(len(r.Loops)), "loop"), window, threshold)}
+		busiest := slices.MaxFunc(r.Loops, func(x, y Loop) int { return cmp.Compare(x.IterationNS.Max, y.IterationNS.Max) })
+		if m := busiest.IterationNS.Max; m > 0 {
+			v.Hint = fmt.Sprintf("The longest active period took %s, in %s; a lower --threshold shows who caused it.",
+				humanDuration(m), loopName(busiest))
+		}
+		return v
+	}
+	worst := r.Blockers[0]
+	return Verdict{
+		Summary: fmt.Sprintf("%d of %s blocked, %s in all during %s (%s of %s or more).",
+			blockedLoops, plural(int64(len(r.Loops)), "loop"), humanDuration(blockedNS), window, plural(blocks, "block"), threshold),
+		Worst: fmt.Sprintf("%s, %s, %d x, %s, max %s, in %s", culpritName(worst.Culprit), worst.Cause,
+			worst.Count, humanDuration(worst.TotalNS), humanDuration(worst.MaxNS), NamesOf(r).List(worst.Loops, 1)),
+		Blocked: true,
+	}
+}
+
+// noLoops tells apart that no Python runs, that none can be watched, and that none waits in a loop.
+func noLoops(r *Report, window string) Verdict {
+	switch {
+	case r.Processes > 0:
+		return Verdict{
+			Summary: fmt.Sprintf("No event loop was seen in %s: none of the %s watched waited in one.", window, pluralProcesses(r.Processes)),
+			Hint:    "A loop shows up once it waits for events; try a longer --duration, or give the program some work.",
+		}
+	case len(r.Unsupported) > 0:
+		return Verdict{
+			Summary: fmt.Sprintf("No event loop could be watched in %s: of the Python processes here none is supported.", window),
+			Hint:    "The reasons stand below.",
+		}
+	}
+	return Verdict{
+		Summary: fmt.Sprintf("No event loop was seen in %s: no Python process was found.", window),
+		Hint:    "Start the program to be watched, or see that loopwatch runs in the PID namespace of the host.",
+	}
+}
+
+func pluralProcesses(n int) string {
+	if n == 1 {
+		return "1 Python process"
+	}
+	return strconv.Itoa(n) + " Python processes"
+}

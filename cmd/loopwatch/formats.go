@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/report/html"
 	"github.com/loopwatch/loopwatch/internal/report/profile"
 )
 
@@ -22,11 +23,12 @@ var reportWriters = map[string]func(io.Writer, *report.Report) error{
 	"folded":     profile.WriteFolded,
 	"speedscope": profile.WriteSpeedscope,
 	"pprof":      profile.WritePprof,
+	"html":       html.Write,
 }
 
 // reportFormats lists the formats of a report, the default first.
 func reportFormats() choice {
-	return choice{formatText, []string{formatText, "json", "folded", "speedscope", "pprof"}}
+	return choice{formatText, []string{formatText, "json", "folded", "speedscope", "pprof", "html"}}
 }
 
 // checkFormat refuses to fill a terminal with bytes it would obey.
@@ -51,11 +53,11 @@ func (a *app) render(w io.Writer, rep *report.Report, f *reportFlags) error {
 	return report.WriteText(w, rep, options)
 }
 
-// leftOut says what a format without room for it cannot: that the report lists fewer blocks
-// than there were.
+// leftOut says what a format without words cannot: that the report lists fewer blocks than there
+// were.
 func leftOut(rep *report.Report, format string) string {
 	n := rep.Lost.Reasons[report.ReasonBlocksOverLimit]
-	if n == 0 || format == formatText || format == "json" {
+	if n == 0 || format == formatText || format == "json" || format == "html" {
 		return ""
 	}
 	return fmt.Sprintf("%s, the shortest, are not in this %s file; observe for less time or with a higher --threshold to have all",

@@ -63,3 +63,22 @@ func (n LoopNames) List(ids []LoopID, limit int) string {
 	}
 	return s
 }
+
+// FrameRun is frames of a stack that stand together: one to be shown, or several of libraries
+// to be folded away.
+type FrameRun struct {
+	Frames  []Frame
+	Library string // the package several frames belong to, where it is one
+}
+
+// FoldStack splits a stack into runs, in order, as the text shows it.
+func FoldStack(frames []Frame) []FrameRun {
+	var runs []FrameRun
+	at := 0
+	for _, l := range foldStack(frames, false) {
+		n := max(l.folded, 1)
+		runs = append(runs, FrameRun{frames[at : at+n], l.library})
+		at += n
+	}
+	return runs
+}

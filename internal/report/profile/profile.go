@@ -75,7 +75,10 @@ type Loop struct {
 // maxName bounds names of foreign origin, in columns: recursion writes each hundreds of times.
 const maxName = 200
 
-func clean(s string) string { return safetext.Middle(safetext.Line(s), maxName) }
+// clean makes a foreign string fit to be shown. The cut by bytes comes first: it is cheap.
+func clean(s string) string {
+	return safetext.Middle(safetext.Line(safetext.Bound(s, 4*maxName)), maxName)
+}
 
 // Samples returns the blocked time of r in the order of its blocks. What one block's samples
 // weigh adds up to its duration.

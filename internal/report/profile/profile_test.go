@@ -5,9 +5,7 @@ package profile
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
-	"math/rand/v2"
 	"regexp"
 	"strconv"
 	"strings"
@@ -19,60 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/report/reporttest"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
-
-var causes = []report.Cause{report.CauseCPU, report.CauseNet, report.CauseGIL, report.CauseGC, report.CauseRunqueue,
-	report.CauseThrottled, report.CauseStopped, report.CauseUnknown, "", "new"}
-
-// random makes a report with every kind of gap: stacks that weigh less than their block or
-// more, no stacks, no frames, causes without a stack, blocks of loops nobody listed.
-func random(seed uint64) *report.Report {
-	r := rand.New(rand.NewPCG(seed, 1))
-	cause := func() report.Cause { return causes[r.IntN(len(causes))] }
-	var blocks []report.Block
-	for range r.IntN(60) {
-		b := report.Block{PID: 1 + r.IntN(3), StartNS: r.Int64N(1e10), DurationNS: r.Int64N(1e9), Cause: cause(),
-			BreakdownNS: map[report.Cause]int64{cause(): r.Int64N(1e9), cause(): r.Int64N(1e9)}}
-		b.TID = b.PID + r.IntN(2)
-		for range r.IntN(4) {
-			s := report.Stack{NS: r.Int64N(5e8) - 1e8, Cause: cause()}
-			for range r.IntN(6) {
-				i := r.IntN(5)
-				s.Frames = append(s.Frames, report.Frame{Function: fmt.Sprint("f", i), File: "/srv/app.py", Line: i - 1, App: i > 2})
-			}
-			b.Stacks = append(b.Stacks, s)
-		}
-		blocks = append(blocks, b)
-	}
-	return report.Assemble(report.Meta{StartedAt: time.Unix(1e9, 0).UTC(), EndedNS: 1e10, ThresholdNS: 1e8},
-		[]report.Loop{{PID: 1, TID: 1, Command: "python3 app.py", Loop: "asyncio"}, {PID: 2, TID: 3, Command: "worker", Loop: "uvloop"}}, blocks)
-}
-
-// hostile puts s wherever a watched process could.
-func hostile(s string) *report.Report {
-	f := report.Frame{Function: s, File: s, Line: 1, App: true}
-	g := report.Frame{Function: s}
-	blocks := []report.Block{
-		{PID: 1, TID: 2, DurationNS: 7, Task: s, Cause: report.Cause(s), Culprit: &f, Leaf: &f,
-			Stacks: []report.Stack{{NS: 3, Cause: report.Cause(s), Frames: []report.Frame{f, g, f}}, {NS: 3, Frames: []report.Frame{g, f}}}},
-		{PID: 1, TID: 1, DurationNS: 5, Stacks: []report.Stack{{NS: 5, Frames: []report.Frame{f}}}},
-	}
-	r := report.Assemble(report.Meta{EndedNS: 1, Host: report.Host{Hostname: s, Kernel: s, Arch: s, Attach: s}},
-		[]report.Loop{{PID: 1, TID: 2, Command: s, Python: s, Loop: s, Container: s, Unit: s}}, nil)
-	r.Blocks = blocks // as no builder bounded them
-	return r
-}
-
-var hostileNames = []string{"", " ", ";", "a;b", "# a", "a 42", "x\n1 2", "\x1b[31mred\x1b]0;t\a", "\u202eevil\u2066", "\x00", "\xff\xfe", "a\u2028b",
-	"</script><script>alert(1)</script>", `"'<&>\`, NoStack, strings.Repeat("x", 1<<20), strings.Repeat("関", 1<<18), strings.Repeat("\xff", 1<<20)}
-
-func blockedNS(r *report.Report) (ns int64) {
-	for _, b := range r.Blocks {
-		ns += b.DurationNS
-	}
-	return ns
-}
 
 func written(t testing.TB, write func(io.Writer, *report.Report) error, r *report.Report) []byte {
 	var b bytes.Buffer
@@ -171,7 +118,7 @@ func readPprof(t testing.TB, data []byte) (p *profile.Profile, blocks, ns int64)
 }
 
 func checkTotals(t testing.TB, r *report.Report) {
-	want := blockedNS(r)
+	want := reporttest.BlockedNS(r)
 	var sum, first int64
 	for _, s := range Samples(r) {
 		require.Positive(t, s.NS)
@@ -195,16 +142,16 @@ func TestTotalsAreThoseOfTheBlocks(t *testing.T) {
 	checkTotals(t, report.Assemble(report.Meta{}, nil, nil))
 	var all int64
 	for seed := range uint64(300) {
-		r := random(seed)
-		all += blockedNS(r)
+		r := reporttest.Random(seed)
+		all += reporttest.BlockedNS(r)
 		checkTotals(t, r)
 	}
 	assert.Positive(t, all)
 }
 
 func TestHostileNamesAreInert(t *testing.T) {
-	for _, s := range hostileNames {
-		r := hostile(s)
+	for _, s := range reporttest.HostileNames {
+		r := reporttest.Hostile(s)
 		checkTotals(t, r)
 		for _, write := range []func(io.Writer, *report.Report) error{WriteFolded, WriteSpeedscope, WritePprof} {
 			assert.Less(t, len(written(t, write, r)), 20<<10, "bounded: %.20q", s)
@@ -213,12 +160,12 @@ func TestHostileNamesAreInert(t *testing.T) {
 }
 
 func FuzzTotals(f *testing.F) {
-	for _, s := range hostileNames {
+	for _, s := range reporttest.HostileNames {
 		if len(s) < 100 {
 			f.Add(s)
 		}
 	}
-	f.Fuzz(func(t *testing.T, s string) { checkTotals(t, hostile(s)) })
+	f.Fuzz(func(t *testing.T, s string) { checkTotals(t, reporttest.Hostile(s)) })
 }
 
 func frame(function string, line int, app bool) report.Frame {

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package html writes a report as one HTML file for people: the verdict, loops, blockers with
+// their stacks, a timeline of the blocks and a flame graph of the blocked time. The file needs
+// nothing but itself; a content security policy keeps it from loading or running anything else.
+// A report goes in, the page goes out; what a watched process chose is neutralised
+// (package safetext) and escaped (html/template, JSON read by text nodes alone).
+package html
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io"
+
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+// Bounds of a page: what a browser shows without effort, and a chat message carries.
+const (
+	maxLoops       = 500    // rows of the table of loops, the most blocked
+	firstLoops     = 8      // of them shown at once
+	maxBlockers    = 50     // blockers with their stacks
+	openBlockers   = 3      // of them unfolded
+	maxDrawn       = 5_000  // blocks in the timeline, the longest
+	maxLanes       = 40     // loops in the timeline
+	maxNodes       = 12_000 // boxes of the flame graph
+	maxProblems    = 50     // processes that could not be watched
+	maxName        = 160    // columns of a name
+	longestBlocks  = 10     // in the table under the timeline
+	holderFrames   = 12
+	blockerLoops   = 5
+	blockerTasks   = 5
+	maxStackFrames = 120 // lines of one stack
+)
+
+//go:embed assets/page.html.tmpl
+var pageText string
+
+//go:embed assets/style.css
+var styleText string
+
+//go:embed assets/script.js
+var scriptText string
+
+var page = template.Must(template.New("page").Parse(pageText))
+
+// policy lets the page use its own style and script and nothing else.
+var policy = fmt.Sprintf("default-src 'none'; script-src '%s'; style-src '%s'; img-src data:; base-uri 'none'; form-action 'none'",
+	hashOf(scriptText), hashOf(styleText))
+
+func hashOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// Write writes r as one HTML file.
+func Write(w io.Writer, r *report.Report) error {
+	v := newView(r)
+	data, err := json.Marshal(newGraphs(r, v)) // escapes <, > and &
+	if err != nil {
+		return fmt.Errorf("encode the graphs: %w", err)
+	}
+	v.Policy = policy
+	v.Style, v.Script, v.Data = template.CSS(styleText), template.JS(scriptText), template.JS(data)
+	if err := page.Execute(w, v); err != nil {
+		return fmt.Errorf("write page: %w", err)
+	}
+	return nil
+}

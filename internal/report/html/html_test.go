@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package html
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/report/reporttest"
+	"github.com/loopwatch/loopwatch/internal/report/safetext"
+)
+
+func written(t testing.TB, r *report.Report) string {
+	var b bytes.Buffer
+	require.NoError(t, Write(&b, r))
+	return b.String()
+}
+
+var dataElement = regexp.MustCompile(`(?s)<script type="application/json" id="data">(.*?)</script>`)
+
+// readGraphs returns what the script of a page draws from.
+func readGraphs(t testing.TB, page string) (g struct {
+	Lanes   []lane
+	Causes  []string
+	Blocks  [][]int64
+	Strings []string
+	Frames  [][]any
+	Tree    json.RawMessage
+}) {
+	found := dataElement.FindAllStringSubmatch(page, -1)
+	require.Len(t, found, 1)
+	require.NoError(t, json.Unmarshal([]byte(found[0][1]), &g))
+	return g
+}
+
+// sums checks that no box weighs less than its children and returns the weight of the root, the
+// number of boxes, and the weight by cause of what boxes spent themselves.
+func sums(t testing.TB, tree json.RawMessage, byCause map[int]int64) (ns int64, boxes int) {
+	var row []json.RawMessage
+	require.NoError(t, json.Unmarshal(tree, &row))
+	require.NoError(t, json.Unmarshal(row[1], &ns))
+	var children []json.RawMessage
+	if len(row) > 3 {
+		require.NoError(t, json.Unmarshal(row[3], &children))
+	}
+	own := ns
+	boxes = 1
+	for _, child := range children {
+		n, b := sums(t, child, byCause)
+		own -= n
+		boxes += b
+	}
+	require.GreaterOrEqual(t, own, int64(0))
+	var one int
+	if json.Unmarshal(row[2], &one) == nil {
+		byCause[one] += own
+		return ns, boxes
+	}
+	var pairs [][2]int64
+	require.NoError(t, json.Unmarshal(row[2], &pairs))
+	for _, p := range pairs {
+		byCause[int(p[0])] += p[1]
+		own -= p[1]
+	}
+	require.Zero(t, own, "the causes of a box's own time add up to it")
+	return ns, boxes
+}
+
+func checkTotals(t testing.TB, r *report.Report) (boxes int) {
+	page := written(t, r)
+	if len(r.Blocks) == 0 {
+		require.NotContains(t, page, "<script")
+		return 0
+	}
+	g := readGraphs(t, page)
+	byCause := map[int]int64{}
+	ns, boxes := sums(t, g.Tree, byCause)
+	require.Equal(t, reporttest.BlockedNS(r), ns, "flame graph")
+	var split int64
+	for _, part := range byCause {
+		split += part
+	}
+	require.Equal(t, ns, split)
+	var drawn int64
+	for _, b := range g.Blocks {
+		drawn += b[2]
+	}
+	if len(r.Blocks) <= maxDrawn && len(g.Lanes) < maxLanes {
+		require.Equal(t, ns, drawn, "timeline")
+	}
+	return boxes
+}
+
+func TestTotalsAreThoseOfTheBlocks(t *testing.T) {
+	for seed := range uint64(200) {
+		checkTotals(t, reporttest.Random(seed))
+	}
+	checkTotals(t, reporttest.Everything())
+	checkTotals(t, report.Assemble(report.Meta{}, nil, nil))
+}
+
+func TestSizeIsBounded(t *testing.T) {
+	r := reporttest.Many(12_000) // of which the report keeps 10,000
+	require.Len(t, r.Blocks, 10_000)
+	boxes := checkTotals(t, r)
+	assert.LessOrEqual(t, boxes, maxNodes)
+	page := written(t, r)
+	assert.Less(t, len(page), 2<<20)
+	for _, says := range []string{
+		"The timeline shows the 40 most blocked loops; 20 more loops with blocks are not drawn.",
+		"The timeline shows the 5000 longest of ",
+		"2000 blocks, the shortest, were not kept one by one",
+		"The flame graph leaves out boxes below ",
+		"more blockers, ",
+	} {
+		assert.Contains(t, page, says)
+	}
+	t.Logf("%d bytes, %d boxes", len(page), boxes)
+}
+
+func TestHostileSizeIsBounded(t *testing.T) {
+	r := reporttest.Many(12_000)
+	n := 0
+	long := func() string {
+		n++
+		return fmt.Sprint(n, strings.Repeat("関", 2000), n)
+	}
+	for i := range r.Loops {
+		r.Loops[i].Command = long()
+	}
+	for i := range r.Blocks {
+		r.Blocks[i].Task = long()
+		f := &r.Blocks[i].Stacks[0].Frames[i%18]
+		f.Function, f.File = long(), long()
+	}
+	assert.Less(t, len(written(t, r)), 12<<20)
+}
+
+func TestEverythingIsShown(t *testing.T) {
+	page := written(t, reporttest.Everything())
+	for _, says := range []string{
+		"4 of 6 loops blocked", "shop-3", "Linux 6.1.0-18-amd64", "fentry", "8c1f3a77d0e2, shop.service", "gunicorn[4100]",
+		"Orders.latest", "repository.py:118", "use asyncpg", "tcp 10.3.0.7:5432", "in recvfrom on fd 11",
+		"native code of _json.cpython-311-x86_64-linux-gnu.so", "The GIL was released meanwhile", "The GIL was held meanwhile",
+		"Held by thread recommender_0 (4199)", "Recommender.fit", "events had to wait, the longest for", "many short callbacks added up",
+		"Task-2", "no line to blame", "throttled", "ring_full", "2 events and 1 stack were lost", "legacy.py[4321]", "CPython 3.7 is older than 3.8",
+		"blocked at the end, for", "2026-02-03 04:05:06 &#43;0100", "Catalogue.render.&lt;locals&gt;.row",
+	} {
+		assert.True(t, strings.Contains(page, says), says)
+	}
+}
+
+func TestNothingToShow(t *testing.T) {
+	page := written(t, report.Assemble(report.Meta{EndedNS: 1e10, ThresholdNS: 1e8}, nil, nil))
+	assert.Contains(t, page, "no Python process was found")
+	assert.Contains(t, page, "Start the program to be watched")
+	assert.NotContains(t, page, `aria-labelledby="h-blockers"`)
+	page = written(t, &report.Report{})
+	assert.Contains(t, page, "</html>")
+}
+
+func TestThePageLoadsNothing(t *testing.T) {
+	page := written(t, reporttest.Everything())
+	assert.NotRegexp(t, `(?i)(src|href)="?(https?:)?//`, page)
+	assert.NotContains(t, page, "@import")
+	assert.NotContains(t, page, "url(")
+	assert.NotRegexp(t, `\son[a-z]+=`, strings.ReplaceAll(page, scriptText, ""), "no inline handlers")
+	assert.NotRegexp(t, `\sstyle=`, page, "no inline styles: the policy forbids them")
+	assert.Contains(t, page, "default-src &#39;none&#39;")
+	for _, part := range []string{"<style>" + styleText + "</style>", "<script>" + scriptText + "</script>"} {
+		assert.Contains(t, page, part, "byte for byte, or its hash does not fit")
+	}
+}
+
+// TestHostileNamesAreInert looks at the text of the page; TestHostilePages asks a browser.
+func TestHostileNamesAreInert(t *testing.T) {
+	clean := strings.Count(written(t, reporttest.Hostile("x")), "<")
+	for _, s := range reporttest.HostileNames {
+		r := reporttest.Hostile(s)
+		checkTotals(t, r)
+		page := written(t, r)
+		assert.Less(t, len(page), 200<<10, "bounded: %.20q", s)
+		assertInert(t, page)
+		if !strings.Contains(s, "/") && s != "" { // paths are broken at slashes by <wbr>, and what is empty has no element
+			assert.Equal(t, clean, strings.Count(page, "<"), "no element more or less: %.20q", s)
+		}
+	}
+}
+
+func assertInert(t testing.TB, page string) {
+	require.Equal(t, 2, strings.Count(page, "<script"))
+	require.Equal(t, 2, strings.Count(page, "</script"))
+	for line := range strings.SplitSeq(page, "\n") {
+		if safe := safetext.Line(line); len(line) < 10<<10 && safe != line {
+			require.Equal(t, safe, line)
+		}
+	}
+}
+
+func FuzzPage(f *testing.F) {
+	for _, s := range reporttest.HostileNames {
+		if len(s) < 100 {
+			f.Add(s)
+		}
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		r := reporttest.Hostile(s)
+		checkTotals(t, r)
+		assertInert(t, written(t, r))
+	})
+}
+
+type fullWriter struct{ left int }
+
+var errFull = errors.New("full")
+
+func (w *fullWriter) Write(p []byte) (int, error) {
+	if w.left -= len(p); w.left < 0 {
+		return 0, errFull
+	}
+	return len(p), nil
+}
+
+func TestWriteReportsFailure(t *testing.T) {
+	for _, room := range []int{0, 3000, 50_000} {
+		assert.ErrorIs(t, Write(&fullWriter{room}, reporttest.Everything()), errFull)
+	}
+}

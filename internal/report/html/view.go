@@ -1,0 +1,484 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package html
+
+import (
+	"cmp"
+	"fmt"
+	"html/template"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/report/safetext"
+)
+
+// view is what the template shows. Its strings are fit to be shown.
+type view struct {
+	Policy string
+	Style  template.CSS
+	Script template.JS
+	Data   template.JS
+
+	Title    string
+	Verdict  report.Verdict
+	Worst    *blockerView // nil without one
+	Facts    []fact
+	Split    []part // of all blocked time
+	Loops    []loopView
+	More     []loopView // folded away
+	LoopsOut string     // how many are not shown at all
+	Blockers []blockerView
+	RestOut  string
+	Longest  []blockView
+	Blocks   int
+	Limits   []string // what the drawings leave out
+	Lost     []fact
+	LostNote string
+	Problems []fact
+	ProbsOut string
+	Causes   []causeView // those that occur
+}
+
+type fact struct{ Name, Value string }
+
+type causeView struct {
+	Class, Name, Says string
+}
+
+type loopView struct {
+	Name, Kind, Python, Where                                 string
+	Busy, Iterations, P50, P99, Max, Blocks, Blocked, InBlock string
+	Hurt                                                      bool
+	Command                                                   string
+}
+
+type blockerView struct {
+	Number   int
+	Open     bool
+	Name, At string
+	File     string
+	Cause    causeView
+	Total    string
+	Share    string // of all blocked time
+	Width    string // the same, for the bar
+	Facts    string
+	In       string
+	Evidence string
+	GIL      string
+	Advice   string
+	Delayed  string
+	Many     string
+	Tasks    string
+	Split    []part
+	Stack    []stackGroup
+	NoStack  string
+	Holder   string
+	Held     []stackGroup
+}
+
+// part is one cause's share of a bar of 100.
+type part struct {
+	Cause    causeView
+	Ns       string
+	Percent  string
+	X, Width string
+	Tiny     bool // not worth a word
+}
+
+// stackGroup is one frame, or several folded away.
+type stackGroup struct {
+	Frames []frameView
+	Folded string // "8 frames of aiohttp"
+}
+
+type frameView struct {
+	Function     string
+	Path         []string // in parts between which a line may break
+	App, Culprit bool
+}
+
+type blockView struct {
+	At, After, Took, Loop, Culprit, Task string
+	Cause                                causeView
+	Blocker                              int // number of its blocker, 0 where that is not shown
+}
+
+// causeText says what each cause of the closed list means.
+var causeText = map[report.Cause]string{
+	report.CauseCPU:        "running Python",
+	report.CauseNative:     "running native code of an extension or library",
+	report.CauseSleep:      "sleeping",
+	report.CauseNet:        "waiting on a socket",
+	report.CauseDNS:        "resolving a name",
+	report.CauseFile:       "waiting on a file",
+	report.CausePipe:       "reading or writing a pipe, FIFO or terminal",
+	report.CauseSubprocess: "starting or waiting for a child",
+	report.CauseLock:       "waiting for a lock that is not the GIL",
+	report.CauseGIL:        "waiting for the GIL",
+	report.CauseGC:         "in the cyclic garbage collector",
+	report.CauseImport:     "importing",
+	report.CauseRunqueue:   "runnable, but without a CPU",
+	report.CauseThrottled:  "held back by its cgroup's CPU quota",
+	report.CauseStopped:    "stopped by a signal or a tracer",
+	report.CauseUnknown:    "doing something that could not be shown",
+}
+
+func causeOf(c report.Cause) causeView {
+	says, known := causeText[c]
+	if !known {
+		return causeView{"c-unknown", clean(string(c)), causeText[report.CauseUnknown]}
+	}
+	return causeView{"c-" + string(c), string(c), "the loop's thread was " + says}
+}
+
+func clean(s string) string { return cleanUpTo(s, maxName) }
+
+// cleanUpTo makes a foreign string fit to be shown. The cut by bytes comes first: it is cheap, and
+// a watched process chooses how long its names are.
+func cleanUpTo(s string, columns int) string {
+	return safetext.Middle(safetext.Line(safetext.Bound(s, 4*columns)), columns)
+}
+
+// key is what makes two blocks the same blocker.
+type key struct {
+	cause   report.Cause
+	culprit report.Frame
+	blamed  bool
+}
+
+func keyOf(c report.Cause, culprit *report.Frame) key {
+	k := key{cause: cmp.Or(c, report.CauseUnknown)}
+	if culprit != nil {
+		k.culprit, k.blamed = *culprit, true
+		k.culprit.App = false
+	}
+	return k
+}
+
+// gathered is what the listed blocks of one blocker say together.
+type gathered struct {
+	split   map[report.Cause]int64
+	tasks   map[string]int
+	delayed report.Delayed
+	many    int
+	blocks  int
+}
+
+func gather(r *report.Report) map[key]*gathered {
+	out := make(map[key]*gathered)
+	for i := range r.Blocks {
+		b := &r.Blocks[i]
+		k := keyOf(b.Cause, b.Culprit)
+		g := out[k]
+		if g == nil {
+			g = &gathered{split: map[report.Cause]int64{}, tasks: map[string]int{}}
+			out[k] = g
+		}
+		g.blocks++
+		for c, ns := range b.BreakdownNS {
+			g.split[c] += ns
+		}
+		if b.Task != "" {
+			g.tasks[b.Task]++
+		}
+		if b.Shape == report.ShapeMany {
+			g.many++
+		}
+		if d := b.Delayed; d != nil {
+			g.delayed.Events += d.Events
+			g.delayed.MaxNS = max(g.delayed.MaxNS, d.MaxNS)
+		}
+	}
+	return out
+}
+
+func newView(r *report.Report) *view {
+	v := &view{Verdict: report.VerdictOf(r), Blocks: len(r.Blocks), Title: "loopwatch report"}
+	if r.Host.Hostname != "" {
+		v.Title += " of " + clean(r.Host.Hostname)
+	}
+	names := report.NamesOf(r)
+	v.facts(r)
+	v.loops(r)
+	v.blockers(r, names)
+	v.longest(r, names)
+	v.problems(r)
+	occurring := map[report.Cause]bool{}
+	for i := range r.Blocks {
+		occurring[r.Blocks[i].Cause] = true
+		for c, ns := range r.Blocks[i].BreakdownNS {
+			occurring[c] = occurring[c] || ns >= r.ThresholdNS/100
+		}
+	}
+	for _, c := range causeOrder {
+		if occurring[c] {
+			v.Causes = append(v.Causes, causeOf(c))
+		}
+	}
+	return v
+}
+
+// causeOrder is the order of the contract's list.
+var causeOrder = []report.Cause{report.CauseCPU, report.CauseNative, report.CauseSleep, report.CauseNet, report.CauseDNS,
+	report.CauseFile, report.CausePipe, report.CauseSubprocess, report.CauseLock, report.CauseGIL, report.CauseGC,
+	report.CauseImport, report.CauseRunqueue, report.CauseThrottled, report.CauseStopped, report.CauseUnknown}
+
+func (v *view) facts(r *report.Report) {
+	add := func(to *[]fact, name, value string) {
+		if value != "" {
+			*to = append(*to, fact{name, value})
+		}
+	}
+	started := clean(r.StartedAt)
+	if at, err := time.Parse(time.RFC3339Nano, r.StartedAt); err == nil {
+		started = at.Format("2006-01-02 15:04:05 MST")
+	}
+	add(&v.Facts, "Host", clean(r.Host.Hostname))
+	add(&v.Facts, "Started", started)
+	add(&v.Facts, "Watched for", report.HumanDuration(r.EndedNS-r.StartedNS))
+	add(&v.Facts, "Threshold", report.HumanDuration(r.ThresholdNS))
+	kernel := clean(r.Host.Kernel)
+	if kernel != "" {
+		kernel = "Linux " + kernel
+	}
+	add(&v.Facts, "Kernel", kernel)
+	add(&v.Facts, "Machine", clean(r.Host.Arch))
+	add(&v.Facts, "Attached by", clean(r.Host.Attach))
+
+	all := map[report.Cause]int64{}
+	for i := range r.Blocks {
+		for c, ns := range r.Blocks[i].BreakdownNS {
+			all[c] += ns
+		}
+	}
+	v.Split = splitOf(all)
+}
+
+func dash(ns int64) string {
+	if ns == 0 {
+		return "–"
+	}
+	return report.HumanDuration(ns)
+}
+
+func (v *view) loops(r *report.Report) {
+	for i, l := range r.Loops[:min(len(r.Loops), maxLoops)] {
+		row := loopView{
+			Name: report.LoopName(l), Kind: cmp.Or(clean(l.Loop), "unknown"), Python: clean(l.Python),
+			Where: clean(cmp.Or(l.Container, l.Unit)), Command: clean(l.Command),
+			Busy: report.Percent(l.Utilization), Iterations: strconv.FormatInt(l.Iterations, 10),
+			P50: dash(l.IterationNS.P50), P99: dash(l.IterationNS.P99), Max: dash(l.IterationNS.Max),
+			Blocks: strconv.FormatInt(l.Blocks, 10), Blocked: dash(l.BlockedNS), Hurt: l.Blocks > 0,
+		}
+		if l.Container != "" && l.Unit != "" {
+			row.Where = clean(l.Container) + ", " + clean(l.Unit)
+		}
+		if l.InBlockNS > 0 {
+			row.InBlock = "blocked at the end, for " + report.HumanDuration(l.InBlockNS) + " so far"
+		}
+		if i < firstLoops {
+			v.Loops = append(v.Loops, row)
+		} else {
+			v.More = append(v.More, row)
+		}
+	}
+	if out := len(r.Loops) - maxLoops; out > 0 {
+		v.LoopsOut = report.Plural(int64(out), "more loop") + ", less blocked than these, are in the JSON report."
+	}
+}
+
+func (v *view) blockers(r *report.Report, names report.LoopNames) {
+	var all, rest int64
+	for i := range r.Blockers {
+		all += r.Blockers[i].TotalNS
+	}
+	about := gather(r)
+	for i := range r.Blockers {
+		b := &r.Blockers[i]
+		if i >= maxBlockers {
+			rest += b.TotalNS
+			continue
+		}
+		v.Blockers = append(v.Blockers, newBlocker(i+1, b, all, about[keyOf(b.Cause, b.Culprit)], names))
+	}
+	if out := len(r.Blockers) - maxBlockers; out > 0 {
+		v.RestOut = fmt.Sprintf("%s, %s in all, are in the JSON report.", report.Plural(int64(out), "more blocker"), report.HumanDuration(rest))
+	}
+	if len(v.Blockers) > 0 {
+		v.Worst = &v.Blockers[0]
+	}
+}
+
+func newBlocker(number int, b *report.Blocker, all int64, about *gathered, names report.LoopNames) blockerView {
+	share := float64(b.TotalNS) / float64(max(all, 1))
+	out := blockerView{
+		Number: number, Open: number <= openBlockers, Cause: causeOf(b.Cause),
+		Total: report.HumanDuration(b.TotalNS), Share: report.Percent(share), Width: width(share),
+		Facts:    fmt.Sprintf("%s, the longest %s", report.Plural(b.Count, "block"), report.HumanDuration(b.MaxNS)),
+		In:       names.List(b.Loops, blockerLoops),
+		Evidence: clean(report.Evidence(b.Detail)),
+		Advice:   cleanUpTo(b.Advice, 4*maxName),
+		Stack:    stackOf(b.Stack, b.Culprit),
+	}
+	if b.Culprit == nil {
+		out.Name = "no line to blame"
+	} else {
+		out.Name, out.At = cmp.Or(clean(b.Culprit.Function), "?"), clean(report.FileLine(*b.Culprit, true))
+		out.File = clean(report.FileLine(*b.Culprit, false))
+	}
+	switch {
+	case len(b.Stack) == 0:
+		out.NoStack = "No stack was taken of it."
+	case b.Culprit == nil:
+		out.NoStack = "The loop was held up here:"
+	}
+	switch b.Detail.GIL {
+	case report.GILHeld:
+		out.GIL = "The GIL was held meanwhile: the process's other threads stood still, too."
+	case report.GILReleased:
+		out.GIL = "The GIL was released meanwhile: the process's other threads could run."
+	}
+	if h := b.Detail.Holder; h != nil {
+		out.Holder = "Held by thread " + cmp.Or(clean(h.Thread), "?")
+		if h.TID != 0 {
+			out.Holder += fmt.Sprintf(" (%d)", h.TID)
+		}
+		out.Held = stackOf(h.Frames[:min(len(h.Frames), holderFrames)], nil)
+	}
+	if about != nil {
+		out.Split = splitOf(about.split)
+		out.Tasks = tasksOf(about.tasks)
+		if d := about.delayed; d.Events > 0 {
+			out.Delayed = fmt.Sprintf("%s had to wait, the longest for %s", report.Plural(d.Events, "event"), report.HumanDuration(d.MaxNS))
+		}
+		if about.many > 0 {
+			out.Many = fmt.Sprintf("In %d of %s many short callbacks added up; none alone took half.", about.many, report.Plural(int64(about.blocks), "block"))
+		}
+	}
+	return out
+}
+
+// width returns a share of one as a length of a bar of 100.
+func width(share float64) string {
+	return strconv.FormatFloat(min(max(share, 0), 1)*100, 'f', 2, 64)
+}
+
+// splitOf returns the shares of a breakdown, the largest first.
+func splitOf(split map[report.Cause]int64) []part {
+	var all int64
+	for _, ns := range split {
+		all += max(ns, 0)
+	}
+	causes := slices.SortedFunc(maps.Keys(split), func(x, y report.Cause) int {
+		return cmp.Or(cmp.Compare(split[y], split[x]), cmp.Compare(x, y))
+	})
+	var parts []part
+	x := 0.0
+	for _, c := range causes {
+		share := float64(split[c]) / float64(max(all, 1))
+		if share <= 0 || len(parts) >= 2*len(causeOrder) {
+			continue
+		}
+		parts = append(parts, part{Cause: causeOf(c), Ns: report.HumanDuration(split[c]), Percent: report.Percent(share),
+			X: width(x), Width: width(share), Tiny: share < 0.001})
+		x += share
+	}
+	return parts
+}
+
+func tasksOf(tasks map[string]int) string {
+	most := slices.SortedFunc(maps.Keys(tasks), func(x, y string) int {
+		return cmp.Or(cmp.Compare(tasks[y], tasks[x]), cmp.Compare(x, y))
+	})
+	s := ""
+	for i, task := range most[:min(len(most), blockerTasks)] {
+		if i > 0 {
+			s += ", "
+		}
+		s += clean(task)
+		if n := tasks[task]; n > 1 {
+			s += fmt.Sprintf(" (%d x)", n)
+		}
+	}
+	if more := len(most) - blockerTasks; more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
+	}
+	return s
+}
+
+// stackOf returns frames, innermost first, runs of library frames folded as in the text.
+func stackOf(frames []report.Frame, culprit *report.Frame) []stackGroup {
+	marked := culprit == nil
+	var out []stackGroup
+	for _, run := range report.FoldStack(frames) {
+		if len(out) >= maxStackFrames {
+			out = append(out, stackGroup{Folded: "more frames, in the JSON report"})
+			break
+		}
+		g := stackGroup{}
+		if len(run.Frames) > 1 {
+			g.Folded = report.Plural(int64(len(run.Frames)), "frame")
+			if run.Library != "" {
+				g.Folded += " of " + clean(run.Library)
+			}
+		}
+		for _, f := range run.Frames[:min(len(run.Frames), maxStackFrames)] {
+			view := frameView{Function: cmp.Or(clean(f.Function), "?"), Path: strings.SplitAfter(clean(report.FileLine(f, false)), "/"), App: f.App}
+			if !marked && f == *culprit {
+				view.Culprit, marked = true, true
+			}
+			g.Frames = append(g.Frames, view)
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
+func (v *view) longest(r *report.Report, names report.LoopNames) {
+	numbers := make(map[key]int)
+	for i := range r.Blockers[:min(len(r.Blockers), maxBlockers)] {
+		numbers[keyOf(r.Blockers[i].Cause, r.Blockers[i].Culprit)] = i + 1
+	}
+	blocks := slices.Clone(r.Blocks)
+	slices.SortStableFunc(blocks, func(x, y report.Block) int { return cmp.Compare(y.DurationNS, x.DurationNS) })
+	blocks = blocks[:min(len(blocks), longestBlocks)]
+	slices.SortStableFunc(blocks, func(x, y report.Block) int { return cmp.Compare(x.StartNS, y.StartNS) })
+	started, err := time.Parse(time.RFC3339Nano, r.StartedAt)
+	for i := range blocks {
+		b := &blocks[i]
+		row := blockView{
+			After: report.HumanDuration(b.StartNS - r.StartedNS), Took: report.HumanDuration(b.DurationNS),
+			Loop: names.Of(report.LoopID{PID: b.PID, TID: b.TID}), Culprit: report.CulpritName(b.Culprit), Task: clean(b.Task),
+			Cause: causeOf(b.Cause), Blocker: numbers[keyOf(b.Cause, b.Culprit)],
+		}
+		if err == nil {
+			row.At = started.Add(time.Duration(b.StartNS - r.StartedNS)).Format("15:04:05.000")
+		}
+		if b.Ongoing {
+			row.Took = "≥ " + row.Took
+		}
+		v.Longest = append(v.Longest, row)
+	}
+}
+
+func (v *view) problems(r *report.Report) {
+	l := r.Lost
+	if l.Events > 0 || l.Stacks > 0 {
+		v.LostNote = fmt.Sprintf("%s and %s were lost: the figures above are a lower bound.", report.Plural(l.Events, "event"), report.Plural(l.Stacks, "stack"))
+	}
+	reasons := slices.Sorted(maps.Keys(l.Reasons))
+	for _, reason := range reasons[:min(len(reasons), 2*maxProblems)] {
+		v.Lost = append(v.Lost, fact{clean(reason), strconv.FormatInt(l.Reasons[reason], 10)})
+	}
+	for _, u := range r.Unsupported[:min(len(r.Unsupported), maxProblems)] {
+		v.Problems = append(v.Problems, fact{report.LoopName(report.Loop{PID: u.PID, TID: u.PID, Command: u.Command}),
+			cleanUpTo(u.Reason, 2*maxName)})
+	}
+	if out := len(r.Unsupported) - maxProblems; out > 0 {
+		v.ProbsOut = fmt.Sprintf("… and %d more, in the JSON report.", out)
+	}
+}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/loopwatch/loopwatch/internal/advice"
 	"github.com/loopwatch/loopwatch/internal/correlator"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -101,10 +102,12 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return builder.Report(report.Meta{
+	r := builder.Report(report.Meta{
 		StartedAt: w.started, StartedNS: startedNS, EndedNS: endedNS, ThresholdNS: int64(o.Threshold),
 		Processes: c.Processes(), Host: host(p.Attach()), Lost: result.Lost, Unsupported: result.Unsupported,
-	}, result.Loops), nil
+	}, result.Loops)
+	advice.Fill(r)
+	return r, nil
 }
 
 // window is an observation under way.

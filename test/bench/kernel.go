@@ -166,7 +166,10 @@ func (h *emptyHooks) close() error {
 
 // load makes one empty program.
 func (h *emptyHooks) load(spec ebpf.ProgramSpec) (*ebpf.Program, error) {
-	spec.Name, spec.License = emptyName, "Apache-2.0"
+	spec.License = "Apache-2.0"
+	if spec.Name == "" {
+		spec.Name = emptyName
+	}
 	spec.Instructions = asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}
 	p, err := ebpf.NewProgram(&spec)
 	if err == nil {
@@ -182,14 +185,16 @@ func (h *emptyHooks) keep(l link.Link, err error) error {
 	return err
 }
 
-// hookSwitch attaches an empty program where loopwatch sees tasks switch.
-func (h *emptyHooks) hookSwitch() error {
-	p, err := h.load(ebpf.ProgramSpec{Type: ebpf.Tracing, AttachType: ebpf.AttachTraceRawTp, AttachTo: "sched_switch"})
-	if err != nil {
-		return fmt.Errorf("load an empty program: %w", err)
-	}
-	if err := h.keep(link.AttachTracing(link.TracingOptions{Program: p})); err != nil {
-		return fmt.Errorf("attach an empty program to sched_switch: %w", err)
+// hookTasks attaches empty programs where loopwatch sees tasks switch and be woken.
+func (h *emptyHooks) hookTasks() error {
+	for _, hook := range taskHooks {
+		p, err := h.load(ebpf.ProgramSpec{Name: hook.empty, Type: ebpf.Tracing, AttachType: ebpf.AttachTraceRawTp, AttachTo: hook.at})
+		if err != nil {
+			return fmt.Errorf("load an empty program: %w", err)
+		}
+		if err := h.keep(link.AttachTracing(link.TracingOptions{Program: p})); err != nil {
+			return fmt.Errorf("attach an empty program to %s: %w", hook.at, err)
+		}
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func (b *bench) programs() (err error) {
 	defer s.stop()
 	var empty emptyHooks
 	defer func() { err = errors.Join(err, empty.close()) }()
-	if err := empty.hookSwitch(); err != nil {
+	if err := empty.hookTasks(); err != nil {
 		return err
 	}
 	w, err := b.startWatch(others)
@@ -48,8 +48,10 @@ func (b *bench) programs() (err error) {
 			continue
 		}
 		name := c.name
-		if name == emptyName {
-			name = "an empty one on sched_switch"
+		for _, hook := range taskHooks {
+			if name == hook.empty {
+				name = "an empty one on " + hook.at
+			}
 		}
 		rows = append(rows, []string{name, count(float64(c.runs) / window.Seconds()), fmt.Sprintf("%.0f", c.perRun()),
 			fmt.Sprintf("%.2f %%", 100*float64(c.ns)/float64(window))})
@@ -90,8 +92,15 @@ func (b *bench) costsOver(window time.Duration) (_ []cost, err error) {
 	return spent(before, after), nil
 }
 
-// taskSwitch prints what the sched_switch program costs tasks that are no loops, beside an
-// empty program on the same hook at the same time.
+// taskHooks are where loopwatch sees all tasks of the host, its program there, and what the empty
+// one beside it is called.
+var taskHooks = []struct{ at, program, empty string }{
+	{"sched_switch", "on_switch", "empty_switch"},
+	{"sched_waking", "on_waking", "empty_waking"},
+}
+
+// taskSwitch prints what the programs on sched_switch and sched_waking cost tasks that are no
+// loops, beside empty programs on the same hooks at the same time.
 func (b *bench) taskSwitch() (err error) {
 	measured, others, err := places()
 	if err != nil {
@@ -102,42 +111,41 @@ func (b *bench) taskSwitch() (err error) {
 		return err
 	}
 	defer t.stop()
-	var empty, ours, over []float64
-	var switches uint64
+	empty, ours, over := make([][]float64, len(taskHooks)), make([][]float64, len(taskHooks)), make([][]float64, len(taskHooks))
+	runs := make([]uint64, len(taskHooks))
 	for phase := range 2 {
-		err := b.besideEmpty(others, phase == 0, func(e, o cost) {
-			empty, ours = append(empty, e.perRun()), append(ours, o.perRun())
-			over = append(over, o.perRun()-e.perRun())
-			switches += o.runs
+		err := b.besideEmpty(others, phase == 0, func(n int, e, o cost) {
+			empty[n], ours[n] = append(empty[n], e.perRun()), append(ours[n], o.perRun())
+			over[n] = append(over[n], o.perRun()-e.perRun())
+			runs[n] += o.runs
 		})
 		if err != nil {
 			return err
 		}
 	}
-	b.title("A switch between tasks that are no loops: two threads passing a byte through pipes")
-	err = b.table(append([]string{"program on sched_switch"}, spreadTitles("ns/run")...), [][]string{
-		append([]string{"empty"}, spread("%.0f", empty)...),
-		append([]string{"loopwatch's"}, spread("%.0f", ours)...),
-		append([]string{"loopwatch's over empty"}, spread("%.0f", over)...),
-	})
-	if err != nil {
-		return err
+	b.title("Tasks that are no loops: two threads passing a byte through pipes")
+	for n, hook := range taskHooks {
+		err = b.table(append([]string{"program on " + hook.at}, spreadTitles("ns/run")...), [][]string{
+			append([]string{"empty"}, spread("%.0f", empty[n])...),
+			append([]string{"loopwatch's"}, spread("%.0f", ours[n])...),
+			append([]string{"loopwatch's over empty"}, spread("%.0f", over[n])...),
+		})
+		if err != nil {
+			return err
+		}
+		b.note("%d rounds, %s runs, both attached at once; in half of the rounds the empty one stands first.",
+			len(over[n]), count(float64(runs[n])))
 	}
-	b.note("%d rounds, %s switches, both attached at once; in half of the rounds the empty one stands first.",
-		len(over), count(float64(switches)))
 	return nil
 }
 
-// switchProgram is loopwatch's program on sched_switch.
-const switchProgram = "on_switch"
-
-// besideEmpty runs rounds with loopwatch and an empty program on sched_switch, attached in one
-// order or the other, and hands over what both used in each.
-func (b *bench) besideEmpty(cpu int, emptyFirst bool, round func(empty, ours cost)) (err error) {
+// besideEmpty runs rounds with loopwatch and empty programs on the hooks, attached in one order
+// or the other, and hands over what both used in each, by number of the hook.
+func (b *bench) besideEmpty(cpu int, emptyFirst bool, round func(hook int, empty, ours cost)) (err error) {
 	var empty emptyHooks
 	defer func() { err = errors.Join(err, empty.close()) }()
 	if emptyFirst {
-		if err := empty.hookSwitch(); err != nil {
+		if err := empty.hookTasks(); err != nil {
 			return err
 		}
 	}
@@ -147,7 +155,7 @@ func (b *bench) besideEmpty(cpu int, emptyFirst bool, round func(empty, ours cos
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
 	if !emptyFirst {
-		if err := empty.hookSwitch(); err != nil {
+		if err := empty.hookTasks(); err != nil {
 			return err
 		}
 	}
@@ -161,11 +169,13 @@ func (b *bench) besideEmpty(cpu int, emptyFirst bool, round func(empty, ours cos
 		for _, c := range used {
 			by[c.name] = c
 		}
-		if by[emptyName].runs == 0 || by[switchProgram].runs == 0 {
-			return fmt.Errorf("a program did not run: empty %d times, %s %d times", by[emptyName].runs, switchProgram,
-				by[switchProgram].runs)
+		for n, hook := range taskHooks {
+			empty, ours := by[hook.empty], by[hook.program]
+			if empty.runs == 0 || ours.runs == 0 {
+				return fmt.Errorf("a program did not run: %s %d times, %s %d times", hook.empty, empty.runs, hook.program, ours.runs)
+			}
+			round(n, empty, ours)
 		}
-		round(by[emptyName], by[switchProgram])
 	}
 	return nil
 }

@@ -107,7 +107,7 @@ func (b *bench) requestsOver(connections int) error {
 		{name: "without loopwatch"},
 		{name: "empty programs on its hooks", enter: func() (func() error, error) {
 			var h emptyHooks
-			err := errors.Join(h.hookSwitch(), h.hookWaits(first.attach))
+			err := errors.Join(h.hookTasks(), h.hookWaits(first.attach))
 			if err != nil {
 				return nil, errors.Join(err, h.close())
 			}

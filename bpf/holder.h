@@ -128,12 +128,12 @@ static __always_inline void find_gil_holder(const struct thread_config *config, 
 /* The state of the thread with this thread pointer, 0 where it is not among the first. The list
  * is newest first, and while a thread starts its state carries the thread pointer of the thread
  * that made it: the last match counts. */
-static __always_inline __u64 find_tstate(const struct thread_config *config,
-					 const struct py_layout *py, __u64 thread_id)
+static __always_inline __u64 find_tstate(__u64 threads_head, const struct py_layout *py,
+					 __u64 thread_id)
 {
 	__u64 at = 0, id, found = 0;
 
-	if (!config->threads || !thread_id || read_u64(&at, config->threads))
+	if (!threads_head || !thread_id || read_u64(&at, threads_head))
 		return 0;
 	for (int i = 0; i < THREADS_MAX && at; i++) {
 		if (read_u64(&id, at + py->tstate_thread_id))
@@ -167,8 +167,9 @@ static __always_inline bool wakes(const struct entry *e, const struct sample *s,
 static __always_inline void find_releaser(const struct thread *t, struct sample *s)
 {
 	struct task_struct *me = current_task();
-	__u64 id = bpf_get_current_pid_tgid(), tstate;
+	__u64 id = bpf_get_current_pid_tgid(), tstate, threads_head = t->config.threads;
 	__u32 tgid = id >> 32, layout = t->config.layout;
+	const struct process *other;
 	const struct py_layout *py;
 	struct holder *h;
 	struct entry e;
@@ -181,13 +182,17 @@ static __always_inline void find_releaser(const struct thread *t, struct sample 
 	bpf_get_current_comm(h->comm, sizeof(h->comm));
 	if (tgid != t->tgid) {
 		h->holder_tgid = tgid;
-		return;
+		other = bpf_map_lookup_elem(&processes, &tgid);
+		if (!other || other->verdict != VERDICT_LOOP)
+			return;
+		threads_head = other->threads;
+		layout = other->layout;
 	}
 	h->thread_id = thread_pointer(me);
 	py = bpf_map_lookup_elem(&layouts, &layout);
 	if (!py)
 		return;
-	tstate = find_tstate(&t->config, py, h->thread_id);
+	tstate = find_tstate(threads_head, py, h->thread_id);
 	if (tstate)
 		walk_other(py, tstate, &h->stack);
 }

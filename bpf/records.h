@@ -167,6 +167,9 @@ struct process {
 	__u64 asked_at;
 	__u32 verdict;
 	__u32 tries; /* how often it was asked about again */
+	__u64 threads; /* of a Python: pointer to the first PyThreadState, 0 unknown */
+	__u32 layout;
+	__u32 pad;
 };
 
 /* What user space says of a thread. Only user space writes it. */

@@ -40,6 +40,7 @@ func (c *Correlator) onSample(s *probes.Sample) {
 	if t != nil && t.isLoop() && s.Period == t.period {
 		t.name(s, rawFrames(&s.Stack))
 		t.holder(s)
+		c.meetReleaser(s.Holder)
 	}
 }
 

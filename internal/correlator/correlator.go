@@ -22,6 +22,7 @@ import (
 type Kernel interface {
 	AddLayout(probes.Layout) (uint32, error)
 	SetProcess(pid int, v probes.Verdict) error
+	SetPython(pid int, i probes.Interp, layout uint32) error
 	ForgetProcess(pid int) error
 	SetThread(probes.ThreadConfig) error
 	ForgetThread(tid int) error

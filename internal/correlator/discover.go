@@ -135,9 +135,9 @@ func (c *Correlator) meet(f found) *proc {
 			c.refuse(f.pid, f.proc.command, err.Error())
 			return nil
 		}
-		f.proc.layout, f.proc.kernel = layout, c.kernel
+		f.proc.layout, f.proc.kernel, f.proc.peers = layout, c.kernel, c.procs
 		c.procs[f.pid] = f.proc
-		c.check(c.kernel.SetProcess(f.pid, probes.Watched))
+		c.check(c.kernel.SetPython(f.pid, f.proc.interp(f.proc.firstInterp()), layout))
 		return f.proc
 	case errors.As(f.err, &unsupported):
 		c.refuse(f.pid, f.command, unsupported.Reason)

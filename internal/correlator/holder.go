@@ -38,6 +38,16 @@ func (p *proc) interp(addr uint64) probes.Interp {
 	return out
 }
 
+// firstInterp returns the address of the newest interpreter of the process, nearly always the
+// only one, 0 where it cannot be read.
+func (p *proc) firstInterp() uint64 {
+	addr, err := readPointer(p.memory, p.runtime.Addr+uint64(p.runtime.Layout.RuntimeInterpreters))
+	if err != nil {
+		return 0
+	}
+	return addr
+}
+
 // isGIL tells whether a futex belongs to the GIL of the thread's interpreter.
 func (t *thread) isGIL(address uint64) bool {
 	return t.interp.GIL != 0 && address-t.interp.GIL < uint64(t.proc.runtime.Layout.GILSize)
@@ -107,6 +117,14 @@ func (p *proc) thread(pointer uint64) (tid int, name string) {
 	return 0, ""
 }
 
+// meetReleaser has a process that shares a lock with a loop looked at, so that its stack can be
+// walked the next time.
+func (c *Correlator) meetReleaser(h *probes.Holder) {
+	if h != nil && h.PID != 0 && len(c.opts.PIDs) == 0 {
+		c.process(h.PID)
+	}
+}
+
 // holder names the holder of a sample, once: the sooner the better.
 func (t *thread) holder(s *probes.Sample) *report.Holder {
 	h := s.Holder
@@ -122,7 +140,13 @@ func (t *thread) holder(s *probes.Sample) *report.Holder {
 	if h.TID == 0 {
 		out.TID, out.Thread = t.proc.thread(h.ThreadID)
 	}
-	out.Frames = t.proc.resolver.Frames(rawFrames(&h.Stack))
+	owner := t.proc
+	if h.PID != 0 {
+		owner = t.proc.peers[h.PID]
+	}
+	if owner != nil {
+		out.Frames = owner.resolver.Frames(rawFrames(&h.Stack))
+	}
 	if h.Stack.Cut > 0 && h.Stack.CutAt <= len(out.Frames) {
 		out.Frames = slices.Insert(out.Frames, h.Stack.CutAt, symbolize.CutMarker(h.Stack.Cut))
 	}

@@ -24,6 +24,7 @@ type proc struct {
 	mappedAt time.Time
 	layout   uint32
 	kernel   Kernel
+	peers    map[int]*proc // all there are, by process id
 	threads  threadTable
 
 	tasks        map[uint64]*tasks // by interpreter

@@ -91,13 +91,22 @@ func (p *Probes) AddLayout(l Layout) (uint32, error) {
 // SetProcess says whether a process is one to be watched. One that is ignored is announced
 // again from time to time; saying once more that it is to be ignored changes nothing.
 func (p *Probes) SetProcess(pid int, v Verdict) error {
+	return p.setProcess(pid, loopwatchProcess{Verdict: uint32(v)})
+}
+
+// SetPython says that a process is to be watched, and where its threads are.
+func (p *Probes) SetPython(pid int, i Interp, layout uint32) error {
+	return p.setProcess(pid, loopwatchProcess{Verdict: uint32(Watched), Threads: i.Threads, Layout: layout})
+}
+
+func (p *Probes) setProcess(pid int, to loopwatchProcess) error {
 	m := p.coll.Maps[loopwatchMapProcesses]
 	var k loopwatchProcess
-	if err := m.Lookup(uint32(pid), &k); err == nil && Verdict(k.Verdict) == v {
+	if err := m.Lookup(uint32(pid), &k); err == nil && k.Verdict == to.Verdict && k.Threads == to.Threads {
 		return nil
 	}
-	k.Verdict = uint32(v)
-	if err := m.Put(uint32(pid), &k); err != nil {
+	to.AskedAt, to.Tries = k.AskedAt, k.Tries
+	if err := m.Put(uint32(pid), &to); err != nil {
 		return fmt.Errorf("enter process %d: %w", pid, err)
 	}
 	return nil

@@ -145,6 +145,9 @@ type loopwatchProcess struct {
 	AskedAt uint64
 	Verdict uint32
 	Tries   uint32
+	Threads uint64
+	Layout  uint32
+	Pad     uint32
 }
 
 type loopwatchPyFrame struct {

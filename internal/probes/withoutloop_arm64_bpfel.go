@@ -162,6 +162,9 @@ type withoutLoopProcess struct {
 	AskedAt uint64
 	Verdict uint32
 	Tries   uint32
+	Threads uint64
+	Layout  uint32
+	Pad     uint32
 }
 
 type withoutLoopPyLayout struct {

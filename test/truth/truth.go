@@ -23,9 +23,10 @@ var programs embed.FS
 
 // Programs to run, as Write names them.
 const (
-	Blocking = "truth.py" // LOOP --threshold SECONDS …
-	Resting  = "rest.py"  // FUNCTION
-	Tasks    = "tasks.py" // asyncio|uvloop SECONDS ROUNDS
+	Blocking = "truth.py"   // LOOP --threshold SECONDS …
+	Resting  = "rest.py"    // FUNCTION
+	Tasks    = "tasks.py"   // asyncio|uvloop SECONDS ROUNDS
+	Holders  = "holders.py" // TIMES [WAY …]
 
 	Application = "app.py" // not run but served, as app:application
 )
@@ -42,6 +43,23 @@ var Loops = map[string]string{
 	"twisted":        "twisted",
 	"gevent":         "gevent",
 	"eventlet":       "eventlet",
+}
+
+// HeldEntry is one line of what Holders prints: one wait for what somebody else held.
+type HeldEntry struct {
+	Event   string         `json:"event"` // "ready" or "done", then there is nothing else
+	Child   int            `json:"child"` // with "ready": the process that shares a lock
+	Kind    string         `json:"kind"`
+	StartNS int64          `json:"start_ns"`
+	EndNS   int64          `json:"end_ns"`
+	Causes  []report.Cause `json:"causes"`
+	Culprit string         `json:"culprit"` // its function, "" where no line is to blame
+	GIL     report.GIL     `json:"gil"`
+	Holder  *struct {
+		PID      int    `json:"pid"` // 0: the program's own process
+		TID      int    `json:"tid"`
+		Function string `json:"function"`
+	} `json:"holder"`
 }
 
 // Write puts the programs into dir, readable by everybody.

@@ -301,13 +301,14 @@ USDT_PROGRAM(22)
 USDT_PROGRAM(23)
 #endif
 
-/* Where in the kernel a thread sleeps that no signal wakes: user space tells a disk from a lock
- * by it. A closed descriptor is gone before close waits, so nothing else tells that. */
+/* Where in the kernel a thread sleeps that no signal wakes, or that is in no syscall: user space
+ * tells a disk from a lock by it. A closed descriptor is gone before close waits, so nothing else
+ * tells that. */
 static __always_inline void read_kernel_stack(void *ctx, struct sample *s)
 {
 	long n;
 
-	if (!(s->state & TASK_UNINTERRUPTIBLE) && s->nr != NR_CLOSE)
+	if (!(s->state & TASK_UNINTERRUPTIBLE) && s->nr >= 0 && s->nr != NR_CLOSE)
 		return;
 	n = bpf_get_stack(ctx, s->kernel, sizeof(s->kernel), KERNEL_SKIP);
 	if (n > 0)

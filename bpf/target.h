@@ -19,6 +19,16 @@
 
 #define SYSCALL_SETS 16 /* words of one fd_set: 1,024 descriptors */
 
+/* Where a target is to be found. */
+struct lead {
+	__u64 argument; /* a path of the process's making, counting from `fd` */
+	__u64 address;  /* of a socket, besides `fd` */
+	__u32 address_len;
+	__s32 fd;
+	__u32 gathered; /* one of scratch.fds */
+	__u32 has_argument;
+};
+
 struct scratch {
 	/* A name is at most 255 bytes long and begins below TARGET_DATA. */
 	char path[2 * TARGET_DATA];
@@ -36,6 +46,7 @@ struct scratch {
 	__u32 found; /* of fds */
 	__u32 best; /* rank of those */
 	__s32 best_fd;
+	struct lead lead;
 };
 
 struct {
@@ -530,16 +541,6 @@ static __always_inline __s32 slower_of(struct task_struct *task, __s32 from, __s
 	return regular == !!(state & TASK_UNINTERRUPTIBLE) ? from : into;
 }
 
-/* Where a target is to be found. */
-struct lead {
-	__u64 argument; /* a path of the process's making, counting from `fd` */
-	__u64 address;  /* of a socket, besides `fd` */
-	__u32 address_len;
-	__s32 fd;
-	bool gathered; /* one of scratch.fds */
-	bool has_argument;
-};
-
 static __always_inline void follow_syscall(struct scratch *x, struct target *to,
 					   struct task_struct *task, const struct sample *s,
 					   const struct pt_regs___entry *regs, struct lead *l)
@@ -663,7 +664,7 @@ __attribute__((noinline)) int read_target(__u32 index)
 	struct held_sample *held = bpf_map_lookup_elem(&samples, &index);
 	struct task_struct *task = current_task();
 	const struct pt_regs___entry *regs;
-	struct lead l = { .fd = NO_FD };
+	struct lead *l;
 	struct dentry *dentry = 0;
 	struct vfsmount *mnt = 0;
 	struct file *file = 0;
@@ -680,24 +681,27 @@ __attribute__((noinline)) int read_target(__u32 index)
 	to = &s->target;
 	__builtin_memset(to, 0, __builtin_offsetof(struct target, data));
 	to->fd = NO_FD;
+	l = &x->lead; /* there for the verifier's sake, see append_path */
+	__builtin_memset(l, 0, sizeof(*l));
+	l->fd = NO_FD;
 	regs = entry_regs(task);
 	for (int i = 0; i < POLL_MAX; i++)
 		x->fds[i] = NO_FD;
 	if (s->nr >= 0 && s->nr < SYSCALLS)
-		follow_syscall(x, to, task, s, regs, &l);
-	else if (s->nr < 0 && (s->state & TASK_UNINTERRUPTIBLE))
+		follow_syscall(x, to, task, s, regs, l);
+	else if (s->nr < 0 && s->kind == SAMPLE_OFF)
 		file = faulting_file(x, task, (__u64)regs);
-	if (l.gathered)
-		l.fd = best_of(x, to, task);
-	if (l.has_argument) {
-		at = read_argument(x, to, l.argument);
+	if (l->gathered)
+		l->fd = best_of(x, to, task);
+	if (l->has_argument) {
+		at = read_argument(x, to, l->argument);
 		if (at < 0)
 			return 0;
 	}
-	if (l.fd >= 0) {
-		file = file_of(task, l.fd);
+	if (l->fd >= 0) {
+		file = file_of(task, l->fd);
 		if (file)
-			to->fd = l.fd;
+			to->fd = l->fd;
 	}
 	if (at && (at == TARGET_DATA || x->path[0] == '/')) {
 		take_data(x, to, TARGET_PATH, at);
@@ -707,14 +711,14 @@ __attribute__((noinline)) int read_target(__u32 index)
 		to->mode = BPF_CORE_READ(file, f_inode, i_mode);
 		if ((to->mode & S_IFMT) == S_IFSOCK) {
 			describe_socket(to, file);
-			describe_sockaddr(to, l.address, l.address_len);
+			describe_sockaddr(to, l->address, l->address_len);
 			return 0;
 		}
 		to->magic = magic_of(file);
 		to->rdev = BPF_CORE_READ(file, f_inode, i_rdev);
 		mnt = BPF_CORE_READ(file, f_path.mnt);
 		dentry = BPF_CORE_READ(file, f_path.dentry);
-	} else if (at && l.fd == AT_FDCWD) {
+	} else if (at && l->fd == AT_FDCWD) {
 		mnt = BPF_CORE_READ(task, fs, pwd.mnt);
 		dentry = BPF_CORE_READ(task, fs, pwd.dentry);
 	}

@@ -283,6 +283,15 @@ type loopwatchScratch struct {
 	Found    uint32
 	Best     uint32
 	BestFd   int32
+	Lead     struct {
+		_           structs.HostLayout
+		Argument    uint64
+		Address     uint64
+		AddressLen  uint32
+		Fd          int32
+		Gathered    uint32
+		HasArgument uint32
+	}
 }
 
 type loopwatchStack struct {

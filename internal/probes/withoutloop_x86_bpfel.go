@@ -214,6 +214,15 @@ type withoutLoopScratch struct {
 	Found    uint32
 	Best     uint32
 	BestFd   int32
+	Lead     struct {
+		_           structs.HostLayout
+		Argument    uint64
+		Address     uint64
+		AddressLen  uint32
+		Fd          int32
+		Gathered    uint32
+		HasArgument uint32
+	}
 }
 
 type withoutLoopThread struct {

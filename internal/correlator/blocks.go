@@ -216,7 +216,7 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 			p.culprit = nil
 		} else if cause, ok := roomCauses[s.Room]; ok {
 			p.cause = cause
-		} else if s.GC {
+		} else if collects(s) {
 			p.cause = report.CauseGC
 		} else if importing(p.frames) {
 			p.cause = report.CauseImport

@@ -68,7 +68,7 @@ static __always_inline long walk_frame(struct walk *w, const __u32 leaf, const _
 	if (!w->frame)
 		return 1;
 	if (own && w->task && w->task->running)
-		match_task(w->task, w->frame);
+		match_task(w->task, w->frame, w->out->depth);
 	if (read_u64(&code, w->frame + py->frame_code) ||
 	    read_u64(&previous, w->frame + py->frame_previous) ||
 	    read_u64(&instr, w->frame + py->frame_instr))

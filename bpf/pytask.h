@@ -13,6 +13,13 @@
 
 #define ENTRIES_MAX 24 /* of the dict, deleted ones included */
 
+/* Where the walk is unrolled, each look at a task costs the verifier 300 times. */
+#ifndef WITHOUT_BPF_LOOP
+#define TASKS_MATCHED TASKS_RUNNING
+#else
+#define TASKS_MATCHED 2
+#endif
+
 static __always_inline int read_u64(__u64 *to, __u64 from)
 {
 	return bpf_probe_read_user(to, sizeof(*to), (void *)from);
@@ -28,7 +35,7 @@ static __always_inline void add_running(const struct py_layout *py, struct py_ta
 	__u32 n = to->running;
 	__u64 frame;
 
-	if (n >= TASKS_RUNNING || read_u64(&frame, task + py->task_coro))
+	if (n >= TASKS_MATCHED || read_u64(&frame, task + py->task_coro))
 		return;
 	frame += py->coro_frame;
 	if (!py->coro_frame_inside && read_u64(&frame, frame))
@@ -74,13 +81,14 @@ static __always_inline void find_running(const struct thread_config *config,
 }
 
 /* The innermost frame that is a task's decides. */
-static __always_inline void match_task(struct py_task *to, __u64 frame)
+static __always_inline void match_task(struct py_task *to, __u64 frame, __u32 depth)
 {
-	for (int i = 0; i < TASKS_RUNNING; i++) {
+	for (int i = 0; i < TASKS_MATCHED; i++) {
 		if (i >= to->running)
 			return;
 		if (to->of[i].frame == frame) {
 			to->task = to->of[i].task;
+			to->depth = depth;
 			to->running = 0;
 			return;
 		}

@@ -282,7 +282,9 @@ struct py_task {
 	__u64 task;  /* 0: none that could be shown */
 	__u64 name;  /* the object, a str, or an int that stands for Task-N */
 	__u32 bytes; /* of the object, from its beginning */
+	__u32 depth;   /* frames nearer to the leaf than its coroutine's */
 	__u32 running; /* while walking: how many tasks there are below */
+	__u32 pad;
 	union {
 		__u8 object[TASK_NAME_MAX];
 		struct {

@@ -36,6 +36,9 @@ type Tasks struct {
 type Task struct {
 	Addr uint64
 	Name cpython.Seen // what names it
+	// Depth is how many frames of the thread that runs it are nearer to the leaf than its
+	// coroutine's.
+	Depth int
 }
 
 // ErrNone says that an interpreter has not imported asyncio.
@@ -121,11 +124,16 @@ func (t *Tasks) Running(m process.Memory, tstate uint64) (*Task, error) {
 	if len(frames) == 0 {
 		return nil, nil
 	}
-	frame, err := t.runtime.InnermostOf(m, tstate, frames)
+	frame, depth, err := t.runtime.InnermostOf(m, tstate, frames)
 	if err != nil || frame == 0 {
 		return nil, err
 	}
-	return t.read(m, byFrame[frame])
+	task, err := t.read(m, byFrame[frame])
+	if err != nil {
+		return nil, err
+	}
+	task.Depth = depth
+	return task, nil
 }
 
 // candidates lists tasks that may be the thread's.

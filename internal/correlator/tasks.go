@@ -8,7 +8,9 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/asyncio"
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // tasks is how one interpreter of a process keeps its asyncio tasks.
@@ -54,7 +56,9 @@ func (c *Correlator) findTasks(t *thread) {
 		known.layout, err = c.kernel.AddLayout(taskLayout(&t.proc.runtime.Layout, reader))
 	}
 	if err != nil {
-		c.lost[reasonTasks]++
+		if t.proc.process.Same() { // else it has just ended
+			c.lost[reasonTasks]++
+		}
 		return
 	}
 	known.reader = reader
@@ -76,9 +80,16 @@ func taskLayout(l *cpython.Layout, t *asyncio.Tasks) probes.Layout {
 
 func (t *thread) canNameTasks() bool { return t.tasks != nil && t.tasks.reader != nil }
 
-// taskName names the task of a sample. A long name is read now: the sooner the better.
-func (t *thread) taskName(s *probes.Sample) string {
+// taskName names the task of a sample whose stack is given by name. A long name is read now: the
+// sooner the better.
+func (t *thread) taskName(s *probes.Sample, frames []report.Frame) string {
 	if s.Task == nil || !t.canNameTasks() {
+		return ""
+	}
+	// A process forked in the middle of a task has all that the parent's loop had. The loop it
+	// runs itself stands further in, and what that calls is none of the parent's task.
+	inside := frames[:min(s.Task.Depth, len(frames))]
+	if eventloop.Classify(inside, t.proc).Running {
 		return ""
 	}
 	name, err := t.tasks.reader.NameOf(t.proc.memory, cpython.Seen{Addr: s.Task.Name, Object: s.Task.Object})
@@ -101,5 +112,5 @@ func (t *thread) runningTask() *probes.Task {
 	if err != nil || task == nil {
 		return nil
 	}
-	return &probes.Task{Addr: task.Addr, Name: task.Name.Addr, Object: task.Name.Object}
+	return &probes.Task{Addr: task.Addr, Name: task.Name.Addr, Object: task.Name.Object, Depth: task.Depth}
 }

@@ -121,18 +121,21 @@ func (r *Runtime) Stack(m process.Memory, tstate uint64, max int) (frames []RawF
 }
 
 // InnermostOf returns the innermost of some frames, by address, that is on the stack of the
-// thread state at tstate; 0 where none is. The same holds as for Stack.
-func (r *Runtime) InnermostOf(m process.Memory, tstate uint64, frames []uint64) (found uint64, err error) {
+// thread state at tstate, and how many are nearer to the leaf; 0 where none is. The same holds as
+// for Stack.
+func (r *Runtime) InnermostOf(m process.Memory, tstate uint64, frames []uint64) (found uint64, depth int, err error) {
 	err = r.walk(m, tstate, func(addr uint64, _ fields) bool {
 		if slices.Contains(frames, addr) {
 			found = addr
+			return false
 		}
-		return found == 0
+		depth++
+		return true
 	})
 	if found != 0 {
-		return found, nil
+		return found, depth, nil
 	}
-	return 0, err
+	return 0, 0, err
 }
 
 // walk calls visit with each frame until it returns false, which makes ErrCut.

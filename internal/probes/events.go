@@ -111,6 +111,7 @@ type Task struct {
 	Addr   uint64
 	Name   uint64 // address of that object: a str, or an int N that stands for Task-N
 	Object []byte
+	Depth  int // frames nearer to the leaf than its coroutine's, in the whole stack
 }
 
 // Block is an active period of at least the threshold that has ended. Its samples came before.
@@ -283,7 +284,7 @@ func sampleOf(c *loopwatchSample) *Sample {
 		Callback: Callback{Frame: c.Callback.Frame, Local: c.Callback.Local, Generator: c.Callback.Owner == ownerGenerator},
 	}
 	if k := &c.Task; k.Task != 0 {
-		s.Task = &Task{Addr: k.Task, Name: k.Name, Object: slices.Clone(k.Object[:min(int(k.Bytes), len(k.Object))])}
+		s.Task = &Task{Addr: k.Task, Name: k.Name, Object: slices.Clone(k.Object[:min(int(k.Bytes), len(k.Object))]), Depth: int(k.Depth)}
 	}
 	return s
 }

@@ -59,7 +59,9 @@ type withoutLoopHeldSample struct {
 			Task    uint64
 			Name    uint64
 			Bytes   uint32
+			Depth   uint32
 			Running uint32
+			Pad     uint32
 			Object  [128]uint8
 		}
 		Callback struct {

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -44,15 +44,7 @@ func TestTasks(t *testing.T) {
 	stage := newStage(t)
 	var all []*performance
 	for pythons := range slices.Chunk(testpython.All(t), batch) {
-		w := watch(t, "--threshold", "20ms", "--duration", "1h")
-		played := performTasks(t, stage, pythons)
-		rep := w.stop(t)
-		t.Logf("lost: %+v", rep.Lost)
-		assert.Zero(t, rep.Lost.Reasons["asyncio_tasks_not_understood"])
-		for _, p := range played {
-			p.rep = rep
-		}
-		all = append(all, played...)
+		all = append(all, performTasks(t, stage, pythons)...)
 	}
 	var total taskCount
 	var table, complaints strings.Builder
@@ -75,42 +67,43 @@ func TestTasks(t *testing.T) {
 	assert.LessOrEqual(t, total.missed, (total.right+total.none)/100, "blocks not reported")
 }
 
-func performTasks(t *testing.T, stage *stage, pythons []testpython.Interp) []*performance {
+// performTasks plays the program on every interpreter and loop, side by side, under one loopwatch
+// that watches them alone.
+func performTasks(t *testing.T, stage *stage, pythons []testpython.Interp) (played []*performance) {
 	t.Helper()
-	var all []*performance
+	args := []string{"--threshold", "20ms", "--duration", "1h"}
+	runs := map[*performance]*program{}
 	for _, python := range pythons {
 		stage.install(t, python)
 		for _, loop := range []string{"asyncio", "uvloop"} {
-			all = append(all, &performance{python: python, loop: loop})
+			run, err := stage.start(python, truth.Tasks, loop, "0.04", "2")
+			require.NoError(t, err)
+			t.Cleanup(run.kill)
+			p := &performance{python: python, loop: loop, pid: run.pid()}
+			err = run.ready()
+			if errors.Is(err, errAbsent) {
+				continue
+			}
+			require.NoError(t, err, p.name())
+			runs[p] = run
+			played = append(played, p)
+			args = append(args, "--pid", strconv.Itoa(p.pid))
 		}
 	}
+	w := watch(t, args...)
 	var wait sync.WaitGroup
-	slots := make(chan struct{}, 2*runtime.NumCPU())
-	for _, p := range all {
-		slots <- struct{}{}
-		wait.Add(1)
-		go func() {
-			defer func() { <-slots; wait.Done() }()
-			var run *program
-			if run, p.err = stage.start(p.python, truth.Tasks, p.loop, "0.04", "2"); p.err != nil {
-				return
-			}
-			p.pid = run.pid()
-			if p.err = run.ready(); p.err != nil {
-				return
-			}
-			time.Sleep(settling)
-			p.log, p.err = run.play()
-		}()
+	for p, run := range runs {
+		wait.Go(func() { p.log, p.err = run.play() })
 	}
 	wait.Wait()
-	return slices.DeleteFunc(all, func(p *performance) bool {
-		if errors.Is(p.err, errAbsent) {
-			return true
-		}
+	rep := w.stop(t)
+	t.Logf("lost: %+v", rep.Lost)
+	assert.Zero(t, rep.Lost.Reasons["asyncio_tasks_not_understood"])
+	for _, p := range played {
 		require.NoError(t, p.err, p.name())
-		return false
-	})
+		p.rep = rep
+	}
+	return played
 }
 
 // countTasks compares every block reported with what ran during it.

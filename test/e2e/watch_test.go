@@ -105,6 +105,7 @@ func check(t testing.TB, rep *report.Report) {
 	for n := 1; n < len(rep.Blockers); n++ {
 		require.GreaterOrEqual(t, rep.Blockers[n-1].TotalNS, rep.Blockers[n].TotalNS, "blockers stand largest first")
 	}
+	checkFormats(t, rep)
 }
 
 // screen is a terminal loopwatch can write to.

@@ -24,6 +24,7 @@ const (
 	maxLoops       = 500    // rows of the table of loops, the most blocked
 	firstLoops     = 8      // of them shown at once
 	maxBlockers    = 50     // blockers with their stacks
+	firstBlockers  = 10     // of them shown at once
 	openBlockers   = 3      // of them unfolded
 	maxDrawn       = 5_000  // blocks in the timeline, the longest
 	maxLanes       = 40     // loops in the timeline

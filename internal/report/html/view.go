@@ -32,6 +32,7 @@ type view struct {
 	More     []loopView // folded away
 	LoopsOut string     // how many are not shown at all
 	Blockers []blockerView
+	Others   []blockerView // folded away
 	RestOut  string
 	Longest  []blockView
 	Blocks   int
@@ -305,6 +306,9 @@ func (v *view) blockers(r *report.Report, names report.LoopNames) {
 		}
 		v.Blockers = append(v.Blockers, newBlocker(i+1, b, all, about[keyOf(b.Cause, b.Culprit)], names))
 	}
+	if len(v.Blockers) > firstBlockers {
+		v.Blockers, v.Others = v.Blockers[:firstBlockers], v.Blockers[firstBlockers:]
+	}
 	if out := len(r.Blockers) - maxBlockers; out > 0 {
 		v.RestOut = fmt.Sprintf("%s, %s in all, are in the JSON report.", report.Plural(int64(out), "more blocker"), report.HumanDuration(rest))
 	}
@@ -320,7 +324,7 @@ func newBlocker(number int, b *report.Blocker, all int64, about *gathered, names
 		Total: report.HumanDuration(b.TotalNS), Share: report.Percent(share), Width: width(share),
 		Facts:    fmt.Sprintf("%s, the longest %s", report.Plural(b.Count, "block"), report.HumanDuration(b.MaxNS)),
 		In:       names.List(b.Loops, blockerLoops),
-		Evidence: clean(report.Evidence(b.Detail)),
+		Evidence: cleanUpTo(report.Evidence(b.Detail), 4*maxName),
 		Advice:   cleanUpTo(b.Advice, 4*maxName),
 		Stack:    stackOf(b.Stack, b.Culprit),
 	}
@@ -343,10 +347,7 @@ func newBlocker(number int, b *report.Blocker, all int64, about *gathered, names
 		out.GIL = "The GIL was released meanwhile: the process's other threads could run."
 	}
 	if h := b.Detail.Holder; h != nil {
-		out.Holder = "Held by thread " + cmp.Or(clean(h.Thread), "?")
-		if h.TID != 0 {
-			out.Holder += fmt.Sprintf(" (%d)", h.TID)
-		}
+		out.Holder = "Held by " + holderName(h)
 		out.Held = stackOf(h.Frames[:min(len(h.Frames), holderFrames)], nil)
 	}
 	if about != nil {
@@ -360,6 +361,21 @@ func newBlocker(number int, b *report.Blocker, all int64, about *gathered, names
 		}
 	}
 	return out
+}
+
+// holderName names who held what a loop waited for, as far as it is known.
+func holderName(h *report.Holder) string {
+	s := "a thread"
+	if h.Thread != "" {
+		s = "thread " + clean(h.Thread)
+	}
+	if h.TID != 0 {
+		s += fmt.Sprintf(" (%d)", h.TID)
+	}
+	if h.PID != 0 {
+		s += fmt.Sprintf(" of process %d", h.PID)
+	}
+	return s
 }
 
 // width returns a share of one as a length of a bar of 100.
@@ -470,7 +486,9 @@ func (v *view) problems(r *report.Report) {
 	if l.Events > 0 || l.Stacks > 0 {
 		v.LostNote = fmt.Sprintf("%s and %s were lost: the figures above are a lower bound.", report.Plural(l.Events, "event"), report.Plural(l.Stacks, "stack"))
 	}
-	reasons := slices.Sorted(maps.Keys(l.Reasons))
+	reasons := slices.DeleteFunc(slices.Sorted(maps.Keys(l.Reasons)), func(reason string) bool {
+		return reason == report.ReasonBlocksOverLimit // has a sentence of its own, see graphs.timeline
+	})
 	for _, reason := range reasons[:min(len(reasons), 2*maxProblems)] {
 		v.Lost = append(v.Lost, fact{clean(reason), strconv.FormatInt(l.Reasons[reason], 10)})
 	}

@@ -118,7 +118,8 @@ func Everything() *report.Report {
 			b.BreakdownNS = map[report.Cause]int64{report.CauseCPU: d * 6 / 10, report.CauseGC: d * 2 / 10, report.CauseNative: d - d*6/10 - d*2/10}
 			b.Stacks = []report.Stack{{NS: d * 6 / 10, Cause: report.CauseCPU, Frames: on(page)}, {NS: d * 2 / 10, Cause: report.CauseGC, Frames: on(page)},
 				{NS: d - d*6/10 - d*2/10, Cause: report.CauseNative, Frames: on(report.Frame{Function: "dumps", File: "/usr/lib/python3.11/json/__init__.py", Line: 231}, page)}}
-			b.Detail = report.Detail{Native: "_json.cpython-311-x86_64-linux-gnu.so", GIL: report.GILHeld}
+			b.Detail = report.Detail{Native: "_json.cpython-311-x86_64-linux-gnu.so", GIL: report.GILHeld,
+				GC: &report.GC{Count: 6, NS: 81 * ms, MaxNS: 40 * ms, Generation: 2}, Import: &report.Import{Count: 4, NS: 90 * ms, MaxNS: 70 * ms, Module: "pandas.core"}}
 		case 3:
 			b.Cause = report.CauseGIL
 			b.BreakdownNS = map[report.Cause]int64{report.CauseGIL: d * 9 / 10, report.CauseRunqueue: d - d*9/10}
@@ -168,8 +169,9 @@ func Many(n int) *report.Report {
 		service, place := r.IntN(60), r.IntN(40)
 		var stack []report.Frame
 		for depth := range 18 {
-			stack = append(stack, report.Frame{Function: fmt.Sprintf("Handler%d.step_%d", (place*7+depth)%90, depth), Line: 10 + r.IntN(3)*depth,
-				File: fmt.Sprintf("/srv/service-%d/package/module_%d.py", service%12, (place+depth)%30), App: depth%3 == 0})
+			spread := place * (18 - depth) / 18 // handlers part ways as they go
+			stack = append(stack, report.Frame{Function: fmt.Sprintf("Handler%d.step_%d", spread, depth), Line: 10 + spread + r.IntN(3)*max(10-depth, 0),
+				File: fmt.Sprintf("/srv/service-%d/package/module_%d.py", service%12, spread), App: depth%3 == 0})
 		}
 		d := 100*ms + int64(r.ExpFloat64()*float64(80*ms))
 		cause := []report.Cause{report.CauseNet, report.CauseCPU, report.CauseSleep, report.CauseFile, report.CauseLock}[place%5]

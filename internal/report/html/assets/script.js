@@ -34,7 +34,7 @@
   function unfold() {
     const target = /^#b[0-9]+$/.test(location.hash) && $(location.hash.slice(1));
     if (target) {
-      target.open = true;
+      for (let e = target; e; e = e.parentElement) if (e.tagName === "DETAILS") e.open = true;
       target.scrollIntoView();
     }
   }
@@ -206,6 +206,7 @@
   }
 
   const pick = $("pick"), library = $("library"), search = $("search"), reset = $("reset"), flame = $("flame"), info = $("flame-info");
+  let found = "", hidden = "";
   let root = whole, zoomed = whole, boxes = new Map(), current = null;
 
   function rebuild() {
@@ -230,7 +231,7 @@
     boxes = new Map();
     const rows = getComputedStyle(flame).getPropertyValue("--row");
     const least = 1.2 / Math.max(flame.clientWidth, 300);
-    let deepest = 0;
+    let deepest = 0, narrow = 0;
     const parts = document.createDocumentFragment();
     const place = (b, left, width, above) => {
       const frame = data.frames[b.frame];
@@ -256,7 +257,11 @@
       place(b, left, width, false);
       for (const kid of b.kids) {
         const w = width * kid.ns / b.ns;
-        if (w >= least) walk(kid, left, w); else kid.element = null;
+        if (w >= least) walk(kid, left, w);
+        else {
+          kid.element = null;
+          narrow += kid.ns;
+        }
         left += w;
       }
     };
@@ -272,6 +277,7 @@
     reset.disabled = zoomed === root;
     current = zoomed;
     zoomed.element.tabIndex = 0;
+    hidden = narrow > 0.01 * zoomed.ns ? `${percent(narrow / zoomed.ns)} of the time is in boxes too narrow to draw: zoom in, or search` : "";
     find();
     tell(zoomed);
   }
@@ -283,10 +289,13 @@
     const line = element("div", "dim", text);
     info.append(line);
     const split = element("div", "shares");
-    for (const [cause, ns] of [...b.causes].sort((x, y) => y[1] - x[1])) {
-      if (ns > 0.005 * b.ns) split.append(chip(cause), percent(ns / b.ns));
+    for (const [cause, ns] of [...b.causes].sort((x, y) => y[1] - x[1]).slice(0, 4)) {
+      const share = element("span");
+      share.append(chip(cause), percent(ns / b.ns));
+      if (ns > 0.001 * b.ns) split.append(share);
     }
     info.append(split);
+    if (hidden && b === zoomed) info.append(element("div", "dim", hidden));
     if (found) info.append(element("div", "dim", found));
   }
 
@@ -310,7 +319,6 @@
     return row[row.indexOf(b) + step];
   }
 
-  let found = "";
   function find() {
     const word = search.value.trim().toLowerCase();
     flame.classList.toggle("searching", word !== "");

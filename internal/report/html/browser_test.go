@@ -56,7 +56,7 @@ func open(t *testing.T, r *report.Report, width int, scheme string) tab {
 	running, err := browser()
 	require.NoError(t, err)
 	ctx, cancel := chromedp.NewContext(running)
-	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, stop := context.WithTimeout(ctx, 5*time.Minute)
 	file := filepath.Join(t.TempDir(), "report.html")
 	require.NoError(t, os.WriteFile(file, []byte(written(t, r)), 0o600))
 

@@ -3,6 +3,7 @@
 package correlator
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -73,7 +74,7 @@ func objectCause(t *probes.Target, leaf *report.Frame) report.Cause {
 		return report.CauseSubprocess
 	}
 	if t.Magic == anonInodeFS {
-		return anonymousCauses[t.Path]
+		return cmp.Or(anonymousCauses[t.Path], report.CauseUnknown)
 	}
 	switch t.Mode & unix.S_IFMT {
 	case unix.S_IFSOCK:
@@ -97,7 +98,6 @@ func objectCause(t *probes.Target, leaf *report.Frame) report.Cause {
 // anonymousCauses are files of the kernel's making, by its names for them. An eventfd is written
 // to by another thread, as a pipe is. What stands not here can be anything.
 var anonymousCauses = map[string]report.Cause{
-	"":           report.CauseUnknown,
 	"[timerfd]":  report.CauseSleep,
 	"[eventfd]":  report.CausePipe,
 	"inotify":    report.CauseFile,

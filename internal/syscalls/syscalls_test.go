@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package syscalls
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"golang.org/x/sys/unix"
+)
+
+// A misspelt name would be known to no architecture.
+func TestKnownCallsExist(t *testing.T) {
+	elsewhere := map[string]bool{} // what this architecture has not, or no longer
+	for name, call := range known {
+		found := false
+		for _, n := range names {
+			found = found || n == name
+		}
+		if !found {
+			elsewhere[name] = true
+		}
+		assert.LessOrEqual(t, call.Object, Fork, name)
+	}
+	assert.Less(t, len(elsewhere), len(known)/3, "%v", elsewhere)
+}
+
+func TestLookup(t *testing.T) {
+	assert.Equal(t, Call{"openat", PathAt, File}, Lookup(unix.SYS_OPENAT))
+	assert.Equal(t, Call{"pselect6", Select, Readiness}, Lookup(unix.SYS_PSELECT6))
+	assert.Equal(t, Call{Name: "getpid"}, Lookup(unix.SYS_GETPID))
+	assert.Equal(t, "syscall 9999", Lookup(9999).Name)
+	assert.True(t, Lookup(unix.SYS_READ).HasFD())
+	assert.False(t, Lookup(unix.SYS_WAIT4).HasFD())
+}
+
+func TestObjects(t *testing.T) {
+	objects := Objects(512)
+	assert.Len(t, objects, 512)
+	assert.EqualValues(t, SendTo, objects[unix.SYS_SENDTO])
+	assert.EqualValues(t, NoObject, objects[unix.SYS_FUTEX])
+	assert.Len(t, Objects(3), 3)
+}

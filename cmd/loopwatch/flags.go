@@ -59,6 +59,13 @@ func (f *observeFlags) register(c *cobra.Command) {
 	complete(c, "usdt", append([]string{autoProbes, noProbes}, observe.USDTKinds()...))
 }
 
+// forever makes observing until interrupted the default.
+func (f *observeFlags) forever(c *cobra.Command) {
+	f.duration = 0
+	flag := c.Flags().Lookup("duration")
+	flag.DefValue = "until interrupted"
+}
+
 // check finds what is wrong with the flags taken together.
 func (f *observeFlags) check(c *cobra.Command) error {
 	if f.children && len(f.pids) == 0 {

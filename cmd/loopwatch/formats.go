@@ -44,13 +44,18 @@ func (a *app) render(w io.Writer, rep *report.Report, f *reportFlags) error {
 	if write := reportWriters[f.format.value]; write != nil {
 		return write(w, rep)
 	}
+	return report.WriteText(w, rep, a.textOptions(&f.observeFlags))
+}
+
+// textOptions lays text out for where it goes.
+func (a *app) textOptions(f *observeFlags) report.TextOptions {
 	options := report.TextOptions{Verbose: f.verbose}
 	if f.output == "" || f.output == stdoutName {
 		columns, terminal := a.screen(a.stdout)
 		options.Width = columns
 		options.Color = terminal && !f.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	}
-	return report.WriteText(w, rep, options)
+	return options
 }
 
 // leftOut says what a format without words cannot: that the report lists fewer blocks than there

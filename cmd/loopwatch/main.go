@@ -37,7 +37,7 @@ func main() {
 
 // run executes one command line and returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
-	a := &app{stdout: stdout, stderr: stderr, screen: screenOf, observe: observe.Run}
+	a := &app{stdout: stdout, stderr: stderr, screen: screenOf, observe: observe.Run, watchBlocks: observe.Watch}
 	return a.run(args)
 }
 
@@ -46,6 +46,7 @@ type app struct {
 	stdout, stderr io.Writer
 	screen         func(io.Writer) (columns int, terminal bool)
 	observe        func(context.Context, observe.Options) (*report.Report, error)
+	watchBlocks    func(context.Context, observe.Options, func(observe.Sighting)) (report.Lost, error)
 }
 
 func (a *app) run(args []string) (status int) {
@@ -66,11 +67,14 @@ func (a *app) run(args []string) (status int) {
 	}
 	root := a.rootCommand()
 	root.SetArgs(args)
+	var child childError
 	switch err := root.ExecuteContext(ctx); {
 	case err == nil:
 		return statusDone
 	case errors.Is(err, errBlocked):
 		return statusBlocked
+	case errors.As(err, &child):
+		return int(child)
 	case errors.As(err, new(usageError)):
 		a.fail(err)
 		return statusUsage

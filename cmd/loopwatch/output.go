@@ -59,6 +59,21 @@ func (a *app) openOutput(name string) (*output, error) {
 	return nil, outputError(name, syscall.ELOOP)
 }
 
+// openStream opens where a stream goes: stdout, or a file it is appended to. abandon closes it.
+func (a *app) openStream(name string) (*output, error) {
+	o, err := a.openOutput(name)
+	if err != nil || o.w != nil {
+		return o, err
+	}
+	f, err := o.dir.OpenFile(o.base, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW, o.mode)
+	if err != nil {
+		o.abandon()
+		return nil, outputError(name, err)
+	}
+	o.w, o.file = f, f
+	return o, nil
+}
+
 // maxLinks is how many symbolic links in a row are followed.
 const maxLinks = 10
 

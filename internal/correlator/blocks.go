@@ -115,8 +115,8 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 	}
 }
 
-// ongoing reports a block that has not ended.
-func (c *Correlator) ongoing(t *thread, k probes.Thread, now int64) {
+// ongoing returns the block a thread is in, nil where it is in none. samples are those sent so far.
+func (c *Correlator) ongoing(t *thread, k probes.Thread, samples []*probes.Sample, now int64) *report.Block {
 	held, err := c.kernel.HeldSamples(k, now)
 	if err != nil {
 		c.check(err)
@@ -138,16 +138,33 @@ func (c *Correlator) ongoing(t *thread, k probes.Thread, now int64) {
 			p.stoppedNS += open
 		}
 	}
-	p.pieces = t.pieces(t.withGlimpse(k.Period, p.offNS-p.waitedNS, append(t.takeSamples(k.Period), held...)))
+	p.pieces = t.pieces(t.withGlimpse(k.Period, p.offNS-p.waitedNS, slices.Concat(samples, held)))
 	p.inside, err = c.kernel.Inside(k, now, p.offNS)
 	c.check(err)
 	parts, _ := p.split()
 	if len(parts) == 0 {
-		return
+		return nil
 	}
 	last := parts[len(parts)-1]
-	if last.end == now && last.end-last.start >= int64(c.opts.Threshold) {
-		c.emit(t.block(last, true))
+	if last.end != now || last.end-last.start < int64(c.opts.Threshold) {
+		return nil
+	}
+	b := t.block(last, true)
+	return &b
+}
+
+// tellOngoing tells of a block before it has ended, once.
+func (c *Correlator) tellOngoing(t *thread, k probes.Thread, now int64) {
+	if c.opts.Ongoing == nil || !t.isLoop() || k.InWait || t.told == k.Period || now-k.Since < int64(c.opts.Threshold) {
+		return
+	}
+	var samples []*probes.Sample
+	if t.period == k.Period {
+		samples = t.samples
+	}
+	if b := c.ongoing(t, k, samples, now); b != nil {
+		t.told = k.Period
+		c.opts.Ongoing(*b)
 	}
 }
 

@@ -48,6 +48,9 @@ type Options struct {
 	USDT      USDT  // which of the interpreters' own probes to use
 	// Emit is called with every block, in the order in which they end.
 	Emit func(report.Block)
+	// Ongoing, if set, is called once with a block that is still going on when it is noticed; Emit
+	// has it again at its end, and no more where the observation ends before.
+	Ongoing func(report.Block)
 }
 
 // Bounds of what one observation keeps.
@@ -172,7 +175,9 @@ func (c *Correlator) Finish(now int64) (Result, error) {
 			continue
 		}
 		if !k.InWait && t.ended != k.Period && now-k.Since >= int64(c.opts.Threshold) {
-			c.ongoing(t, k, now)
+			if b := c.ongoing(t, k, t.takeSamples(k.Period), now); b != nil && t.told != k.Period {
+				c.emit(*b)
+			}
 		}
 		c.endLoop(t, &k, now)
 		delete(c.threads, k.TID)

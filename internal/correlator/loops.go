@@ -61,13 +61,27 @@ func (c *Correlator) endLoop(t *thread, k *probes.Thread, now int64) {
 			books.MaxNS = max(books.MaxNS, open)
 		}
 	}
-	c.ended = append(c.ended, report.Loop{
-		USDT: t.proc.probed.kinds(),
-		PID:  t.proc.process.PID, TID: t.tid, Command: t.proc.command, Python: t.proc.runtime.Version.String(),
+	l := t.row()
+	l.Iterations, l.IdleNS, l.ActiveNS = books.Iterations, books.IdleNS, books.ActiveNS
+	l.IterationNS = report.Percentiles{P50: books.Quantile(.5), P90: books.Quantile(.9), P99: books.Quantile(.99), Max: books.MaxNS}
+	c.ended = append(c.ended, l)
+}
+
+// row says who a loop is.
+func (t *thread) row() report.Loop {
+	return report.Loop{
+		PID: t.proc.process.PID, TID: t.tid, Command: t.proc.command, Python: t.proc.runtime.Version.String(),
 		Loop: string(t.kind), Container: t.proc.container, Unit: t.proc.unit,
-		Iterations: books.Iterations, IdleNS: books.IdleNS, ActiveNS: books.ActiveNS,
-		IterationNS: report.Percentiles{P50: books.Quantile(.5), P90: books.Quantile(.9), P99: books.Quantile(.99), Max: books.MaxNS},
-	})
+		USDT: t.proc.probed.kinds(),
+	}
+}
+
+// Identify says who the loop of a thread is. To be called from within Options.Emit and Ongoing.
+func (c *Correlator) Identify(tid int) report.Loop {
+	if t := c.threads[tid]; t != nil {
+		return t.row()
+	}
+	return report.Loop{TID: tid}
 }
 
 // Poll looks at the blocks going on right now, in case the kernel did not tell of one. To be
@@ -80,6 +94,7 @@ func (c *Correlator) Poll(now int64) error {
 	for _, k := range open {
 		if t := c.threads[k.TID]; t != nil && now-k.Since >= int64(c.opts.Threshold) {
 			c.nameOpen(t, k)
+			c.tellOngoing(t, k, now)
 		}
 	}
 	c.limitProbes(now)

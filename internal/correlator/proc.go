@@ -111,6 +111,7 @@ type thread struct {
 
 	period  uint64 // that the samples belong to
 	ended   uint64 // the last period that was reported as a block
+	told    uint64 // the last one reported before it had ended
 	samples []*probes.Sample
 	glimpse *glimpse
 	inside  *probes.Inside           // what the interpreter's own probes said last

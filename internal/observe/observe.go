@@ -57,6 +57,61 @@ const (
 // Run observes until Options.Duration has passed or ctx is done, whichever is first, and
 // returns what was seen. Ending early is not an error.
 func Run(ctx context.Context, o Options) (*report.Report, error) {
+	builder := report.NewBuilder(report.Limits{})
+	w, err := open(o, correlator.Options{Emit: builder.Add})
+	if err != nil {
+		return nil, err
+	}
+	defer w.probes.Close()
+	end, err := w.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := builder.Report(report.Meta{
+		StartedAt: w.started, StartedNS: w.startedNS, EndedNS: end.at, ThresholdNS: int64(w.options.Threshold),
+		Processes: w.correlator.Processes(), Host: host(w.probes.Attach()), Lost: end.Lost, Unsupported: end.Unsupported,
+	}, end.Loops)
+	advice.Fill(r)
+	return r, nil
+}
+
+// Sighting is a block as Watch tells of it.
+type Sighting struct {
+	report.Block
+	Loop  report.Loop // whose it is: who it is, without its books
+	Start time.Time   // wall clock
+}
+
+// Watch is Run for those who cannot wait for a report: tell is called with each block as it
+// ends, and once before with Ongoing set where it is still going on some time after having passed
+// the threshold. It must return at once. What was lost is returned in the end.
+func Watch(ctx context.Context, o Options, tell func(Sighting)) (report.Lost, error) {
+	var w *window
+	told := func(b report.Block) {
+		tell(Sighting{b, w.correlator.Identify(b.TID), w.started.Add(time.Duration(b.StartNS - w.startedNS))})
+	}
+	w, err := open(o, correlator.Options{Emit: told, Ongoing: told})
+	if err != nil {
+		return report.Lost{}, err
+	}
+	defer w.probes.Close()
+	end, err := w.run(ctx)
+	return end.Lost, err
+}
+
+// window is an observation under way.
+type window struct {
+	options    Options
+	probes     *probes.Probes
+	reader     *probes.Reader
+	correlator *correlator.Correlator
+	started    time.Time
+	startedNS  int64 // the same moment by the kernel's clock
+}
+
+// open loads the probes and finds the Python processes that are there. The probes are the caller's
+// to close.
+func open(o Options, co correlator.Options) (*window, error) {
 	if o.Threshold <= 0 {
 		o.Threshold = 100 * time.Millisecond
 	}
@@ -72,51 +127,40 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer p.Close()
-
-	builder := report.NewBuilder(report.Limits{})
-	c := correlator.New(p, correlator.Options{
-		Threshold: o.Threshold, PIDs: o.PIDs, Children: o.Children, Self: os.Getpid(), USDT: u, Emit: builder.Add,
-	})
-	if err := c.Discover(); err != nil {
-		return nil, err
+	co.Threshold, co.PIDs, co.Children, co.Self, co.USDT = o.Threshold, o.PIDs, o.Children, os.Getpid(), u
+	w := &window{options: o, probes: p, reader: p.Reader(), correlator: correlator.New(p, co)}
+	if err := w.correlator.Discover(); err != nil {
+		return nil, errors.Join(err, p.Close())
 	}
-	w := window{options: o, probes: p, reader: p.Reader(), correlator: c, started: time.Now()}
-	startedNS := monotonic()
-	if err := p.Seed(); err != nil {
-		return nil, err
-	}
-	w.drain()
-	if o.Ready != nil {
-		o.Ready(w.status())
-	}
-	if err := w.observe(ctx); err != nil {
-		return nil, err
-	}
-	endedNS := monotonic()
-	if err := c.Snapshot(); err != nil {
-		return nil, err
-	}
-	w.drain()
-	result, err := c.Finish(endedNS)
-	if err != nil {
-		return nil, err
-	}
-	r := builder.Report(report.Meta{
-		StartedAt: w.started, StartedNS: startedNS, EndedNS: endedNS, ThresholdNS: int64(o.Threshold),
-		Processes: c.Processes(), Host: host(p.Attach()), Lost: result.Lost, Unsupported: result.Unsupported,
-	}, result.Loops)
-	advice.Fill(r)
-	return r, nil
+	return w, nil
 }
 
-// window is an observation under way.
-type window struct {
-	options    Options
-	probes     *probes.Probes
-	reader     *probes.Reader
-	correlator *correlator.Correlator
-	started    time.Time
+// ending is what an observation leaves.
+type ending struct {
+	correlator.Result
+	at int64 // CLOCK_MONOTONIC, ns
+}
+
+// run observes from now until the time is up.
+func (w *window) run(ctx context.Context) (ending, error) {
+	w.started, w.startedNS = time.Now(), monotonic()
+	if err := w.probes.Seed(); err != nil {
+		return ending{}, err
+	}
+	w.drain()
+	if w.options.Ready != nil {
+		w.options.Ready(w.status())
+	}
+	if err := w.observe(ctx); err != nil {
+		return ending{}, err
+	}
+	at := monotonic()
+	if err := w.correlator.Snapshot(); err != nil {
+		return ending{}, err
+	}
+	w.drain()
+	result, err := w.correlator.Finish(at)
+	return ending{result, at}, err
 }
 
 func (w *window) status() Status {

@@ -76,6 +76,13 @@ type blockerKey struct {
 	line     int
 }
 
+func keyOf(b *Block) blockerKey {
+	if c := b.Culprit; c != nil {
+		return blockerKey{b.Cause, true, c.Function, c.File, c.Line}
+	}
+	return blockerKey{cause: b.Cause}
+}
+
 type blockerSum struct {
 	Blocker
 	loops map[LoopID]struct{}
@@ -99,7 +106,9 @@ func NewBuilder(limits Limits) *Builder {
 
 // Add takes one block, in any order, each once. The builder owns it from then on.
 func (b *Builder) Add(block Block) {
-	b.normalise(&block)
+	if cut := b.limits.normalise(&block); cut > 0 {
+		b.lost[ReasonStacksOverLimit] += cut
+	}
 	b.addLoop(&block)
 	b.addBlocker(&block)
 
@@ -113,16 +122,16 @@ func (b *Builder) Add(block Block) {
 }
 
 // normalise gives a block the form the machine format promises: stacks heaviest first, no
-// null lists, every string bounded and UTF-8.
-func (b *Builder) normalise(block *Block) {
+// null lists, every string bounded and UTF-8. It returns how many stacks that leaves out.
+func (l Limits) normalise(block *Block) (cut int64) {
 	block.Cause = cmp.Or(block.Cause, CauseUnknown)
 	if block.BreakdownNS == nil {
 		block.BreakdownNS = map[Cause]int64{}
 	}
 	slices.SortStableFunc(block.Stacks, func(x, y Stack) int { return cmp.Compare(y.NS, x.NS) })
-	if over := len(block.Stacks) - b.limits.Stacks; over > 0 {
-		b.lost[ReasonStacksOverLimit] += int64(over)
-		block.Stacks = slices.Clone(block.Stacks[:b.limits.Stacks])
+	if over := len(block.Stacks) - l.Stacks; over > 0 {
+		cut = int64(over)
+		block.Stacks = slices.Clone(block.Stacks[:l.Stacks])
 	}
 	if block.Stacks == nil {
 		block.Stacks = []Stack{}
@@ -149,6 +158,7 @@ func (b *Builder) normalise(block *Block) {
 	for i := range block.Detail.Audit {
 		block.Detail.Audit[i].Event = bound(block.Detail.Audit[i].Event)
 	}
+	return cut
 }
 
 func (b *Builder) addLoop(block *Block) {
@@ -166,10 +176,7 @@ func (b *Builder) addLoop(block *Block) {
 }
 
 func (b *Builder) addBlocker(block *Block) {
-	key := blockerKey{cause: block.Cause}
-	if c := block.Culprit; c != nil {
-		key = blockerKey{block.Cause, true, c.Function, c.File, c.Line}
-	}
+	key := keyOf(block)
 	sum := b.blockers[key]
 	if sum == nil {
 		if len(b.blockers) >= b.limits.Blockers {

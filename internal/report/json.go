@@ -52,6 +52,20 @@ func WriteJSON(w io.Writer, r *Report) error {
 	return writeAll(w, after, []byte("\n"))
 }
 
+// WriteBlock writes one block as one line of JSON (schema loopwatch.block/v1), in the form it
+// has in a report.
+func WriteBlock(w io.Writer, b Block) error {
+	Limits{}.withDefaults().normalise(&b)
+	b.Schema = SchemaBlock
+	var line bytes.Buffer
+	e := json.NewEncoder(&line)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(&b); err != nil {
+		return fmt.Errorf("encode block: %w", err)
+	}
+	return writeAll(w, line.Bytes())
+}
+
 // encode appends v to b, its lines after the first indented by prefix, without a newline at
 // the end.
 func encode(b *bytes.Buffer, v any, prefix string) error {

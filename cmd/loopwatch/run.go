@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/loopwatch/loopwatch/internal/observe"
+)
+
+// childError ends "run" with the status of its command.
+type childError int
+
+func (e childError) Error() string { return fmt.Sprintf("the command ended with status %d", int(e)) }
+
+// runFlags are those of the run command: it chooses itself which processes to watch.
+type runFlags struct {
+	reportFlags
+	asRoot bool
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run [flags] -- COMMAND [ARGUMENT...]",
+		Short: "Start a command, watch it and its children, report when it ends",
+		Long: `run starts a command and watches the event loops of it and of all processes it starts, from their
+first wait on. When the command ends, it prints the report.
+
+Under sudo the command runs as the user who called sudo; --as-root has it run as root. Signals are
+passed on. The report goes to stdout, after what the command printed there: --output keeps them apart.
+
+Exit status: that of the command, 128 and the signal's number where one ended it; 3 with
+--fail-on-block when a block was seen; 1 could not do it; 2 wrong usage.`,
+		Example: "  sudo loopwatch run -- python3 app.py\n" +
+			"  sudo loopwatch run --fail-on-block --threshold 50ms -- pytest tests",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage(c, "no command given: write it after --")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error { return a.runChild(c, &f, args) },
+	}
+	f.register(c)
+	f.forever(c)
+	c.Flags().SetInterspersed(false) // what follows the command is its own
+	for _, name := range []string{"pid", "children"} {
+		// Shared by all that observe; here the command says what to watch.
+		if err := c.Flags().MarkHidden(name); err != nil {
+			panic(err)
+		}
+	}
+	f.format = reportFormats()
+	c.Flags().VarP(&f.format, "format", "f", "what to print: "+f.format.list())
+	c.Flags().BoolVar(&f.failOnBlock, "fail-on-block", false, "end with status 3 when a block was seen")
+	c.Flags().BoolVar(&f.asRoot, "as-root", false, "under sudo: run the command as root, too")
+	complete(c, "format", f.format.allowed)
+	return c
+}
+
+func (a *app) runChild(c *cobra.Command, f *runFlags, args []string) error {
+	if len(f.pids) > 0 || f.children {
+		return usage(c, "run watches what it starts: leave out --pid and --children")
+	}
+	if err := f.check(c); err != nil {
+		return err
+	}
+	if err := a.checkFormat(c, f.format.value, f.output); err != nil {
+		return err
+	}
+	out, err := a.openOutput(f.output)
+	if err != nil {
+		return err
+	}
+	defer out.abandon()
+	child, err := newChild(args, f.asRoot)
+	if err != nil {
+		return err
+	}
+
+	// Ctrl-C is the command's to take: the report comes when it has ended.
+	ctx, stop := context.WithCancel(context.WithoutCancel(c.Context()))
+	defer stop()
+	warn := func(text string) { a.newProgress(0).warn(text) }
+	options := f.options()
+	// What loopwatch starts from now on, and nothing else: it is no Python itself.
+	options.PIDs, options.Children = []int{os.Getpid()}, true
+	options.Warn = warn
+	var startErr error
+	ended := make(chan int, 1)
+	options.Ready = func(observe.Status) {
+		if startErr = child.start(); startErr != nil {
+			stop()
+			return
+		}
+		go func() { ended <- child.wait(); stop() }()
+	}
+	rep, err := a.observe(ctx, options)
+	if startErr != nil {
+		return startErr
+	}
+	if err != nil {
+		child.kill()
+		return err
+	}
+	status := <-ended // --duration may have ended the observation before
+	if err := out.write(func(w io.Writer) error { return a.render(w, rep, &f.reportFlags) }); err != nil {
+		return err
+	}
+	if warning := leftOut(rep, f.format.value); warning != "" {
+		warn(warning)
+	}
+	if f.failOnBlock && len(rep.Blocks) > 0 {
+		return errBlocked
+	}
+	if status != 0 {
+		return childError(status)
+	}
+	return nil
+}

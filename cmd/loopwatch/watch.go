@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/loopwatch/loopwatch/internal/observe"
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+const formatJSONL = "jsonl"
+
+// watchQueue is how many blocks may wait for a slow reader before they are dropped.
+const watchQueue = 4096
+
+func (a *app) watchCommand() *cobra.Command {
+	var f observeFlags
+	format := choice{formatText, []string{formatText, formatJSONL}}
+	c := &cobra.Command{
+		Use:   "watch",
+		Short: "Print each block of an event loop as it happens",
+		Long: `watch prints a line for each block as it ends, and one before for a block that is still going on,
+until it is interrupted. Its text counts blocks that repeat and prints their number every ten seconds;
+jsonl is one JSON object a block, none left out.
+
+--output appends to a file. Who reads too slowly misses blocks, which are counted; the programs
+watched never wait.`,
+		Example: "  sudo loopwatch watch\n" +
+			"  sudo loopwatch watch --pid 1234 --children --threshold 20ms\n" +
+			"  sudo loopwatch watch --format jsonl | jq -r '[.cause, .culprit.function, .duration_ns] | @tsv'",
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error { return a.watch(c, &f, format.value) },
+	}
+	f.register(c)
+	f.forever(c)
+	c.Flags().VarP(&format, "format", "f", "what to print: "+format.list())
+	complete(c, "format", format.allowed)
+	return c
+}
+
+func (a *app) watch(c *cobra.Command, f *observeFlags, format string) error {
+	if err := f.check(c); err != nil {
+		return err
+	}
+	out, err := a.openStream(f.output)
+	if err != nil {
+		return err
+	}
+	defer out.abandon()
+
+	ctx, stop := context.WithCancel(c.Context())
+	defer stop()
+	options := f.options()
+	line := a.newProgress(options.Duration)
+	options.Warn = line.warn
+	options.Ready = func(s observe.Status) {
+		fmt.Fprintf(a.stderr, "loopwatch: watching %s in %s, blocks of %s and more; Ctrl-C ends it\n",
+			count(int64(s.Loops), "loop"), count(int64(s.Processes), "Python process"), time.Duration(f.threshold))
+	}
+	p := &printer{w: &tolerant{w: out.w, name: out.name, warn: line.warn, closed: stop}, queue: make(chan observe.Sighting, watchQueue)}
+	if format == formatText {
+		p.text = report.NewStream(p.w, a.textOptions(f))
+	}
+	printed := make(chan struct{})
+	go func() { defer close(printed); p.run() }()
+
+	lost, err := a.watchBlocks(ctx, options, p.tell)
+	close(p.queue)
+	<-printed
+	if n := p.dropped.Load(); n > 0 {
+		line.warn(fmt.Sprintf("%s not printed: the reader of %s is too slow", count(n, "block"), out.name))
+	}
+	if n := p.w.dropped; n > 0 {
+		line.warn(fmt.Sprintf("%s not printed: %s could not be written to", count(n, "line"), out.name))
+	}
+	if lost.Events > 0 || lost.Stacks > 0 {
+		line.warn(fmt.Sprintf("%s and %s lost on the way", count(lost.Events, "event"), count(lost.Stacks, "stack")))
+	}
+	return err
+}
+
+// printer prints blocks on a goroutine of its own: the observation does not wait for it.
+type printer struct {
+	w       *tolerant
+	text    *report.Stream // nil for jsonl
+	queue   chan observe.Sighting
+	dropped atomic.Int64
+}
+
+func (p *printer) tell(s observe.Sighting) {
+	select {
+	case p.queue <- s:
+	default:
+		p.dropped.Add(1)
+	}
+}
+
+// run prints until the queue is closed. Errors are the writer's to deal with.
+func (p *printer) run() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case s, more := <-p.queue:
+			if !more {
+				if p.text != nil {
+					_ = p.text.Flush(time.Now(), true)
+				}
+				return
+			}
+			p.print(&s)
+		case now := <-tick.C:
+			if p.text != nil {
+				_ = p.text.Flush(now, false)
+			}
+		}
+	}
+}
+
+func (p *printer) print(s *observe.Sighting) {
+	if p.text != nil {
+		_ = p.text.Write(&s.Block, s.Loop, s.Start, time.Now())
+		return
+	}
+	_ = report.WriteBlock(p.w, s.Block)
+}
+
+// tolerant is a writer of whole lines that goes on where a line could not be written, as on a
+// full disk: the next may be. A reader that has closed the pipe has had enough.
+type tolerant struct {
+	w       io.Writer
+	name    string
+	warn    func(string)
+	closed  func()
+	torn    bool // a part of a line was written
+	dropped int64
+}
+
+func (t *tolerant) Write(line []byte) (int, error) {
+	if t.torn {
+		if _, err := t.w.Write([]byte("\n")); err != nil {
+			t.dropped++
+			return len(line), nil
+		}
+		t.torn = false
+	}
+	n, err := t.w.Write(line)
+	switch {
+	case err == nil:
+	case errors.Is(err, syscall.EPIPE):
+		t.closed()
+	default:
+		if t.dropped++; t.dropped == 1 {
+			t.warn(outputError(t.name, err).Error() + "; going on")
+		}
+		t.torn = n > 0
+	}
+	return len(line), nil
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// streamed is a stream and the time it is told.
+type streamed struct {
+	*Stream
+	out bytes.Buffer
+	now time.Time
+}
+
+func newStreamed(o TextOptions) *streamed {
+	s := &streamed{now: time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)}
+	s.Stream = NewStream(&s.out, o)
+	return s
+}
+
+func (s *streamed) block(t *testing.T, pid int, function string, took time.Duration, ongoing bool) {
+	t.Helper()
+	b := Block{PID: pid, TID: pid, DurationNS: int64(took), Cause: CauseSleep, Ongoing: ongoing,
+		Culprit: &Frame{Function: function, File: "/srv/app.py", Line: 42}}
+	require.NoError(t, s.Write(&b, Loop{PID: pid, TID: pid, Command: "python3 app.py"}, s.now, s.now))
+}
+
+func (s *streamed) lines() []string {
+	return strings.Split(strings.TrimSuffix(s.out.String(), "\n"), "\n")
+}
+
+func TestStreamPrintsBlocksAsTheyCome(t *testing.T) {
+	s := newStreamed(TextOptions{})
+	s.block(t, 7, "get", 150*time.Millisecond, false)
+	s.block(t, 7, "put", time.Second, true)
+	s.block(t, 7, "put", 2*time.Second, false)
+	lines := s.lines()
+	require.Len(t, lines, 3)
+	assert.Equal(t, "03:04:05.678  150 ms     sleep       app.py[7]                 get app.py:42", lines[0])
+	assert.Contains(t, lines[1], "≥ 1 s ")
+	assert.Contains(t, lines[2], "  2 s ")
+}
+
+func TestStreamFoldsWhatRepeats(t *testing.T) {
+	s := newStreamed(TextOptions{})
+	for range 38 {
+		s.block(t, 7, "get", 150*time.Millisecond, false)
+		s.now = s.now.Add(200 * time.Millisecond)
+	}
+	s.block(t, 8, "get", 150*time.Millisecond, false) // another loop
+	s.block(t, 7, "put", 150*time.Millisecond, false) // another place
+	require.NoError(t, s.Flush(s.now, false))
+	assert.Len(t, s.lines(), 3, "the rest of get is counted")
+
+	s.now = s.now.Add(FoldWindow - 38*200*time.Millisecond)
+	require.NoError(t, s.Flush(s.now, false))
+	lines := s.lines()
+	require.Len(t, lines, 4)
+	assert.Contains(t, lines[3], "get app.py:42  x37 in the last 10 s, 5.55 s in all")
+
+	// It goes on: still folded, and told of again ten seconds later.
+	s.block(t, 7, "get", time.Second, false)
+	assert.Len(t, s.lines(), 4)
+	require.NoError(t, s.Flush(s.now.Add(time.Second), true))
+	lines = s.lines()
+	require.Len(t, lines, 5, "nothing is left untold at the end")
+	assert.Contains(t, lines[4], "x1 in the last 1 s, 1 s in all")
+}
+
+func TestStreamForgetsWhatDoesNotRepeat(t *testing.T) {
+	s := newStreamed(TextOptions{})
+	s.block(t, 7, "get", time.Second, false)
+	require.NoError(t, s.Flush(s.now.Add(FoldWindow), false))
+	assert.Empty(t, s.folds)
+	s.now = s.now.Add(FoldWindow)
+	s.block(t, 7, "get", time.Second, false)
+	assert.Len(t, s.lines(), 2)
+}
+
+// However many different blockers there are, memory is bounded and each block has its line or its count.
+func TestStreamIsBounded(t *testing.T) {
+	s := newStreamed(TextOptions{})
+	for i := range 2 * maxFolds {
+		s.block(t, 7, fmt.Sprint("f", i), time.Second, false)
+	}
+	assert.Len(t, s.folds, maxFolds)
+	assert.Len(t, s.lines(), 2*maxFolds)
+}
+
+func TestStreamIsInert(t *testing.T) {
+	s := newStreamed(TextOptions{Width: 80})
+	s.block(t, 7, "\x1b[2Jevil\nname\u202e"+strings.Repeat("x", 1<<20), time.Second, false)
+	require.Len(t, s.lines(), 1)
+	assert.NotContains(t, s.out.String(), "\x1b")
+	assert.NotContains(t, s.out.String(), "\u202e")
+	assert.LessOrEqual(t, len(s.lines()[0]), 200)
+}
+
+func TestStreamSaysThatItCannotWrite(t *testing.T) {
+	s := NewStream(failing{}, TextOptions{})
+	assert.Error(t, s.Write(&Block{}, Loop{}, time.Time{}, time.Time{}))
+}
+
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, errors.New("no room") }
+
+func TestWriteBlockIsOneLine(t *testing.T) {
+	var out bytes.Buffer
+	require.NoError(t, WriteBlock(&out, Block{PID: 7, TID: 8, DurationNS: 5, Culprit: &Frame{Function: "<module>\n"}}))
+	assert.Equal(t, 1, strings.Count(out.String(), "\n"))
+	var doc map[string]any
+	require.NoError(t, json.Unmarshal(out.Bytes(), &doc))
+	assert.Equal(t, SchemaBlock, doc["schema"])
+	assert.Equal(t, "unknown", doc["cause"])
+	assert.Equal(t, []any{}, doc["stacks"])
+}

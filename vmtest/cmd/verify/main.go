@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -53,17 +54,33 @@ func verify(object, withoutLoop string) (bool, error) {
 		return false, err
 	}
 	fmt.Println("kernel", unix.ByteSliceToString(u.Release[:]))
-	good := true
-	// First, as the limit of locked memory is still what loopwatch will find.
+	var before unix.Rlimit
+	if err := unix.Prlimit(0, unix.RLIMIT_MEMLOCK, nil, &before); err != nil {
+		return false, err
+	}
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return false, err
+	}
+	good, err := loadEach(object, withoutLoop)
+	if err != nil {
+		return false, err
+	}
+	// loopwatch is to find the limit of locked memory as it was.
+	if err := unix.Prlimit(0, unix.RLIMIT_MEMLOCK, &before, nil); err != nil {
+		return false, err
+	}
 	for _, mode := range []string{probes.AttachFentry, probes.AttachTracepoint, probes.AttachAuto} {
 		if err := open(mode); err != nil {
 			good = good && mode == probes.AttachFentry
 			fmt.Printf("attach %-10s refused: %s\n", mode, tail(err))
 		}
 	}
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return false, err
-	}
+	return good, nil
+}
+
+// loadEach loads the programs of the object that is for this kernel, one by one.
+func loadEach(object, withoutLoop string) (bool, error) {
+	good := true
 	if err := features.HaveProgramHelper(ebpf.TracePoint, asm.FnLoop); errors.Is(err, ebpf.ErrNotSupported) {
 		object = withoutLoop
 	} else if err != nil {
@@ -74,6 +91,7 @@ func verify(object, withoutLoop string) (bool, error) {
 		return false, err
 	}
 	for _, name := range slices.SortedFunc(maps.Keys(spec.Programs), cmp.Compare[string]) {
+		start := time.Now()
 		n, err := load(spec, name)
 		switch {
 		case err != nil:
@@ -83,7 +101,8 @@ func verify(object, withoutLoop string) (bool, error) {
 			if n > limit/2 {
 				good = false
 			}
-			fmt.Printf("program %-22s %8d instructions verified, %4.1f %% of the limit\n", name, n, 100*float64(n)/limit)
+			fmt.Printf("program %-22s %8d instructions verified, %4.1f %% of the limit, in %.2f s\n",
+				name, n, 100*float64(n)/limit, time.Since(start).Seconds())
 		}
 	}
 	return good, nil

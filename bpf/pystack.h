@@ -18,7 +18,7 @@
 #ifndef WITHOUT_BPF_LOOP
 #define WALK_MAX 4096
 #else
-#define WALK_MAX 300
+#define WALK_MAX 128
 #endif
 
 /* Steps of a walk of another thread's stack, which may change meanwhile. */
@@ -38,21 +38,28 @@ struct walk {
 	struct py_callback *callback;
 };
 
+/* In code units. -1: not begun. Branches are dear here: the verifier of a kernel without bpf_loop
+ * follows each of them in each of the steps of a walk. */
 static __always_inline __s32 instruction(const struct py_layout *py, __u64 code, __u64 raw)
 {
-	__s64 bytes;
+	__s64 n = (__s32)raw;
 
-	switch (py->instr_kind) {
-	case INSTR_BYTES:
-		return (__s32)raw < 0 ? -1 : (__s32)raw / 2;
-	case INSTR_UNITS:
-		return (__s32)raw;
-	default:
-		bytes = (__s64)(raw - (code + py->code_adaptive));
-		if (bytes < -2 || bytes > 0x7fffffff)
-			return (__s32)0x80000000;
-		return (__s32)(bytes >> 1);
-	}
+	if (py->instr_kind == INSTR_POINTER)
+		n = raw - (code + py->code_adaptive);
+	if ((__u64)(n + 2) > 0x80000001ULL)
+		return (__s32)0x80000000;
+	return n >> (~py->instr_kind & INSTR_UNITS); /* bytes, of which a unit has two */
+}
+
+/* Where the frame after `depth` others goes: the first `leaf` one after the other, the rest round
+ * and round in a ring of `root`. Without a branch; `leaf` is a multiple of `root`, a power of two,
+ * as is the sum of both. */
+static __always_inline __u32 place(__u32 depth, const __u32 leaf, const __u32 root)
+{
+	__u32 beyond = (__s32)(leaf - 1 - depth) >> 31; /* all ones or none */
+
+	barrier_var(beyond);
+	return (depth & (leaf + root - 1)) | (beyond & leaf);
 }
 
 /* One frame; returns 1 at the end of the chain. */
@@ -69,8 +76,8 @@ static __always_inline long walk_frame(struct walk *w, const __u32 leaf, const _
 		return 1;
 	if (own && w->task && w->task->running)
 		match_task(w->task, w->frame, w->out->depth);
-	if (read_u64(&code, w->frame + py->frame_code) ||
-	    read_u64(&previous, w->frame + py->frame_previous) ||
+	if (read_u64(&code, w->frame + py->frame_code) |
+	    read_u64(&previous, w->frame + py->frame_previous) |
 	    read_u64(&instr, w->frame + py->frame_instr))
 		goto failed;
 	if (py->shim_owners) {
@@ -85,13 +92,11 @@ static __always_inline long walk_frame(struct walk *w, const __u32 leaf, const _
 			w->callback->frame = w->callback->inner;
 		w->callback->inner = w->frame;
 	}
-	if (read_u32(&firstlineno, code + py->code_firstlineno) ||
+	if (read_u32(&firstlineno, code + py->code_firstlineno) |
 	    read_u32(&argcount, code + py->code_argcount))
 		count(own ? FAILED_CODE : FAILED_HOLDER);
 
-	at = w->out->depth;
-	if (at >= leaf)
-		at = leaf + ((at - leaf) & (root - 1));
+	at = place(w->out->depth, leaf, root);
 	if (at >= leaf + root) /* cannot be; said for the verifier */
 		return 1;
 	to = &w->out->frames[at];

@@ -70,16 +70,24 @@ func TestReadResultGood(t *testing.T) {
 
 func TestSkipsNeedLeave(t *testing.T) {
 	const list = "# comment\nTestA *  # everywhere\nTestB 5.10,6.1\n"
-	assert.True(t, excused(list, "6.12", "TestA"))
-	assert.True(t, excused(list, "6.1", "TestB"))
-	assert.False(t, excused(list, "6.12", "TestB"))
-	assert.False(t, excused(list, "6.1", "TestC"))
-	assert.False(t, excused(list, "6.1", "comment"))
+	assert.True(t, listed(list, "6.12", "TestA"))
+	assert.True(t, listed(list, "6.1", "TestB"))
+	assert.False(t, listed(list, "6.12", "TestB"))
+	assert.False(t, listed(list, "6.1", "TestC"))
+	assert.False(t, listed(list, "6.1", "comment"))
 
 	o := Outcome{Row: Row{Name: "6.1"}, Result: Result{Passed: []string{"TestX"}, Skipped: map[string]string{"TestX/part": "too old"}}}
 	assert.False(t, o.OK())
 	o.Result.Skipped = nil
 	assert.True(t, o.OK())
+}
+
+func TestOmissions(t *testing.T) {
+	tests := []string{"TestTruth", "TestJudge", "TestChildren"}
+	assert.Equal(t, []string{"TestJudge"}, Omitted(Row{Name: "6.1"}, tests))
+	assert.Equal(t, []string{"TestJudge", "TestChildren"}, Omitted(Row{Name: "5.10"}, tests))
+	assert.NoError(t, checkOmissions("TestJudge *\n# TestNone\n", tests))
+	assert.ErrorContains(t, checkOmissions("TestNone *\n", tests), "TestNone")
 }
 
 func TestTable(t *testing.T) {

@@ -54,6 +54,9 @@ func BuildSuite(ctx context.Context) (_ *Suite, err error) {
 	if s.Tests = strings.Fields(list); len(s.Tests) == 0 {
 		return nil, fmt.Errorf("the test binary lists no test")
 	}
+	if err := checkOmissions(omissions, s.Tests); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -82,6 +85,8 @@ func (s *Suite) Prepare(m *Machine, row Row, mode, only string) (job.Step, error
 	}
 	if only != "" {
 		step.Command = append(step.Command, "-test.run", only)
+	} else if omitted := Omitted(row, s.Tests); len(omitted) > 0 {
+		step.Command = append(step.Command, "-test.skip", "^("+strings.Join(omitted, "|")+")$")
 	}
 	content, err := json.MarshalIndent([]job.Step{step}, "", "\t")
 	if err != nil {

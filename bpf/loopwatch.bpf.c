@@ -222,40 +222,16 @@ int fexit_wait(void *ctx)
 	return wait_exit();
 }
 
-#if defined(__TARGET_ARCH_x86) /* others never had it */
-SEC("tracepoint/syscalls/sys_enter_epoll_wait")
-int enter_epoll_wait(struct sys_enter_ctx *ctx)
-{
-	return wait_enter((__s32)ctx->args[0]);
-}
-
-SEC("tracepoint/syscalls/sys_exit_epoll_wait")
-int exit_epoll_wait(void *ctx)
-{
-	return wait_exit();
-}
-#endif
-
+/* Attached to the tracepoints of all of epoll_wait (x86 alone has it), epoll_pwait and
+ * epoll_pwait2: the descriptor is the first argument of each. */
 SEC("tracepoint/syscalls/sys_enter_epoll_pwait")
-int enter_epoll_pwait(struct sys_enter_ctx *ctx)
+int enter_wait(struct sys_enter_ctx *ctx)
 {
 	return wait_enter((__s32)ctx->args[0]);
 }
 
 SEC("tracepoint/syscalls/sys_exit_epoll_pwait")
-int exit_epoll_pwait(void *ctx)
-{
-	return wait_exit();
-}
-
-SEC("tracepoint/syscalls/sys_enter_epoll_pwait2")
-int enter_epoll_pwait2(struct sys_enter_ctx *ctx)
-{
-	return wait_enter((__s32)ctx->args[0]);
-}
-
-SEC("tracepoint/syscalls/sys_exit_epoll_pwait2")
-int exit_epoll_pwait2(void *ctx)
+int exit_wait(void *ctx)
 {
 	return wait_exit();
 }

@@ -18,9 +18,6 @@ import (
 
 const statsRunTime = unix.BPF_STATS_RUN_TIME
 
-// wait is one syscall a loop rests in, and the programs for its tracepoints.
-type wait struct{ syscall, enter, exit string }
-
 // attachAll attaches the programs of one mode and those all modes share. The return of a wait
 // goes first: a wait whose entry was seen and whose return was not would look endless.
 func (p *Probes) attachAll(mode string, rate int) error {
@@ -50,16 +47,16 @@ func (p *Probes) attachAll(mode string, rate int) error {
 // attachWaits attaches to the tracepoints of those waits this kernel has: epoll_pwait2 is 5.11.
 func attachWaits(programs map[string]*ebpf.Program, keep func(io.Closer, error) error) error {
 	attached := 0
-	for _, w := range waits {
-		err := keep(link.Tracepoint("syscalls", "sys_exit_"+w.syscall, programs[w.exit], nil))
+	for _, syscall := range waits {
+		err := keep(link.Tracepoint("syscalls", "sys_exit_"+syscall, programs[loopwatchProgExitWait], nil))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if err == nil {
-			err = keep(link.Tracepoint("syscalls", "sys_enter_"+w.syscall, programs[w.enter], nil))
+			err = keep(link.Tracepoint("syscalls", "sys_enter_"+syscall, programs[loopwatchProgEnterWait], nil))
 		}
 		if err != nil {
-			return fmt.Errorf("attach to %s: %w", w.syscall, err)
+			return fmt.Errorf("attach to %s: %w", syscall, err)
 		}
 		attached++
 	}

@@ -496,10 +496,8 @@ const (
 	loopwatchMapUsdtHits          = "usdt_hits"
 	loopwatchMapUsdtSites         = "usdt_sites"
 	loopwatchMapWanted            = "wanted"
-	loopwatchProgEnterEpollPwait  = "enter_epoll_pwait"
-	loopwatchProgEnterEpollPwait2 = "enter_epoll_pwait2"
-	loopwatchProgExitEpollPwait   = "exit_epoll_pwait"
-	loopwatchProgExitEpollPwait2  = "exit_epoll_pwait2"
+	loopwatchProgEnterWait        = "enter_wait"
+	loopwatchProgExitWait         = "exit_wait"
 	loopwatchProgFentryWait       = "fentry_wait"
 	loopwatchProgFexitWait        = "fexit_wait"
 	loopwatchProgListThreads      = "list_threads"
@@ -583,21 +581,19 @@ type loopwatchSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type loopwatchProgramSpecs struct {
-	EnterEpollPwait  *ebpf.ProgramSpec `ebpf:"enter_epoll_pwait"`
-	EnterEpollPwait2 *ebpf.ProgramSpec `ebpf:"enter_epoll_pwait2"`
-	ExitEpollPwait   *ebpf.ProgramSpec `ebpf:"exit_epoll_pwait"`
-	ExitEpollPwait2  *ebpf.ProgramSpec `ebpf:"exit_epoll_pwait2"`
-	FentryWait       *ebpf.ProgramSpec `ebpf:"fentry_wait"`
-	FexitWait        *ebpf.ProgramSpec `ebpf:"fexit_wait"`
-	ListThreads      *ebpf.ProgramSpec `ebpf:"list_threads"`
-	OnExec           *ebpf.ProgramSpec `ebpf:"on_exec"`
-	OnExit           *ebpf.ProgramSpec `ebpf:"on_exit"`
-	OnFork           *ebpf.ProgramSpec `ebpf:"on_fork"`
-	OnSwitch         *ebpf.ProgramSpec `ebpf:"on_switch"`
-	OnTick           *ebpf.ProgramSpec `ebpf:"on_tick"`
-	OnWaking         *ebpf.ProgramSpec `ebpf:"on_waking"`
-	Seed             *ebpf.ProgramSpec `ebpf:"seed"`
-	Usdt             *ebpf.ProgramSpec `ebpf:"usdt"`
+	EnterWait   *ebpf.ProgramSpec `ebpf:"enter_wait"`
+	ExitWait    *ebpf.ProgramSpec `ebpf:"exit_wait"`
+	FentryWait  *ebpf.ProgramSpec `ebpf:"fentry_wait"`
+	FexitWait   *ebpf.ProgramSpec `ebpf:"fexit_wait"`
+	ListThreads *ebpf.ProgramSpec `ebpf:"list_threads"`
+	OnExec      *ebpf.ProgramSpec `ebpf:"on_exec"`
+	OnExit      *ebpf.ProgramSpec `ebpf:"on_exit"`
+	OnFork      *ebpf.ProgramSpec `ebpf:"on_fork"`
+	OnSwitch    *ebpf.ProgramSpec `ebpf:"on_switch"`
+	OnTick      *ebpf.ProgramSpec `ebpf:"on_tick"`
+	OnWaking    *ebpf.ProgramSpec `ebpf:"on_waking"`
+	Seed        *ebpf.ProgramSpec `ebpf:"seed"`
+	Usdt        *ebpf.ProgramSpec `ebpf:"usdt"`
 }
 
 // loopwatchMapSpecs contains maps before they are loaded into the kernel.
@@ -744,29 +740,25 @@ type loopwatchVariables struct {
 //
 // It can be passed to loadLoopwatchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type loopwatchPrograms struct {
-	EnterEpollPwait  *ebpf.Program `ebpf:"enter_epoll_pwait"`
-	EnterEpollPwait2 *ebpf.Program `ebpf:"enter_epoll_pwait2"`
-	ExitEpollPwait   *ebpf.Program `ebpf:"exit_epoll_pwait"`
-	ExitEpollPwait2  *ebpf.Program `ebpf:"exit_epoll_pwait2"`
-	FentryWait       *ebpf.Program `ebpf:"fentry_wait"`
-	FexitWait        *ebpf.Program `ebpf:"fexit_wait"`
-	ListThreads      *ebpf.Program `ebpf:"list_threads"`
-	OnExec           *ebpf.Program `ebpf:"on_exec"`
-	OnExit           *ebpf.Program `ebpf:"on_exit"`
-	OnFork           *ebpf.Program `ebpf:"on_fork"`
-	OnSwitch         *ebpf.Program `ebpf:"on_switch"`
-	OnTick           *ebpf.Program `ebpf:"on_tick"`
-	OnWaking         *ebpf.Program `ebpf:"on_waking"`
-	Seed             *ebpf.Program `ebpf:"seed"`
-	Usdt             *ebpf.Program `ebpf:"usdt"`
+	EnterWait   *ebpf.Program `ebpf:"enter_wait"`
+	ExitWait    *ebpf.Program `ebpf:"exit_wait"`
+	FentryWait  *ebpf.Program `ebpf:"fentry_wait"`
+	FexitWait   *ebpf.Program `ebpf:"fexit_wait"`
+	ListThreads *ebpf.Program `ebpf:"list_threads"`
+	OnExec      *ebpf.Program `ebpf:"on_exec"`
+	OnExit      *ebpf.Program `ebpf:"on_exit"`
+	OnFork      *ebpf.Program `ebpf:"on_fork"`
+	OnSwitch    *ebpf.Program `ebpf:"on_switch"`
+	OnTick      *ebpf.Program `ebpf:"on_tick"`
+	OnWaking    *ebpf.Program `ebpf:"on_waking"`
+	Seed        *ebpf.Program `ebpf:"seed"`
+	Usdt        *ebpf.Program `ebpf:"usdt"`
 }
 
 func (p *loopwatchPrograms) Close() error {
 	return _LoopwatchClose(
-		p.EnterEpollPwait,
-		p.EnterEpollPwait2,
-		p.ExitEpollPwait,
-		p.ExitEpollPwait2,
+		p.EnterWait,
+		p.ExitWait,
 		p.FentryWait,
 		p.FexitWait,
 		p.ListThreads,

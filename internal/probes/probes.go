@@ -148,10 +148,8 @@ func (p *Probes) loadAndAttach(o Options) error {
 // try loads the programs of one mode and attaches them.
 func (p *Probes) try(spec *ebpf.CollectionSpec, mode string, o Options) error {
 	if mode == AttachFentry {
-		for _, w := range waits {
-			delete(spec.Programs, w.enter)
-			delete(spec.Programs, w.exit)
-		}
+		delete(spec.Programs, loopwatchProgEnterWait)
+		delete(spec.Programs, loopwatchProgExitWait)
 	} else {
 		delete(spec.Programs, loopwatchProgFentryWait)
 		delete(spec.Programs, loopwatchProgFexitWait)

@@ -2,8 +2,5 @@
 
 package probes
 
-var waits = []wait{
-	{"epoll_wait", loopwatchProgEnterEpollWait, loopwatchProgExitEpollWait},
-	{"epoll_pwait", loopwatchProgEnterEpollPwait, loopwatchProgExitEpollPwait},
-	{"epoll_pwait2", loopwatchProgEnterEpollPwait2, loopwatchProgExitEpollPwait2},
-}
+// waits are the syscalls a loop rests in.
+var waits = []string{"epoll_wait", "epoll_pwait", "epoll_pwait2"}

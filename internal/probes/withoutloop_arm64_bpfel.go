@@ -317,10 +317,8 @@ const (
 	withoutLoopMapUsdtHits          = "usdt_hits"
 	withoutLoopMapUsdtSites         = "usdt_sites"
 	withoutLoopMapWanted            = "wanted"
-	withoutLoopProgEnterEpollPwait  = "enter_epoll_pwait"
-	withoutLoopProgEnterEpollPwait2 = "enter_epoll_pwait2"
-	withoutLoopProgExitEpollPwait   = "exit_epoll_pwait"
-	withoutLoopProgExitEpollPwait2  = "exit_epoll_pwait2"
+	withoutLoopProgEnterWait        = "enter_wait"
+	withoutLoopProgExitWait         = "exit_wait"
 	withoutLoopProgFentryWait       = "fentry_wait"
 	withoutLoopProgFexitWait        = "fexit_wait"
 	withoutLoopProgListThreads      = "list_threads"
@@ -427,44 +425,42 @@ type withoutLoopSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type withoutLoopProgramSpecs struct {
-	EnterEpollPwait  *ebpf.ProgramSpec `ebpf:"enter_epoll_pwait"`
-	EnterEpollPwait2 *ebpf.ProgramSpec `ebpf:"enter_epoll_pwait2"`
-	ExitEpollPwait   *ebpf.ProgramSpec `ebpf:"exit_epoll_pwait"`
-	ExitEpollPwait2  *ebpf.ProgramSpec `ebpf:"exit_epoll_pwait2"`
-	FentryWait       *ebpf.ProgramSpec `ebpf:"fentry_wait"`
-	FexitWait        *ebpf.ProgramSpec `ebpf:"fexit_wait"`
-	ListThreads      *ebpf.ProgramSpec `ebpf:"list_threads"`
-	OnExec           *ebpf.ProgramSpec `ebpf:"on_exec"`
-	OnExit           *ebpf.ProgramSpec `ebpf:"on_exit"`
-	OnFork           *ebpf.ProgramSpec `ebpf:"on_fork"`
-	OnSwitch         *ebpf.ProgramSpec `ebpf:"on_switch"`
-	OnTick           *ebpf.ProgramSpec `ebpf:"on_tick"`
-	OnWaking         *ebpf.ProgramSpec `ebpf:"on_waking"`
-	Seed             *ebpf.ProgramSpec `ebpf:"seed"`
-	Usdt0            *ebpf.ProgramSpec `ebpf:"usdt_0"`
-	Usdt1            *ebpf.ProgramSpec `ebpf:"usdt_1"`
-	Usdt10           *ebpf.ProgramSpec `ebpf:"usdt_10"`
-	Usdt11           *ebpf.ProgramSpec `ebpf:"usdt_11"`
-	Usdt12           *ebpf.ProgramSpec `ebpf:"usdt_12"`
-	Usdt13           *ebpf.ProgramSpec `ebpf:"usdt_13"`
-	Usdt14           *ebpf.ProgramSpec `ebpf:"usdt_14"`
-	Usdt15           *ebpf.ProgramSpec `ebpf:"usdt_15"`
-	Usdt16           *ebpf.ProgramSpec `ebpf:"usdt_16"`
-	Usdt17           *ebpf.ProgramSpec `ebpf:"usdt_17"`
-	Usdt18           *ebpf.ProgramSpec `ebpf:"usdt_18"`
-	Usdt19           *ebpf.ProgramSpec `ebpf:"usdt_19"`
-	Usdt2            *ebpf.ProgramSpec `ebpf:"usdt_2"`
-	Usdt20           *ebpf.ProgramSpec `ebpf:"usdt_20"`
-	Usdt21           *ebpf.ProgramSpec `ebpf:"usdt_21"`
-	Usdt22           *ebpf.ProgramSpec `ebpf:"usdt_22"`
-	Usdt23           *ebpf.ProgramSpec `ebpf:"usdt_23"`
-	Usdt3            *ebpf.ProgramSpec `ebpf:"usdt_3"`
-	Usdt4            *ebpf.ProgramSpec `ebpf:"usdt_4"`
-	Usdt5            *ebpf.ProgramSpec `ebpf:"usdt_5"`
-	Usdt6            *ebpf.ProgramSpec `ebpf:"usdt_6"`
-	Usdt7            *ebpf.ProgramSpec `ebpf:"usdt_7"`
-	Usdt8            *ebpf.ProgramSpec `ebpf:"usdt_8"`
-	Usdt9            *ebpf.ProgramSpec `ebpf:"usdt_9"`
+	EnterWait   *ebpf.ProgramSpec `ebpf:"enter_wait"`
+	ExitWait    *ebpf.ProgramSpec `ebpf:"exit_wait"`
+	FentryWait  *ebpf.ProgramSpec `ebpf:"fentry_wait"`
+	FexitWait   *ebpf.ProgramSpec `ebpf:"fexit_wait"`
+	ListThreads *ebpf.ProgramSpec `ebpf:"list_threads"`
+	OnExec      *ebpf.ProgramSpec `ebpf:"on_exec"`
+	OnExit      *ebpf.ProgramSpec `ebpf:"on_exit"`
+	OnFork      *ebpf.ProgramSpec `ebpf:"on_fork"`
+	OnSwitch    *ebpf.ProgramSpec `ebpf:"on_switch"`
+	OnTick      *ebpf.ProgramSpec `ebpf:"on_tick"`
+	OnWaking    *ebpf.ProgramSpec `ebpf:"on_waking"`
+	Seed        *ebpf.ProgramSpec `ebpf:"seed"`
+	Usdt0       *ebpf.ProgramSpec `ebpf:"usdt_0"`
+	Usdt1       *ebpf.ProgramSpec `ebpf:"usdt_1"`
+	Usdt10      *ebpf.ProgramSpec `ebpf:"usdt_10"`
+	Usdt11      *ebpf.ProgramSpec `ebpf:"usdt_11"`
+	Usdt12      *ebpf.ProgramSpec `ebpf:"usdt_12"`
+	Usdt13      *ebpf.ProgramSpec `ebpf:"usdt_13"`
+	Usdt14      *ebpf.ProgramSpec `ebpf:"usdt_14"`
+	Usdt15      *ebpf.ProgramSpec `ebpf:"usdt_15"`
+	Usdt16      *ebpf.ProgramSpec `ebpf:"usdt_16"`
+	Usdt17      *ebpf.ProgramSpec `ebpf:"usdt_17"`
+	Usdt18      *ebpf.ProgramSpec `ebpf:"usdt_18"`
+	Usdt19      *ebpf.ProgramSpec `ebpf:"usdt_19"`
+	Usdt2       *ebpf.ProgramSpec `ebpf:"usdt_2"`
+	Usdt20      *ebpf.ProgramSpec `ebpf:"usdt_20"`
+	Usdt21      *ebpf.ProgramSpec `ebpf:"usdt_21"`
+	Usdt22      *ebpf.ProgramSpec `ebpf:"usdt_22"`
+	Usdt23      *ebpf.ProgramSpec `ebpf:"usdt_23"`
+	Usdt3       *ebpf.ProgramSpec `ebpf:"usdt_3"`
+	Usdt4       *ebpf.ProgramSpec `ebpf:"usdt_4"`
+	Usdt5       *ebpf.ProgramSpec `ebpf:"usdt_5"`
+	Usdt6       *ebpf.ProgramSpec `ebpf:"usdt_6"`
+	Usdt7       *ebpf.ProgramSpec `ebpf:"usdt_7"`
+	Usdt8       *ebpf.ProgramSpec `ebpf:"usdt_8"`
+	Usdt9       *ebpf.ProgramSpec `ebpf:"usdt_9"`
 }
 
 // withoutLoopMapSpecs contains maps before they are loaded into the kernel.
@@ -611,52 +607,48 @@ type withoutLoopVariables struct {
 //
 // It can be passed to loadWithoutLoopObjects or ebpf.CollectionSpec.LoadAndAssign.
 type withoutLoopPrograms struct {
-	EnterEpollPwait  *ebpf.Program `ebpf:"enter_epoll_pwait"`
-	EnterEpollPwait2 *ebpf.Program `ebpf:"enter_epoll_pwait2"`
-	ExitEpollPwait   *ebpf.Program `ebpf:"exit_epoll_pwait"`
-	ExitEpollPwait2  *ebpf.Program `ebpf:"exit_epoll_pwait2"`
-	FentryWait       *ebpf.Program `ebpf:"fentry_wait"`
-	FexitWait        *ebpf.Program `ebpf:"fexit_wait"`
-	ListThreads      *ebpf.Program `ebpf:"list_threads"`
-	OnExec           *ebpf.Program `ebpf:"on_exec"`
-	OnExit           *ebpf.Program `ebpf:"on_exit"`
-	OnFork           *ebpf.Program `ebpf:"on_fork"`
-	OnSwitch         *ebpf.Program `ebpf:"on_switch"`
-	OnTick           *ebpf.Program `ebpf:"on_tick"`
-	OnWaking         *ebpf.Program `ebpf:"on_waking"`
-	Seed             *ebpf.Program `ebpf:"seed"`
-	Usdt0            *ebpf.Program `ebpf:"usdt_0"`
-	Usdt1            *ebpf.Program `ebpf:"usdt_1"`
-	Usdt10           *ebpf.Program `ebpf:"usdt_10"`
-	Usdt11           *ebpf.Program `ebpf:"usdt_11"`
-	Usdt12           *ebpf.Program `ebpf:"usdt_12"`
-	Usdt13           *ebpf.Program `ebpf:"usdt_13"`
-	Usdt14           *ebpf.Program `ebpf:"usdt_14"`
-	Usdt15           *ebpf.Program `ebpf:"usdt_15"`
-	Usdt16           *ebpf.Program `ebpf:"usdt_16"`
-	Usdt17           *ebpf.Program `ebpf:"usdt_17"`
-	Usdt18           *ebpf.Program `ebpf:"usdt_18"`
-	Usdt19           *ebpf.Program `ebpf:"usdt_19"`
-	Usdt2            *ebpf.Program `ebpf:"usdt_2"`
-	Usdt20           *ebpf.Program `ebpf:"usdt_20"`
-	Usdt21           *ebpf.Program `ebpf:"usdt_21"`
-	Usdt22           *ebpf.Program `ebpf:"usdt_22"`
-	Usdt23           *ebpf.Program `ebpf:"usdt_23"`
-	Usdt3            *ebpf.Program `ebpf:"usdt_3"`
-	Usdt4            *ebpf.Program `ebpf:"usdt_4"`
-	Usdt5            *ebpf.Program `ebpf:"usdt_5"`
-	Usdt6            *ebpf.Program `ebpf:"usdt_6"`
-	Usdt7            *ebpf.Program `ebpf:"usdt_7"`
-	Usdt8            *ebpf.Program `ebpf:"usdt_8"`
-	Usdt9            *ebpf.Program `ebpf:"usdt_9"`
+	EnterWait   *ebpf.Program `ebpf:"enter_wait"`
+	ExitWait    *ebpf.Program `ebpf:"exit_wait"`
+	FentryWait  *ebpf.Program `ebpf:"fentry_wait"`
+	FexitWait   *ebpf.Program `ebpf:"fexit_wait"`
+	ListThreads *ebpf.Program `ebpf:"list_threads"`
+	OnExec      *ebpf.Program `ebpf:"on_exec"`
+	OnExit      *ebpf.Program `ebpf:"on_exit"`
+	OnFork      *ebpf.Program `ebpf:"on_fork"`
+	OnSwitch    *ebpf.Program `ebpf:"on_switch"`
+	OnTick      *ebpf.Program `ebpf:"on_tick"`
+	OnWaking    *ebpf.Program `ebpf:"on_waking"`
+	Seed        *ebpf.Program `ebpf:"seed"`
+	Usdt0       *ebpf.Program `ebpf:"usdt_0"`
+	Usdt1       *ebpf.Program `ebpf:"usdt_1"`
+	Usdt10      *ebpf.Program `ebpf:"usdt_10"`
+	Usdt11      *ebpf.Program `ebpf:"usdt_11"`
+	Usdt12      *ebpf.Program `ebpf:"usdt_12"`
+	Usdt13      *ebpf.Program `ebpf:"usdt_13"`
+	Usdt14      *ebpf.Program `ebpf:"usdt_14"`
+	Usdt15      *ebpf.Program `ebpf:"usdt_15"`
+	Usdt16      *ebpf.Program `ebpf:"usdt_16"`
+	Usdt17      *ebpf.Program `ebpf:"usdt_17"`
+	Usdt18      *ebpf.Program `ebpf:"usdt_18"`
+	Usdt19      *ebpf.Program `ebpf:"usdt_19"`
+	Usdt2       *ebpf.Program `ebpf:"usdt_2"`
+	Usdt20      *ebpf.Program `ebpf:"usdt_20"`
+	Usdt21      *ebpf.Program `ebpf:"usdt_21"`
+	Usdt22      *ebpf.Program `ebpf:"usdt_22"`
+	Usdt23      *ebpf.Program `ebpf:"usdt_23"`
+	Usdt3       *ebpf.Program `ebpf:"usdt_3"`
+	Usdt4       *ebpf.Program `ebpf:"usdt_4"`
+	Usdt5       *ebpf.Program `ebpf:"usdt_5"`
+	Usdt6       *ebpf.Program `ebpf:"usdt_6"`
+	Usdt7       *ebpf.Program `ebpf:"usdt_7"`
+	Usdt8       *ebpf.Program `ebpf:"usdt_8"`
+	Usdt9       *ebpf.Program `ebpf:"usdt_9"`
 }
 
 func (p *withoutLoopPrograms) Close() error {
 	return _WithoutLoopClose(
-		p.EnterEpollPwait,
-		p.EnterEpollPwait2,
-		p.ExitEpollPwait,
-		p.ExitEpollPwait2,
+		p.EnterWait,
+		p.ExitWait,
 		p.FentryWait,
 		p.FexitWait,
 		p.ListThreads,

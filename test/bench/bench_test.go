@@ -28,7 +28,7 @@ func TestQuick(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run([]string{"-quick", "-patience", "0s"}, &out))
 	for _, want := range []string{
-		"enter_epoll_wait", "on_tick", "loopwatch's over empty", "without loopwatch", "attached by", "empty programs on its hooks",
+		"enter_wait", "on_tick", "loopwatch's over empty", "without loopwatch", "attached by", "empty programs on its hooks",
 		"resident MiB", "CPU time",
 	} {
 		assert.Contains(t, out.String(), want)

@@ -45,8 +45,10 @@ func newApt(ctx context.Context, dir, suite string) (*apt, error) {
 		"-o", "APT::Architecture=amd64",
 		"-o", "APT::Sandbox::User=root", // the cache need not be open to _apt
 	}}
-	_, err = a.run(ctx, "", "apt-get", "update", "--error-on=any")
-	return a, err
+	if _, err = a.run(ctx, "", "apt-get", "update", "--error-on=any"); err != nil {
+		return nil, fmt.Errorf("read the index of %s at %s (%s names another mirror): %w", suite, mirror, debian.MirrorEnv, err)
+	}
+	return a, nil
 }
 
 // depends returns the names a package depends on, the first of each alternative.
@@ -78,19 +80,29 @@ func (a *apt) run(ctx context.Context, dir, command string, args ...string) (str
 	return output(ctx, dir, command, append(a.options, args...)...)
 }
 
-// output runs a command; the error carries what it said last.
+// output runs a command; the error carries what it complained about.
 func output(ctx context.Context, dir, command string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, command, args...)
 	cmd.Dir = dir
 	return outputOf(cmd)
 }
 
+// complaint is the line that says best what went wrong: apt's first error, else the last line.
+func complaint(said string) string {
+	lines := strings.Split(strings.TrimSpace(said), "\n")
+	for _, line := range lines {
+		if strings.HasPrefix(line, "E: ") || strings.HasPrefix(line, "W: Failed to fetch") {
+			return line
+		}
+	}
+	return lines[len(lines)-1]
+}
+
 func outputOf(cmd *exec.Cmd) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		said := strings.TrimSpace(stderr.String())
-		return "", fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, said[strings.LastIndex(said, "\n")+1:])
+		return "", fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, complaint(stderr.String()))
 	}
 	return stdout.String(), nil
 }

@@ -4,11 +4,14 @@ package vmtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/loopwatch/loopwatch/test/debian"
 )
 
 // Kernel is an unpacked kernel of the cache.
@@ -33,8 +36,16 @@ func (c *Cache) Kernel(ctx context.Context, row Row) (*Kernel, error) {
 	return findKernel(dir)
 }
 
+// kernelBytes is what an unpacked kernel takes, and its packages beside it.
+const kernelBytes = 1 << 30
+
 func fetchKernel(ctx context.Context, dir string, row Row) error {
-	a, err := newApt(ctx, filepath.Join(dir, "apt"), row.Suite)
+	if err := debian.Room(filepath.Dir(dir), kernelBytes); err != nil {
+		return err
+	}
+	// Beside the entry, not in it: the packages a failed attempt has got need not be fetched again.
+	downloads := filepath.Join(filepath.Dir(dir), "downloads-"+row.Suite)
+	a, err := newApt(ctx, filepath.Join(downloads, "apt"), row.Suite)
 	if err != nil {
 		return err
 	}
@@ -42,7 +53,7 @@ func fetchKernel(ctx context.Context, dir string, row Row) error {
 	if err != nil {
 		return err
 	}
-	debs := filepath.Join(dir, "debs")
+	debs := filepath.Join(downloads, "debs")
 	if err := os.MkdirAll(debs, 0o755); err != nil {
 		return err
 	}
@@ -55,19 +66,18 @@ func fetchKernel(ctx context.Context, dir string, row Row) error {
 	if err != nil {
 		return err
 	}
+	if len(found) != len(names) { // an earlier attempt was for another version
+		return errors.Join(fmt.Errorf("%d packages in %s, not %d: they are removed, run it again", len(found), debs, len(names)), os.RemoveAll(debs))
+	}
 	for _, deb := range found {
 		if _, err := output(ctx, "", "dpkg-deb", "-x", deb, filepath.Join(dir, "tree")); err != nil {
 			return err
 		}
 	}
-	if err := os.RemoveAll(debs); err != nil {
+	if _, err := findKernel(dir); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(filepath.Join(dir, "apt")); err != nil {
-		return err
-	}
-	_, err = findKernel(dir)
-	return err
+	return os.RemoveAll(downloads)
 }
 
 // kernelPackages follows the dependencies of a package through the parts of a kernel.

@@ -21,8 +21,18 @@ type Lab struct {
 	init  string
 }
 
+// needed are the programs a lab runs, and the Debian packages they are in.
+var needed = []struct{ program, pkg string }{
+	{"qemu-system-x86_64", "qemu-system-x86"}, {"mke2fs", "e2fsprogs"}, {"xz", "xz-utils"}, {"zstd", "zstd"}, {"mmdebstrap", "mmdebstrap"},
+}
+
 // OpenLab builds what every guest starts with.
 func OpenLab(ctx context.Context) (*Lab, error) {
+	for _, n := range needed {
+		if _, err := exec.LookPath(n.program); err != nil {
+			return nil, fmt.Errorf("%s is not installed; run: apt-get install %s", n.program, n.pkg)
+		}
+	}
 	cache, err := OpenCache()
 	if err != nil {
 		return nil, err

@@ -67,7 +67,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return nil
 	})
 	flags.IntVar(&o.memory, "memory", 1536, "of the guest, in `MiB`")
-	flags.DurationVar(&o.deadline, "deadline", 10*time.Minute, "for each guest")
+	flags.DurationVar(&o.deadline, "deadline", 15*time.Minute, "for each guest")
 	flags.StringVar(&o.only, "run", "", "test: only those that match this `REGEXP`")
 	flags.IntVar(&o.jobs, "jobs", 2, "test: guests side by side")
 	if err := flags.Parse(args); err != nil {

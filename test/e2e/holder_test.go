@@ -36,7 +36,7 @@ type heldPlay struct {
 // TestHolders runs a loop that waits for the GIL and for locks held by a known thread in a known
 // function, and one kept busy by native code and the collector, on every interpreter.
 func TestHolders(t *testing.T) {
-	const times = 2
+	const times = 1
 	var total heldVerdict
 	for pythons := range slices.Chunk(testpython.All(t), batch) {
 		stage := newStage(t)

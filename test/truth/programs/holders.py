@@ -251,6 +251,8 @@ def wait_for_shared_lock(lock):
 @case("lock", gil="released", holder=Child.release_shared_lock, culprit=wait_for_shared_lock)
 async def shared_lock(_helper):
     child.pipe.send(HELD)
+    while not child.pipe.poll():
+        await asyncio.sleep(0.002)
     child.pipe.recv()
     start = clock()
     wait_for_shared_lock(child.lock)

@@ -51,17 +51,6 @@ static __always_inline __s32 instruction(const struct py_layout *py, __u64 code,
 	return n >> (~py->instr_kind & INSTR_UNITS); /* bytes, of which a unit has two */
 }
 
-/* Where the frame after `depth` others goes: the first `leaf` one after the other, the rest round
- * and round in a ring of `root`. Without a branch; `leaf` is a multiple of `root`, a power of two,
- * as is the sum of both. */
-static __always_inline __u32 place(__u32 depth, const __u32 leaf, const __u32 root)
-{
-	__u32 beyond = (__s32)(leaf - 1 - depth) >> 31; /* all ones or none */
-
-	barrier_var(beyond);
-	return (depth & (leaf + root - 1)) | (beyond & leaf);
-}
-
 /* One frame; returns 1 at the end of the chain. */
 static __always_inline long walk_frame(struct walk *w, const __u32 leaf, const __u32 root)
 {
@@ -96,7 +85,9 @@ static __always_inline long walk_frame(struct walk *w, const __u32 leaf, const _
 	    read_u32(&argcount, code + py->code_argcount))
 		count(own ? FAILED_CODE : FAILED_HOLDER);
 
-	at = place(w->out->depth, leaf, root);
+	at = w->out->depth;
+	if (at >= leaf)
+		at = leaf + ((at - leaf) & (root - 1));
 	if (at >= leaf + root) /* cannot be; said for the verifier */
 		return 1;
 	to = &w->out->frames[at];

@@ -286,3 +286,9 @@ struct sys_enter_ctx {
 	__s64 nr;
 	__u64 args[6];
 };
+
+struct sys_exit_ctx {
+	__u64 common;
+	__s64 nr;
+	__s64 ret;
+};

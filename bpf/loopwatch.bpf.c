@@ -21,6 +21,7 @@ const struct wait_record *type_wait_record __attribute__((unused));
 const struct thread_pointer *type_thread_pointer __attribute__((unused));
 const struct holder *type_holder __attribute__((unused));
 const struct block_record *type_block_record __attribute__((unused));
+const struct delayed_record *type_delayed_record __attribute__((unused));
 const struct life_record *type_life_record __attribute__((unused));
 const enum record_type *type_record_type __attribute__((unused));
 const enum verdict *type_verdict __attribute__((unused));
@@ -189,7 +190,7 @@ static __always_inline int wait_enter(__s32 fd)
 	return 0;
 }
 
-static __always_inline int wait_exit(void)
+static __always_inline int wait_exit(__s32 events)
 {
 	__u32 tid = (__u32)bpf_get_current_pid_tgid();
 	struct thread *t;
@@ -203,6 +204,8 @@ static __always_inline int wait_exit(void)
 	now = bpf_ktime_get_ns();
 	refresh(t, tid);
 	book_rest(t, now);
+	if (t->blocked)
+		send_delayed(t, tid, events);
 	t->wait_fd = NO_FD;
 	open_period(t, now);
 	return 0;
@@ -217,9 +220,9 @@ int BPF_PROG(fentry_wait, int fd)
 }
 
 SEC("fexit/do_epoll_wait")
-int fexit_wait(void *ctx)
+int BPF_PROG(fexit_wait, int fd, void *events, int maxevents, __u64 timeout, int ret)
 {
-	return wait_exit();
+	return wait_exit(ret);
 }
 
 /* Attached to the tracepoints of all of epoll_wait (x86 alone has it), epoll_pwait and
@@ -231,9 +234,9 @@ int enter_wait(struct sys_enter_ctx *ctx)
 }
 
 SEC("tracepoint/syscalls/sys_exit_epoll_pwait")
-int exit_wait(void *ctx)
+int exit_wait(struct sys_exit_ctx *ctx)
 {
-	return wait_exit();
+	return wait_exit((__s32)ctx->ret);
 }
 
 /* A site of one of the interpreter's own probes is hit. Which one, the attachment says; where that
@@ -302,8 +305,14 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 		return;
 	if (is_away(t))
 		catch_up(t, tid, now);
-	if (t->in_wait)
+	if (t->in_wait) {
+		if (preempt)
+			return;
+		t->slept = 1;
+		if (t->blocked) /* nothing waited for it to end */
+			send_delayed(t, tid, 0);
 		return;
+	}
 	refresh(t, tid);
 	state = task_state(prev);
 	t->asleep = !preempt && state != TASK_RUNNING;
@@ -333,6 +342,7 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 		close_period(t, tid, now, 0);
 		t->off_since = 0;
 		t->resting = 1;
+		t->slept = 1;
 	} else if (t->has_stack) {
 		fall_asleep(tid, t);
 	}

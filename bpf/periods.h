@@ -56,6 +56,7 @@ static __always_inline void refresh(struct thread *t, __u32 tid)
 	if (t->config.verdict == VERDICT_IGNORED && config->verdict != VERDICT_IGNORED) {
 		t->in_wait = 1;
 		t->wait_fd = NO_FD;
+		t->rested_at = 0;
 	}
 	t->config = *config;
 }
@@ -115,6 +116,28 @@ static __always_inline void send_block(struct thread *t, __u32 tid, __u64 now, _
 	b->samples = t->samples;
 	b->pad = 0;
 	bpf_ringbuf_submit(b, 0);
+	t->blocked = 1;
+}
+
+/* Tells what the first wait after a block returned. */
+static __always_inline void send_delayed(struct thread *t, __u32 tid, __s32 events)
+{
+	struct delayed_record *d;
+
+	t->blocked = 0;
+	if (events < 0) /* interrupted: not known */
+		return;
+	d = bpf_ringbuf_reserve(&records, sizeof(*d), 0);
+	if (!d) {
+		count(LOST_RECORDS);
+		return;
+	}
+	d->type = RECORD_DELAYED;
+	d->tgid = t->tgid;
+	d->tid = tid;
+	d->events = events;
+	d->period = t->period;
+	bpf_ringbuf_submit(d, 0);
 }
 
 /* Ends the active period at `now` and enters it into the books. The thread rests after. */
@@ -124,6 +147,8 @@ static __always_inline void close_period(struct thread *t, __u32 tid, __u64 now,
 	__u32 slot = t->config.slot, n;
 	struct loop_books *b = 0;
 
+	t->slept = 0;
+	t->blocked = 0;
 	t->in_wait = 1;
 	barrier();
 	if (slot != NO_SLOT)
@@ -149,10 +174,24 @@ static __always_inline void book_rest(struct thread *t, __u64 now)
 {
 	__u32 slot = t->config.slot;
 	struct loop_books *b;
+	__u64 ns;
 
 	if (slot == NO_SLOT)
 		return;
 	b = bpf_map_lookup_elem(&books, &slot);
-	if (b)
-		b->idle_ns += now - t->since;
+	if (!b)
+		return;
+	b->idle_ns += now - t->since;
+	if (!t->slept)
+		return;
+	/* A loop with more to do all the time looks but does not rest: each of its periods may be
+	 * short, all of them together are as long as a block. */
+	ns = t->since - t->rested_at;
+	if (t->rested_at && ns >= threshold && t->period - t->rested_period > 1) {
+		b->unrested_ns += ns;
+		if (ns > b->unrested_max_ns)
+			b->unrested_max_ns = ns;
+	}
+	t->rested_at = now;
+	t->rested_period = t->period;
 }

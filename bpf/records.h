@@ -38,6 +38,7 @@ enum record_type {
 	RECORD_BLOCK,     /* struct block_record */
 	RECORD_EXEC,      /* struct life_record */
 	RECORD_EXIT,      /* struct life_record */
+	RECORD_DELAYED,   /* struct delayed_record: after the block it is about */
 	RECORD_CROSSED,   /* struct life_record: a loop asleep in a period that is a block by now */
 	RECORD_HOLDER,    /* struct holder: comes before the sample it belongs to */
 	RECORD_INSIDE,    /* struct inside, before the block it is about */
@@ -225,6 +226,8 @@ struct thread {
 	__u64 quota_rq;   /* then: the cfs_rq a quota may hold back, 0 none */
 	__u64 quota_clock; /* and how long it has been, by the scheduler's books */
 	__u64 last_tick;
+	__u64 rested_at; /* the loop last rested, 0 not known */
+	__u64 rested_period; /* then the number of the period before */
 	__u64 asked_at;
 	__u64 thread_id; /* thread pointer, pthread_self in user space */
 	__u32 tgid;
@@ -241,7 +244,9 @@ struct thread {
 	__u8 resting;  /* the wait is a rest off the CPU, see rest_code */
 	__u8 seeded;   /* the present period began before it was first seen */
 	__u8 asked_with_stack;
-	__u8 pad[3];
+	__u8 slept;    /* in the present wait */
+	__u8 blocked;  /* the last period was a block, and how many events waited is not told yet */
+	__u8 pad[1];
 	__s32 asked_fd;
 	struct thread_config config;
 };
@@ -252,6 +257,8 @@ struct loop_books {
 	__u64 active_ns;
 	__u64 max_ns;
 	__u64 blocks;
+	__u64 unrested_ns; /* stretches of several periods without a rest in between, of at least the threshold */
+	__u64 unrested_max_ns;
 	__u64 histogram[HIST_BUCKETS];
 };
 
@@ -373,6 +380,15 @@ struct block_record {
 	__u64 stopped_ns; /* of it stopped by a signal, a tracer or a freezer */
 	__u32 samples;
 	__u32 pad;
+};
+
+/* What the first wait after a block returned at once: events that waited for it to end. */
+struct delayed_record {
+	__u32 type;
+	__u32 tgid;
+	__u32 tid;
+	__s32 events;
+	__u64 period;
 };
 
 #define BLOCK_EXITED 1  /* the thread ended in the middle */

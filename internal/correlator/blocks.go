@@ -93,6 +93,7 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 		offNS: b.OffNS, waitedNS: b.WaitedNS, throttledNS: b.ThrottledNS, stoppedNS: b.StoppedNS,
 		pieces: t.pieces(t.withGlimpse(b.Period, b.OffNS-b.WaitedNS, samples)), inside: t.takeInside(b.Period),
 	}
+	c.flush(t)
 	t.ended = b.Period
 	if b.Exited && !seen(p.pieces) {
 		// A thread that ends goes on for a while after its loop has: nothing shows that
@@ -109,9 +110,11 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 		c.doubt(t)
 	}
 	for _, part := range parts {
-		if part.end-part.start >= int64(c.opts.Threshold) {
-			c.emit(t.block(part, false))
+		if part.end-part.start < int64(c.opts.Threshold) {
+			continue
 		}
+		c.flush(t)
+		t.ready = &readyBlock{block: t.block(part, false), period: b.Period, last: part.end == b.End}
 	}
 }
 

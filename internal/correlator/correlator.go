@@ -116,6 +116,8 @@ func (c *Correlator) Handle(e probes.Event) {
 		c.onInside(e)
 	case *probes.Block:
 		c.onBlock(e)
+	case *probes.Delayed:
+		c.onDelayed(e)
 	case *probes.Crossed:
 		c.onCrossed(e)
 	case *probes.Exec:

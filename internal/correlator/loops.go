@@ -41,6 +41,7 @@ func (f *correction) apply(b *probes.Books) {
 // endLoop makes a loop's row out of its books and frees its place. k is its thread's present
 // state, nil where it has ended.
 func (c *Correlator) endLoop(t *thread, k *probes.Thread, now int64) {
+	c.flush(t)
 	defer func() { t.slot = probes.NoSlot }()
 	defer c.slots.give(t.slot)
 	books, err := c.kernel.Books(t.slot)
@@ -61,9 +62,13 @@ func (c *Correlator) endLoop(t *thread, k *probes.Thread, now int64) {
 			books.MaxNS = max(books.MaxNS, open)
 		}
 	}
+	if k != nil {
+		addUnrested(books, k, now, int64(c.opts.Threshold))
+	}
 	l := t.row()
 	l.Iterations, l.IdleNS, l.ActiveNS = books.Iterations, books.IdleNS, books.ActiveNS
 	l.IterationNS = report.Percentiles{P50: books.Quantile(.5), P90: books.Quantile(.9), P99: books.Quantile(.99), Max: books.MaxNS}
+	l.UnrestedNS = report.Unrested{Total: books.UnrestedNS, Max: books.UnrestedMaxNS}
 	c.ended = append(c.ended, l)
 }
 
@@ -84,6 +89,18 @@ func (c *Correlator) Identify(tid int) report.Loop {
 	return report.Loop{TID: tid}
 }
 
+// addUnrested enters the stretch without a rest that has not ended.
+func addUnrested(b *probes.Books, k *probes.Thread, now, threshold int64) {
+	end := now
+	if k.InWait {
+		end = k.Since
+	}
+	if ns := end - k.RestedAt; k.RestedAt != 0 && ns >= threshold && k.Period-k.RestedPeriod > 1 {
+		b.UnrestedNS += ns
+		b.UnrestedMaxNS = max(b.UnrestedMaxNS, ns)
+	}
+}
+
 // Poll looks at the blocks going on right now, in case the kernel did not tell of one. To be
 // called a few times a second.
 func (c *Correlator) Poll(now int64) error {
@@ -95,6 +112,13 @@ func (c *Correlator) Poll(now int64) error {
 		if t := c.threads[k.TID]; t != nil && now-k.Since >= int64(c.opts.Threshold) {
 			c.nameOpen(t, k)
 			c.tellOngoing(t, k, now)
+		}
+	}
+	for _, t := range c.threads {
+		if t.ready != nil && t.ready.polled {
+			c.flush(t)
+		} else if t.ready != nil {
+			t.ready.polled = true
 		}
 	}
 	c.limitProbes(now)

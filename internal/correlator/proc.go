@@ -120,6 +120,7 @@ type thread struct {
 	inNamed uint64                   // that period
 	holders map[int64]*report.Holder // the same of who held what was waited for
 	fix     correction
+	ready   *readyBlock
 }
 
 // naming is a sample with names in place of addresses.

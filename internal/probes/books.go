@@ -19,7 +19,9 @@ type Books struct {
 	ActiveNS   int64
 	MaxNS      int64
 	Blocks     int64
-	histogram  [len(loopwatchLoopBooks{}.Histogram)]uint64
+	// Stretches of several active periods in which no wait could rest, of at least the threshold.
+	UnrestedNS, UnrestedMaxNS int64
+	histogram                 [len(loopwatchLoopBooks{}.Histogram)]uint64
 }
 
 // Books reads the books in a slot.
@@ -30,7 +32,7 @@ func (p *Probes) Books(slot uint32) (*Books, error) {
 	}
 	return &Books{
 		Iterations: int64(k.Iterations), IdleNS: int64(k.IdleNs), ActiveNS: int64(k.ActiveNs), MaxNS: int64(k.MaxNs),
-		Blocks: int64(k.Blocks), histogram: k.Histogram,
+		Blocks: int64(k.Blocks), UnrestedNS: int64(k.UnrestedNs), UnrestedMaxNS: int64(k.UnrestedMaxNs), histogram: k.Histogram,
 	}, nil
 }
 
@@ -126,7 +128,9 @@ type Thread struct {
 	Asleep bool
 	// Of OffNS: runnable without a CPU, of that held back by a quota, and stopped.
 	WaitedNS, ThrottledNS, StoppedNS int64
-	Stopped, Throttled               bool // the stretch going on, or what it began with
+	RestedAt                         int64  // the loop last rested, 0 not known
+	RestedPeriod                     uint64 // then the number of the period before
+	Stopped, Throttled               bool   // the stretch going on, or what it began with
 	Seeded                           bool
 	Verdict                          Verdict
 	held                             uint32
@@ -139,6 +143,7 @@ func threadOf(tid uint32, k *loopwatchThread) Thread {
 		TID: int(tid), PID: int(k.Tgid), InWait: k.InWait != 0, WaitFD: int(k.WaitFd), Since: int64(k.Since), Period: k.Period, OffNS: int64(k.OffNs),
 		OffAt: int64(k.OffSince), Asleep: k.Asleep != 0,
 		WaitedNS: int64(k.WaitedNs), ThrottledNS: int64(k.ThrottledNs), StoppedNS: int64(k.StoppedNs),
+		RestedAt: int64(k.RestedAt), RestedPeriod: k.RestedPeriod,
 		Stopped: k.Stopped != 0, Throttled: k.Throttled != 0, Seeded: k.Seeded != 0, Verdict: Verdict(k.Config.Verdict),
 		held: k.Held, slot: k.Config.Slot, stack: k.HasStack != 0,
 	}

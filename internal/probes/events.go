@@ -128,6 +128,16 @@ type Block struct {
 	Seeded      bool  // it was going on when first seen: Start is when that was
 }
 
+// Delayed says how many events waited for a block to end, which came before: what the first wait
+// after it returned at once. A wait returns no more than the loop has room for.
+type Delayed struct {
+	TID    int
+	Period uint64
+	Events int64
+}
+
+func (*Delayed) event() {}
+
 // Crossed says that a loop sleeps in a period that has become a block. It may come late or not
 // at all.
 type Crossed struct{ PID, TID int }
@@ -242,6 +252,12 @@ func (d *decoder) decode(raw []byte) (Event, error) {
 			StoppedNS: int64(c.StoppedNs), Samples: int(c.Samples),
 			Exited: c.Flags&blockExited != 0, Seeded: c.Flags&blockSeeded != 0,
 		}, nil
+	case loopwatchRecordTypeRECORD_DELAYED:
+		var c loopwatchDelayedRecord
+		if err := fill(&c, raw, unsafe.Sizeof(c)); err != nil {
+			return nil, err
+		}
+		return &Delayed{TID: int(c.Tid), Period: c.Period, Events: int64(c.Events)}, nil
 	case loopwatchRecordTypeRECORD_INSIDE:
 		var c loopwatchInside
 		if err := fill(&c, raw, unsafe.Sizeof(c)); err != nil {

@@ -50,6 +50,15 @@ const (
 	loopwatchCounterCOUNTERS            loopwatchCounter = 14
 )
 
+type loopwatchDelayedRecord struct {
+	_      structs.HostLayout
+	Type   uint32
+	Tgid   uint32
+	Tid    uint32
+	Events int32
+	Period uint64
+}
+
 type loopwatchHeldSample struct {
 	_      structs.HostLayout
 	Sample loopwatchSample
@@ -131,13 +140,15 @@ type loopwatchLifeRecord struct {
 }
 
 type loopwatchLoopBooks struct {
-	_          structs.HostLayout
-	Iterations uint64
-	IdleNs     uint64
-	ActiveNs   uint64
-	MaxNs      uint64
-	Blocks     uint64
-	Histogram  [386]uint64
+	_             structs.HostLayout
+	Iterations    uint64
+	IdleNs        uint64
+	ActiveNs      uint64
+	MaxNs         uint64
+	Blocks        uint64
+	UnrestedNs    uint64
+	UnrestedMaxNs uint64
+	Histogram     [386]uint64
 }
 
 type loopwatchProcess struct {
@@ -203,9 +214,10 @@ const (
 	loopwatchRecordTypeRECORD_BLOCK   loopwatchRecordType = 3
 	loopwatchRecordTypeRECORD_EXEC    loopwatchRecordType = 4
 	loopwatchRecordTypeRECORD_EXIT    loopwatchRecordType = 5
-	loopwatchRecordTypeRECORD_CROSSED loopwatchRecordType = 6
-	loopwatchRecordTypeRECORD_HOLDER  loopwatchRecordType = 7
-	loopwatchRecordTypeRECORD_INSIDE  loopwatchRecordType = 8
+	loopwatchRecordTypeRECORD_DELAYED loopwatchRecordType = 6
+	loopwatchRecordTypeRECORD_CROSSED loopwatchRecordType = 7
+	loopwatchRecordTypeRECORD_HOLDER  loopwatchRecordType = 8
+	loopwatchRecordTypeRECORD_INSIDE  loopwatchRecordType = 9
 )
 
 type loopwatchRoom uint32
@@ -373,6 +385,8 @@ type loopwatchThread struct {
 	QuotaRq        uint64
 	QuotaClock     uint64
 	LastTick       uint64
+	RestedAt       uint64
+	RestedPeriod   uint64
 	AskedAt        uint64
 	ThreadId       uint64
 	Tgid           uint32
@@ -389,7 +403,9 @@ type loopwatchThread struct {
 	Resting        uint8
 	Seeded         uint8
 	AskedWithStack uint8
-	Pad            [3]uint8
+	Slept          uint8
+	Blocked        uint8
+	Pad            [1]uint8
 	AskedFd        int32
 	_              [4]byte
 	Config         loopwatchThreadConfig
@@ -521,6 +537,7 @@ const (
 	loopwatchVarThreshold         = "threshold"
 	loopwatchVarTypeBlockRecord   = "type_block_record"
 	loopwatchVarTypeCounter       = "type_counter"
+	loopwatchVarTypeDelayedRecord = "type_delayed_record"
 	loopwatchVarTypeHolder        = "type_holder"
 	loopwatchVarTypeInside        = "type_inside"
 	loopwatchVarTypeInstrKind     = "type_instr_kind"
@@ -631,6 +648,7 @@ type loopwatchVariableSpecs struct {
 	Threshold         *ebpf.VariableSpec `ebpf:"threshold"`
 	TypeBlockRecord   *ebpf.VariableSpec `ebpf:"type_block_record"`
 	TypeCounter       *ebpf.VariableSpec `ebpf:"type_counter"`
+	TypeDelayedRecord *ebpf.VariableSpec `ebpf:"type_delayed_record"`
 	TypeHolder        *ebpf.VariableSpec `ebpf:"type_holder"`
 	TypeInside        *ebpf.VariableSpec `ebpf:"type_inside"`
 	TypeInstrKind     *ebpf.VariableSpec `ebpf:"type_instr_kind"`
@@ -718,6 +736,7 @@ type loopwatchVariables struct {
 	Threshold         *ebpf.Variable `ebpf:"threshold"`
 	TypeBlockRecord   *ebpf.Variable `ebpf:"type_block_record"`
 	TypeCounter       *ebpf.Variable `ebpf:"type_counter"`
+	TypeDelayedRecord *ebpf.Variable `ebpf:"type_delayed_record"`
 	TypeHolder        *ebpf.Variable `ebpf:"type_holder"`
 	TypeInside        *ebpf.Variable `ebpf:"type_inside"`
 	TypeInstrKind     *ebpf.Variable `ebpf:"type_instr_kind"`

@@ -150,13 +150,15 @@ type withoutLoopInside struct {
 }
 
 type withoutLoopLoopBooks struct {
-	_          structs.HostLayout
-	Iterations uint64
-	IdleNs     uint64
-	ActiveNs   uint64
-	MaxNs      uint64
-	Blocks     uint64
-	Histogram  [386]uint64
+	_             structs.HostLayout
+	Iterations    uint64
+	IdleNs        uint64
+	ActiveNs      uint64
+	MaxNs         uint64
+	Blocks        uint64
+	UnrestedNs    uint64
+	UnrestedMaxNs uint64
+	Histogram     [386]uint64
 }
 
 type withoutLoopProcess struct {
@@ -243,6 +245,8 @@ type withoutLoopThread struct {
 	QuotaRq        uint64
 	QuotaClock     uint64
 	LastTick       uint64
+	RestedAt       uint64
+	RestedPeriod   uint64
 	AskedAt        uint64
 	ThreadId       uint64
 	Tgid           uint32
@@ -259,7 +263,9 @@ type withoutLoopThread struct {
 	Resting        uint8
 	Seeded         uint8
 	AskedWithStack uint8
-	Pad            [3]uint8
+	Slept          uint8
+	Blocked        uint8
+	Pad            [1]uint8
 	AskedFd        int32
 	_              [4]byte
 	Config         withoutLoopThreadConfig
@@ -365,6 +371,7 @@ const (
 	withoutLoopVarThreshold         = "threshold"
 	withoutLoopVarTypeBlockRecord   = "type_block_record"
 	withoutLoopVarTypeCounter       = "type_counter"
+	withoutLoopVarTypeDelayedRecord = "type_delayed_record"
 	withoutLoopVarTypeHolder        = "type_holder"
 	withoutLoopVarTypeInside        = "type_inside"
 	withoutLoopVarTypeInstrKind     = "type_instr_kind"
@@ -498,6 +505,7 @@ type withoutLoopVariableSpecs struct {
 	Threshold         *ebpf.VariableSpec `ebpf:"threshold"`
 	TypeBlockRecord   *ebpf.VariableSpec `ebpf:"type_block_record"`
 	TypeCounter       *ebpf.VariableSpec `ebpf:"type_counter"`
+	TypeDelayedRecord *ebpf.VariableSpec `ebpf:"type_delayed_record"`
 	TypeHolder        *ebpf.VariableSpec `ebpf:"type_holder"`
 	TypeInside        *ebpf.VariableSpec `ebpf:"type_inside"`
 	TypeInstrKind     *ebpf.VariableSpec `ebpf:"type_instr_kind"`
@@ -585,6 +593,7 @@ type withoutLoopVariables struct {
 	Threshold         *ebpf.Variable `ebpf:"threshold"`
 	TypeBlockRecord   *ebpf.Variable `ebpf:"type_block_record"`
 	TypeCounter       *ebpf.Variable `ebpf:"type_counter"`
+	TypeDelayedRecord *ebpf.Variable `ebpf:"type_delayed_record"`
 	TypeHolder        *ebpf.Variable `ebpf:"type_holder"`
 	TypeInside        *ebpf.Variable `ebpf:"type_inside"`
 	TypeInstrKind     *ebpf.Variable `ebpf:"type_instr_kind"`

@@ -108,7 +108,7 @@ const (
 // Delayed counts the events that waited for a block to end.
 type Delayed struct {
 	Events int64 `json:"events"`
-	MaxNS  int64 `json:"max_ns"`
+	MaxNS  int64 `json:"max_ns,omitempty"` // how long the oldest did, 0 not known
 }
 
 // Shape tells one long callback from many short ones.
@@ -147,6 +147,13 @@ type Percentiles struct {
 	Max int64 `json:"max"`
 }
 
+// Unrested is how long a loop went from one iteration to the next, and the next, without a wait
+// that could rest, as far as such stretches reached the threshold.
+type Unrested struct {
+	Total int64 `json:"total"`
+	Max   int64 `json:"max"`
+}
+
 // Loop is one event loop and its books over the observation.
 type Loop struct {
 	PID         int         `json:"pid"`
@@ -164,6 +171,7 @@ type Loop struct {
 	Blocks      int64       `json:"blocks"`
 	BlockedNS   int64       `json:"blocked_ns"`
 	InBlockNS   int64       `json:"in_block_ns"`
+	UnrestedNS  Unrested    `json:"unrested_ns"`
 	USDT        []string    `json:"usdt,omitempty"` // kinds of the interpreter's own probes in use
 }
 

@@ -15,8 +15,8 @@ import (
 // USDT says which of the interpreters' own probes to use.
 type USDT struct {
 	Kinds []probes.USDTKind
-	// MaxRate, if not 0, is how many times a second the probes of one kind may be hit in the
-	// processes of one binary together: those hit more often are withdrawn.
+	// MaxRate, if not 0, is how many times a second the probes of one kind in one binary may be
+	// hit on one CPU: those hit more often are withdrawn.
 	MaxRate int64
 }
 
@@ -35,7 +35,7 @@ type probedFile struct {
 
 type attachment struct {
 	probe   *probes.USDT
-	hits    uint64
+	hits    []uint64 // by CPU
 	at      int64 // when they were counted
 	closing bool  // what had begun may end
 }
@@ -141,7 +141,7 @@ func (c *Correlator) limitProbes(now int64) {
 				c.check(err)
 				continue
 			}
-			if a.at != 0 && float64(hits-a.hits) > float64(limit)*float64(now-a.at)/1e9 {
+			if a.at != 0 && busiest(a.hits, hits) > float64(limit)*float64(now-a.at)/1e9 {
 				c.lost[reasonOften]++
 				c.check(a.probe.CloseStart())
 				a.closing = true
@@ -149,4 +149,14 @@ func (c *Correlator) limitProbes(now int64) {
 			a.hits, a.at = hits, now
 		}
 	}
+}
+
+// busiest returns by how much the count of one CPU went up at most.
+func busiest(before, now []uint64) (most float64) {
+	for cpu, n := range now {
+		if cpu < len(before) {
+			most = max(most, float64(n-before[cpu]))
+		}
+	}
+	return most
 }

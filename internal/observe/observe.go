@@ -257,8 +257,8 @@ func USDTKinds() (out []string) {
 	return out
 }
 
-// maxProbeRate bounds the hits a second that probes nobody asked for may cost the processes of one
-// binary: docs/costs.md has what one costs.
+// maxProbeRate bounds the hits a second on one CPU by probes that nobody asked for. At the
+// microsecond that one costs (docs/costs.md) it is 1 % of the CPU.
 const maxProbeRate = 10_000
 
 // usdt turns what was asked for into kinds. Audit events are too frequent to be a default.

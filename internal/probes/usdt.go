@@ -94,7 +94,6 @@ func (p *Probes) prepareUSDT(spec *ebpf.CollectionSpec, wanted bool) {
 type USDT struct {
 	probes *Probes
 	places []uint32
-	base   uint64      // hits its places had before
 	groups []io.Closer // what ends something first
 }
 
@@ -119,9 +118,6 @@ func (p *Probes) AttachUSDT(path string, kind USDTKind, sites []usdt.Site) (_ *U
 		if err := u.attach(executable, group.probe, of); err != nil {
 			return nil, fmt.Errorf("attach to probe %s: %w", group.name, err)
 		}
-	}
-	if u.base, err = u.sum(); err != nil {
-		return nil, err
 	}
 	p.usdt.open[u] = true
 	return u, nil
@@ -175,20 +171,21 @@ func (u *USDT) attach(executable *link.Executable, probe loopwatchUsdtProbe, sit
 	return nil
 }
 
-// Hits returns how often the sites were hit since they were attached, in any process.
-func (u *USDT) Hits() (uint64, error) {
-	now, err := u.sum()
-	return now - u.base, err
-}
-
-func (u *USDT) sum() (uint64, error) {
-	var total uint64
+// Hits returns how often the sites were hit on each CPU, in any process, by a clock that does not
+// start at 0.
+func (u *USDT) Hits() ([]uint64, error) {
+	var total []uint64
 	for _, place := range u.places {
 		var perCPU []uint64
 		if err := u.probes.coll.Maps[loopwatchMapUsdtHits].Lookup(place, &perCPU); err != nil {
-			return 0, fmt.Errorf("read hits of a probe: %w", err)
+			return nil, fmt.Errorf("read hits of a probe: %w", err)
 		}
-		total += sum(perCPU)
+		if total == nil {
+			total = make([]uint64, len(perCPU))
+		}
+		for cpu, n := range perCPU {
+			total[cpu] += n
+		}
 	}
 	return total, nil
 }

@@ -30,6 +30,7 @@ func TestQuick(t *testing.T) {
 	for _, want := range []string{
 		"enter_wait", "on_tick", "loopwatch's over empty", "without loopwatch", "attached by", "empty programs on its hooks",
 		"resident MiB", "CPU time",
+		"ns a hit",
 	} {
 		assert.Contains(t, out.String(), want)
 	}

@@ -65,6 +65,7 @@ var benchmarks = []struct {
 	{"switch", (*bench).taskSwitch},
 	{"syscalls", (*bench).syscalls},
 	{"requests", (*bench).requests},
+	{"usdt", (*bench).usdt},
 	{"footprint", (*bench).footprint},
 	{"start", (*bench).start},
 }

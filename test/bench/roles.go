@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -62,11 +63,19 @@ func answer(reply func() string) error {
 func watchRole(args []string) error {
 	flags := flag.NewFlagSet("watch", flag.ContinueOnError)
 	attach := flags.String("attach", probes.AttachAuto, "how to hook the waits")
+	usdt := flags.String("usdt", "", "the interpreters' own probes to use (default: as loopwatch chooses)")
 	options := observe.Options{Ready: func(s observe.Status) { fmt.Println("ready", s.Attach, s.Loops) }}
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	options.Attach = *attach
+	switch *usdt {
+	case "":
+	case "none":
+		options.USDT = []string{}
+	default:
+		options.USDT = strings.Split(*usdt, ",")
+	}
 	for _, word := range flags.Args() {
 		pid, err := strconv.Atoi(word)
 		if err != nil {

@@ -27,6 +27,7 @@ const (
 	Resting  = "rest.py"    // FUNCTION
 	Tasks    = "tasks.py"   // asyncio|uvloop SECONDS ROUNDS
 	Holders  = "holders.py" // TIMES [WAY …]
+	Probed   = "probed.py"
 
 	Application = "app.py" // not run but served, as app:application
 )
@@ -113,6 +114,18 @@ func Parse(line []byte) (Entry, error) {
 		return e, fmt.Errorf("read log line %q: %w", line, err)
 	}
 	return e, nil
+}
+
+// Probe is a line of the log of Probed: collections or imports in one callback.
+type Probe struct {
+	Kind        string  // "gc", "import", "done"
+	StartNS     int64   `json:"start_ns"`
+	EndNS       int64   `json:"end_ns"`
+	RunDelayNS  int64   `json:"run_delay_ns"`
+	ImportsNS   []int64 `json:"imports_ns"`
+	PausesNS    []int64 `json:"pauses_ns"` // of all collections, as gc.callbacks saw them
+	Generations []int
+	Collected   int64
 }
 
 // DurationNS is how long the block took.

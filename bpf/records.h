@@ -448,7 +448,7 @@ struct usdt_site {
 struct room_time {
 	__u64 ns;
 	__u64 off_ns;    /* of it off the CPU */
-	__u64 run_delay; /* of that, runnable */
+	__u64 kept_ns;   /* of that, runnable or stopped */
 };
 
 struct audit_event {
@@ -467,7 +467,7 @@ struct inside {
 	__u32 imports_open;
 	__u64 since;          /* that room was entered */
 	__u64 off_ns;         /* struct thread's at that moment */
-	__u64 run_delay;      /* the task's */
+	__u64 kept_ns;        /* and that of waited_ns and stopped_ns */
 	__u64 gc_since;       /* 0: no collection is going on */
 	__u64 import_since;
 	struct room_time rooms[ROOMS]; /* by enum room - 1: the outermost room takes it all */

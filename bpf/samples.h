@@ -12,8 +12,8 @@
 #include "holder.h"
 #include "maps.h"
 #include "pystack.h"
+#include "rooms.h"
 #include "target.h"
-#include "usdt.h"
 
 #define HELD_MAX (SAMPLES_PER_LOOP - 1)
 #define SAMPLES_MAX 4096 /* of one period; more are counted in SKIPPED_SAMPLES */

@@ -1,87 +1,13 @@
 /* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
 /*
- * The interpreter's own probes (USDT): collections and imports to the nanosecond, audit events by
- * name. They act only where the thread is a loop outside its wait, and write only what belongs to
- * that thread (`insides`, by its slot), on that thread.
- *
- * Of two rooms the outer one takes the time of both: a collection within an import is import. The
- * figures of collections (gc_ns and so on) have it nevertheless.
+ * The interpreter's own probes (USDT). They act only where the thread is a loop outside its wait;
+ * for everybody else a hit is a look at one byte, behind the trap.
  */
 #pragma once
 
+#include "absence.h"
 #include "maps.h"
-
-/* What the probes have said in the present period, or 0. */
-static __always_inline struct inside *inside_now(const struct thread *t, __u32 tid)
-{
-	__u32 slot = t->config.slot;
-	struct inside *in;
-
-	if (slot == NO_SLOT)
-		return 0;
-	in = bpf_map_lookup_elem(&insides, &slot);
-	if (!in || in->period != t->period || in->tid != tid)
-		return 0;
-	return in;
-}
-
-static __always_inline __u32 room_of(const struct thread *t, __u32 tid)
-{
-	struct inside *in = inside_now(t, tid);
-
-	return in ? in->room : ROOM_NONE;
-}
-
-static __always_inline void enter_room(struct inside *in, const struct thread *t, __u32 room,
-				       __u64 now, __u64 run_delay)
-{
-	in->since = now;
-	in->off_ns = t->off_ns;
-	in->run_delay = run_delay;
-	in->room = room;
-}
-
-static __always_inline void leave_room(struct inside *in, const struct thread *t, __u64 now,
-				       __u64 run_delay)
-{
-	__u32 n = in->room - 1;
-	struct room_time *sum;
-
-	if (n >= ROOMS)
-		return;
-	sum = &in->rooms[n];
-	sum->ns += now - in->since;
-	sum->off_ns += t->off_ns - in->off_ns;
-	sum->run_delay += run_delay - in->run_delay;
-	in->room = ROOM_NONE;
-}
-
-static __always_inline void gc_ends(struct inside *in, __u64 now)
-{
-	__u64 ns = now - in->gc_since;
-
-	in->gc_since = 0;
-	in->gcs++;
-	in->gc_ns += ns;
-	if (ns >= in->gc_max_ns) {
-		in->gc_max_ns = ns;
-		in->gc_max_generation = in->gc_generation;
-	}
-}
-
-static __always_inline void import_ends(struct inside *in, __u64 now)
-{
-	__u64 ns = now - in->import_since;
-
-	in->import_since = 0;
-	in->imports_open = 0;
-	in->imports++;
-	in->import_ns += ns;
-	if (ns >= in->import_max_ns) {
-		in->import_max_ns = ns;
-		__builtin_memcpy(in->max_module, in->module, sizeof(in->module));
-	}
-}
+#include "rooms.h"
 
 /* The value of an argument, 0 where it cannot be had. */
 static __always_inline __u64 usdt_value(struct pt_regs *regs, const struct usdt_arg *arg)
@@ -124,36 +50,10 @@ static __always_inline void audit_hit(struct inside *in, __u64 name)
 	in->audits_more++;
 }
 
-/* Empties what an earlier period left behind. */
-static __always_inline void begin_inside(struct inside *in, const struct thread *t, __u32 tid)
-{
-	in->tid = tid;
-	in->room = ROOM_NONE;
-	in->imports_open = 0;
-	in->gc_since = 0;
-	in->import_since = 0;
-	__builtin_memset(in->rooms, 0, sizeof(in->rooms));
-	in->gc_ns = 0;
-	in->gc_max_ns = 0;
-	in->gc_collected = 0;
-	in->gcs = 0;
-	in->gc_max_generation = 0;
-	in->imports = 0;
-	in->import_ns = 0;
-	in->import_max_ns = 0;
-	in->module[0] = 0;
-	in->max_module[0] = 0;
-	in->audits_more = 0;
-	for (int i = 0; i < AUDITS; i++)
-		in->audits[i].count = 0;
-	in->type = RECORD_INSIDE;
-	in->period = t->period;
-}
-
 static __always_inline int usdt_hit(struct pt_regs *regs, __u32 index)
 {
 	__u32 tid = (__u32)bpf_get_current_pid_tgid(), slot;
-	__u64 *hits = bpf_map_lookup_elem(&usdt_hits, &index), now, run_delay;
+	__u64 *hits = bpf_map_lookup_elem(&usdt_hits, &index), now;
 	const struct usdt_site *site;
 	struct thread *t;
 	struct inside *in;
@@ -173,13 +73,13 @@ static __always_inline int usdt_hit(struct pt_regs *regs, __u32 index)
 	if (in->period != t->period || in->tid != tid)
 		begin_inside(in, t, tid);
 	now = bpf_ktime_get_ns();
-	run_delay = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(),
-				  sched_info.run_delay);
+	if (is_away(t))
+		catch_up(t, tid, now);
 	switch (site->probe) {
 	case USDT_GC_START:
 		/* One that is open already has lost its end. */
 		if (in->room == ROOM_NONE || in->room == ROOM_GC)
-			enter_room(in, t, ROOM_GC, now, run_delay);
+			enter_room(in, t, ROOM_GC, now);
 		in->gc_since = now;
 		in->gc_generation = (__s32)usdt_value(regs, &site->arg);
 		break;
@@ -187,7 +87,7 @@ static __always_inline int usdt_hit(struct pt_regs *regs, __u32 index)
 		if (!in->gc_since) /* began before the period */
 			break;
 		if (in->room == ROOM_GC)
-			leave_room(in, t, now, run_delay);
+			leave_room(in, t, now);
 		in->gc_collected += (__s64)usdt_value(regs, &site->arg);
 		gc_ends(in, now);
 		break;
@@ -195,7 +95,7 @@ static __always_inline int usdt_hit(struct pt_regs *regs, __u32 index)
 		if (in->imports_open++)
 			break;
 		if (in->room == ROOM_NONE)
-			enter_room(in, t, ROOM_IMPORT, now, run_delay);
+			enter_room(in, t, ROOM_IMPORT, now);
 		in->import_since = now;
 		if (bpf_probe_read_user_str(in->module, sizeof(in->module),
 					    (void *)usdt_value(regs, &site->arg)) < 0)
@@ -205,7 +105,7 @@ static __always_inline int usdt_hit(struct pt_regs *regs, __u32 index)
 		if (!in->imports_open || --in->imports_open)
 			break;
 		if (in->room == ROOM_IMPORT)
-			leave_room(in, t, now, run_delay);
+			leave_room(in, t, now);
 		import_ends(in, now);
 		break;
 	case USDT_AUDIT:
@@ -213,25 +113,4 @@ static __always_inline int usdt_hit(struct pt_regs *regs, __u32 index)
 		break;
 	}
 	return 0;
-}
-
-/* Closes what is still open at the end of a period that is a block, and sends it. */
-static __always_inline void send_inside(struct thread *t, __u32 tid, __u64 now)
-{
-	struct inside *in = inside_now(t, tid);
-	__u64 run_delay;
-
-	if (!in)
-		return;
-	if (in->room != ROOM_NONE) {
-		run_delay = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(),
-					  sched_info.run_delay);
-		leave_room(in, t, now, run_delay);
-	}
-	if (in->gc_since)
-		gc_ends(in, now);
-	if (in->import_since)
-		import_ends(in, now);
-	if (bpf_ringbuf_output(&records, in, sizeof(*in), 0))
-		count(LOST_RECORDS);
 }

@@ -142,7 +142,7 @@ func (c *Correlator) ongoing(t *thread, k probes.Thread, samples []*probes.Sampl
 		}
 	}
 	p.pieces = t.pieces(t.withGlimpse(k.Period, p.offNS-p.waitedNS, slices.Concat(samples, held)))
-	p.inside, err = c.kernel.Inside(k, now, p.offNS)
+	p.inside, err = c.kernel.Inside(k, now, p.offNS, p.waitedNS+p.stoppedNS)
 	c.check(err)
 	parts, _ := p.split()
 	if len(parts) == 0 {

@@ -34,7 +34,7 @@ type Kernel interface {
 	Threads() ([]probes.Thread, error)
 	ThreadPointers(pid int) (map[uint64]int, error)
 	HeldSamples(t probes.Thread, now int64) ([]*probes.Sample, error)
-	Inside(t probes.Thread, now, offNS int64) (*probes.Inside, error)
+	Inside(t probes.Thread, now, offNS, keptNS int64) (*probes.Inside, error)
 	AttachUSDT(path string, kind probes.USDTKind, sites []usdt.Site) (*probes.USDT, error)
 	Counters() (map[string]int64, error)
 }

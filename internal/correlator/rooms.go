@@ -14,7 +14,8 @@ var roomCauses = map[probes.Room]report.Cause{
 }
 
 // room is a part of a period whose time is known apart: what the probes saw begin and end, or all
-// the rest. Waiting for a CPU is in none: no line and no collection is to blame for that.
+// the rest. Waiting for a CPU and being stopped are in none: neither a line nor a
+// collection is to blame for that.
 type room struct {
 	sleepNS, cpuNS  int64
 	asleep, running report.Cause // where no stack was taken there
@@ -32,7 +33,7 @@ func (p *period) rooms(sleepNS, cpuNS int64) []room {
 			if !ok {
 				continue
 			}
-			slept := min(max(spent.OffNS-spent.RunDelayNS, 0), sleepNS)
+			slept := min(max(spent.OffNS-spent.KeptNS, 0), sleepNS)
 			ran := min(max(spent.NS-spent.OffNS, 0), cpuNS)
 			sleepNS, cpuNS = sleepNS-slept, cpuNS-ran
 			at[r] = len(out)

@@ -36,8 +36,8 @@ type probedFile struct {
 type attachment struct {
 	probe   *probes.USDT
 	hits    []uint64 // by CPU
-	at      int64 // when they were counted
-	closing bool  // what had begun may end
+	at      int64    // when they were counted
+	closing bool     // what had begun may end
 }
 
 // kinds lists what is in use; nil of a process whose binary has no probes.

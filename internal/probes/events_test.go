@@ -104,7 +104,7 @@ func TestDecodeOthers(t *testing.T) {
 		Type: uint32(loopwatchRecordTypeRECORD_INSIDE), Tid: 1, Period: 2, Gcs: 3, GcNs: 4, GcMaxNs: 5, GcMaxGeneration: 6, GcCollected: -7,
 		Imports: 8, ImportNs: 9, ImportMaxNs: 10, AuditsMore: 11,
 	}
-	i.Rooms[RoomImport-1].Ns, i.Rooms[RoomImport-1].OffNs, i.Rooms[RoomImport-1].RunDelay = 12, 13, 14
+	i.Rooms[RoomImport-1].Ns, i.Rooms[RoomImport-1].OffNs, i.Rooms[RoomImport-1].KeptNs = 12, 13, 14
 	for n := range i.MaxModule { // without a NUL
 		i.MaxModule[n] = -1
 	}

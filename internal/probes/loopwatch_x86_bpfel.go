@@ -92,14 +92,14 @@ type loopwatchInside struct {
 	ImportsOpen uint32
 	Since       uint64
 	OffNs       uint64
-	RunDelay    uint64
+	KeptNs      uint64
 	GcSince     uint64
 	ImportSince uint64
 	Rooms       [2]struct {
-		_        structs.HostLayout
-		Ns       uint64
-		OffNs    uint64
-		RunDelay uint64
+		_      structs.HostLayout
+		Ns     uint64
+		OffNs  uint64
+		KeptNs uint64
 	}
 	GcNs            uint64
 	GcMaxNs         uint64

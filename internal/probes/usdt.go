@@ -249,9 +249,9 @@ const (
 
 // RoomTime is time spent in a room. Times are nanoseconds.
 type RoomTime struct {
-	NS         int64
-	OffNS      int64 // of it off the CPU
-	RunDelayNS int64 // of that, runnable
+	NS     int64
+	OffNS  int64 // of it off the CPU
+	KeptNS int64 // of that, runnable or stopped
 }
 
 // AuditEvent is an event of sys.audit and how often it came.
@@ -287,9 +287,10 @@ type Inside struct {
 func (*Inside) event() {}
 
 // Inside reads what the probes have said so far in the period that t is in, what is going on
-// counted up to now, with offNS the time off the CPU in that period up to now. It is nil where
+// counted up to now, with offNS the time off the CPU in that period up to now and keptNS that of it
+// runnable or stopped. It is nil where
 // they have said nothing. It may change while it is read.
-func (p *Probes) Inside(t Thread, now, offNS int64) (*Inside, error) {
+func (p *Probes) Inside(t Thread, now, offNS, keptNS int64) (*Inside, error) {
 	if t.slot == NoSlot {
 		return nil, nil
 	}
@@ -306,6 +307,7 @@ func (p *Probes) Inside(t Thread, now, offNS int64) (*Inside, error) {
 		sum := out.Rooms[r]
 		sum.NS += since(k.Since)
 		sum.OffNS += max(offNS-int64(k.OffNs), 0)
+		sum.KeptNS += max(keptNS-int64(k.KeptNs), 0)
 		out.Rooms[r] = sum
 	}
 	if k.GcSince != 0 {
@@ -336,7 +338,7 @@ func insideOf(k *loopwatchInside) *Inside {
 	}
 	for i, r := range k.Rooms {
 		if r.Ns > 0 {
-			out.Rooms[Room(i+1)] = RoomTime{int64(r.Ns), int64(r.OffNs), int64(r.RunDelay)}
+			out.Rooms[Room(i+1)] = RoomTime{int64(r.Ns), int64(r.OffNs), int64(r.KeptNs)}
 		}
 	}
 	for i := range k.Audits {

@@ -24,6 +24,7 @@ var programs embed.FS
 // Programs to run, as Write names them.
 const (
 	Blocking = "truth.py"   // LOOP --threshold SECONDS …
+	Causing  = "causes.py"  // the same, with evidence for the cause of each block
 	Resting  = "rest.py"    // FUNCTION
 	Tasks    = "tasks.py"   // asyncio|uvloop SECONDS ROUNDS
 	Holders  = "holders.py" // TIMES [WAY …]
@@ -97,7 +98,19 @@ type Entry struct {
 	Lines    []int          // any of them is right
 	Causes   []report.Cause // the best one first
 	Shape    report.Shape   // empty: single
-	Task     string         // of Tasks: the name of the task that ran, empty for none
+	Task     string         // the name of the task that ran, empty for none
+
+	// What Causing knows beside: the evidence a report has to name. Target, Native and Advice are
+	// regular expressions; what is empty has not to be named.
+	Target   string
+	Holder   *Holder
+	Native   string
+	Advice   string
+	Nobody   bool  // no line of the loop is to blame
+	Several  bool  // it waited for one of several targets, and that is the one that ended the wait
+	Innocent bool  // the line is where it happened and not why: naming it is allowed
+	GCNS     int64 `json:"gc_ns"` // how long the collector ran, by gc.callbacks
+	ImportNS int64 `json:"import_ns"`
 
 	// PreparedNS is when the iteration before the block, which made ready what the block
 	// needs, began and ended. RunDelayNS is for how long the thread has been waiting for a CPU
@@ -105,6 +118,20 @@ type Entry struct {
 	PreparedNS [2]int64 `json:"prepared_ns"`
 	RunDelayNS int64    `json:"run_delay_ns"`
 	WrittenNS  int64    `json:"written_ns"`
+}
+
+// Holder is the thread that held what a loop waited for.
+type Holder struct {
+	TID       int
+	Thread    string
+	Functions []string // it stood in one of them when it let go; none: it had no Python stack then
+}
+
+// Causes of Causing's blocks, which it can be told to play alone.
+var Causes = []report.Cause{
+	report.CauseCPU, report.CauseNative, report.CauseSleep, report.CauseNet, report.CauseDNS, report.CauseFile,
+	report.CausePipe, report.CauseSubprocess, report.CauseLock, report.CauseGIL, report.CauseGC, report.CauseImport,
+	report.CauseRunqueue, report.CauseThrottled, report.CauseStopped, report.CauseUnknown,
 }
 
 // Parse reads one line of a program's log.

@@ -27,7 +27,8 @@ def _work():
         release()
 
 
-def _prepare(seconds, hold, release):
+def later(seconds, hold, release):
+    """Have the thread hold(), and release() some seconds after the function returned is called."""
     global _thread
     if _thread is None:
         _thread = threading.Thread(target=_work, name="helper", daemon=True)
@@ -38,35 +39,35 @@ def _prepare(seconds, hold, release):
     return started.set
 
 
-def _nothing():
+def nothing():
     pass
 
 
 def held_lock(seconds):
     lock = threading.Lock()
-    return _prepare(seconds, lock.acquire, lock.release), lock
+    return later(seconds, lock.acquire, lock.release), lock
 
 
 def unset_event(seconds):
     event = threading.Event()
-    return _prepare(seconds, _nothing, event.set), event
+    return later(seconds, nothing, event.set), event
 
 
 def silent_peer(seconds):
     ours, theirs = socket.socketpair()
-    return _prepare(seconds, _nothing, lambda: theirs.send(b"x")), ours, theirs
+    return later(seconds, nothing, lambda: theirs.send(b"x")), ours, theirs
 
 
 def silent_tcp_peer(_seconds):
     listener = socket.create_server(("127.0.0.1", 0))
     ours = socket.create_connection(listener.getsockname())
     theirs, _ = listener.accept()
-    return _nothing, ours, theirs, listener
+    return nothing, ours, theirs, listener
 
 
 def empty_pipe(seconds):
     ours, theirs = os.pipe()
-    return _prepare(seconds, _nothing, lambda: os.write(theirs, b"x")), ours, theirs
+    return later(seconds, nothing, lambda: os.write(theirs, b"x")), ours, theirs
 
 
 def full_pipe(seconds):
@@ -77,7 +78,7 @@ def full_pipe(seconds):
             os.write(ours, bytes(4096))
     except BlockingIOError:
         os.set_blocking(ours, True)
-    return _prepare(seconds, _nothing, lambda: os.read(theirs, 65536)), ours, theirs
+    return later(seconds, nothing, lambda: os.read(theirs, 65536)), ours, theirs
 
 
 @functools.lru_cache(maxsize=None)
@@ -93,7 +94,7 @@ def locked_file(seconds):
     def release():
         fcntl.flock(theirs, fcntl.LOCK_UN)
 
-    return _prepare(seconds, lambda: fcntl.flock(theirs, fcntl.LOCK_EX), release), ours
+    return later(seconds, lambda: fcntl.flock(theirs, fcntl.LOCK_EX), release), ours
 
 
 def scratch_file(_seconds):

@@ -18,8 +18,8 @@ _open = {}
 _closed = {}
 
 
-def begin():
-    """Note the caller's frame and the time; return the time."""
+def begin(at=None):
+    """Note the caller's frame and the time, or when it really was; return the time."""
     frame = sys._getframe(1)
     code = frame.f_code
     entry = [
@@ -29,13 +29,13 @@ def begin():
         0,
     ]
     _open[threading.get_ident()] = entry
-    entry[3] = clock()
+    entry[3] = at or clock()
     return entry[3]
 
 
-def end():
+def end(at=None):
     """Close what begin() of this thread has opened."""
-    now = clock()
+    now = at or clock()
     function, path, first, start = _open.pop(threading.get_ident())
     last = sys._getframe(1).f_lineno
     _closed.setdefault(threading.get_ident(), []).append((function, path, first, last, start, now))

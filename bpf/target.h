@@ -135,6 +135,8 @@ static __always_inline int append_path(struct scratch *x, struct target *to,
 		at = x->at;
 		if (at >= TARGET_DATA)
 			break;
+		barrier_var(at); /* the verifiers of 5.10 and 6.1 do not remember the check */
+		at &= TARGET_DATA - 1;
 		n = bpf_probe_read_kernel_str(x->path + at, TARGET_DATA,
 					      BPF_CORE_READ(dentry, d_name.name));
 		if (n <= 0 || n > TARGET_DATA) {
@@ -381,6 +383,10 @@ static __always_inline void gather_select(struct scratch *x, const struct pt_reg
 		found = x->found;
 		if (at >= SYSCALL_SETS || found >= POLL_MAX)
 			break;
+		barrier_var(at); /* the verifiers of 5.10 and 6.1 do not remember the check */
+		barrier_var(found);
+		at &= SYSCALL_SETS - 1;
+		found &= POLL_MAX - 1;
 		word = x->sets[0][at] | x->sets[1][at] | x->sets[2][at];
 		if (!word) {
 			x->at = at + 1;

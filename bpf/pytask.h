@@ -32,6 +32,7 @@ static __always_inline int read_u32(__u32 *to, __u64 from)
 
 static __always_inline void add_running(const struct py_layout *py, struct py_task *to, __u64 task)
 {
+	__u64 at;
 	__u32 n = to->running;
 	__u64 frame;
 
@@ -40,8 +41,11 @@ static __always_inline void add_running(const struct py_layout *py, struct py_ta
 	frame += py->coro_frame;
 	if (!py->coro_frame_inside && read_u64(&frame, frame))
 		return;
-	to->of[n & (TASKS_RUNNING - 1)].task = task;
-	to->of[n & (TASKS_RUNNING - 1)].frame = frame;
+	at = n;
+	barrier_var(at); /* the verifiers of 5.10 and 6.1 do not remember the check above */
+	at &= TASKS_RUNNING - 1;
+	to->of[at].task = task;
+	to->of[at].frame = frame;
 	to->running = n + 1;
 }
 
@@ -99,7 +103,8 @@ static __always_inline void match_task(struct py_task *to, __u64 frame, __u32 de
 static __always_inline void read_task_name(const struct py_layout *py, struct py_task *to)
 {
 	__u64 length;
-	__u32 state, rest;
+	__u32 state;
+	__u64 rest;
 
 	if (read_u64(&to->name, to->task + py->task_name))
 		return;
@@ -122,6 +127,9 @@ static __always_inline void read_task_name(const struct py_layout *py, struct py
 	rest -= TASK_NAME_HEAD;
 	if (rest > TASK_NAME_MAX - TASK_NAME_HEAD)
 		rest = TASK_NAME_MAX - TASK_NAME_HEAD;
+	barrier_var(rest); /* once more for the verifiers of 5.10 and 6.1, which lose it */
+	if (rest > TASK_NAME_MAX - TASK_NAME_HEAD)
+		return;
 	if (!bpf_probe_read_user(to->object + TASK_NAME_HEAD, rest, (void *)(to->name + TASK_NAME_HEAD)))
 		to->bytes += rest;
 }

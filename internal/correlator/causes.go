@@ -63,7 +63,11 @@ func (t *thread) tickCause(s *probes.Sample, leaf *report.Frame) (report.Cause, 
 	case interpreter, name == "", strings.HasPrefix(name, "["):
 		return report.CauseCPU, ""
 	case strings.HasPrefix(name, "libc.so"), strings.HasPrefix(name, "libc-"), strings.HasPrefix(name, "ld-"), strings.HasPrefix(name, "ld-musl"):
-		// Every interpreter spends time in its C library.
+		// Every interpreter spends time in its C library. Without the GIL it runs no Python: then a
+		// library or an extension called it.
+		if s.GIL == probes.GILReleased {
+			return report.CauseNative, name
+		}
 		return report.CauseCPU, ""
 	}
 	return report.CauseNative, name

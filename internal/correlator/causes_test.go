@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package correlator
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/process"
+	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/symbolize"
+)
+
+// Where a thread is found running says whose code it is; in the C library, who may have called it.
+func TestTickCause(t *testing.T) {
+	code := func(start uint64, path string) process.Mapping {
+		return process.Mapping{Start: start, End: start + 0x1000, Perms: "r-xp", Path: path}
+	}
+	maps := []process.Mapping{
+		code(0x1000, "/usr/bin/python3.11"), code(0x2000, "/usr/lib/libcrypto.so.3"), code(0x3000, "/lib/libc.so.6"), code(0x4000, "[vdso]"),
+	}
+	python := &thread{proc: &proc{mapped: symbolize.NewModules(maps, &cpython.Runtime{Path: "/usr/bin/python3.11"})}}
+	for _, c := range []struct {
+		ip     uint64
+		gil    probes.GIL
+		cause  report.Cause
+		native string
+	}{
+		{0x1010, probes.GILHeld, report.CauseCPU, ""},
+		{0x2010, probes.GILHeld, report.CauseNative, "libcrypto.so.3"},
+		{0x2010, probes.GILReleased, report.CauseNative, "libcrypto.so.3"},
+		{0x3010, probes.GILHeld, report.CauseCPU, ""},
+		{0x3010, probes.GILUnknown, report.CauseCPU, ""},
+		{0x3010, probes.GILReleased, report.CauseNative, "libc.so.6"},
+		{0x4010, probes.GILHeld, report.CauseCPU, ""},
+	} {
+		cause, native := python.tickCause(&probes.Sample{Kind: probes.Tick, Syscall: -1, IP: c.ip, GIL: c.gil}, nil)
+		assert.Equal(t, c.cause, cause, "%#x %v", c.ip, c.gil)
+		assert.Equal(t, c.native, native, "%#x %v", c.ip, c.gil)
+	}
+}

@@ -231,7 +231,8 @@ func (c *causes) bars(t *testing.T) {
 	e.culprit.atLeast(t, .99, "culprits right")
 	assert.Zero(t, e.blamed, "blocks of nobody's line blamed on one")
 	e.target.atLeast(t, .99, "peers, paths and children right")
-	e.holder.atLeast(t, .85, "holders right")
+	e.holder.atLeast(t, .95, "holders right")
 	e.native.atLeast(t, .98, "modules right")
 	e.task.atLeast(t, .98, "tasks right")
+	e.advice.atLeast(t, .8, "advice right")
 }

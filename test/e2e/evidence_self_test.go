@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/test/truth"
+)
+
+// TestEvidence sees to it that wrong evidence is called wrong.
+func TestEvidence(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	waits := truth.Entry{
+		StartNS: 1000 * ms, EndNS: 1200 * ms, Kind: "recv", Function: "f", File: "/a.py", Lines: []int{7},
+		Causes: []report.Cause{report.CauseNet}, Target: `^tcp 127\.0\.0\.1:80$`,
+	}
+	held := truth.Entry{
+		StartNS: 2000 * ms, EndNS: 2200 * ms, Kind: "gil", Causes: []report.Cause{report.CauseGIL}, Nobody: true,
+		Holder: &truth.Holder{TID: 5, Thread: "hoarder", Functions: []string{"hold"}},
+	}
+	good := func() []report.Block {
+		return []report.Block{
+			{
+				StartNS: 1000 * ms, DurationNS: 200 * ms, Cause: report.CauseNet, Culprit: &report.Frame{Function: "f", File: "/a.py", Line: 7},
+				Detail: report.Detail{Target: "tcp 127.0.0.1:80"},
+			},
+			{
+				StartNS: 2000 * ms, DurationNS: 200 * ms, Cause: report.CauseGIL,
+				Detail: report.Detail{Holder: &report.Holder{TID: 5, Thread: "hoarder", Frames: []report.Frame{
+					{Function: "search"}, {Function: "hold", App: true}, {Function: "run", App: true},
+				}}},
+			},
+		}
+	}
+	one, two := tally{1, 1}, tally{2, 2}
+	for _, test := range []struct {
+		name                           string
+		change                         func(b []report.Block)
+		cause, culprit, target, holder tally
+		unknown, blamed, queued        int
+	}{
+		{"right", func([]report.Block) {}, two, one, one, one, 0, 0, 0},
+		{"another peer", func(b []report.Block) { b[0].Detail.Target = "tcp 127.0.0.1:8080" }, two, one, tally{0, 1}, one, 0, 0, 0},
+		{"no holder", func(b []report.Block) { b[1].Detail.Holder = nil }, two, one, one, tally{0, 1}, 0, 0, 0},
+		{"another thread", func(b []report.Block) { b[1].Detail.Holder.TID = 6 }, two, one, one, tally{0, 1}, 0, 0, 0},
+		{"the holder's caller", func(b []report.Block) { b[1].Detail.Holder.Frames = b[1].Detail.Holder.Frames[2:] }, two, one, one, tally{0, 1}, 0, 0, 0},
+		{"a line for the GIL", func(b []report.Block) { b[1].Culprit = &report.Frame{} }, two, one, one, one, 0, 1, 0},
+		{"another cause for the GIL, and a line", func(b []report.Block) { b[1].Cause, b[1].Culprit = report.CauseCPU, &report.Frame{} }, tally{1, 2}, one, one, one, 0, 1, 0},
+		{"unknown", func(b []report.Block) { b[0].Cause = report.CauseUnknown }, tally{1, 2}, tally{}, one, one, 1, 0, 0},
+		{"next line", func(b []report.Block) { b[0].Culprit.Line = 8 }, two, tally{0, 1}, one, one, 0, 0, 0},
+		{"many for single", func(b []report.Block) { b[0].Shape = report.ShapeMany }, tally{1, 2}, one, one, one, 0, 0, 0},
+		{"an excuse the kernel does not back", func(b []report.Block) {
+			b[0].Cause, b[0].Culprit, b[0].BreakdownNS = report.CauseRunqueue, nil, map[report.Cause]int64{report.CauseRunqueue: 150 * ms}
+		}, tally{1, 2}, tally{}, one, one, 0, 0, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			blocks := good()
+			test.change(blocks)
+			e := hold(100*time.Millisecond, &performance{log: []truth.Entry{waits, held}, rep: &report.Report{Blocks: blocks}})
+			assert.Equal(t, 2, e.expected)
+			assert.Equal(t, 2, e.found)
+			assert.Equal(t, test.cause, e.cause, "cause")
+			assert.Equal(t, test.culprit, e.culprit, "culprit")
+			assert.Equal(t, test.target, e.target, "target")
+			assert.Equal(t, test.holder, e.holder, "holder")
+			assert.Equal(t, test.unknown, e.unknown, "unknown")
+			assert.Equal(t, test.blamed, e.blamed, "blamed")
+			assert.Equal(t, test.queued, e.queued, "queued")
+		})
+	}
+}

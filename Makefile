@@ -49,7 +49,7 @@ check-generated: generate ## Fail where the committed objects are not what their
 
 .PHONY: test
 test: need-root deps-test need-go tracefs roots ## All tests, end to end included (root; installs what it needs)
-	@$(GO) test -p 1 -count=1 -timeout 35m ./...
+	@$(GO) test -p 1 -count=1 -timeout 60m ./...
 
 .PHONY: vmtest
 vmtest: need-root deps-vmtest need-go ## The end-to-end tests under other kernels: all of vmtest/matrix.txt, or KERNEL=6.1
@@ -64,7 +64,7 @@ unit: need-go ## The tests of the packages alone
 	@$(GO) test ./cmd/... ./internal/...
 
 .PHONY: fuzz
-fuzz: need-go ## Every fuzz test for FUZZTIME (10s)
+fuzz: need-go ## Every fuzz test for FUZZTIME (10s, or 1000x)
 	@$(GO) list -f '{{$$d := .ImportPath}}{{range .TestGoFiles}}{{$$d}} {{$$.Dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$d}} {{$$.Dir}}/{{.}}{{"\n"}}{{end}}' ./... \
 	| while read -r package file; do \
 		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file" | while read -r name; do \

@@ -426,6 +426,9 @@ func (t *thread) block(p period, ongoing bool) report.Block {
 	if top := heaviest(p.pieces, b.Cause); top != nil {
 		b.Culprit, b.Leaf, b.Task = top.culprit, top.leaf(), top.task
 		b.Detail = detail(top)
+		if top.native != "" {
+			b.Detail.Native = mainModule(p.pieces)
+		}
 	}
 	b.Detail.GIL = gilDuring(p.pieces, b.Cause)
 	b.Detail.Holder = mainHolder(p.pieces, b.Cause, b.Culprit)

@@ -47,6 +47,39 @@ func (t *thread) offCause(s *probes.Sample, leaf *report.Frame) report.Cause {
 	return cause
 }
 
+// isCLibrary tells the C library and its loader, glibc's or musl's.
+func isCLibrary(module string) bool {
+	return strings.HasPrefix(module, "libc.so") || strings.HasPrefix(module, "libc-") || strings.HasPrefix(module, "ld-")
+}
+
+// mainModule returns the module most native time was spent in. What the C library did it did for
+// another, if there is one.
+func mainModule(pieces []piece) string {
+	sums := make(map[string]int64)
+	for i := range pieces {
+		if p := &pieces[i]; p.native != "" {
+			sums[p.native] += p.ns
+		}
+	}
+	best := ""
+	for name, ns := range sums {
+		if best == "" {
+			best = name
+			continue
+		}
+		if ours, its := isCLibrary(name), isCLibrary(best); ours != its {
+			if its {
+				best = name
+			}
+			continue
+		}
+		if ns > sums[best] || ns == sums[best] && name < best {
+			best = name
+		}
+	}
+	return best
+}
+
 // tickCause says what a thread ran when it was found running, and the native module if so.
 func (t *thread) tickCause(s *probes.Sample, leaf *report.Frame) (report.Cause, string) {
 	if s.Syscall >= 0 { // in the kernel on its own behalf
@@ -62,7 +95,7 @@ func (t *thread) tickCause(s *probes.Sample, leaf *report.Frame) (report.Cause, 
 	switch {
 	case interpreter, name == "", strings.HasPrefix(name, "["):
 		return report.CauseCPU, ""
-	case strings.HasPrefix(name, "libc.so"), strings.HasPrefix(name, "libc-"), strings.HasPrefix(name, "ld-"), strings.HasPrefix(name, "ld-musl"):
+	case isCLibrary(name):
 		// Every interpreter spends time in its C library. Without the GIL it runs no Python: then a
 		// library or an extension called it.
 		if s.GIL == probes.GILReleased {

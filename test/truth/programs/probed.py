@@ -66,11 +66,6 @@ def collect(times):
         gc.collect()
 
 
-def drop_garbage(size):
-    make_heap(size)
-    gc.collect()
-
-
 def do_import(*names):
     spent = []
     for name in names:
@@ -100,12 +95,15 @@ async def main():
     await asyncio.sleep(0.1)
     for n in range(ROUNDS):
         for kind, function, *args in (
-            ("gc", collect, 1),
-            ("gc", collect, 3),
-            ("gc", drop_garbage, 200000),
+            ("gc", collect, 1, 0),
+            ("gc", collect, 3, 0),
+            ("gc", collect, 1, 200000),
             ("import", do_import, f"slow_{n}"),
             ("import", do_import, f"quick_{n}", f"slow_{n}_again", f"quick_{n}_again"),
         ):
+            if kind == "gc":
+                make_heap(args.pop())  # garbage at once, and not the block's own work
+                await asyncio.sleep(0.05)
             loop.call_soon(block, kind, function, *args)
             await asyncio.sleep(0.05)  # a block ends with its iteration
     print(json.dumps({"kind": "done"}), flush=True)

@@ -523,7 +523,8 @@ static __always_inline struct file *faulting_file(struct scratch *x, struct task
 	if (distance > 15 ||
 	    bpf_probe_read_kernel(x->words, sizeof(x->words), (void *)(regs - sizeof(x->words))))
 		return 0;
-	for (__u32 i = 0; i < FAULT_WORDS - 16; i++) {
+	/* From the registers inwards: the live one comes before what earlier faults have left. */
+	for (__u32 i = FAULT_WORDS - 16; i-- > 0;) {
 		vma = (void *)x->words[i];
 		if ((__u64)vma >> 48 != 0xffff || (__u64)vma & 7)
 			continue;

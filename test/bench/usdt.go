@@ -56,6 +56,6 @@ func (b *bench) usdt() error {
 	if err := b.table(append(titles, spreadTitles("ratio")...), rows); err != nil {
 		return err
 	}
-	b.note("CPU time of the thread, the quickest batch of each stretch. %s", under)
+	b.note("CPU time of the thread, the median batch of each stretch. %s", under)
 	return nil
 }

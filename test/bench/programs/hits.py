@@ -3,14 +3,15 @@
 
 Usage: hits.py KIND WHERE SECONDS. KIND is gc, import, audit or allocate; WHERE is "loop", in a
 callback of an event loop, or "thread", in a thread that has none. Prints "ready", then answers
-each line with the nanoseconds of CPU time an operation takes, those of the quickest batch within
-SECONDS: the others were disturbed. Ends with its stdin.
+each line with the nanoseconds of CPU time an operation takes, those of the median batch within
+SECONDS. Ends with its stdin.
 """
 import asyncio
 import concurrent.futures
 import gc
 import importlib.machinery
 import json
+import statistics
 import sys
 import time
 
@@ -55,18 +56,18 @@ def one_allocate():  # some 8,000 containers: a dozen collections of the young
 
 
 operation, batch = {
-    "gc": (one_gc, 200), "import": (one_import, 100), "audit": (one_audit, 1000), "allocate": (one_allocate, 10),
+    "gc": (one_gc, 1000), "import": (one_import, 100), "audit": (one_audit, 1000), "allocate": (one_allocate, 10),
 }[kind]
 
 
-def quickest():
-    best, end = float("inf"), time.monotonic() + seconds
+def typical():
+    batches, end = [], time.monotonic() + seconds
     while time.monotonic() < end:
         began = time.thread_time_ns()
         for _ in range(batch):
             operation()
-        best = min(best, (time.thread_time_ns() - began) / batch)
-    return best
+        batches.append((time.thread_time_ns() - began) / batch)
+    return statistics.median(batches)
 
 
 async def main():
@@ -74,7 +75,7 @@ async def main():
     thread = concurrent.futures.ThreadPoolExecutor(1)
 
     async def answer():
-        print(quickest() if where == "loop" else await loop.run_in_executor(thread, quickest), flush=True)
+        print(typical() if where == "loop" else await loop.run_in_executor(thread, typical), flush=True)
 
     def asked():
         if sys.stdin.readline():

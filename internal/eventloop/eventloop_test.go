@@ -87,6 +87,8 @@ func TestDetached(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	finaliser := []report.Frame{{Function: "Forward.__del__", File: "/usr/lib/python3.11/_weakrefset.py"}}
 	assert.False(t, eventloop.Classify(finaliser, nil).Inside(eventloop.Eventlet))
+	forgotten := []report.Frame{{Function: "WeakSet.__init__.<locals>._remove", File: "/usr/lib/python3.11/_weakrefset.py"}}
+	assert.False(t, eventloop.Classify(forgotten, nil).Inside(eventloop.Gevent))
 	in := append(finaliser, report.Frame{Function: "work", File: "/srv/app.py"})
 	assert.True(t, eventloop.Classify(in, nil).Inside(eventloop.Eventlet))
 }

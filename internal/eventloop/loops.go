@@ -166,7 +166,9 @@ var threadRoots = places{
 var endings = places{
 	{"", []string{"__del__"}},
 	{"threading.py", []string{"_shutdown"}},
-	{"weakref.py", []string{"_exitfunc"}},
+	// Callbacks of weak references, as the last collection makes them.
+	{"weakref.py", []string{"_exitfunc", "remove", "_remove", "__call__"}},
+	{"_weakrefset.py", []string{"_remove"}},
 	{"concurrent/futures/thread.py", []string{"_python_exit"}},
 	{"concurrent/futures/process.py", []string{"_python_exit"}},
 	{"multiprocessing/util.py", []string{"_exit_function"}},

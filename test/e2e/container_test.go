@@ -21,7 +21,7 @@ import (
 // so a process number that is another one inside.
 func TestContainer(t *testing.T) {
 	threshold := usualThreshold() / 2
-	stage := newStage(t)
+	stage := newStage(t).traced(t)
 	w := watch(t, "--threshold", threshold.String(), "--duration", "1h")
 	type contained struct {
 		*program
@@ -57,7 +57,7 @@ func TestContainer(t *testing.T) {
 	require.Greater(t, len(roots), 1, "a root other than the machine's")
 	rep := w.stop(t)
 	for _, p := range all {
-		v := judge(threshold, p.log, blocksOf(rep, p.pid()), stalls)
+		v := judge(threshold, p.log, blocksOf(rep, p.pid()), stage.waits)
 		assert.Equal(t, v.expected, v.right, p.python.Name)
 		assert.Empty(t, v.complaints, p.python.Name)
 		loops := loopsOf(rep, p.pid())

@@ -57,3 +57,39 @@ func TestJudge(t *testing.T) {
 		})
 	}
 }
+
+// TestWaits sees to it that a period nobody saw is called a false alarm, and one the kernel saw is not.
+func TestWaits(t *testing.T) {
+	const ms, threshold = int64(time.Millisecond), 20 * time.Millisecond
+	w := &waits{since: map[int]int64{}, active: map[int][]interval{}}
+	for _, line := range []string{
+		"        python3-77      [001] .....     1.000000: sys_epoll_wait -> 0x1",
+		" a-9 [000] x-78      [000] .....     1.000000: sys_epoll_pwait -> 0x1",
+		"        python3-77      [000] .....     1.025000: sys_epoll_wait(epfd: 3, events: 7f, maxevents: 2, timeout: 0)",
+		"        python3-77      [000] .....     1.026000: sys_epoll_wait -> 0x0",
+		" a-9 [000] x-78      [000] d..1.     1.025000: sys_epoll_pwait2(epfd: 3, events: 7f)",
+		"CPU:1 [LOST 5 EVENTS]",
+		"        python3-77      [000] .....     1.099000: sys_epoll_wait(epfd: 3, events: 7f, maxevents: 2, timeout: 0)",
+	} {
+		w.line(line)
+	}
+	assert.Equal(t, 1, w.lost)
+	assert.True(t, w.saw(78, 1000*ms, 1025*ms), "a program's name may look like anything")
+	log := []truth.Entry{{StartNS: 10 * ms, EndNS: 11 * ms, Kind: "sleeping"}}
+	for _, test := range []struct {
+		name       string
+		start, end int64
+		alarm      bool
+	}{
+		{"as seen", 1000*ms + ms/10, 1025*ms - ms/10, false},
+		{"longer", 1000 * ms, 1030 * ms, true},
+		{"elsewhere", 1500 * ms, 1525 * ms, true},
+		{"while events were lost", 1026 * ms, 1099 * ms, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			v := judge(threshold, log, []report.Block{{TID: 77, StartNS: test.start, DurationNS: test.end - test.start}}, w)
+			assert.Equal(t, test.alarm, v.falseAlarms == 1, v.summary())
+			assert.Equal(t, !test.alarm, v.unplanned == 1)
+		})
+	}
+}

@@ -24,10 +24,11 @@ const (
 type verdict struct {
 	expected, found, right, cause int
 	falseAlarms                   int
-	queued                        int // blocks that only the wait for a CPU made long enough
+	queued                        int // blocks of which the wait for a CPU took most
+	unplanned                     int // blocks that were long enough, though the program did not plan them
 	startError, durationError     []time.Duration
 	complaints                    []string
-	witness                       *witness
+	waits                         *waits
 }
 
 func (v *verdict) complain(format string, args ...any) {
@@ -42,14 +43,15 @@ func (v *verdict) add(o *verdict) {
 	v.cause += o.cause
 	v.falseAlarms += o.falseAlarms
 	v.queued += o.queued
+	v.unplanned += o.unplanned
 	v.startError = append(v.startError, o.startError...)
 	v.durationError = append(v.durationError, o.durationError...)
 	v.complaints = append(v.complaints, o.complaints...)
 }
 
 // judge compares the blocks found of one thread with the log of the program that ran in it.
-func judge(threshold time.Duration, log []truth.Entry, blocks []report.Block, w *witness) *verdict {
-	v := &verdict{witness: w}
+func judge(threshold time.Duration, log []truth.Entry, blocks []report.Block, w *waits) *verdict {
+	v := &verdict{waits: w}
 	blocks = slices.Clone(blocks)
 	for _, entry := range log {
 		if entry.Event != "" {
@@ -115,31 +117,25 @@ func (v *verdict) compare(entry *truth.Entry, b *report.Block) {
 }
 
 // extra looks at a block the program did not plan. It is a false alarm unless preparing took
-// that long or, by accounts that are not loopwatch's, the wait for a CPU or a CPU that stood still
-// makes up what is above the bound: a loop kept from running is blocked, too.
+// that long, or the kernel's own trace shows an active period just there and just as long: what a
+// program does around its blocks takes time, more so on a busy machine.
 func (v *verdict) extra(threshold time.Duration, log []truth.Entry, b *report.Block) {
 	bound := int64(mayMiss * float64(threshold))
 	end := b.StartNS + b.DurationNS
-	var before, queued int64
 	for _, entry := range log {
-		if b.StartNS < entry.WrittenNS && end > before {
-			prepared := entry.PreparedNS[1] - entry.PreparedNS[0]
-			if prepared >= bound && overlap(b.StartNS, end, entry.PreparedNS[0], entry.PreparedNS[1]) > 0 {
-				return
-			}
-			queued += entry.RunDelayNS
+		prepared := entry.PreparedNS[1] - entry.PreparedNS[0]
+		if prepared >= bound && overlap(b.StartNS, end, entry.PreparedNS[0], entry.PreparedNS[1]) > 0 {
+			return
 		}
-		before = entry.WrittenNS
 	}
-	stalled := v.witness.stalled(b.StartNS, end)
-	if b.DurationNS-queued-stalled < int64(threshold) {
-		v.queued++
+	if b.DurationNS >= int64(threshold) && v.waits.saw(b.TID, b.StartNS, end) {
+		v.unplanned++
 		return
 	}
 	v.falseAlarms++
-	v.complain("false alarm: %v, %v after the first entry and %v before the last, cause %s, culprit %s, breakdown %v, queued %v, stalled %v\n%s",
+	v.complain("false alarm: %v, %v after the first entry and %v before the last, cause %s, culprit %s, breakdown %v\n%s",
 		time.Duration(b.DurationNS), time.Duration(b.StartNS-log[0].StartNS), time.Duration(log[len(log)-1].WrittenNS-b.StartNS),
-		b.Cause, describe(b.Culprit), b.BreakdownNS, time.Duration(queued), time.Duration(stalled), stacksOf(b))
+		b.Cause, describe(b.Culprit), b.BreakdownNS, stacksOf(b))
 }
 
 // stacksOf writes the stacks of a block, a line each.
@@ -176,11 +172,11 @@ func quantile(values []time.Duration, q float64) time.Duration {
 }
 
 // figures is the head of the lines that String makes.
-const figures = "expected  found  culprit  cause  false  queued   start p50/p99        duration p50/p99"
+const figures = "expected  found  culprit  cause  false  queued  unplanned   start p50/p99        duration p50/p99"
 
 func (v *verdict) String() string {
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d)/1e6) }
-	return fmt.Sprintf("%8d %6d %8d %6d %6d %7d %7s/%s ms %14s/%s ms", v.expected, v.found, v.right, v.cause, v.falseAlarms, v.queued,
+	return fmt.Sprintf("%8d %6d %8d %6d %6d %7d %10d %7s/%s ms %14s/%s ms", v.expected, v.found, v.right, v.cause, v.falseAlarms, v.queued, v.unplanned,
 		ms(quantile(v.startError, .5)), ms(quantile(v.startError, .99)),
 		ms(quantile(v.durationError, .5)), ms(quantile(v.durationError, .99)))
 }

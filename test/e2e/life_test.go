@@ -52,7 +52,7 @@ func TestLoopThereBefore(t *testing.T) {
 			w := watch(t, "--pid", itoa(p.pid()), "--duration", "1h")
 			log, err := p.play()
 			require.NoError(t, err)
-			v := judge(usualThreshold(), log, blocksOf(w.stop(t), p.pid()), stalls)
+			v := judge(usualThreshold(), log, blocksOf(w.stop(t), p.pid()), nil)
 			assert.Equal(t, 1, v.right, v.summary())
 			assert.Empty(t, v.complaints)
 		})

@@ -25,6 +25,8 @@ type stage struct {
 	dirs map[string]string // by Interp.Root, the directory of the programs as seen from outside
 	turn *os.File          // programs lock it to compute one at a time
 	proc *os.File          // trees have no /proc of their own
+	// waits writes down when the programs were outside their waits, nil on a stage not traced.
+	waits *waits
 }
 
 func newStage(t testing.TB) *stage {
@@ -36,6 +38,13 @@ func newStage(t testing.TB) *stage {
 	s.proc, err = os.Open("/proc")
 	require.NoError(t, err)
 	t.Cleanup(func() { _, _ = s.turn.Close(), s.proc.Close() })
+	return s
+}
+
+// traced has the kernel's tracer follow all programs that are started from now on.
+func (s *stage) traced(t testing.TB) *stage {
+	t.Helper()
+	s.waits = newWaits(t)
 	return s
 }
 
@@ -102,6 +111,12 @@ func (s *stage) startCommand(python testpython.Interp, cmd *exec.Cmd) (*program,
 	p.lines = bufio.NewScanner(p.output)
 	if err := p.cmd.Start(); err != nil {
 		return nil, errors.Join(err, p.output.Close())
+	}
+	if s.waits != nil {
+		if err := s.waits.follow(p.pid()); err != nil {
+			p.kill()
+			return nil, err
+		}
 	}
 	// A program that hangs must not hang the tests: 10 minutes are more than any takes.
 	time.AfterFunc(10*time.Minute, func() { _ = p.cmd.Process.Kill() })

@@ -50,7 +50,7 @@ func TestTruth(t *testing.T) {
 	for n, threshold := range thresholds() {
 		over, under := n+1, 1 // the shorter the blocks, the more there is time for
 		t.Run(threshold.String(), func(t *testing.T) {
-			stage := newStage(t)
+			stage := newStage(t).traced(t)
 			var all []*performance
 			for pythons := range slices.Chunk(testpython.All(t), batch) {
 				w := watch(t, "--threshold", threshold.String(), "--duration", "1h")
@@ -64,7 +64,7 @@ func TestTruth(t *testing.T) {
 				}
 				all = append(all, played...)
 			}
-			compare(t, threshold, all)
+			compare(t, threshold, all, stage.waits)
 		})
 	}
 }
@@ -151,13 +151,13 @@ func (p *performance) checkLog(t *testing.T, threshold time.Duration, over, unde
 
 // compare holds the reports against the logs, prints the figures and fails what is below the
 // bars.
-func compare(t *testing.T, threshold time.Duration, all []*performance) {
+func compare(t *testing.T, threshold time.Duration, all []*performance, w *waits) {
 	t.Helper()
 	demandCoverage(t, all)
 	var total verdict
 	var table, complaints strings.Builder
 	for _, p := range all {
-		v := judge(threshold, p.log, blocksOf(p.rep, p.pid), stalls)
+		v := judge(threshold, p.log, blocksOf(p.rep, p.pid), w)
 		for _, complaint := range identify(p) {
 			t.Errorf("%s: %s", p.name(), complaint)
 		}
@@ -167,7 +167,6 @@ func compare(t *testing.T, threshold time.Duration, all []*performance) {
 		total.add(v)
 		fmt.Fprintf(&table, "%-36s %s\n", p.name(), v)
 	}
-	t.Log(stalls)
 	t.Logf("%-36s %s\n%s%-36s %s", "threshold "+threshold.String(), figures, &table, "all", &total)
 	if complaints.Len() > 0 {
 		t.Log(complaints.String())
@@ -178,6 +177,7 @@ func compare(t *testing.T, threshold time.Duration, all []*performance) {
 	assert.GreaterOrEqual(t, float64(total.right), bar*float64(total.found), "culprits right")
 	assert.GreaterOrEqual(t, float64(total.cause), bar*float64(total.found), "causes right")
 	assert.Zero(t, total.falseAlarms, "false alarms")
+	assert.Less(t, 10*total.unplanned, total.expected, "blocks the programs did not plan")
 	// Machines differ; what is asserted is only that the figures are of the right order.
 	assert.Less(t, quantile(total.startError, .5), threshold/2, "median error of the start")
 	assert.Less(t, quantile(total.durationError, .5), threshold/2, "median error of the duration")

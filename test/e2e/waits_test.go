@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	tracefs = "/sys/kernel/tracing"
+	// leastActive is the shortest active period the kernel's trace is asked to remember.
+	leastActive = 2 * time.Millisecond
+)
+
+// waits notes, independently of loopwatch, when the threads of some programs were outside epoll:
+// the kernel's own tracer (tracefs) writes down each entry and return. Where the two tell the same
+// of a period, it was as long as loopwatch says, planned or not.
+type waits struct {
+	dir string
+
+	mu     sync.Mutex
+	since  map[int]int64      // by thread id: when it returned from its last wait
+	active map[int][]interval // by thread id: the active periods of at least leastActive
+	lost   int                // times that the tracer lost events
+}
+
+// newWaits starts the tracer; it ends with the test.
+func newWaits(t testing.TB) *waits {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(tracefs, "instances")); errors.Is(err, os.ErrNotExist) {
+		require.NoError(t, unix.Mount("tracefs", tracefs, "tracefs", 0, ""), "mount tracefs: the kernel's own tracer is the witness")
+	}
+	dropInstances()
+	w := &waits{
+		dir:   filepath.Join(tracefs, "instances", fmt.Sprintf("%s%d-%d", instancePrefix, os.Getpid(), time.Now().UnixNano())),
+		since: map[int]int64{}, active: map[int][]interval{},
+	}
+	require.NoError(t, os.Mkdir(w.dir, 0o755))
+	t.Cleanup(func() { _ = os.Remove(w.dir) })
+	w.set(t, "trace_clock", "mono")
+	w.set(t, "options/event-fork", "1")
+	w.set(t, "buffer_size_kb", "4096")
+	w.set(t, "set_event_pid", "\n") // nobody yet
+	for _, wait := range []string{"epoll_wait", "epoll_pwait", "epoll_pwait2"} {
+		for _, edge := range []string{"enter", "exit"} {
+			event := fmt.Sprintf("events/syscalls/sys_%s_%s/enable", edge, wait)
+			if _, err := os.Stat(filepath.Join(w.dir, event)); err == nil { // 5.10 has no epoll_pwait2
+				w.set(t, event, "1")
+			}
+		}
+	}
+	pipe, err := os.OpenFile(filepath.Join(w.dir, "trace_pipe"), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	require.NoError(t, err)
+	ended := make(chan struct{})
+	go func() { defer close(ended); w.read(pipe) }()
+	t.Cleanup(func() {
+		_ = pipe.Close()
+		<-ended
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.lost > 0 {
+			t.Logf("the kernel's tracer lost events %d times", w.lost)
+		}
+	})
+	return w
+}
+
+const instancePrefix = "loopwatch-e2e-"
+
+// dropInstances removes what tests that were killed have left.
+func dropInstances() {
+	left, _ := filepath.Glob(filepath.Join(tracefs, "instances", instancePrefix+"*"))
+	for _, dir := range left {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), instancePrefix), "-")
+		if _, err := os.Stat("/proc/" + pid); err != nil {
+			_ = os.Remove(dir)
+		}
+	}
+}
+
+func (w *waits) set(t testing.TB, name, value string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(filepath.Join(w.dir, name), []byte(value), 0), "the kernel's tracer is the witness")
+}
+
+// follow has the tracer write down the waits of a process and what it starts.
+func (w *waits) follow(pid int) error {
+	f, err := os.OpenFile(filepath.Join(w.dir, "set_event_pid"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return fmt.Errorf("trace process %d: %w", pid, err)
+	}
+	defer f.Close()
+	if _, err := fmt.Fprintln(f, pid); err != nil {
+		return fmt.Errorf("trace process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// A line of trace_pipe: "python3-812  [001] ..... 12.345678: sys_epoll_wait(epfd: 3, …" and
+// "… 12.345678: sys_epoll_wait -> 0x1". A program chooses what stands before the first "-".
+var traced = regexp.MustCompile(`-(\d+)\s+\[\d+\] \S+\s+(\d+)\.(\d{6}): sys_epoll_p?wait2?(\(| ->)`)
+
+// read follows the trace until it is closed.
+func (w *waits) read(pipe *os.File) {
+	lines := bufio.NewScanner(pipe)
+	for {
+		for lines.Scan() {
+			w.line(lines.Text())
+		}
+		// Closed, or nothing to read and not pollable.
+		if err := lines.Err(); err == nil || !errors.Is(err, unix.EAGAIN) {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+		lines = bufio.NewScanner(pipe)
+	}
+}
+
+func (w *waits) line(line string) {
+	m := traced.FindStringSubmatch(line)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if m == nil {
+		if strings.Contains(line, "LOST") {
+			w.lost++
+			clear(w.since)
+		}
+		return
+	}
+	tid, _ := strconv.Atoi(m[1])
+	seconds, _ := strconv.ParseInt(m[2], 10, 64)
+	micros, _ := strconv.ParseInt(m[3], 10, 64)
+	at := seconds*1e9 + micros*1e3
+	if m[4] != "(" {
+		w.since[tid] = at
+		return
+	}
+	if from, ok := w.since[tid]; ok && at-from >= int64(leastActive) {
+		w.active[tid] = append(w.active[tid], interval{from, at})
+	}
+	delete(w.since, tid)
+}
+
+// saw tells whether the kernel saw one active period of a thread where somebody tells of one from
+// start to end, as long as that to half a millisecond.
+func (w *waits) saw(tid int, start, end int64) bool {
+	if w == nil {
+		return false
+	}
+	const tolerance = int64(500 * time.Microsecond)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range w.active[tid] {
+		if max(a.start-start, start-a.start) <= tolerance && max(a.end-end, end-a.end) <= tolerance {
+			return true
+		}
+	}
+	return false
+}

@@ -113,8 +113,7 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 		if part.end-part.start < int64(c.opts.Threshold) {
 			continue
 		}
-		c.flush(t)
-		t.ready = &readyBlock{block: t.block(part, false), period: b.Period, last: part.end == b.End}
+		c.makeReady(t, readyBlock{block: t.block(part, false), period: b.Period, last: part.end == b.End})
 	}
 }
 

@@ -85,6 +85,7 @@ type Correlator struct {
 	opts    Options
 	procs   map[int]*proc   // Python processes watched, by process id
 	threads map[int]*thread // their threads that wait in epoll, by thread id
+	waiting []*readyBlock   // by when they are due; those told already, too
 	slots   slotPool
 	usdt    probedFiles
 

@@ -3,18 +3,47 @@
 package correlator
 
 import (
+	"time"
+
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // readyBlock is a block that is told as soon as it is known how many events waited for it to end.
-// That comes with the loop's next wait, or not at all: then it is told without, after the second
-// look at all loops at the latest.
+// That comes with the loop's next wait, or not at all: then it is told without.
 type readyBlock struct {
 	block  report.Block
 	period uint64
 	last   bool // it ended with its period
-	polled bool // it was there at a look at all loops
+	thread *thread
+	due    time.Time
+}
+
+// delayedPatience is how long a block waits for that. The wait follows the block at once, if
+// the loop gets a CPU.
+const delayedPatience = 50 * time.Millisecond
+
+func (c *Correlator) makeReady(t *thread, r readyBlock) {
+	c.flush(t)
+	r.thread, r.due = t, time.Now().Add(delayedPatience)
+	t.ready = &r
+	c.waiting = append(c.waiting, t.ready)
+}
+
+// Tell tells of the blocks that have waited long enough, and returns when to call it again at the
+// latest: the zero time where none waits.
+func (c *Correlator) Tell(now time.Time) (next time.Time) {
+	for len(c.waiting) > 0 {
+		r := c.waiting[0]
+		if r.thread.ready == r {
+			if now.Before(r.due) {
+				return r.due
+			}
+			c.flush(r.thread)
+		}
+		c.waiting = c.waiting[1:]
+	}
+	return time.Time{}
 }
 
 func (c *Correlator) onDelayed(e *probes.Delayed) {

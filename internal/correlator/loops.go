@@ -114,13 +114,6 @@ func (c *Correlator) Poll(now int64) error {
 			c.tellOngoing(t, k, now)
 		}
 	}
-	for _, t := range c.threads {
-		if t.ready != nil && t.ready.polled {
-			c.flush(t)
-		} else if t.ready != nil {
-			t.ready.polled = true
-		}
-	}
 	c.limitProbes(now)
 	return nil
 }

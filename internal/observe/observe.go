@@ -181,8 +181,10 @@ func (w *window) observe(ctx context.Context) error {
 	nextPoll, nextProgress, nextAsk := time.Now().Add(pollEvery), time.Now().Add(progressEvery), time.Now().Add(askAgainEvery)
 	for ctx.Err() == nil {
 		deadline := nextPoll
-		if !end.IsZero() && end.Before(deadline) {
-			deadline = end
+		for _, t := range []time.Time{end, w.correlator.Tell(time.Now())} {
+			if !t.IsZero() && t.Before(deadline) {
+				deadline = t
+			}
 		}
 		if err := w.read(deadline); errors.Is(err, probes.ErrClosed) {
 			return err
@@ -208,9 +210,9 @@ func (w *window) observe(ctx context.Context) error {
 	return nil
 }
 
-// drain handles the events that are there now.
+// drain handles the events that are there now. Others may come all the while.
 func (w *window) drain() {
-	for {
+	for end := w.reader.End(); w.reader.Position() < end; {
 		if err := w.read(time.Unix(0, 1)); err == probes.ErrDeadline || err == probes.ErrClosed {
 			return
 		}

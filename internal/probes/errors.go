@@ -42,6 +42,10 @@ func checkHost() error {
 		return &HostError{What: what, Why: fmt.Sprintf("kernel %s is older than %d.%d", release, minMajor, minMinor),
 			Do: "boot a newer kernel"}
 	}
+	if !inFirstPIDNamespace() {
+		return &HostError{What: what, Why: "loopwatch runs in a PID namespace, where processes have other numbers than the kernel tells",
+			Do: "run it on the host itself, or its container with the host's PID namespace (--pid=host)"}
+	}
 	if missing := missingCapabilities(); missing != "" {
 		return &HostError{What: what, Why: missing + " is missing", Do: "run loopwatch as root (sudo loopwatch …)"}
 	}
@@ -50,6 +54,13 @@ func checkHost() error {
 			Do: "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of current distributions are", Err: err}
 	}
 	return nil
+}
+
+// inFirstPIDNamespace tells whether process numbers here are those of the kernel. The first PID
+// namespace has a fixed number: PROC_PID_INIT_INO, include/linux/proc_ns.h.
+func inFirstPIDNamespace() bool {
+	name, err := os.Readlink("/proc/self/ns/pid")
+	return err != nil || name == fmt.Sprintf("pid:[%d]", uint32(0xEFFFFFFC))
 }
 
 // kernelVersion parses the first two numbers of a release such as "6.1.0-13-amd64".

@@ -168,6 +168,7 @@ var ErrDeadline = errors.New("no record before the deadline")
 type Reader struct {
 	ring *ringbuf.Reader
 	raw  ringbuf.Record
+	read uint64 // bytes
 	decoder
 }
 
@@ -191,11 +192,22 @@ func (r *Reader) Read(deadline time.Time) (Event, error) {
 		case err != nil:
 			return nil, ErrDeadline
 		}
+		r.read += recordSize(len(r.raw.RawSample))
 		if e, err := r.decode(r.raw.RawSample); e != nil || err != nil {
 			return e, err
 		}
 	}
 }
+
+// Position returns how many bytes of records have been read.
+func (r *Reader) Position() uint64 { return r.read }
+
+// End returns where the records end by now, in the terms of Position.
+func (r *Reader) End() uint64 { return r.read + uint64(r.ring.AvailableBytes()) }
+
+// recordSize is what a record takes in the ring buffer (kernel/bpf/ringbuf.c): a header of 8
+// bytes, and padding to as many.
+func recordSize(n int) uint64 { return uint64(n+15) &^ 7 }
 
 // maxHolders bounds the holders whose sample is still to come. Those of samples that were lost
 // stay until then.

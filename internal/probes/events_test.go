@@ -210,3 +210,9 @@ func TestHoldersOfLostSamplesAreBounded(t *testing.T) {
 		require.LessOrEqual(t, len(d.holders), maxHolders)
 	}
 }
+
+func TestRecordsTakeTheirSizeInTheRing(t *testing.T) {
+	for n, size := range map[int]uint64{0: 8, 1: 16, 8: 16, 9: 24, 24: 32} {
+		assert.Equal(t, size, recordSize(n), "a record of %d bytes", n)
+	}
+}

@@ -95,6 +95,20 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
+// TestPIDNamespace: where process numbers are not the kernel's it says so, and does not watch
+// the wrong ones.
+func TestPIDNamespace(t *testing.T) {
+	cmd := exec.Command("timeout", "-s", "KILL", "60", "unshare", "--pid", "--fork", "--mount-proc", "--kill-child", binary, "report", "-d", "1s")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	var exit *exec.ExitError
+	require.ErrorAs(t, cmd.Run(), &exit)
+	assert.Equal(t, 1, exit.ExitCode())
+	assert.Contains(t, stderr.String(), "PID namespace")
+	assert.Equal(t, 1, strings.Count(stderr.String(), "\n"), "one line:\n%s", stderr.String())
+	assert.Empty(t, stdout.String())
+}
+
 // TestFullDisk: a report that cannot be written is a failure, not a short report.
 func TestFullDisk(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)

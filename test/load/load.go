@@ -114,7 +114,7 @@ func (s *Server) Request(n, connections int) (Cost, error) {
 		defer c.conn.Close()
 		clients[i] = c
 	}
-	cpu, err := processCPU(s.PID())
+	cpu, err := ProcessCPU(s.PID())
 	if err != nil {
 		return Cost{}, err
 	}
@@ -139,7 +139,7 @@ func (s *Server) Request(n, connections int) (Cost, error) {
 	if err := errors.Join(failures...); err != nil {
 		return Cost{}, err
 	}
-	after, err := processCPU(s.PID())
+	after, err := ProcessCPU(s.PID())
 	if err != nil {
 		return Cost{}, err
 	}
@@ -178,9 +178,9 @@ func (c *client) request() error {
 	return nil
 }
 
-// processCPU returns the CPU time a process has used, by its CPU clock: exact to the
+// ProcessCPU returns the CPU time a process has used, by its CPU clock: exact to the
 // nanosecond, where /proc/PID/stat counts in ticks of 10 ms.
-func processCPU(pid int) (time.Duration, error) {
+func ProcessCPU(pid int) (time.Duration, error) {
 	// MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED), include/linux/posix-timers.h
 	const cpuclockSched = 2
 	var now unix.Timespec

@@ -29,6 +29,7 @@ const (
 	Tasks    = "tasks.py"   // asyncio|uvloop SECONDS ROUNDS
 	Holders  = "holders.py" // TIMES [WAY …]
 	Probed   = "probed.py"
+	Storm    = "storm.py" // PROCESSES RATE SECONDS TIMES
 
 	Application = "app.py" // not run but served, as app:application
 )

@@ -30,10 +30,22 @@ func newChild(args []string, asRoot bool) (*child, error) {
 		return nil, notStarted(args[0], c.cmd.Err)
 	}
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	if asRoot || os.Geteuid() != 0 {
+	if os.Geteuid() != 0 {
+		return c, dropAmbient()
+	}
+	if asRoot {
 		return c, nil
 	}
 	return c, c.becomeCaller()
+}
+
+// dropAmbient has the command not inherit the privileges that loopwatch was given as the
+// ambient capabilities of a user.
+func dropAmbient() error {
+	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0); errno != 0 {
+		return fmt.Errorf("cannot keep the command from having loopwatch's privileges: %w; run loopwatch as root", errno)
+	}
+	return nil
 }
 
 // becomeCaller gives up root for the user sudo says has called it.

@@ -16,6 +16,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/loopwatch/loopwatch/internal/doctor"
 	"github.com/loopwatch/loopwatch/internal/observe"
 	"github.com/loopwatch/loopwatch/internal/report"
 )
@@ -37,7 +38,7 @@ func main() {
 
 // run executes one command line and returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
-	a := &app{stdout: stdout, stderr: stderr, screen: screenOf, observe: observe.Run, watchBlocks: observe.Watch}
+	a := &app{stdout: stdout, stderr: stderr, screen: screenOf, observe: observe.Run, watchBlocks: observe.Watch, examine: doctor.Examine}
 	return a.run(args)
 }
 
@@ -47,6 +48,7 @@ type app struct {
 	screen         func(io.Writer) (columns int, terminal bool)
 	observe        func(context.Context, observe.Options) (*report.Report, error)
 	watchBlocks    func(context.Context, observe.Options, func(observe.Sighting)) (report.Lost, error)
+	examine        func(pids []int) (*doctor.Diagnosis, error)
 }
 
 func (a *app) run(args []string) (status int) {
@@ -73,6 +75,8 @@ func (a *app) run(args []string) (status int) {
 		return statusDone
 	case errors.Is(err, errBlocked):
 		return statusBlocked
+	case errors.Is(err, errSaid):
+		return statusFailed
 	case errors.As(err, &child):
 		return int(child)
 	case errors.As(err, new(usageError)):

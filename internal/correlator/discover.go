@@ -5,6 +5,8 @@ package correlator
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -108,21 +110,43 @@ func (c *Correlator) refusal() error {
 	}
 	for _, pid := range c.opts.PIDs {
 		f := look(pid)
-		var unsupported *cpython.UnsupportedError
-		switch {
-		case errors.As(f.err, &unsupported):
-			return &PIDError{pid, unsupported.Reason, "see the list of supported interpreters in the README"}
-		case errors.Is(f.err, cpython.ErrNotPython):
-			return &PIDError{pid, "it is not a Python process", "give the process id of a Python process, or leave out --pid to watch all"}
-		case errors.Is(f.err, cpython.ErrNotReady):
-			return nil
-		case f.err != nil && !process.Exists(pid):
-			return &PIDError{pid, "there is no such process", "give the process id of a running Python process, or leave out --pid to watch all"}
-		case f.err != nil:
-			return &PIDError{pid, f.err.Error(), "run loopwatch as root on the host itself"}
+		if f.err != nil && !errors.Is(f.err, cpython.ErrNotReady) {
+			reason, do := f.whyNot()
+			return &PIDError{pid, reason, do}
 		}
 	}
 	return nil
+}
+
+// unreadable tells whether look came to no answer.
+func (f *found) unreadable() bool {
+	return f.err != nil && !errors.As(f.err, new(*cpython.UnsupportedError)) &&
+		!errors.Is(f.err, cpython.ErrNotPython) && !errors.Is(f.err, cpython.ErrNotReady)
+}
+
+// whyNot says why a process cannot be watched, and what to do.
+func (f *found) whyNot() (reason, do string) {
+	const other = "give the process id of a running Python process, or leave out --pid to watch all"
+	var unsupported *cpython.UnsupportedError
+	switch {
+	case errors.As(f.err, &unsupported):
+		return unsupported.Reason, "see the list of supported interpreters in the README"
+	case errors.Is(f.err, cpython.ErrNotPython):
+		return "it is not a Python process", other
+	case errors.Is(f.err, cpython.ErrNotReady):
+		return "its interpreter is just starting or ending", "nothing: it is looked at again as it goes on"
+	case !process.Exists(f.pid):
+		return "there is no such process", other
+	}
+	if os.Geteuid() != 0 {
+		switch {
+		case errors.Is(f.err, fs.ErrPermission):
+			return "this user may not read it or its files", "run loopwatch as root"
+		case errors.Is(f.err, fs.ErrNotExist):
+			return "its file is no longer where it was", "run loopwatch as root, or add the capability CAP_CHECKPOINT_RESTORE"
+		}
+	}
+	return f.err.Error(), "run loopwatch as root on the host itself"
 }
 
 // meet enters what look found; it returns nil where the process is not to be watched.

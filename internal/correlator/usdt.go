@@ -5,6 +5,7 @@ package correlator
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/probes"
@@ -77,17 +78,12 @@ func (c *Correlator) useProbes(p *proc) {
 
 // attachProbes reads what probes a file has and attaches those wanted.
 func (c *Correlator) attachProbes(b *probedFile, p *proc) {
-	f, err := p.process.OpenMapping(p.runtime.Image)
+	f, found, err := p.readProbes()
 	if err != nil {
 		c.lost[reasonNoUSDT]++
 		return
 	}
 	defer f.Close()
-	found, err := usdt.Parse(f, b.stamp.Size, provider)
-	if err != nil {
-		c.lost[reasonNoUSDT]++
-		return
-	}
 	for _, n := range found.Refused {
 		c.lost[reasonSites] += int64(n)
 	}
@@ -101,6 +97,25 @@ func (c *Correlator) attachProbes(b *probedFile, p *proc) {
 			c.lost[reasonUSDT]++
 		}
 	}
+}
+
+// readProbes opens the file of the interpreter and reads what probes it has.
+func (p *proc) readProbes() (*os.File, *usdt.File, error) {
+	f, err := p.process.OpenMapping(p.runtime.Image)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	found, err := usdt.Parse(f, info.Size(), provider)
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, found, nil
 }
 
 // releaseProbes detaches the probes that no process uses any more.

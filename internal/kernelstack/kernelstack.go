@@ -74,6 +74,9 @@ func Where(stack []uint64) Place {
 	return Elsewhere
 }
 
+// Readable tells whether this process is told the kernel's symbols.
+func Readable() bool { return len(load()) > 0 }
+
 // load reads the table when it is first asked for: it takes a tenth of a second.
 var load = sync.OnceValue(func() []symbol {
 	f, err := os.Open("/proc/kallsyms")

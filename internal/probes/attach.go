@@ -11,49 +11,82 @@ import (
 	"strings"
 	"unsafe"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
 
 const statsRunTime = unix.BPF_STATS_RUN_TIME
 
-// attachAll attaches the programs of one mode and those all modes share. The return of a wait
-// goes first: a wait whose entry was seen and whose return was not would look endless.
-func (p *Probes) attachAll(mode string, rate int) error {
-	keep := func(c io.Closer, err error) error {
-		if err == nil {
-			p.closers = append(p.closers, c)
+// A hook is one way in which programs are attached, and these programs.
+type hook struct {
+	name     Hook
+	what     string // for people
+	programs []string
+	attach   func(*Probes, Options) error // nil: attached when needed
+}
+
+// hooks are all of them, in the order in which they are attached.
+var hooks = []hook{
+	{HookFentry, "entry and return of do_epoll_wait", []string{loopwatchProgFexitWait, loopwatchProgFentryWait}, (*Probes).attachFentry},
+	{HookTracepoint, "entry and return of epoll_wait, epoll_pwait and epoll_pwait2", []string{loopwatchProgExitWait, loopwatchProgEnterWait}, (*Probes).attachWaits},
+	{HookTracing, "scheduler, fork, exec and exit", []string{loopwatchProgOnSwitch, loopwatchProgOnWaking, loopwatchProgOnFork, loopwatchProgOnExec, loopwatchProgOnExit}, (*Probes).attachTracing},
+	{HookClock, "a clock on each CPU", []string{loopwatchProgOnTick}, (*Probes).attachTicks},
+	{HookIterator, "threads that are there already", []string{loopwatchProgSeed, loopwatchProgListThreads}, nil},
+}
+
+// waitHooks are the two ways to hook the waits: one observation uses one of them.
+func waitHook(h Hook) bool { return h == HookFentry || h == HookTracepoint }
+
+// attachAll attaches the programs of one mode and those all modes share.
+func (p *Probes) attachAll(mode string, o Options) error {
+	for _, h := range hooks {
+		if h.attach == nil || waitHook(h.name) && string(h.name) != mode {
+			continue
 		}
-		return err
-	}
-	if mode == AttachFentry {
-		for _, name := range []string{loopwatchProgFexitWait, loopwatchProgFentryWait} {
-			if err := keep(link.AttachTracing(link.TracingOptions{Program: p.coll.Programs[name]})); err != nil {
-				return fmt.Errorf("attach %s: %w", name, err)
-			}
+		if err := h.attach(p, o); err != nil {
+			return err
 		}
-	} else if err := attachWaits(p.coll.Programs, keep); err != nil {
-		return err
 	}
-	for _, name := range []string{loopwatchProgOnSwitch, loopwatchProgOnWaking, loopwatchProgOnFork, loopwatchProgOnExec, loopwatchProgOnExit} {
-		if err := keep(link.AttachTracing(link.TracingOptions{Program: p.coll.Programs[name]})); err != nil {
+	return nil
+}
+
+// keep remembers what has to be closed to detach.
+func (p *Probes) keep(c io.Closer, err error) error {
+	if err == nil {
+		p.closers = append(p.closers, c)
+	}
+	return err
+}
+
+// attachFentry hooks the waits. The return goes first, here and by tracepoints: a wait whose
+// entry was seen and whose return was not would look endless.
+func (p *Probes) attachFentry(Options) error {
+	return p.attachPrograms(loopwatchProgFexitWait, loopwatchProgFentryWait)
+}
+
+func (p *Probes) attachTracing(Options) error {
+	return p.attachPrograms(loopwatchProgOnSwitch, loopwatchProgOnWaking, loopwatchProgOnFork, loopwatchProgOnExec, loopwatchProgOnExit)
+}
+
+func (p *Probes) attachPrograms(names ...string) error {
+	for _, name := range names {
+		if err := p.keep(link.AttachTracing(link.TracingOptions{Program: p.coll.Programs[name]})); err != nil {
 			return fmt.Errorf("attach %s: %w", name, err)
 		}
 	}
-	return p.attachTicks(p.coll.Programs[loopwatchProgOnTick], rate)
+	return nil
 }
 
 // attachWaits attaches to the tracepoints of those waits this kernel has: epoll_pwait2 is 5.11.
-func attachWaits(programs map[string]*ebpf.Program, keep func(io.Closer, error) error) error {
+func (p *Probes) attachWaits(Options) error {
 	attached := 0
 	for _, syscall := range waits {
-		err := keep(link.Tracepoint("syscalls", "sys_exit_"+syscall, programs[loopwatchProgExitWait], nil))
+		err := p.keep(link.Tracepoint("syscalls", "sys_exit_"+syscall, p.coll.Programs[loopwatchProgExitWait], nil))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if err == nil {
-			err = keep(link.Tracepoint("syscalls", "sys_enter_"+syscall, programs[loopwatchProgEnterWait], nil))
+			err = p.keep(link.Tracepoint("syscalls", "sys_enter_"+syscall, p.coll.Programs[loopwatchProgEnterWait], nil))
 		}
 		if err != nil {
 			return fmt.Errorf("attach to %s: %w", syscall, err)
@@ -67,7 +100,8 @@ func attachWaits(programs map[string]*ebpf.Program, keep func(io.Closer, error) 
 }
 
 // attachTicks opens a cpu-clock event on every CPU that is online.
-func (p *Probes) attachTicks(prog *ebpf.Program, rate int) error {
+func (p *Probes) attachTicks(o Options) error {
+	prog := p.coll.Programs[loopwatchProgOnTick]
 	cpus, err := onlineCPUs()
 	if err != nil {
 		return err
@@ -76,7 +110,7 @@ func (p *Probes) attachTicks(prog *ebpf.Program, rate int) error {
 		fd, err := unix.PerfEventOpen(&unix.PerfEventAttr{
 			Type:   unix.PERF_TYPE_SOFTWARE,
 			Config: unix.PERF_COUNT_SW_CPU_CLOCK,
-			Sample: uint64(1_000_000_000 / rate),
+			Sample: uint64(1_000_000_000 / o.Rate),
 		}, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
 		if errors.Is(err, unix.ENODEV) { // went offline meanwhile
 			continue

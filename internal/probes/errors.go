@@ -5,6 +5,7 @@ package probes
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -31,36 +32,92 @@ const what = "cannot watch this host"
 // The oldest kernel there is support for.
 const minMajor, minMinor = 5, 10
 
+// A Requirement is something without which nothing can be watched on a host.
+type Requirement struct {
+	Name  string
+	Found string     // what there is
+	Err   *HostError // nil where that is enough
+}
+
+// Requirements looks at all of them, in the order in which they are worth mending.
+func Requirements() []Requirement {
+	out := make([]Requirement, 0, len(requirements))
+	for _, r := range requirements {
+		found, err := r.check()
+		out = append(out, Requirement{r.name, found, err})
+	}
+	return out
+}
+
+var requirements = []struct {
+	name  string
+	check func() (found string, err *HostError)
+}{
+	{"kernel", checkKernel}, {"PID namespace", checkNamespace}, {"privileges", checkPrivileges}, {"BTF", checkBTF},
+}
+
 // checkHost finds out what is missing before the kernel says it in its own words.
 func checkHost() error {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return fmt.Errorf("uname: %w", err)
-	}
-	release := unix.ByteSliceToString(u.Release[:])
-	if major, minor, ok := kernelVersion(release); ok && (major < minMajor || major == minMajor && minor < minMinor) {
-		return &HostError{What: what, Why: fmt.Sprintf("kernel %s is older than %d.%d", release, minMajor, minMinor),
-			Do: "boot a newer kernel"}
-	}
-	if !inFirstPIDNamespace() {
-		return &HostError{What: what, Why: "loopwatch runs in a PID namespace, where processes have other numbers than the kernel tells",
-			Do: "run it on the host itself, or its container with the host's PID namespace (--pid=host)"}
-	}
-	if missing := missingCapabilities(); missing != "" {
-		return &HostError{What: what, Why: missing + " is missing", Do: "run loopwatch as root (sudo loopwatch …)"}
-	}
-	if _, err := btf.LoadKernelSpec(); err != nil {
-		return &HostError{What: what, Why: "this kernel carries no BTF type information (/sys/kernel/btf/vmlinux)",
-			Do: "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of current distributions are", Err: err}
+	for _, r := range requirements {
+		if _, err := r.check(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// inFirstPIDNamespace tells whether process numbers here are those of the kernel. The first PID
-// namespace has a fixed number: PROC_PID_INIT_INO, include/linux/proc_ns.h.
-func inFirstPIDNamespace() bool {
-	name, err := os.Readlink("/proc/self/ns/pid")
-	return err != nil || name == fmt.Sprintf("pid:[%d]", uint32(0xEFFFFFFC))
+func checkKernel() (string, *HostError) {
+	release := kernelRelease()
+	if olderThan(release, minMajor, minMinor) {
+		return release, &HostError{What: what, Why: fmt.Sprintf("kernel %s is older than %d.%d", release, minMajor, minMinor),
+			Do: "boot a newer kernel"}
+	}
+	return release, nil
+}
+
+func checkBTF() (string, *HostError) {
+	if _, err := btf.LoadKernelSpec(); err != nil {
+		return "none", &HostError{What: what, Why: "this kernel carries no BTF type information (/sys/kernel/btf/vmlinux)",
+			Do: "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of current distributions are", Err: err}
+	}
+	return "/sys/kernel/btf/vmlinux", nil
+}
+
+// Inodes of the namespaces a host begins with: PROC_PID_INIT_INO and PROC_USER_INIT_INO of
+// include/linux/proc_ns.h.
+const (
+	initialPIDs  = 0xeffffffc
+	initialUsers = 0xeffffffd
+)
+
+// checkNamespace sees that the process ids of /proc are those the kernel's programs see.
+func checkNamespace() (string, *HostError) {
+	if other("pid", initialPIDs) {
+		return "one of its own, as in a container", &HostError{What: what,
+			Why: "loopwatch runs in a PID namespace, where processes have other numbers than the kernel tells",
+			Do:  "run it on the host, from where containers are seen too, or its container with --pid=host --privileged"}
+	}
+	return "the host's", nil
+}
+
+// other tells whether this process is known to be in another namespace than the initial one.
+func other(kind string, initial uint64) bool {
+	var st unix.Stat_t
+	return unix.Stat("/proc/self/ns/"+kind, &st) == nil && st.Ino != initial
+}
+
+func kernelRelease() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return "" // cannot fail
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// olderThan is false where the release cannot be parsed.
+func olderThan(release string, major, minor int) bool {
+	a, b, ok := kernelVersion(release)
+	return ok && (a < major || a == major && b < minor)
 }
 
 // kernelVersion parses the first two numbers of a release such as "6.1.0-13-amd64".
@@ -81,57 +138,31 @@ func kernelVersion(release string) (major, minor int, ok bool) {
 	return major, minor, err == nil
 }
 
-// missingCapabilities names what loading tracing programs and reading other processes needs
-// and this process has not, or "".
-func missingCapabilities() string {
-	effective, err := effectiveCapabilities()
-	if err != nil || effective&(1<<unix.CAP_SYS_ADMIN) != 0 {
-		return ""
+// explain turns a failure to load or attach by a hook into what a user can act on.
+func explain(h Hook, err error) *HostError {
+	e := &HostError{What: what, Why: firstLine(err), Do: "please report it with the output of loopwatch doctor", Err: err}
+	switch h {
+	case HookFentry:
+		e.What, e.Do = "cannot attach by fentry", "leave out --attach, or use --attach tracepoint"
+	case HookUprobes:
+		e.What, e.Do = "cannot use the interpreters' own probes", "nothing: collections and imports are told by samples instead"
 	}
-	var missing []string
-	for _, c := range []struct {
-		bit  uint
-		name string
-	}{{unix.CAP_BPF, "CAP_BPF"}, {unix.CAP_PERFMON, "CAP_PERFMON"}, {unix.CAP_SYS_PTRACE, "CAP_SYS_PTRACE"}} {
-		if effective&(1<<c.bit) == 0 {
-			missing = append(missing, c.name)
-		}
-	}
-	return strings.Join(missing, ", ")
-}
-
-func effectiveCapabilities() (uint64, error) {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.SplitSeq(string(status), "\n") {
-		if hex, ok := strings.CutPrefix(line, "CapEff:"); ok {
-			return strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
-		}
-	}
-	return 0, errors.New("no CapEff in /proc/self/status")
-}
-
-// explain turns a failure to load or attach into what a user can act on.
-func explain(mode string, err error) error {
 	switch {
-	case mode == AttachTracepoint && !tracefsMounted():
-		return &HostError{What: what, Why: "tracefs is not mounted at /sys/kernel/tracing",
-			Do: "run: mount -t tracefs tracefs /sys/kernel/tracing", Err: err}
-	case mode == AttachFentry && errors.Is(err, unix.EPERM):
-		return &HostError{What: "cannot attach by fentry", Why: "the kernel refuses it (lockdown in integrity mode does)",
-			Do: "leave out --attach, or use --attach tracepoint", Err: err}
-	case mode == AttachFentry:
-		return &HostError{What: "cannot attach by fentry", Why: firstLine(err),
-			Do: "leave out --attach, or use --attach tracepoint", Err: err}
+	case h == HookTracepoint && Tracefs() != nil:
+		return Tracefs()
+	case h == HookFentry && errors.Is(err, unix.EPERM):
+		e.Why = "the kernel refuses it (lockdown in integrity mode does)"
+		if mode := Lockdown(); mode != "" {
+			e.Why = "the kernel refuses it (its lockdown is: " + mode + ")"
+		}
+	case h == HookFentry, h == HookUprobes:
 	case errors.Is(err, unix.EPERM):
-		return &HostError{What: what, Why: "the kernel refuses to load BPF programs (" + firstLine(err) + ")",
-			Do: "run as root outside of containers, and see whether kernel lockdown is in confidentiality mode", Err: err}
+		e.Why = "the kernel refuses to load BPF programs (" + firstLine(err) + ")"
+		e.Do = "run as root outside of containers, and see whether kernel lockdown is in confidentiality mode"
 	case errors.Is(err, unix.ENOMEM):
-		return &HostError{What: what, Why: "no memory for the maps", Do: "raise the memory limit of this cgroup", Err: err}
+		e.Why, e.Do = "no memory for the maps", "raise the memory limit of this cgroup"
 	}
-	return &HostError{What: what, Why: firstLine(err), Do: "please report it with the output of uname -r", Err: err}
+	return e
 }
 
 // firstLine leaves out what the verifier has to say at length.
@@ -140,11 +171,59 @@ func firstLine(err error) string {
 	return line
 }
 
-func tracefsMounted() bool {
-	for _, dir := range []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"} {
-		if _, err := os.Stat(dir + "/events/syscalls"); err == nil {
-			return true
+// Tracefs says why the tracepoints cannot be found, nil where they can.
+func Tracefs() *HostError {
+	dirs := []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"}
+	var hidden error
+	for _, dir := range dirs {
+		_, err := os.Stat(dir + "/events/syscalls")
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, fs.ErrPermission):
+			hidden = err
 		}
 	}
-	return false
+	if hidden != nil {
+		return &HostError{What: what, Why: "tracefs is closed to this user",
+			Do: "run loopwatch as root, or add the capability CAP_DAC_READ_SEARCH", Err: hidden}
+	}
+	return &HostError{What: what, Why: "tracefs is not mounted at /sys/kernel/tracing",
+		Do: "run: mount -t tracefs tracefs /sys/kernel/tracing"}
+}
+
+// Lockdown returns the mode of kernel lockdown: "none", "integrity" or "confidentiality"; "" where
+// it is not known. Where securityfs is not mounted, it is for this look alone, attached nowhere.
+func Lockdown() string {
+	b, err := os.ReadFile("/sys/kernel/security/lockdown")
+	if err != nil {
+		b = unmountedLockdown()
+	}
+	_, after, _ := strings.Cut(string(b), "[") // "none [integrity] confidentiality"
+	mode, _, _ := strings.Cut(after, "]")
+	return mode
+}
+
+func unmountedLockdown() []byte {
+	fsfd, err := unix.Fsopen("securityfs", unix.FSOPEN_CLOEXEC) // 5.2, CAP_SYS_ADMIN
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fsfd)
+	if unix.FsconfigCreate(fsfd) != nil {
+		return nil
+	}
+	mount, err := unix.Fsmount(fsfd, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(mount)
+	fd, err := unix.Openat(mount, "lockdown", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	b := make([]byte, 64)
+	n, _ := unix.Read(fd, b)
+	return b[:max(n, 0)]
 }

@@ -54,3 +54,26 @@ func TestDefaultRatePutsTicksIntoABlock(t *testing.T) {
 		assert.LessOrEqual(t, rate, MaxRate)
 	}
 }
+
+// Whoever asks what is missing gets what the first observation would be refused for.
+func TestRequirementsAreWhatIsChecked(t *testing.T) {
+	var first error
+	for _, r := range Requirements() {
+		assert.NotEmpty(t, r.Name)
+		if r.Err != nil && first == nil {
+			first = r.Err
+		}
+	}
+	err := checkHost()
+	if first == nil {
+		assert.NoError(t, err)
+		return
+	}
+	assert.EqualError(t, err, first.Error())
+}
+
+func TestListOfCapabilities(t *testing.T) {
+	assert.Equal(t, "A is", list([]string{"A"}))
+	assert.Equal(t, "A and B are", list([]string{"A", "B"}))
+	assert.Equal(t, "A, B and C are", list([]string{"A", "B", "C"}))
+}

@@ -74,8 +74,7 @@ func Open(o Options) (_ *Probes, err error) {
 	if err := checkHost(); err != nil {
 		return nil, err
 	}
-	// Before 5.11 maps count against RLIMIT_MEMLOCK; later this does nothing.
-	memlock := rlimit.RemoveMemlock()
+	_, locked := Memlock()
 	p := &Probes{loops: o.Loops}
 	defer func() {
 		if err != nil {
@@ -83,9 +82,8 @@ func Open(o Options) (_ *Probes, err error) {
 		}
 	}()
 	if err := p.loadAndAttach(o); err != nil {
-		if memlock != nil && errors.Is(err, unix.EPERM) {
-			return nil, &HostError{What: what, Why: "the limit on locked memory is too low for the maps and cannot be raised",
-				Do: "run with the capability CAP_SYS_RESOURCE, or raise it (ulimit -l unlimited)", Err: memlock}
+		if locked != nil && errors.Is(err, unix.EPERM) {
+			return nil, locked
 		}
 		return nil, err
 	}
@@ -94,6 +92,19 @@ func Open(o Options) (_ *Probes, err error) {
 		return nil, fmt.Errorf("open ring buffer: %w", err)
 	}
 	return p, nil
+}
+
+// Memlock lifts the limit on locked memory, which maps count against before 5.11, for the rest of
+// this process. The error says that it is not needed to hold, but may be why loading fails.
+func Memlock() (found string, _ *HostError) {
+	if !olderThan(kernelRelease(), 5, 11) {
+		return "maps do not count against the limit since 5.11", nil
+	}
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return "limited", &HostError{What: what, Why: "the limit on locked memory is too low for the maps and cannot be raised",
+			Do: "run with the capability CAP_SYS_RESOURCE, or raise it (ulimit -l unlimited)", Err: err}
+	}
+	return "the limit could be lifted", nil
 }
 
 func (o *Options) setDefaults() {
@@ -111,11 +122,7 @@ func (o *Options) setDefaults() {
 
 // loadAndAttach tries the ways to hook the waits from the best on.
 func (p *Probes) loadAndAttach(o Options) error {
-	load := loadLoopwatch
-	if err := features.HaveProgramHelper(ebpf.TracePoint, asm.FnLoop); errors.Is(err, ebpf.ErrNotSupported) {
-		load = loadWithoutLoop
-	}
-	spec, err := load()
+	spec, _, err := loadObject()
 	if err != nil {
 		return err
 	}
@@ -139,20 +146,28 @@ func (p *Probes) loadAndAttach(o Options) error {
 			first = err
 		}
 		if mode == modes[len(modes)-1] {
-			return explain(mode, err)
+			return explain(Hook(mode), err)
 		}
 	}
 	return first
 }
 
+// loadObject returns the programs as this kernel can take them: with bpf_loop (5.17) or without.
+func loadObject() (spec *ebpf.CollectionSpec, loops bool, err error) {
+	if err := features.HaveProgramHelper(ebpf.TracePoint, asm.FnLoop); errors.Is(err, ebpf.ErrNotSupported) {
+		spec, err = loadWithoutLoop()
+		return spec, false, err
+	}
+	spec, err = loadLoopwatch()
+	return spec, true, err
+}
+
 // try loads the programs of one mode and attaches them.
 func (p *Probes) try(spec *ebpf.CollectionSpec, mode string, o Options) error {
-	if mode == AttachFentry {
-		delete(spec.Programs, loopwatchProgEnterWait)
-		delete(spec.Programs, loopwatchProgExitWait)
-	} else {
-		delete(spec.Programs, loopwatchProgFentryWait)
-		delete(spec.Programs, loopwatchProgFexitWait)
+	for _, h := range hooks {
+		if waitHook(h.name) && string(h.name) != mode {
+			drop(spec, h.programs)
+		}
 	}
 	p.prepareUSDT(spec, o.USDT)
 	coll, err := ebpf.NewCollection(spec)
@@ -160,7 +175,13 @@ func (p *Probes) try(spec *ebpf.CollectionSpec, mode string, o Options) error {
 		return fmt.Errorf("load: %w", err)
 	}
 	p.coll = coll
-	return p.attachAll(mode, o.Rate)
+	return p.attachAll(mode, o)
+}
+
+func drop(spec *ebpf.CollectionSpec, programs []string) {
+	for _, name := range programs {
+		delete(spec.Programs, name)
+	}
 }
 
 // Attach returns how the waits are hooked: AttachFentry or AttachTracepoint.

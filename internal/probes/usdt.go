@@ -97,6 +97,16 @@ type USDT struct {
 	groups []io.Closer // what ends something first
 }
 
+// HasUSDT tells whether sites are all that a kind takes.
+func HasUSDT(kind USDTKind, sites []usdt.Site) bool {
+	for _, group := range usdtProbes[kind] {
+		if !slices.ContainsFunc(sites, func(s usdt.Site) bool { return s.Name == group.name }) {
+			return false
+		}
+	}
+	return true
+}
+
 // AttachUSDT attaches the probes of one kind to the file at path, where sites are. It is
 // ErrNoUSDT where the file has them not, or only in part.
 func (p *Probes) AttachUSDT(path string, kind USDTKind, sites []usdt.Site) (_ *USDT, err error) {

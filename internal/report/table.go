@@ -14,24 +14,24 @@ import (
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
-// column describes one column of a text table.
-type column struct {
-	title string
-	right bool // numbers stand right
-	// optional columns are left out, the highest first, while the table is too wide; 0 stays.
-	optional int
-	// flexible columns are cut in the middle once only needed columns are left.
-	flexible bool
-	// minimum width a flexible column is cut to.
-	minimum int
+// Column describes one column of a text table.
+type Column struct {
+	Title string
+	Right bool // numbers stand right
+	// Optional columns are left out, the highest first, while the table is too wide; 0 stays.
+	Optional int
+	// Flexible columns are cut in the middle once only needed columns are left.
+	Flexible bool
+	// Minimum width a flexible column is cut to.
+	Minimum int
 }
 
 // gap is the space between columns.
 const gap = 2
 
-// writeTable lays rows out in at most width columns: first optional columns go, then
+// WriteTable lays rows out in at most width columns: first optional columns go, then
 // flexible ones are cut. Cells have to be safe text already.
-func writeTable(w io.Writer, columns []column, rows [][]string, width int) error {
+func WriteTable(w io.Writer, columns []Column, rows [][]string, width int) error {
 	keep, widths := fit(columns, rows, width)
 	var laidOut bytes.Buffer
 	table := tablewriter.NewTable(&laidOut,
@@ -52,10 +52,10 @@ func writeTable(w io.Writer, columns []column, rows [][]string, width int) error
 	header := make([]string, len(keep))
 	for i, c := range keep {
 		align[i] = tw.AlignLeft
-		if columns[c].right {
+		if columns[c].Right {
 			align[i] = tw.AlignRight
 		}
-		header[i] = columns[c].title
+		header[i] = columns[c].Title
 	}
 	table.Configure(func(cfg *tablewriter.Config) {
 		cfg.Header.Alignment.PerColumn = align
@@ -84,22 +84,22 @@ func writeTable(w io.Writer, columns []column, rows [][]string, width int) error
 }
 
 // fit returns the columns to show and their widths.
-func fit(columns []column, rows [][]string, width int) (keep, widths []int) {
+func fit(columns []Column, rows [][]string, width int) (keep, widths []int) {
 	for i := range columns {
 		keep = append(keep, i)
 	}
 	natural := make([]int, len(columns))
 	total := 0
 	for i, c := range columns {
-		natural[i] = safetext.Width(c.title)
+		natural[i] = safetext.Width(c.Title)
 		for _, row := range rows {
 			natural[i] = max(natural[i], safetext.Width(row[i]))
 		}
 		total += natural[i] + gap
 	}
 	least := func(i int) int { // what column i cannot do without
-		if columns[i].flexible {
-			return min(natural[i], max(columns[i].minimum, safetext.Width(columns[i].title)))
+		if columns[i].Flexible {
+			return min(natural[i], max(columns[i].Minimum, safetext.Width(columns[i].Title)))
 		}
 		return natural[i]
 	}
@@ -110,7 +110,7 @@ func fit(columns []column, rows [][]string, width int) (keep, widths []int) {
 	for leastTotal > width {
 		drop := -1
 		for at, i := range keep {
-			if columns[i].optional > 0 && (drop < 0 || columns[i].optional > columns[keep[drop]].optional) {
+			if columns[i].Optional > 0 && (drop < 0 || columns[i].Optional > columns[keep[drop]].Optional) {
 				drop = at
 			}
 		}
@@ -123,7 +123,7 @@ func fit(columns []column, rows [][]string, width int) (keep, widths []int) {
 	}
 	for _, i := range keep {
 		w := natural[i]
-		if over := total - width; over > 0 && columns[i].flexible {
+		if over := total - width; over > 0 && columns[i].Flexible {
 			w = max(least(i), w-over)
 			total -= natural[i] - w
 		}

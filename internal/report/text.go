@@ -121,18 +121,18 @@ func (t *textWriter) loops() {
 	if len(loops) == 0 || t.err != nil {
 		return
 	}
-	columns := []column{
-		{title: "LOOP", flexible: true, minimum: 18},
-		{title: "KIND"},
-		{title: "PYTHON", optional: 2},
-		{title: "BUSY", right: true},
-		{title: "ITERATIONS", right: true, optional: 3},
-		{title: "P50", right: true, optional: 5},
-		{title: "P99", right: true, optional: 1},
-		{title: "MAX", right: true},
-		{title: "BLOCKS", right: true},
-		{title: "BLOCKED", right: true},
-		{title: "WHERE", optional: 4, flexible: true, minimum: 12},
+	columns := []Column{
+		{Title: "LOOP", Flexible: true, Minimum: 18},
+		{Title: "KIND"},
+		{Title: "PYTHON", Optional: 2},
+		{Title: "BUSY", Right: true},
+		{Title: "ITERATIONS", Right: true, Optional: 3},
+		{Title: "P50", Right: true, Optional: 5},
+		{Title: "P99", Right: true, Optional: 1},
+		{Title: "MAX", Right: true},
+		{Title: "BLOCKS", Right: true},
+		{Title: "BLOCKED", Right: true},
+		{Title: "WHERE", Optional: 4, Flexible: true, Minimum: 12},
 	}
 	somewhere := false
 	var rows [][]string
@@ -156,9 +156,9 @@ func (t *textWriter) loops() {
 	}
 }
 
-func (t *textWriter) table(columns []column, rows [][]string) {
+func (t *textWriter) table(columns []Column, rows [][]string) {
 	if t.err == nil {
-		t.err = writeTable(t.w, columns, rows, t.width)
+		t.err = WriteTable(t.w, columns, rows, t.width)
 	}
 }
 
@@ -264,21 +264,21 @@ func (t *textWriter) blocks() {
 	blocks = blocks[:n]
 	slices.SortStableFunc(blocks, func(x, y Block) int { return cmp.Compare(x.StartNS, y.StartNS) })
 
-	columns := []column{
-		{title: "START", optional: 1},
-		{title: "AFTER", right: true},
-		{title: "TOOK", right: true},
-		{title: "CAUSE"},
-		{title: "LOOP", flexible: true, minimum: 18},
-		{title: "CULPRIT", flexible: true, minimum: 32},
-		{title: "TASK", optional: 2},
+	columns := []Column{
+		{Title: "START", Optional: 1},
+		{Title: "AFTER", Right: true},
+		{Title: "TOOK", Right: true},
+		{Title: "CAUSE"},
+		{Title: "LOOP", Flexible: true, Minimum: 18},
+		{Title: "CULPRIT", Flexible: true, Minimum: 32},
+		{Title: "TASK", Optional: 2},
 	}
 	if !slices.ContainsFunc(blocks, func(b Block) bool { return b.Task != "" }) {
 		columns = columns[:len(columns)-1]
 	}
 	started, err := time.Parse(time.RFC3339Nano, t.r.StartedAt)
 	if err != nil {
-		columns[0].title = ""
+		columns[0].Title = ""
 	}
 	var rows [][]string
 	for i := range blocks {

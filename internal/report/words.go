@@ -82,3 +82,6 @@ func FoldStack(frames []Frame) []FrameRun {
 	}
 	return runs
 }
+
+// ShortCommand returns what a command line is called: the script, module or program it runs.
+func ShortCommand(command string) string { return shortCommand(command) }

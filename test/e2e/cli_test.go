@@ -31,11 +31,17 @@ type outcome struct {
 // do runs loopwatch with args, as user if that is not 0.
 func do(t testing.TB, user uint32, args ...string) outcome {
 	t.Helper()
-	cmd := exec.Command(binary, args...)
-	cmd.Dir = "/"
-	if user != 0 {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
+	if user == 0 {
+		return doAs(t, nil, args...)
 	}
+	return doAs(t, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}, args...)
+}
+
+// doAs is do with attributes of the process.
+func doAs(t testing.TB, attributes *syscall.SysProcAttr, args ...string) outcome {
+	t.Helper()
+	cmd := exec.Command(binary, args...)
+	cmd.Dir, cmd.SysProcAttr = "/", attributes
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
@@ -50,7 +56,6 @@ func do(t testing.TB, user uint32, args ...string) outcome {
 // TestBadInput: one line that says what and why, the exit status of the contract, and nothing
 // on stdout.
 func TestBadInput(t *testing.T) {
-	const nobody = 65534
 	sleep := exec.Command("sleep", "60")
 	require.NoError(t, sleep.Start())
 	defer func() { _ = sleep.Process.Kill(); _ = sleep.Wait() }()

@@ -38,12 +38,19 @@ type watcher struct {
 // already there. It is told so by the progress line, which needs a terminal.
 func watch(t testing.TB, args ...string) *watcher {
 	t.Helper()
+	return watchAs(t, nil, args...)
+}
+
+// watchAs is watch with attributes of the process.
+func watchAs(t testing.TB, attributes *syscall.SysProcAttr, args ...string) *watcher {
+	t.Helper()
 	w := &watcher{screen: newScreen(t), exited: make(chan struct{})}
 	args = append([]string{"report", "--format", "json", "--threshold", usualThreshold().String()}, args...)
 	if attach := os.Getenv(attachEnv); attach != "" {
 		args = append(args, "--attach", attach)
 	}
 	w.cmd = exec.Command(binary, args...)
+	w.cmd.SysProcAttr = attributes
 	w.cmd.Stdout, w.cmd.Stderr = &w.stdout, w.screen.terminal
 	require.NoError(t, w.cmd.Start())
 	w.screen.started()

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package doctor finds out what this kernel, these privileges and the Python processes here allow,
+// by trying: it loads and attaches as package probes does for an observation, and looks at processes
+// as package correlator does. Out comes a Diagnosis, as text or JSON. The command line calls it; it
+// changes nothing on the host.
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/correlator"
+	"github.com/loopwatch/loopwatch/internal/probes"
+)
+
+// Schema of the JSON.
+const Schema = "loopwatch.doctor/v1"
+
+// Status is how one check came out.
+type Status string
+
+const (
+	OK       = Status("ok")
+	Fallback = Status("fallback") // not to be had, and something else serves in its place
+	Reduced  = Status("reduced")  // works, and something is lost
+	Failed   = Status("failed")   // nothing can be observed
+	Unknown  = Status("unknown")  // could not be found out
+)
+
+// Check is one thing looked at. Every one that is not OK says what to do.
+type Check struct {
+	Name   string `json:"name"`
+	Status Status `json:"status"`
+	Found  string `json:"found"`
+	Do     string `json:"do,omitempty"`
+}
+
+// Process is one Python process. Watchable says that its interpreter was found and is one loopwatch
+// knows; whether the host lets anything be watched is Diagnosis.Works.
+type Process struct {
+	PID       int      `json:"pid"`
+	Command   string   `json:"command"`
+	Python    string   `json:"python,omitempty"`
+	Loops     []string `json:"loops"` // the kind of each loop seen on a stack
+	USDT      []string `json:"usdt"`  // kinds of own probes that can be used
+	Container string   `json:"container,omitempty"`
+	Unit      string   `json:"unit,omitempty"`
+	Watchable bool     `json:"watchable"`
+	Reason    string   `json:"reason,omitempty"`
+	Do        string   `json:"do,omitempty"`
+}
+
+// Diagnosis is everything found out.
+type Diagnosis struct {
+	Schema     string    `json:"schema"`
+	Answer     string    `json:"answer"`
+	Works      bool      `json:"works"`
+	Attach     string    `json:"attach,omitempty"` // how the waits would be hooked
+	Host       Host      `json:"host"`
+	Checks     []Check   `json:"checks"` // of the host
+	Hooks      []Check   `json:"hooks"`  // each one tried
+	Processes  []Process `json:"processes"`
+	Unreadable int       `json:"unreadable"` // processes that may be anything
+
+	asked    bool // for certain processes
+	fallback *probes.HostError
+}
+
+// Host is the machine looked at.
+type Host struct {
+	Hostname string `json:"hostname"`
+	Kernel   string `json:"kernel"`
+	Arch     string `json:"arch"`
+}
+
+// Watchable returns how many processes can be watched.
+func (d *Diagnosis) Watchable() (n int) {
+	for _, p := range d.Processes {
+		if p.Watchable {
+			n++
+		}
+	}
+	return n
+}
+
+// Examine tries everything. With pids only these processes are looked at.
+func Examine(pids []int) (*Diagnosis, error) {
+	d := &Diagnosis{Schema: Schema, asked: len(pids) > 0}
+	found, opaque, err := correlator.Survey(pids)
+	if err != nil {
+		return nil, err
+	}
+	d.addProcesses(found)
+	d.Unreadable = opaque
+	d.Host.Arch = runtime.GOARCH
+	d.Host.Hostname, _ = os.Hostname()
+
+	allowed := true
+	for _, r := range probes.Requirements() {
+		if r.Name == "kernel" {
+			d.Host.Kernel = r.Found
+		}
+		c := Check{Name: r.Name, Status: OK, Found: r.Found}
+		if r.Err != nil {
+			allowed = false
+			c.Status, c.Found, c.Do = Failed, r.Err.Why, r.Err.Do
+		}
+		d.Checks = append(d.Checks, c)
+	}
+	d.Checks = append(d.Checks, capabilityChecks()...)
+	// What counts is whether all of it loads together, so that is what is tried.
+	p, failure := probes.Open(probes.Options{USDT: true})
+	if failure == nil {
+		d.Works, d.Attach = true, p.Attach()
+		if err := p.Close(); err != nil {
+			return nil, err
+		}
+	}
+	d.Checks = append(d.Checks, configCheck(d.Host.Kernel), tracefsCheck(d.Attach), memlockCheck(), lockdownCheck(), symbolsCheck(), cgroupCheck())
+	if err := d.tryHooks(allowed); err != nil {
+		return nil, err
+	}
+	d.Answer = d.answer(failure)
+	return d, nil
+}
+
+func (d *Diagnosis) addProcesses(found []correlator.Python) {
+	d.Processes = []Process{}
+	for _, f := range found {
+		p := Process{
+			PID: f.PID, Command: f.Command, Python: f.Version, Loops: []string{}, USDT: append([]string{}, f.USDT...),
+			Container: f.Container, Unit: f.Unit, Watchable: f.Reason == "", Reason: f.Reason, Do: f.Do,
+		}
+		for _, kind := range f.Loops {
+			p.Loops = append(p.Loops, string(kind))
+		}
+		d.Processes = append(d.Processes, p)
+	}
+}
+
+// serves says what stands in for a hook that cannot be had.
+var serves = map[probes.Hook]string{
+	probes.HookFentry:     "nothing: tracepoints serve, which make every syscall of the host slightly dearer while loopwatch runs (docs/costs.md)",
+	probes.HookTracepoint: "nothing: fentry serves, which is the better way",
+	probes.HookUprobes:    "nothing: collections and imports are told by samples instead (docs/usdt.md)",
+}
+
+// tryHooks tries them one by one. Where the host lacks what all need there is nothing to try.
+func (d *Diagnosis) tryHooks(allowed bool) error {
+	d.Hooks = []Check{}
+	if !allowed {
+		for _, h := range probes.Hooks() {
+			d.Hooks = append(d.Hooks, Check{Name: string(h), Status: Unknown, Found: "not tried", Do: "first mend what has failed above"})
+		}
+		return nil
+	}
+	trials, err := probes.TryHooks()
+	if err != nil {
+		return err
+	}
+	for _, t := range trials {
+		c := Check{Name: string(t.Hook), Status: OK, Found: t.What}
+		if t.Err != nil {
+			c.Status, c.Found, c.Do = Failed, t.Err.Why, t.Err.Do
+			if do, ok := serves[t.Hook]; ok && d.Works {
+				c.Status, c.Do = Fallback, do
+			} else if t.Hook == probes.HookFentry {
+				c.Do = "mend the tracepoints, which serve as well, or boot a kernel that allows it"
+			}
+			if t.Hook == probes.HookFentry {
+				d.fallback = t.Err
+			}
+		}
+		d.Hooks = append(d.Hooks, c)
+	}
+	return nil
+}
+
+// answer is the first line. err is why nothing can be observed.
+func (d *Diagnosis) answer(err error) string {
+	if !d.Works {
+		why := "something failed below; see there"
+		if host := (*probes.HostError)(nil); errors.As(err, &host) {
+			why = host.Why + "; " + host.Do
+		} else if err != nil {
+			why = err.Error()
+		}
+		return "loopwatch cannot observe here: " + why
+	}
+	how := "attached by fentry"
+	if d.Attach == probes.AttachTracepoint {
+		how = "tracepoints serve"
+		mode := probes.Lockdown()
+		switch refused := d.fallback != nil && errors.Is(d.fallback, unix.EPERM); {
+		case refused && mode != "" && mode != "none":
+			how = "fentry refused (lockdown), tracepoints serve"
+		case refused:
+			how = "fentry refused, tracepoints serve"
+		case d.fallback != nil:
+			how = "fentry does not work, tracepoints serve"
+		}
+	}
+	parts := []string{"loopwatch works here: " + how}
+	if n := len(d.reduced()); n > 0 {
+		parts = append(parts, "less is seen than could be ("+strings.Join(d.reduced(), ", ")+")")
+	}
+	return strings.Join(append(parts, d.processesAnswer()), "; ")
+}
+
+func (d *Diagnosis) reduced() (names []string) {
+	for _, c := range slices.Concat(d.Checks, d.Hooks) {
+		if c.Status == Reduced {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+func (d *Diagnosis) processesAnswer() string {
+	n, of := d.Watchable(), len(d.Processes)
+	switch {
+	case of == 0:
+		return "no Python process is here"
+	case of == 1 && n == 1:
+		return "the one Python process can be watched"
+	case d.asked && n < of:
+		return fmt.Sprintf("%d of %d processes asked for can be watched", n, of)
+	case n == of:
+		return fmt.Sprintf("all %d Python processes can be watched", n)
+	}
+	return fmt.Sprintf("%d of %d Python processes can be watched", n, of)
+}

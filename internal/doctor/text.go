@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/report/safetext"
+)
+
+// maxString bounds a string of a process's making in the JSON, as in a report's.
+const maxString = 4 << 10
+
+// WriteJSON writes d as one indented JSON document.
+func WriteJSON(w io.Writer, d *Diagnosis) error {
+	bounded := *d
+	bounded.Processes = slices.Clone(d.Processes)
+	for i := range bounded.Processes {
+		p := &bounded.Processes[i]
+		for _, s := range []*string{&p.Command, &p.Reason, &p.Container, &p.Unit} {
+			*s = safetext.Bound(*s, maxString)
+		}
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(&bounded)
+}
+
+// Layout of the text: a status, a name, what was found.
+const (
+	statusColumn = 2 + 8 + 2
+	nameColumn   = 24
+	foundColumn  = statusColumn + nameColumn
+	listed       = 20 // processes, unless verbose
+)
+
+// WriteText writes d for people: the answer, the host, the hooks, the processes.
+func WriteText(w io.Writer, d *Diagnosis, o report.TextOptions) error {
+	t := &textWriter{w: w, o: o, width: max(o.Width, 80)}
+	if o.Width == 0 {
+		t.width = 120
+	}
+	color := colorOK
+	if !d.Works {
+		color = colorFailed
+	}
+	t.printf("%s\n", t.style(color, safetext.Line(d.Answer)))
+	t.checks("Host", d.Checks)
+	if hooks := d.Hooks; slices.ContainsFunc(hooks, func(c Check) bool { return c.Status != Unknown }) {
+		t.checks("Hooks, each tried by itself", hooks)
+	}
+	t.processes(d)
+	return t.err
+}
+
+// SGR codes (ECMA-48 8.3.117).
+const (
+	colorOK      = "1;32"
+	colorWarning = "33"
+	colorFailed  = "1;31"
+	bold         = "1"
+)
+
+var colors = map[Status]string{OK: "32", Fallback: colorWarning, Reduced: colorWarning, Unknown: colorWarning, Failed: colorFailed}
+
+// textWriter keeps the first error of a text being written.
+type textWriter struct {
+	w     io.Writer
+	o     report.TextOptions
+	width int
+	err   error
+}
+
+func (t *textWriter) printf(format string, args ...any) {
+	if t.err == nil {
+		_, t.err = fmt.Fprintf(t.w, format, args...)
+	}
+}
+
+func (t *textWriter) style(code, text string) string {
+	if !t.o.Color || text == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (t *textWriter) checks(title string, checks []Check) {
+	t.printf("\n%s\n", t.style(bold, title))
+	for _, c := range checks {
+		head := "  " + t.style(colors[c.Status], string(c.Status)) + strings.Repeat(" ", statusColumn-2-len(c.Status)) + safetext.Pad(c.Name, nameColumn)
+		t.wrapped(head, foundColumn, c.Found)
+		if c.Do != "" {
+			t.wrapped(strings.Repeat(" ", statusColumn)+"→ ", statusColumn+2, c.Do)
+		}
+	}
+}
+
+// wrapped prints text behind head, which takes indent columns, at most so wide as the screen.
+func (t *textWriter) wrapped(head string, indent int, text string) {
+	line, used := head, indent
+	for _, word := range strings.Fields(safetext.Line(text)) {
+		word = safetext.Middle(word, t.width-indent)
+		n := safetext.Width(word)
+		if used > indent && used+1+n > t.width {
+			t.printf("%s\n", strings.TrimRight(line, " "))
+			line, used = strings.Repeat(" ", indent), indent
+		}
+		if used > indent {
+			line += " "
+			used++
+		}
+		line += word
+		used += n
+	}
+	t.printf("%s\n", strings.TrimRight(line, " "))
+}
+
+func (t *textWriter) processes(d *Diagnosis) {
+	t.printf("\n%s\n", t.style(bold, "Python processes"))
+	if len(d.Processes) == 0 {
+		t.printf("  none\n")
+	} else {
+		t.table(d)
+	}
+	t.reasons(d.Processes)
+	if d.Unreadable > 0 {
+		t.wrapped("  ", 2, fmt.Sprintf("%s could not be read and may be anything", plural(d.Unreadable, "process", "processes")))
+		if os.Geteuid() != 0 {
+			t.wrapped("    → ", 6, "run loopwatch as root")
+		}
+	}
+}
+
+func (t *textWriter) table(d *Diagnosis) {
+	verdict := "CAN BE WATCHED"
+	if !d.Works {
+		verdict = "COULD BE WATCHED"
+	}
+	columns := []report.Column{
+		{Title: "  PID", Right: true},
+		{Title: "PROCESS", Flexible: true, Minimum: 12},
+		{Title: "PYTHON"},
+		{Title: "LOOPS", Flexible: true, Minimum: 8},
+		{Title: "OWN PROBES", Optional: 1},
+		{Title: "WHERE", Optional: 2, Flexible: true, Minimum: 12},
+		{Title: verdict},
+	}
+	all := d.Processes
+	shown := all
+	if !t.o.Verbose && len(shown) > listed {
+		shown = shown[:listed]
+	}
+	var rows [][]string
+	for _, p := range shown {
+		yes := "yes"
+		if !p.Watchable {
+			yes = "no"
+		}
+		rows = append(rows, []string{
+			"  " + strconv.Itoa(p.PID), safetext.Cut(safetext.Line(report.ShortCommand(p.Command)), 40), cmp.Or(p.Python, "?"), kinds(p.Loops),
+			cmp.Or(strings.Join(p.USDT, ","), "-"), cmp.Or(safetext.Cut(safetext.Line(cmp.Or(p.Container, p.Unit)), 40), "-"), yes,
+		})
+	}
+	if t.err == nil {
+		t.err = report.WriteTable(t.w, columns, rows, t.width)
+	}
+	if more := len(all) - len(shown); more > 0 {
+		t.printf("  … and %d more (--verbose shows them)\n", more)
+	}
+}
+
+// kinds writes "asyncio, trio x3".
+func kinds(loops []string) string {
+	var out []string
+	for i := 0; i < len(loops); {
+		n := 1
+		for i+n < len(loops) && loops[i+n] == loops[i] {
+			n++
+		}
+		word := loops[i]
+		if n > 1 {
+			word += " x" + strconv.Itoa(n)
+		}
+		out = append(out, word)
+		i += n
+	}
+	return cmp.Or(strings.Join(out, ", "), "-")
+}
+
+// reasons says why processes cannot be watched, those of one reason together.
+func (t *textWriter) reasons(all []Process) {
+	const named = 5
+	type group struct {
+		reason, do string
+		pids       []string
+	}
+	var groups []*group
+	for _, p := range all {
+		if p.Watchable {
+			continue
+		}
+		i := slices.IndexFunc(groups, func(g *group) bool { return g.reason == p.Reason })
+		if i < 0 {
+			i, groups = len(groups), append(groups, &group{reason: p.Reason, do: p.Do})
+		}
+		groups[i].pids = append(groups[i].pids, strconv.Itoa(p.PID))
+	}
+	for _, g := range groups {
+		who := strings.Join(g.pids[:min(named, len(g.pids))], ", ")
+		if more := len(g.pids) - named; more > 0 {
+			who += fmt.Sprintf(" and %d more", more)
+		}
+		t.wrapped("  ", 2, fmt.Sprintf("not %s: %s", who, g.reason))
+		t.wrapped("    → ", 6, g.do)
+	}
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}

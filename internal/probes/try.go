@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probes
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"runtime"
+	"slices"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/loopwatch/loopwatch/internal/usdt"
+)
+
+// Hook is a way to attach programs to the kernel.
+type Hook string
+
+const (
+	HookFentry     = Hook(AttachFentry)     // entry and return of the waits
+	HookTracepoint = Hook(AttachTracepoint) // the same, where fentry cannot be had
+	HookTracing    = Hook("tp_btf")         // scheduler and process events
+	HookClock      = Hook("cpu-clock")      // ticks on each CPU
+	HookIterator   = Hook("iter/task")      // threads that are there already
+	HookUprobes    = Hook("uprobes")        // the interpreters' own probes, with their counters
+)
+
+// Hooks lists them all.
+func Hooks() (out []Hook) {
+	for _, h := range hooks {
+		out = append(out, h.name)
+	}
+	return append(out, HookUprobes)
+}
+
+// A Trial is what came of trying one hook.
+type Trial struct {
+	Hook Hook
+	Err  *HostError // nil where it works
+	What string     // what is attached there, and how
+}
+
+// TryHooks loads the programs of each hook alone, attaches them as an observation does, and detaches
+// them: what Open may use, one by one. It takes privileges, see Requirements.
+func TryHooks() ([]Trial, error) {
+	_, _ = Memlock()
+	spec, loops, err := loadObject()
+	if err != nil {
+		return nil, err
+	}
+	o := Options{}
+	o.setDefaults()
+	if err := configure(spec, o); err != nil {
+		return nil, err
+	}
+	var out []Trial
+	for _, h := range hooks {
+		t := Trial{Hook: h.name, What: h.what}
+		if err := tryHook(spec.Copy(), h, o); err != nil {
+			t.Err = explain(h.name, err)
+		}
+		if h.name == HookTracing {
+			t.What += "; stacks of up to 128 frames: no bpf_loop before kernel 5.17"
+			if loops {
+				t.What = h.what + "; stacks of up to 4,096 frames, by bpf_loop"
+			}
+		}
+		out = append(out, t)
+	}
+	t := Trial{Hook: HookUprobes}
+	multi, err := tryUprobes(spec.Copy())
+	switch {
+	case err != nil:
+		t.Err = explain(HookUprobes, err)
+	case multi:
+		t.What = "with their counters, one link for many sites"
+	default:
+		t.What = "with their counters, one link for each site"
+	}
+	return append(out, t), nil
+}
+
+// tryHook loads and attaches one hook's programs alone.
+func tryHook(spec *ebpf.CollectionSpec, h hook, o Options) error {
+	p := &Probes{loops: o.Loops}
+	defer p.detach()
+	if err := p.loadOnly(spec, h.programs); err != nil {
+		return err
+	}
+	if h.name == HookIterator {
+		return p.Seed() // it finds no process it was told of
+	}
+	return h.attach(p, o)
+}
+
+func (p *Probes) loadOnly(spec *ebpf.CollectionSpec, programs []string) error {
+	for name := range spec.Programs {
+		if !slices.Contains(programs, name) {
+			delete(spec.Programs, name)
+		}
+	}
+	coll, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return fmt.Errorf("load: %w", err)
+	}
+	p.coll = coll
+	return nil
+}
+
+// raised is a counter such as a probe's, here one of loopwatch itself. It begins with something,
+// or it would not be in the file.
+var raised = [8]uint16{1: 0x10ad}
+
+// site is where a probe is put to try it. Nothing calls it.
+//
+//go:noinline
+func site() { runtime.Gosched() }
+
+// tryUprobes puts a probe with a counter on loopwatch itself, and sees whether the counter goes up.
+func tryUprobes(spec *ebpf.CollectionSpec) (multi bool, err error) {
+	code, err := offsetOf(reflect.ValueOf(site).Pointer())
+	if err != nil {
+		return false, err
+	}
+	counter, err := offsetOf(reflect.ValueOf(&raised).Pointer())
+	if err != nil {
+		return false, err
+	}
+	p := &Probes{}
+	defer p.detach()
+	p.prepareUSDT(spec, true)
+	var programs []string
+	for name, prog := range spec.Programs {
+		if prog.Type == ebpf.Kprobe {
+			programs = append(programs, name)
+		}
+	}
+	if err := p.loadOnly(spec, programs); err != nil {
+		return false, err
+	}
+	u, err := p.AttachUSDT("/proc/self/exe", USDTAudit, []usdt.Site{{Name: string(USDTAudit), Offset: code, SemaphoreOffset: counter}})
+	if err != nil {
+		return false, err
+	}
+	up := raised[0] // attaching is what raises it
+	if err := u.Close(); err != nil {
+		return false, err
+	}
+	if up == 0 {
+		return false, errors.New("the kernel attaches probes and does not raise their counters")
+	}
+	return p.usdt.multi, nil
+}
+
+// offsetOf returns where in loopwatch's own file an address of it is.
+func offsetOf(addr uintptr) (uint64, error) {
+	f, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	e, err := elf.NewFile(f)
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range e.Progs {
+		if at := uint64(addr); s.Type == elf.PT_LOAD && at >= s.Vaddr && at-s.Vaddr < s.Filesz {
+			return s.Off + at - s.Vaddr, nil
+		}
+	}
+	return 0, errors.New("loopwatch's own file is not as it was built")
+}

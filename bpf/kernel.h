@@ -155,9 +155,24 @@ struct epoll_filefd {
 	int fd;
 };
 
+struct epoll_event {
+	__u32 events;
+};
+
 struct epitem {
 	struct rb_node rbn;
 	struct epoll_filefd ffd;
+	struct eventpoll *ep;
+	struct epoll_event event;
+};
+
+struct wait_queue_entry {
+	void *private;
+};
+
+struct eppoll_entry {
+	struct epitem *base;
+	struct wait_queue_entry wait;
 };
 
 struct list_head {

@@ -9,6 +9,7 @@
 #include "maps.h"
 #include "periods.h"
 #include "pystack.h"
+#include "ready.h"
 #include "samples.h"
 #include "target.h"
 #include "usdt.h"
@@ -182,6 +183,7 @@ static __always_inline int wait_enter(__s32 fd)
 	}
 	if (is_away(t))
 		catch_up(t, tid, now);
+	learn_epoll(t, tid, fd, now);
 	if (t->in_wait) /* its return was missed: no period to close */
 		t->since = now;
 	else
@@ -237,6 +239,13 @@ SEC("tracepoint/syscalls/sys_exit_epoll_pwait")
 int exit_wait(struct sys_exit_ctx *ctx)
 {
 	return wait_exit((__s32)ctx->ret);
+}
+
+SEC("fentry/ep_poll_callback")
+int BPF_PROG(on_ready, struct wait_queue_entry *wait, unsigned int mode, int sync, void *key)
+{
+	note_ready(wait, (__u32)(__u64)key);
+	return 0;
 }
 
 /* A site of one of the interpreter's own probes is hit. Which one, the attachment says; where that
@@ -460,6 +469,7 @@ static __always_inline void forget_thread(__u32 tid, struct task_struct *task)
 	refresh(t, tid);
 	if (!t->in_wait)
 		close_period(t, tid, bpf_ktime_get_ns(), BLOCK_EXITED);
+	forget_epoll(t);
 	bpf_map_delete_elem(&threads, &tid);
 	bpf_map_delete_elem(&configs, &tid);
 }

@@ -100,11 +100,20 @@ struct {
 	__type(value, __u64);
 } counters SEC(".maps");
 
+/* Address of an epoll instance -> the loop's thread that waits on it; used where fentry is. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u32);
+} epolls SEC(".maps");
+
 /* Knobs, set before loading or while running. */
 volatile __u64 threshold = 100000000; /* ns */
 volatile __u32 generation = 1;        /* moved on with every change of `configs` */
 volatile const __u32 filtered;        /* watch the processes in `wanted` only */
 volatile const __u32 follow_children; /* and those they fork */
+volatile __u32 watch_ready;           /* on_ready is attached */
 volatile __s32 listed;                /* the process whose threads list_threads lists */
 
 /* Which thread ids, modulo the size, may be in `threads`: spares all other tasks the look-up.

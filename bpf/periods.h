@@ -113,6 +113,7 @@ static __always_inline void send_block(struct thread *t, __u32 tid, __u64 now, _
 	b->waited_ns = t->waited_ns;
 	b->throttled_ns = t->throttled_ns;
 	b->stopped_ns = t->stopped_ns;
+	b->ready_at = t->ready_at >= t->since ? t->ready_at : 0;
 	b->samples = t->samples;
 	b->pad = 0;
 	bpf_ringbuf_submit(b, 0);

@@ -228,6 +228,8 @@ struct thread {
 	__u64 last_tick;
 	__u64 rested_at; /* the loop last rested, 0 not known */
 	__u64 rested_period; /* then the number of the period before */
+	__u64 epoll;    /* address of the instance it waits on, 0 unknown (ready.h) */
+	__u64 ready_at; /* the first event since `since` that waits for the period to end; older: none */
 	__u64 asked_at;
 	__u64 thread_id; /* thread pointer, pthread_self in user space */
 	__u32 tgid;
@@ -248,6 +250,8 @@ struct thread {
 	__u8 blocked;  /* the last period was a block, and how many events waited is not told yet */
 	__u8 pad[1];
 	__s32 asked_fd;
+	__s32 epoll_fd; /* whose instance `epoll` is */
+	__u32 pad2;
 	struct thread_config config;
 };
 
@@ -378,6 +382,7 @@ struct block_record {
 	__u64 waited_ns; /* of it runnable without a CPU */
 	__u64 throttled_ns; /* of that held back by a quota */
 	__u64 stopped_ns; /* of it stopped by a signal, a tracer or a freezer */
+	__u64 ready_at; /* the first event that waited for it to end, 0 not known */
 	__u32 samples;
 	__u32 pad;
 };
@@ -502,6 +507,7 @@ enum counter {
 	FULL_THREADS,          /* no room in a map */
 	FULL_PROCESSES,
 	FAILED_TARGET,         /* the path or address of what a syscall works on was unreadable */
+	FULL_EPOLLS,           /* no room for an epoll instance */
 	UNSEEN_RETURNS,        /* to the CPU, without a sched_switch: worked out afterwards */
 	COUNTERS,
 };

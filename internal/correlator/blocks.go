@@ -113,7 +113,11 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 		if part.end-part.start < int64(c.opts.Threshold) {
 			continue
 		}
-		c.makeReady(t, readyBlock{block: t.block(part, false), period: b.Period, last: part.end == b.End})
+		ready := readyBlock{block: t.block(part, false), period: b.Period, last: part.end == b.End}
+		if b.ReadyAt > 0 {
+			ready.oldestNS = max(b.End-b.ReadyAt, 0)
+		}
+		c.makeReady(t, ready)
 	}
 }
 

@@ -17,6 +17,8 @@ type readyBlock struct {
 	last   bool // it ended with its period
 	thread *thread
 	due    time.Time
+	// oldestNS is how long the first event waited for it to end, 0 not known.
+	oldestNS int64
 }
 
 // delayedPatience is how long a block waits for that. The wait follows the block at once, if
@@ -53,6 +55,9 @@ func (c *Correlator) onDelayed(e *probes.Delayed) {
 	}
 	if t.ready.last {
 		t.ready.block.Delayed = &report.Delayed{Events: e.Events}
+		if e.Events > 0 { // else the block itself took what came
+			t.ready.block.Delayed.MaxNS = t.ready.oldestNS
+		}
 	}
 	c.flush(t)
 }

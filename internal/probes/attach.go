@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unsafe"
 
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
@@ -27,7 +28,7 @@ type hook struct {
 
 // hooks are all of them, in the order in which they are attached.
 var hooks = []hook{
-	{HookFentry, "entry and return of do_epoll_wait", []string{loopwatchProgFexitWait, loopwatchProgFentryWait}, (*Probes).attachFentry},
+	{HookFentry, "entry and return of do_epoll_wait", []string{loopwatchProgFexitWait, loopwatchProgFentryWait, loopwatchProgOnReady}, (*Probes).attachFentry},
 	{HookTracepoint, "entry and return of epoll_wait, epoll_pwait and epoll_pwait2", []string{loopwatchProgExitWait, loopwatchProgEnterWait}, (*Probes).attachWaits},
 	{HookTracing, "scheduler, fork, exec and exit", []string{loopwatchProgOnSwitch, loopwatchProgOnWaking, loopwatchProgOnFork, loopwatchProgOnExec, loopwatchProgOnExit}, (*Probes).attachTracing},
 	{HookClock, "a clock on each CPU", []string{loopwatchProgOnTick}, (*Probes).attachTicks},
@@ -61,7 +62,17 @@ func (p *Probes) keep(c io.Closer, err error) error {
 // attachFentry hooks the waits. The return goes first, here and by tracepoints: a wait whose
 // entry was seen and whose return was not would look endless.
 func (p *Probes) attachFentry(Options) error {
-	return p.attachPrograms(loopwatchProgFexitWait, loopwatchProgFentryWait)
+	if err := p.attachPrograms(loopwatchProgFexitWait, loopwatchProgFentryWait); err != nil {
+		return err
+	}
+	if p.coll.Programs[loopwatchProgOnReady] == nil {
+		return nil
+	}
+	// The kernel notes when events begin to wait for a block to end.
+	if err := p.attachPrograms(loopwatchProgOnReady); err != nil {
+		return err
+	}
+	return p.coll.Variables[loopwatchVarWatchReady].Set(uint32(1))
 }
 
 func (p *Probes) attachTracing(Options) error {
@@ -75,6 +86,19 @@ func (p *Probes) attachPrograms(names ...string) error {
 		}
 	}
 	return nil
+}
+
+// readyFunction is called by the kernel with each event that an epoll instance has.
+const readyFunction = "ep_poll_callback"
+
+// hasFunction tells whether this kernel has one function of that name which fentry could hook.
+func hasFunction(name string) bool {
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		return false
+	}
+	var f *btf.Func
+	return kernel.TypeByName(name, &f) == nil
 }
 
 // attachWaits attaches to the tracepoints of those waits this kernel has: epoll_pwait2 is 5.11.

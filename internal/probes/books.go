@@ -256,6 +256,7 @@ var counterNames = [loopwatchCounterCOUNTERS]string{
 	loopwatchCounterFULL_THREADS:        "threads_over_limit",
 	loopwatchCounterFULL_PROCESSES:      "processes_over_limit",
 	loopwatchCounterFAILED_TARGET:       "targets_unreadable",
+	loopwatchCounterFULL_EPOLLS:         "epoll_instances_over_limit",
 	loopwatchCounterUNSEEN_RETURNS:      "returns_to_cpu_worked_out",
 }
 

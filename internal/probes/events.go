@@ -123,6 +123,7 @@ type Block struct {
 	WaitedNS    int64 // of that, runnable without a CPU, preempted or woken
 	ThrottledNS int64 // of that, held back by a cgroup's quota
 	StoppedNS   int64 // of OffNS, stopped by a signal, a tracer or a freezer
+	ReadyAt     int64 // the first event that waited for it to end, 0 not known (fentry only)
 	Samples     int   // sent for it
 	Exited      bool  // the thread ended in the middle
 	Seeded      bool  // it was going on when first seen: Start is when that was
@@ -261,7 +262,7 @@ func (d *decoder) decode(raw []byte) (Event, error) {
 		return &Block{
 			PID: int(c.Tgid), TID: int(c.Tid), Period: c.Period, Start: int64(c.Start), End: int64(c.End),
 			OffNS: int64(c.OffNs), WaitedNS: int64(c.WaitedNs), ThrottledNS: int64(c.ThrottledNs),
-			StoppedNS: int64(c.StoppedNs), Samples: int(c.Samples),
+			StoppedNS: int64(c.StoppedNs), ReadyAt: int64(c.ReadyAt), Samples: int(c.Samples),
 			Exited: c.Flags&blockExited != 0, Seeded: c.Flags&blockSeeded != 0,
 		}, nil
 	case loopwatchRecordTypeRECORD_DELAYED:

@@ -26,6 +26,7 @@ type loopwatchBlockRecord struct {
 	WaitedNs    uint64
 	ThrottledNs uint64
 	StoppedNs   uint64
+	ReadyAt     uint64
 	Samples     uint32
 	Pad         uint32
 }
@@ -46,8 +47,9 @@ const (
 	loopwatchCounterFULL_THREADS        loopwatchCounter = 10
 	loopwatchCounterFULL_PROCESSES      loopwatchCounter = 11
 	loopwatchCounterFAILED_TARGET       loopwatchCounter = 12
-	loopwatchCounterUNSEEN_RETURNS      loopwatchCounter = 13
-	loopwatchCounterCOUNTERS            loopwatchCounter = 14
+	loopwatchCounterFULL_EPOLLS         loopwatchCounter = 13
+	loopwatchCounterUNSEEN_RETURNS      loopwatchCounter = 14
+	loopwatchCounterCOUNTERS            loopwatchCounter = 15
 )
 
 type loopwatchDelayedRecord struct {
@@ -387,6 +389,8 @@ type loopwatchThread struct {
 	LastTick       uint64
 	RestedAt       uint64
 	RestedPeriod   uint64
+	Epoll          uint64
+	ReadyAt        uint64
 	AskedAt        uint64
 	ThreadId       uint64
 	Tgid           uint32
@@ -407,6 +411,8 @@ type loopwatchThread struct {
 	Blocked        uint8
 	Pad            [1]uint8
 	AskedFd        int32
+	EpollFd        int32
+	Pad2           uint32
 	_              [4]byte
 	Config         loopwatchThreadConfig
 }
@@ -502,6 +508,7 @@ const (
 	loopwatchMapBooks             = "books"
 	loopwatchMapConfigs           = "configs"
 	loopwatchMapCounters          = "counters"
+	loopwatchMapEpolls            = "epolls"
 	loopwatchMapInsides           = "insides"
 	loopwatchMapLayouts           = "layouts"
 	loopwatchMapProcesses         = "processes"
@@ -520,6 +527,7 @@ const (
 	loopwatchProgOnExec           = "on_exec"
 	loopwatchProgOnExit           = "on_exit"
 	loopwatchProgOnFork           = "on_fork"
+	loopwatchProgOnReady          = "on_ready"
 	loopwatchProgOnSwitch         = "on_switch"
 	loopwatchProgOnTick           = "on_tick"
 	loopwatchProgOnWaking         = "on_waking"
@@ -554,6 +562,7 @@ const (
 	loopwatchVarTypeUsdtSite      = "type_usdt_site"
 	loopwatchVarTypeVerdict       = "type_verdict"
 	loopwatchVarTypeWaitRecord    = "type_wait_record"
+	loopwatchVarWatchReady        = "watch_ready"
 )
 
 // loadLoopwatch returns the embedded CollectionSpec for loopwatch.
@@ -606,6 +615,7 @@ type loopwatchProgramSpecs struct {
 	OnExec      *ebpf.ProgramSpec `ebpf:"on_exec"`
 	OnExit      *ebpf.ProgramSpec `ebpf:"on_exit"`
 	OnFork      *ebpf.ProgramSpec `ebpf:"on_fork"`
+	OnReady     *ebpf.ProgramSpec `ebpf:"on_ready"`
 	OnSwitch    *ebpf.ProgramSpec `ebpf:"on_switch"`
 	OnTick      *ebpf.ProgramSpec `ebpf:"on_tick"`
 	OnWaking    *ebpf.ProgramSpec `ebpf:"on_waking"`
@@ -620,6 +630,7 @@ type loopwatchMapSpecs struct {
 	Books     *ebpf.MapSpec `ebpf:"books"`
 	Configs   *ebpf.MapSpec `ebpf:"configs"`
 	Counters  *ebpf.MapSpec `ebpf:"counters"`
+	Epolls    *ebpf.MapSpec `ebpf:"epolls"`
 	Insides   *ebpf.MapSpec `ebpf:"insides"`
 	Layouts   *ebpf.MapSpec `ebpf:"layouts"`
 	Processes *ebpf.MapSpec `ebpf:"processes"`
@@ -665,6 +676,7 @@ type loopwatchVariableSpecs struct {
 	TypeUsdtSite      *ebpf.VariableSpec `ebpf:"type_usdt_site"`
 	TypeVerdict       *ebpf.VariableSpec `ebpf:"type_verdict"`
 	TypeWaitRecord    *ebpf.VariableSpec `ebpf:"type_wait_record"`
+	WatchReady        *ebpf.VariableSpec `ebpf:"watch_ready"`
 }
 
 // loopwatchObjects contains all objects after they have been loaded into the kernel.
@@ -690,6 +702,7 @@ type loopwatchMaps struct {
 	Books     *ebpf.Map `ebpf:"books"`
 	Configs   *ebpf.Map `ebpf:"configs"`
 	Counters  *ebpf.Map `ebpf:"counters"`
+	Epolls    *ebpf.Map `ebpf:"epolls"`
 	Insides   *ebpf.Map `ebpf:"insides"`
 	Layouts   *ebpf.Map `ebpf:"layouts"`
 	Processes *ebpf.Map `ebpf:"processes"`
@@ -707,6 +720,7 @@ func (m *loopwatchMaps) Close() error {
 		m.Books,
 		m.Configs,
 		m.Counters,
+		m.Epolls,
 		m.Insides,
 		m.Layouts,
 		m.Processes,
@@ -753,6 +767,7 @@ type loopwatchVariables struct {
 	TypeUsdtSite      *ebpf.Variable `ebpf:"type_usdt_site"`
 	TypeVerdict       *ebpf.Variable `ebpf:"type_verdict"`
 	TypeWaitRecord    *ebpf.Variable `ebpf:"type_wait_record"`
+	WatchReady        *ebpf.Variable `ebpf:"watch_ready"`
 }
 
 // loopwatchPrograms contains all programs after they have been loaded into the kernel.
@@ -767,6 +782,7 @@ type loopwatchPrograms struct {
 	OnExec      *ebpf.Program `ebpf:"on_exec"`
 	OnExit      *ebpf.Program `ebpf:"on_exit"`
 	OnFork      *ebpf.Program `ebpf:"on_fork"`
+	OnReady     *ebpf.Program `ebpf:"on_ready"`
 	OnSwitch    *ebpf.Program `ebpf:"on_switch"`
 	OnTick      *ebpf.Program `ebpf:"on_tick"`
 	OnWaking    *ebpf.Program `ebpf:"on_waking"`
@@ -784,6 +800,7 @@ func (p *loopwatchPrograms) Close() error {
 		p.OnExec,
 		p.OnExit,
 		p.OnFork,
+		p.OnReady,
 		p.OnSwitch,
 		p.OnTick,
 		p.OnWaking,

@@ -156,10 +156,14 @@ func (p *Probes) loadAndAttach(o Options) error {
 func loadObject() (spec *ebpf.CollectionSpec, loops bool, err error) {
 	if err := features.HaveProgramHelper(ebpf.TracePoint, asm.FnLoop); errors.Is(err, ebpf.ErrNotSupported) {
 		spec, err = loadWithoutLoop()
-		return spec, false, err
+	} else {
+		spec, err = loadLoopwatch()
+		loops = true
 	}
-	spec, err = loadLoopwatch()
-	return spec, true, err
+	if err == nil && !hasFunction(readyFunction) {
+		delete(spec.Programs, loopwatchProgOnReady)
+	}
+	return spec, loops, err
 }
 
 // try loads the programs of one mode and attaches them.

@@ -247,6 +247,8 @@ type withoutLoopThread struct {
 	LastTick       uint64
 	RestedAt       uint64
 	RestedPeriod   uint64
+	Epoll          uint64
+	ReadyAt        uint64
 	AskedAt        uint64
 	ThreadId       uint64
 	Tgid           uint32
@@ -267,6 +269,8 @@ type withoutLoopThread struct {
 	Blocked        uint8
 	Pad            [1]uint8
 	AskedFd        int32
+	EpollFd        int32
+	Pad2           uint32
 	_              [4]byte
 	Config         withoutLoopThreadConfig
 }
@@ -313,6 +317,7 @@ const (
 	withoutLoopMapBooks             = "books"
 	withoutLoopMapConfigs           = "configs"
 	withoutLoopMapCounters          = "counters"
+	withoutLoopMapEpolls            = "epolls"
 	withoutLoopMapInsides           = "insides"
 	withoutLoopMapLayouts           = "layouts"
 	withoutLoopMapProcesses         = "processes"
@@ -331,6 +336,7 @@ const (
 	withoutLoopProgOnExec           = "on_exec"
 	withoutLoopProgOnExit           = "on_exit"
 	withoutLoopProgOnFork           = "on_fork"
+	withoutLoopProgOnReady          = "on_ready"
 	withoutLoopProgOnSwitch         = "on_switch"
 	withoutLoopProgOnTick           = "on_tick"
 	withoutLoopProgOnWaking         = "on_waking"
@@ -388,6 +394,7 @@ const (
 	withoutLoopVarTypeUsdtSite      = "type_usdt_site"
 	withoutLoopVarTypeVerdict       = "type_verdict"
 	withoutLoopVarTypeWaitRecord    = "type_wait_record"
+	withoutLoopVarWatchReady        = "watch_ready"
 )
 
 // loadWithoutLoop returns the embedded CollectionSpec for withoutLoop.
@@ -440,6 +447,7 @@ type withoutLoopProgramSpecs struct {
 	OnExec      *ebpf.ProgramSpec `ebpf:"on_exec"`
 	OnExit      *ebpf.ProgramSpec `ebpf:"on_exit"`
 	OnFork      *ebpf.ProgramSpec `ebpf:"on_fork"`
+	OnReady     *ebpf.ProgramSpec `ebpf:"on_ready"`
 	OnSwitch    *ebpf.ProgramSpec `ebpf:"on_switch"`
 	OnTick      *ebpf.ProgramSpec `ebpf:"on_tick"`
 	OnWaking    *ebpf.ProgramSpec `ebpf:"on_waking"`
@@ -477,6 +485,7 @@ type withoutLoopMapSpecs struct {
 	Books     *ebpf.MapSpec `ebpf:"books"`
 	Configs   *ebpf.MapSpec `ebpf:"configs"`
 	Counters  *ebpf.MapSpec `ebpf:"counters"`
+	Epolls    *ebpf.MapSpec `ebpf:"epolls"`
 	Insides   *ebpf.MapSpec `ebpf:"insides"`
 	Layouts   *ebpf.MapSpec `ebpf:"layouts"`
 	Processes *ebpf.MapSpec `ebpf:"processes"`
@@ -522,6 +531,7 @@ type withoutLoopVariableSpecs struct {
 	TypeUsdtSite      *ebpf.VariableSpec `ebpf:"type_usdt_site"`
 	TypeVerdict       *ebpf.VariableSpec `ebpf:"type_verdict"`
 	TypeWaitRecord    *ebpf.VariableSpec `ebpf:"type_wait_record"`
+	WatchReady        *ebpf.VariableSpec `ebpf:"watch_ready"`
 }
 
 // withoutLoopObjects contains all objects after they have been loaded into the kernel.
@@ -547,6 +557,7 @@ type withoutLoopMaps struct {
 	Books     *ebpf.Map `ebpf:"books"`
 	Configs   *ebpf.Map `ebpf:"configs"`
 	Counters  *ebpf.Map `ebpf:"counters"`
+	Epolls    *ebpf.Map `ebpf:"epolls"`
 	Insides   *ebpf.Map `ebpf:"insides"`
 	Layouts   *ebpf.Map `ebpf:"layouts"`
 	Processes *ebpf.Map `ebpf:"processes"`
@@ -564,6 +575,7 @@ func (m *withoutLoopMaps) Close() error {
 		m.Books,
 		m.Configs,
 		m.Counters,
+		m.Epolls,
 		m.Insides,
 		m.Layouts,
 		m.Processes,
@@ -610,6 +622,7 @@ type withoutLoopVariables struct {
 	TypeUsdtSite      *ebpf.Variable `ebpf:"type_usdt_site"`
 	TypeVerdict       *ebpf.Variable `ebpf:"type_verdict"`
 	TypeWaitRecord    *ebpf.Variable `ebpf:"type_wait_record"`
+	WatchReady        *ebpf.Variable `ebpf:"watch_ready"`
 }
 
 // withoutLoopPrograms contains all programs after they have been loaded into the kernel.
@@ -624,6 +637,7 @@ type withoutLoopPrograms struct {
 	OnExec      *ebpf.Program `ebpf:"on_exec"`
 	OnExit      *ebpf.Program `ebpf:"on_exit"`
 	OnFork      *ebpf.Program `ebpf:"on_fork"`
+	OnReady     *ebpf.Program `ebpf:"on_ready"`
 	OnSwitch    *ebpf.Program `ebpf:"on_switch"`
 	OnTick      *ebpf.Program `ebpf:"on_tick"`
 	OnWaking    *ebpf.Program `ebpf:"on_waking"`
@@ -664,6 +678,7 @@ func (p *withoutLoopPrograms) Close() error {
 		p.OnExec,
 		p.OnExit,
 		p.OnFork,
+		p.OnReady,
 		p.OnSwitch,
 		p.OnTick,
 		p.OnWaking,

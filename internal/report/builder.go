@@ -61,26 +61,9 @@ type Builder struct {
 	limits   Limits
 	kept     blockHeap
 	frames   int // in the stacks of kept
-	blockers map[blockerKey]*blockerSum
+	blockers map[BlockerKey]*blockerSum
 	loops    map[LoopID]*loopSum
 	lost     map[string]int64
-}
-
-// blockerKey is what makes two blocks the same blocker. A block without a culprit leaves the
-// rest empty.
-type blockerKey struct {
-	cause    Cause
-	culprit  bool
-	function string
-	file     string
-	line     int
-}
-
-func keyOf(b *Block) blockerKey {
-	if c := b.Culprit; c != nil {
-		return blockerKey{b.Cause, true, c.Function, c.File, c.Line}
-	}
-	return blockerKey{cause: b.Cause}
 }
 
 type blockerSum struct {
@@ -98,7 +81,7 @@ type loopSum struct {
 func NewBuilder(limits Limits) *Builder {
 	return &Builder{
 		limits:   limits.withDefaults(),
-		blockers: map[blockerKey]*blockerSum{},
+		blockers: map[BlockerKey]*blockerSum{},
 		loops:    map[LoopID]*loopSum{},
 		lost:     map[string]int64{},
 	}
@@ -176,7 +159,7 @@ func (b *Builder) addLoop(block *Block) {
 }
 
 func (b *Builder) addBlocker(block *Block) {
-	key := keyOf(block)
+	key := block.Key()
 	sum := b.blockers[key]
 	if sum == nil {
 		if len(b.blockers) >= b.limits.Blockers {

@@ -29,7 +29,7 @@ type Stream struct {
 
 type foldKey struct {
 	LoopID
-	blockerKey
+	BlockerKey
 }
 
 type fold struct {
@@ -50,7 +50,7 @@ func NewStream(w io.Writer, o TextOptions) *Stream {
 
 // Write takes a block that began at start, of the loop l.
 func (s *Stream) Write(b *Block, l Loop, start, now time.Time) error {
-	key := foldKey{LoopID{b.PID, b.TID}, keyOf(b)}
+	key := foldKey{LoopID{b.PID, b.TID}, b.Key()}
 	line := streamLine{word(string(b.Cause)), loopName(l), culpritName(b.Culprit), evidence(b.Detail)}
 	if f := s.folds[key]; f != nil && now.Before(f.until) {
 		if !b.Ongoing {

@@ -169,8 +169,9 @@ func (t *textWriter) blockers() {
 	}
 	t.section("Blockers, worst first")
 	n := t.shown(len(blockers), textBlockers)
+	about := AboutBlockers(t.r)
 	for i := range blockers[:n] {
-		t.blocker(i+1, &blockers[i])
+		t.blocker(i+1, &blockers[i], about[blockers[i].Key()])
 	}
 	if rest := blockers[n:]; len(rest) > 0 {
 		var total int64
@@ -182,11 +183,14 @@ func (t *textWriter) blockers() {
 	}
 }
 
-func (t *textWriter) blocker(number int, b *Blocker) {
+func (t *textWriter) blocker(number int, b *Blocker, about *About) {
 	t.printf("%2d. %s  %s, %s in %s, max %s, in %s\n", number, t.style(styleRed, culpritName(b.Culprit)), b.Cause,
 		humanDuration(b.TotalNS), plural(b.Count, "block"), humanDuration(b.MaxNS), t.names.List(b.Loops, 3))
 	if evidence := evidence(b.Detail); evidence != "" {
 		t.printf("      %s\n", t.cut(evidence, t.width-6))
+	}
+	if about != nil {
+		t.about(about, b.Detail.GIL)
 	}
 	if b.Advice != "" {
 		t.printf("      %s\n", t.style(styleCyan, safetext.Line(b.Advice)))
@@ -205,6 +209,35 @@ func (t *textWriter) blocker(number int, b *Blocker) {
 			frames = frames[:holderFrames]
 		}
 		t.stack(frames, nil, t.o.Verbose)
+	}
+}
+
+// smallPart is what of a split is not worth a word.
+const smallPart = 0.01
+
+// about prints what a blocker's time went to, where that is more than its cause, and who waited.
+func (t *textWriter) about(a *About, gil GIL) {
+	var facts []string
+	if parts := Parts(a.SplitNS); len(parts) > 1 && 1-parts[0].Share >= smallPart {
+		var split []string
+		for _, p := range parts {
+			if p.Share >= smallPart {
+				split = append(split, string(p.Cause)+" "+percent(p.Share))
+			}
+		}
+		facts = append(facts, strings.Join(split, ", "))
+	}
+	if gil != "" {
+		facts = append(facts, "GIL "+string(gil))
+	}
+	if a.Many > 0 {
+		facts = append(facts, fmt.Sprintf("many short callbacks in %d of %s", a.Many, plural(int64(a.Blocks), "block")))
+	}
+	if len(facts) > 0 {
+		t.printf("      %s\n", t.cut(strings.Join(facts, "; "), t.width-6))
+	}
+	if waited := a.Delayed.Waited(); waited != "" {
+		t.printf("      %s\n", waited)
 	}
 }
 

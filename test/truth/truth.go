@@ -30,6 +30,7 @@ const (
 	Holders  = "holders.py" // TIMES [WAY …]
 	Probed   = "probed.py"
 	Storm    = "storm.py" // PROCESSES RATE SECONDS TIMES
+	Delaying = "delaying.py"
 
 	Application = "app.py" // not run but served, as app:application
 )
@@ -154,6 +155,16 @@ type Probe struct {
 	PausesNS    []int64 `json:"pauses_ns"` // of all collections, as gc.callbacks saw them
 	Generations []int
 	Collected   int64
+}
+
+// Delayed is a line of the log of Delaying: one block, and what became ready meanwhile.
+type Delayed struct {
+	Event   string // "done": there is nothing else
+	Kind    string
+	StartNS int64 `json:"start_ns"`
+	EndNS   int64 `json:"end_ns"`
+	Events  int64 // descriptors that became ready
+	FirstNS int64 `json:"first_ns"` // just before the first did, 0: none did
 }
 
 // DurationNS is how long the block took.

@@ -101,9 +101,9 @@ func (g *graphs) timeline(r *report.Report, v *view) {
 		v.Limits = append(v.Limits, fmt.Sprintf("The timeline shows the %d most blocked loops; %s with blocks are not drawn.",
 			maxLanes, report.Plural(int64(hidden), "more loop")))
 	}
-	numbers := make(map[key]int)
+	numbers := make(map[report.BlockerKey]int)
 	for i := range r.Blockers {
-		numbers[keyOf(r.Blockers[i].Cause, r.Blockers[i].Culprit)] = i + 1
+		numbers[r.Blockers[i].Key()] = i + 1
 	}
 	var drawn []*report.Block
 	for i := range r.Blocks {
@@ -118,7 +118,7 @@ func (g *graphs) timeline(r *report.Report, v *view) {
 		v.Limits = append(v.Limits, fmt.Sprintf("The timeline shows the %d longest of %d blocks.", maxDrawn, drawable))
 	}
 	for _, b := range drawn {
-		blocker := numbers[keyOf(b.Cause, b.Culprit)]
+		blocker := numbers[b.Key()]
 		if blocker > maxBlockers {
 			blocker = 0
 		}

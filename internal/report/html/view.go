@@ -144,59 +144,6 @@ func cleanUpTo(s string, columns int) string {
 	return safetext.Middle(safetext.Line(safetext.Bound(s, 4*columns)), columns)
 }
 
-// key is what makes two blocks the same blocker.
-type key struct {
-	cause   report.Cause
-	culprit report.Frame
-	blamed  bool
-}
-
-func keyOf(c report.Cause, culprit *report.Frame) key {
-	k := key{cause: cmp.Or(c, report.CauseUnknown)}
-	if culprit != nil {
-		k.culprit, k.blamed = *culprit, true
-		k.culprit.App = false
-	}
-	return k
-}
-
-// gathered is what the listed blocks of one blocker say together.
-type gathered struct {
-	split   map[report.Cause]int64
-	tasks   map[string]int
-	delayed report.Delayed
-	many    int
-	blocks  int
-}
-
-func gather(r *report.Report) map[key]*gathered {
-	out := make(map[key]*gathered)
-	for i := range r.Blocks {
-		b := &r.Blocks[i]
-		k := keyOf(b.Cause, b.Culprit)
-		g := out[k]
-		if g == nil {
-			g = &gathered{split: map[report.Cause]int64{}, tasks: map[string]int{}}
-			out[k] = g
-		}
-		g.blocks++
-		for c, ns := range b.BreakdownNS {
-			g.split[c] += ns
-		}
-		if b.Task != "" {
-			g.tasks[b.Task]++
-		}
-		if b.Shape == report.ShapeMany {
-			g.many++
-		}
-		if d := b.Delayed; d != nil {
-			g.delayed.Events += d.Events
-			g.delayed.MaxNS = max(g.delayed.MaxNS, d.MaxNS)
-		}
-	}
-	return out
-}
-
 func newView(r *report.Report) *view {
 	v := &view{Verdict: report.VerdictOf(r), Blocks: len(r.Blocks), Title: "loopwatch report"}
 	if r.Host.Hostname != "" {
@@ -297,14 +244,14 @@ func (v *view) blockers(r *report.Report, names report.LoopNames) {
 	for i := range r.Blockers {
 		all += r.Blockers[i].TotalNS
 	}
-	about := gather(r)
+	about := report.AboutBlockers(r)
 	for i := range r.Blockers {
 		b := &r.Blockers[i]
 		if i >= maxBlockers {
 			rest += b.TotalNS
 			continue
 		}
-		v.Blockers = append(v.Blockers, newBlocker(i+1, b, all, about[keyOf(b.Cause, b.Culprit)], names))
+		v.Blockers = append(v.Blockers, newBlocker(i+1, b, all, about[b.Key()], names))
 	}
 	if len(v.Blockers) > firstBlockers {
 		v.Blockers, v.Others = v.Blockers[:firstBlockers], v.Blockers[firstBlockers:]
@@ -317,7 +264,7 @@ func (v *view) blockers(r *report.Report, names report.LoopNames) {
 	}
 }
 
-func newBlocker(number int, b *report.Blocker, all int64, about *gathered, names report.LoopNames) blockerView {
+func newBlocker(number int, b *report.Blocker, all int64, about *report.About, names report.LoopNames) blockerView {
 	share := float64(b.TotalNS) / float64(max(all, 1))
 	out := blockerView{
 		Number: number, Open: number <= openBlockers, Cause: causeOf(b.Cause),
@@ -351,13 +298,11 @@ func newBlocker(number int, b *report.Blocker, all int64, about *gathered, names
 		out.Held = stackOf(h.Frames[:min(len(h.Frames), holderFrames)], nil)
 	}
 	if about != nil {
-		out.Split = splitOf(about.split)
-		out.Tasks = tasksOf(about.tasks)
-		if d := about.delayed; d.Events > 0 {
-			out.Delayed = fmt.Sprintf("%s had to wait, the longest for %s", report.Plural(d.Events, "event"), report.HumanDuration(d.MaxNS))
-		}
-		if about.many > 0 {
-			out.Many = fmt.Sprintf("In %d of %s many short callbacks added up; none alone took half.", about.many, report.Plural(int64(about.blocks), "block"))
+		out.Split = splitOf(about.SplitNS)
+		out.Tasks = tasksOf(about.Tasks)
+		out.Delayed = about.Delayed.Waited()
+		if about.Many > 0 {
+			out.Many = fmt.Sprintf("In %d of %s many short callbacks added up; none alone took half.", about.Many, report.Plural(int64(about.Blocks), "block"))
 		}
 	}
 	return out
@@ -385,23 +330,15 @@ func width(share float64) string {
 
 // splitOf returns the shares of a breakdown, the largest first.
 func splitOf(split map[report.Cause]int64) []part {
-	var all int64
-	for _, ns := range split {
-		all += max(ns, 0)
-	}
-	causes := slices.SortedFunc(maps.Keys(split), func(x, y report.Cause) int {
-		return cmp.Or(cmp.Compare(split[y], split[x]), cmp.Compare(x, y))
-	})
 	var parts []part
 	x := 0.0
-	for _, c := range causes {
-		share := float64(split[c]) / float64(max(all, 1))
-		if share <= 0 || len(parts) >= 2*len(causeOrder) {
-			continue
+	for _, p := range report.Parts(split) {
+		if len(parts) >= 2*len(causeOrder) {
+			break
 		}
-		parts = append(parts, part{Cause: causeOf(c), Ns: report.HumanDuration(split[c]), Percent: report.Percent(share),
-			X: width(x), Width: width(share), Tiny: share < 0.001})
-		x += share
+		parts = append(parts, part{Cause: causeOf(p.Cause), Ns: report.HumanDuration(p.NS), Percent: report.Percent(p.Share),
+			X: width(x), Width: width(p.Share), Tiny: p.Share < 0.001})
+		x += p.Share
 	}
 	return parts
 }
@@ -455,9 +392,9 @@ func stackOf(frames []report.Frame, culprit *report.Frame) []stackGroup {
 }
 
 func (v *view) longest(r *report.Report, names report.LoopNames) {
-	numbers := make(map[key]int)
+	numbers := make(map[report.BlockerKey]int)
 	for i := range r.Blockers[:min(len(r.Blockers), maxBlockers)] {
-		numbers[keyOf(r.Blockers[i].Cause, r.Blockers[i].Culprit)] = i + 1
+		numbers[r.Blockers[i].Key()] = i + 1
 	}
 	blocks := slices.Clone(r.Blocks)
 	slices.SortStableFunc(blocks, func(x, y report.Block) int { return cmp.Compare(y.DurationNS, x.DurationNS) })
@@ -469,7 +406,7 @@ func (v *view) longest(r *report.Report, names report.LoopNames) {
 		row := blockView{
 			After: report.HumanDuration(b.StartNS - r.StartedNS), Took: report.HumanDuration(b.DurationNS),
 			Loop: names.Of(report.LoopID{PID: b.PID, TID: b.TID}), Culprit: report.CulpritName(b.Culprit), Task: clean(b.Task),
-			Cause: causeOf(b.Cause), Blocker: numbers[keyOf(b.Cause, b.Culprit)],
+			Cause: causeOf(b.Cause), Blocker: numbers[b.Key()],
 		}
 		if err == nil {
 			row.At = started.Add(time.Duration(b.StartNS - r.StartedNS)).Format("15:04:05.000")

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/test/truth"
+)
+
+// TestDelayed: who had to wait for a block to end, and, where fentry sees them come, since when.
+func TestDelayed(t *testing.T) {
+	p := newStage(t).run(t, newest(t), truth.Delaying)
+	require.NoError(t, p.ready())
+	w := watch(t, "--pid", itoa(p.pid()), "--duration", "1h")
+	time.Sleep(settling)
+	require.NoError(t, p.stdin.Close())
+	var log []truth.Delayed
+	for {
+		line, err := p.line()
+		require.NoError(t, err)
+		var e truth.Delayed
+		require.NoError(t, json.Unmarshal(line, &e))
+		if e.Event == "done" {
+			break
+		}
+		log = append(log, e)
+	}
+	rep := w.stop(t)
+	require.Len(t, log, 5)
+	blocks := blocksOf(rep, p.pid())
+	for _, e := range log {
+		n := slices.IndexFunc(blocks, func(b report.Block) bool {
+			return 2*overlap(b.StartNS, b.StartNS+b.DurationNS, e.StartNS, e.EndNS) >= e.EndNS-e.StartNS
+		})
+		require.GreaterOrEqual(t, n, 0, "%s: not found", e.Kind)
+		b := blocks[n]
+		if !assert.NotNil(t, b.Delayed, e.Kind) {
+			continue
+		}
+		assert.Equal(t, e.Events, b.Delayed.Events, "%s: events", e.Kind)
+		if e.FirstNS == 0 || rep.Host.Attach != "fentry" {
+			assert.Zero(t, b.Delayed.MaxNS, "%s: nobody can know", e.Kind)
+			continue
+		}
+		waited := b.StartNS + b.DurationNS - e.FirstNS
+		t.Logf("%s: waited %v by the program's clock, %v by the report", e.Kind, time.Duration(waited), time.Duration(b.Delayed.MaxNS))
+		// The program looks at the clock before it sends: it may lose the CPU in between.
+		assert.LessOrEqual(t, b.Delayed.MaxNS, waited, e.Kind)
+		assert.Greater(t, b.Delayed.MaxNS, waited-int64(50*time.Millisecond), e.Kind)
+	}
+}

@@ -17,7 +17,7 @@ static __always_inline struct holder *holder_of(struct sample *s)
 	return &((struct held_sample *)s)->holder;
 }
 
-/* The holder goes out before the sample it belongs to. */
+/* The holder goes out before the sample it belongs to, once. */
 static __always_inline void send_holder(struct sample *s)
 {
 	struct holder *h = holder_of(s);
@@ -32,6 +32,7 @@ static __always_inline void send_holder(struct sample *s)
 			       __builtin_offsetof(struct holder, stack.frames) +
 				       frames * sizeof(struct py_frame), 0))
 		count(LOST_HOLDERS);
+	h->tid = 0;
 }
 
 static __always_inline struct holder *begin_holder(struct sample *s)
@@ -94,8 +95,31 @@ static __always_inline bool in_gil_wait(const struct thread_config *config, cons
 	return py && s->args[0] - config->gil < py->gil_size;
 }
 
+#define SIBLINGS_MAX 64 /* threads looked at to find the one with a thread pointer, newest first */
+
+/* Says which thread of the loop's process `h` is about: user space may come when it has ended. */
+static __always_inline void identify_holder(struct task_struct *loop, struct holder *h)
+{
+	struct signal_struct *signal = BPF_CORE_READ(loop, signal);
+	struct list_head *end, *at;
+	struct task_struct *task;
+
+	end = (void *)signal + bpf_core_field_offset(struct signal_struct, thread_head);
+	at = BPF_CORE_READ(end, prev);
+	for (int i = 0; i < SIBLINGS_MAX && at && at != end; i++) {
+		task = (void *)at - bpf_core_field_offset(struct task_struct, thread_node);
+		if (thread_pointer(task) == h->thread_id) {
+			h->holder_tid = BPF_CORE_READ(task, pid);
+			bpf_core_read_str(h->comm, sizeof(h->comm), &task->comm);
+			return;
+		}
+		at = BPF_CORE_READ(at, prev);
+	}
+}
+
 /* The loop's thread goes to sleep waiting for the GIL: who has it, and what is it doing? */
-static __always_inline void find_gil_holder(const struct thread_config *config, struct sample *s)
+static __always_inline void find_gil_holder(struct task_struct *loop,
+					    const struct thread_config *config, struct sample *s)
 {
 	const struct py_layout *py;
 	__u32 layout = config->layout;
@@ -106,8 +130,14 @@ static __always_inline void find_gil_holder(const struct thread_config *config, 
 	if (!py)
 		return;
 	tstate = gil_holder(config, py);
-	if (!tstate || tstate == config->tstate) /* just released */
+	if (!tstate || tstate == config->tstate) {
+		/* Between two holders. The one seen in the shorter waits that this sample carries,
+		 * if there was one, stands for it. */
+		h = holder_of(s);
+		if (h->tid == s->tid && h->period == s->period)
+			h->at = s->at;
 		return;
+	}
 	h = begin_holder(s);
 	if (read_u64(&h->thread_id, tstate + py->tstate_thread_id)) {
 		count(FAILED_HOLDER);
@@ -115,6 +145,7 @@ static __always_inline void find_gil_holder(const struct thread_config *config, 
 		h->stack.failed = 1;
 		return;
 	}
+	identify_holder(loop, h);
 	walk_other(py, tstate, &h->stack);
 }
 

@@ -189,6 +189,7 @@ struct pid {
 };
 
 struct signal_struct {
+	struct list_head thread_head;
 	int nr_threads;
 };
 
@@ -243,6 +244,8 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct list_head children;
 	struct list_head sibling;
+	struct list_head thread_node;
+	char comm[16];
 	struct sched_info sched_info;
 	struct thread_struct thread;
 };

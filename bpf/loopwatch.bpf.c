@@ -343,7 +343,7 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 	read_kernel_stack(ctx, s);
 	t->has_stack = !walk_stack(&t->config, &s->stack, &s->task, &s->callback);
 	if (in_gil_wait(&t->config, s))
-		find_gil_holder(&t->config, s);
+		find_gil_holder(prev, &t->config, s);
 	if (t->has_stack && t->config.rest_code && s->stack.frames[0].code == t->config.rest_code) {
 		/* A loop that sleeps instead of waiting: eventlet's hub without descriptors. Its
 		 * stack is no evidence of what came before. */

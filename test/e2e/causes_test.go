@@ -100,6 +100,7 @@ func (c *causes) observe(t *testing.T, all []*performance, args ...string) {
 		flags = append(flags, "--pid", strconv.Itoa(p.pid))
 	}
 	w := watch(t, flags...)
+	require.NoError(t, prefer(w.cmd.Process.Pid)) // or the programs would keep it from naming what they did
 	time.Sleep(settling)
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, 4*runtime.NumCPU())
@@ -177,8 +178,8 @@ func (c *causes) start(t *testing.T, n int, p *performance, args []string) *prog
 	return run
 }
 
-// prefer has the scheduler prefer a process that leads a session, and its children: hosts that run
-// tests do other things, too, and what blocks here is to block by what it does itself.
+// prefer has the scheduler prefer a process and its children, and the session it leads: hosts that
+// run tests do other things, too, and what blocks here is to block by what it does itself.
 func prefer(pid int) error {
 	const nice = -15
 	if err := unix.Setpriority(unix.PRIO_PROCESS, pid, nice); err != nil {

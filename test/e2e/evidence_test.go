@@ -147,8 +147,8 @@ func hold(threshold time.Duration, p *performance) *evidence {
 		b := blocks[at]
 		blocks = slices.Delete(blocks, at, at+1)
 		// Short of a CPU for most of the time, if the kernel's account agrees. That account does not
-		// know a quota from a full run queue: where nobody's line is to blame it is no excuse.
-		if queued := b.BreakdownNS[report.CauseRunqueue]; !entry.Nobody &&
+		// know a quota from a full run queue: where one held the loop back it is no excuse.
+		if queued := b.BreakdownNS[report.CauseRunqueue]; !slices.Contains(entry.Causes, b.Cause) && entry.Causes[0] != report.CauseThrottled &&
 			b.Cause == report.CauseRunqueue && b.Culprit == nil && queued >= b.DurationNS/3 && queued <= entry.RunDelayNS+int64(time.Millisecond) {
 			e.queued++
 			continue

@@ -154,11 +154,11 @@ func (p *Probes) loadAndAttach(o Options) error {
 
 // loadObject returns the programs as this kernel can take them: with bpf_loop (5.17) or without.
 func loadObject() (spec *ebpf.CollectionSpec, loops bool, err error) {
-	if err := features.HaveProgramHelper(ebpf.TracePoint, asm.FnLoop); errors.Is(err, ebpf.ErrNotSupported) {
-		spec, err = loadWithoutLoop()
-	} else {
+	loops = !errors.Is(features.HaveProgramHelper(ebpf.TracePoint, asm.FnLoop), ebpf.ErrNotSupported)
+	if loops {
 		spec, err = loadLoopwatch()
-		loops = true
+	} else {
+		spec, err = loadWithoutLoop()
 	}
 	if err == nil && !hasFunction(readyFunction) {
 		delete(spec.Programs, loopwatchProgOnReady)

@@ -51,6 +51,8 @@ type Options struct {
 	// Ongoing, if set, is called once with a block that is still going on when it is noticed; Emit
 	// has it again at its end, and no more where the observation ends before.
 	Ongoing func(report.Block)
+	// DropEnded keeps no rows of loops that have ended: for observations without an end of their own.
+	DropEnded bool
 }
 
 // Bounds of what one observation keeps.

@@ -73,6 +73,5 @@ func (t *thread) withGlimpse(period uint64, offNS int64, samples []*probes.Sampl
 	}
 	s := *t.glimpse.sample
 	s.NS = offNS
-	t.glimpse = nil
 	return append(samples, &s)
 }

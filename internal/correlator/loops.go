@@ -44,6 +44,9 @@ func (c *Correlator) endLoop(t *thread, k *probes.Thread, now int64) {
 	c.flush(t)
 	defer func() { t.slot = probes.NoSlot }()
 	defer c.slots.give(t.slot)
+	if c.opts.DropEnded {
+		return
+	}
 	books, err := c.kernel.Books(t.slot)
 	if err != nil {
 		c.check(err)

@@ -134,7 +134,7 @@ func (p *Probes) attachTicks(o Options) error {
 		fd, err := unix.PerfEventOpen(&unix.PerfEventAttr{
 			Type:   unix.PERF_TYPE_SOFTWARE,
 			Config: unix.PERF_COUNT_SW_CPU_CLOCK,
-			Sample: uint64(1_000_000_000 / o.Rate),
+			Sample: tickPeriod(o.Rate),
 		}, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
 		if errors.Is(err, unix.ENODEV) { // went offline meanwhile
 			continue
@@ -142,12 +142,28 @@ func (p *Probes) attachTicks(o Options) error {
 		if err != nil {
 			return fmt.Errorf("open cpu-clock event on CPU %d: %w", cpu, err)
 		}
-		p.closers = append(p.closers, os.NewFile(uintptr(fd), "cpu-clock"))
+		file := os.NewFile(uintptr(fd), "cpu-clock")
+		p.closers, p.ticks = append(p.closers, file), append(p.ticks, file)
 		if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_SET_BPF, prog.FD()); err != nil {
 			return fmt.Errorf("attach to cpu-clock on CPU %d: %w", cpu, err)
 		}
 		if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_ENABLE, 0); err != nil {
 			return fmt.Errorf("start cpu-clock on CPU %d: %w", cpu, err)
+		}
+	}
+	return nil
+}
+
+// tickPeriod returns the nanoseconds between two ticks.
+func tickPeriod(rate int) uint64 { return uint64(1_000_000_000 / rate) }
+
+// setRate changes the ticks a second of the events that are open.
+func (p *Probes) setRate(rate int) error {
+	for _, f := range p.ticks {
+		period := tickPeriod(rate)
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), unix.PERF_EVENT_IOC_PERIOD, uintptr(unsafe.Pointer(&period)))
+		if errno != 0 && errno != unix.ENODEV {
+			return fmt.Errorf("set the rate of %s: %w", f.Name(), errno)
 		}
 	}
 	return nil

@@ -21,8 +21,12 @@ type Books struct {
 	Blocks     int64
 	// Stretches of several active periods in which no wait could rest, of at least the threshold.
 	UnrestedNS, UnrestedMaxNS int64
-	histogram                 [len(loopwatchLoopBooks{}.Histogram)]uint64
+	Histogram                 Histogram // of the active periods' lengths
 }
+
+// Histogram counts active periods by length, in buckets no wider than a sixteenth of an octave. A
+// difference of two may hold less than none.
+type Histogram [len(loopwatchLoopBooks{}.Histogram)]int64
 
 // Books reads the books in a slot.
 func (p *Probes) Books(slot uint32) (*Books, error) {
@@ -30,10 +34,14 @@ func (p *Probes) Books(slot uint32) (*Books, error) {
 	if err := p.coll.Maps[loopwatchMapBooks].Lookup(slot, &k); err != nil {
 		return nil, fmt.Errorf("read books in slot %d: %w", slot, err)
 	}
-	return &Books{
+	b := &Books{
 		Iterations: int64(k.Iterations), IdleNS: int64(k.IdleNs), ActiveNS: int64(k.ActiveNs), MaxNS: int64(k.MaxNs),
-		Blocks: int64(k.Blocks), UnrestedNS: int64(k.UnrestedNs), UnrestedMaxNS: int64(k.UnrestedMaxNs), histogram: k.Histogram,
-	}, nil
+		Blocks: int64(k.Blocks), UnrestedNS: int64(k.UnrestedNs), UnrestedMaxNS: int64(k.UnrestedMaxNs),
+	}
+	for i, n := range k.Histogram {
+		b.Histogram[i] = int64(n)
+	}
+	return b, nil
 }
 
 // ClearBooks empties a slot before its next use.
@@ -59,8 +67,8 @@ func (b *Books) change(ns, by int64) {
 	if by > 0 {
 		b.MaxNS = max(b.MaxNS, ns)
 	}
-	if n := &b.histogram[bucketOf(ns)]; by > 0 || *n > 0 {
-		*n += uint64(by)
+	if n := &b.Histogram[bucketOf(ns)]; by > 0 || *n > 0 {
+		*n += by
 	}
 }
 
@@ -76,7 +84,7 @@ func bucketOf(ns int64) int {
 	case ns < 1<<histMinShift:
 		return 0
 	case ns >= 1<<histMaxShift:
-		return len(Books{}.histogram) - 1
+		return len(Histogram{}) - 1
 	}
 	shift := histMinShift
 	for ns>>(shift+1) > 0 {
@@ -90,30 +98,51 @@ func bucketMiddle(i int) int64 {
 	if i == 0 {
 		return 1 << (histMinShift - 1)
 	}
+	return BucketFrom(i) + int64(1)<<(histMinShift+(i-1)/16)/32
+}
+
+// BucketFrom returns the shortest length that bucket i counts, in nanoseconds.
+func BucketFrom(i int) int64 {
+	if i == 0 {
+		return 0
+	}
 	octave, part := (i-1)/16, (i-1)%16
 	low := int64(1) << (histMinShift + octave)
-	return low + low/16*int64(part) + low/32
+	return low + low/16*int64(part)
 }
 
 // Quantile returns the active period's length below which the share q (0 to 1) of all lies,
-// within 3.1 % above 8.192 us; 0 where there was none. It is never above MaxNS.
-func (b *Books) Quantile(q float64) int64 {
-	var total uint64
-	for _, n := range b.histogram {
-		total += n
+// within 3.1 % above 8.192 us; 0 where there was none.
+func (h *Histogram) Quantile(q float64) int64 {
+	var total int64
+	for _, n := range h {
+		total += max(n, 0)
 	}
 	if total == 0 {
 		return 0
 	}
-	rank := uint64(math.Ceil(q * float64(total)))
-	var sum uint64
-	for i, n := range b.histogram {
-		if sum += n; sum >= max(rank, 1) {
-			return min(bucketMiddle(i), b.MaxNS)
+	rank := max(int64(math.Ceil(q*float64(total))), 1)
+	var sum int64
+	for i, n := range h {
+		if sum += max(n, 0); sum >= rank {
+			return bucketMiddle(i)
 		}
 	}
-	return b.MaxNS
+	return bucketMiddle(len(h) - 1)
 }
+
+// Max returns the longest that was counted, as exact as Quantile.
+func (h *Histogram) Max() int64 {
+	for i, n := range slices.Backward(h[:]) {
+		if n > 0 {
+			return bucketMiddle(i)
+		}
+	}
+	return 0
+}
+
+// Quantile is Histogram.Quantile, and never above MaxNS.
+func (b *Books) Quantile(q float64) int64 { return min(b.Histogram.Quantile(q), b.MaxNS) }
 
 // Thread is the kernel's present view of a thread.
 type Thread struct {

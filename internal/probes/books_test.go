@@ -28,7 +28,7 @@ func TestBucketsAreInOrder(t *testing.T) {
 		require.LessOrEqual(t, b, last+1, "%d ns", ns)
 		last = b
 	}
-	assert.Equal(t, len(Books{}.histogram)-1, last)
+	assert.Equal(t, len(Histogram{})-1, last)
 }
 
 func TestQuantile(t *testing.T) {

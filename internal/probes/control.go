@@ -5,6 +5,7 @@ package probes
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cilium/ebpf"
 )
@@ -164,6 +165,20 @@ func ignoreMissing(err error) error {
 		return nil
 	}
 	return err
+}
+
+// SetThreshold changes how long an active period has to be for a block, from now on: those that end
+// later count by it, those going on included. The ticks become as frequent as DefaultRate says,
+// unless Options.Rate was set. What was held back of the periods going on was chosen by the
+// threshold before.
+func (p *Probes) SetThreshold(to time.Duration) error {
+	if err := p.coll.Variables[loopwatchVarThreshold].Set(uint64(to)); err != nil {
+		return fmt.Errorf("set threshold: %w", err)
+	}
+	if p.fixedRate {
+		return nil
+	}
+	return p.setRate(DefaultRate(to))
 }
 
 // Want adds a process to those to be watched, where Options.Filter narrows them down.

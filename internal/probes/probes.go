@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -58,6 +59,9 @@ type Probes struct {
 	coll     *ebpf.Collection
 	reader   *ringbuf.Reader
 	closers  []io.Closer
+	ticks    []*os.File // the cpu-clock events, one a CPU; among closers
+
+	fixedRate bool // Options.Rate was set
 
 	loops   int
 	layouts layoutTable
@@ -70,12 +74,13 @@ type Probes struct {
 
 // Open loads and attaches everything. Errors are of the kind a user can act on: see errors.go.
 func Open(o Options) (_ *Probes, err error) {
+	fixedRate := o.Rate > 0
 	o.setDefaults()
 	if err := checkHost(); err != nil {
 		return nil, err
 	}
 	_, locked := Memlock()
-	p := &Probes{loops: o.Loops}
+	p := &Probes{loops: o.Loops, fixedRate: fixedRate}
 	defer func() {
 		if err != nil {
 			p.Close()
@@ -243,7 +248,7 @@ func (p *Probes) detach() {
 	for _, c := range slices.Backward(p.closers) {
 		_ = c.Close()
 	}
-	p.closers = nil
+	p.closers, p.ticks = nil, nil
 	if p.coll != nil {
 		p.coll.Close()
 		p.coll = nil

@@ -61,14 +61,10 @@ type Builder struct {
 	limits   Limits
 	kept     blockHeap
 	frames   int // in the stacks of kept
-	blockers map[BlockerKey]*blockerSum
+	blockers *Blockers
+	blocked  map[*Blocker]map[LoopID]struct{}
 	loops    map[LoopID]*loopSum
 	lost     map[string]int64
-}
-
-type blockerSum struct {
-	Blocker
-	loops map[LoopID]struct{}
 }
 
 type loopSum struct {
@@ -79,9 +75,11 @@ type loopSum struct {
 
 // NewBuilder returns a builder that has seen no block yet.
 func NewBuilder(limits Limits) *Builder {
+	limits = limits.withDefaults()
 	return &Builder{
-		limits:   limits.withDefaults(),
-		blockers: map[BlockerKey]*blockerSum{},
+		limits:   limits,
+		blockers: NewBlockers(limits.Blockers),
+		blocked:  map[*Blocker]map[LoopID]struct{}{},
 		loops:    map[LoopID]*loopSum{},
 		lost:     map[string]int64{},
 	}
@@ -89,7 +87,7 @@ func NewBuilder(limits Limits) *Builder {
 
 // Add takes one block, in any order, each once. The builder owns it from then on.
 func (b *Builder) Add(block Block) {
-	if cut := b.limits.normalise(&block); cut > 0 {
+	if cut := block.Normalise(b.limits.Stacks); cut > 0 {
 		b.lost[ReasonStacksOverLimit] += cut
 	}
 	b.addLoop(&block)
@@ -104,17 +102,17 @@ func (b *Builder) Add(block Block) {
 	}
 }
 
-// normalise gives a block the form the machine format promises: stacks heaviest first, no
+// Normalise gives a block the form the machine format promises: so many stacks, heaviest first, no
 // null lists, every string bounded and UTF-8. It returns how many stacks that leaves out.
-func (l Limits) normalise(block *Block) (cut int64) {
+func (block *Block) Normalise(stacks int) (cut int64) {
 	block.Cause = cmp.Or(block.Cause, CauseUnknown)
 	if block.BreakdownNS == nil {
 		block.BreakdownNS = map[Cause]int64{}
 	}
 	slices.SortStableFunc(block.Stacks, func(x, y Stack) int { return cmp.Compare(y.NS, x.NS) })
-	if over := len(block.Stacks) - l.Stacks; over > 0 {
+	if over := len(block.Stacks) - stacks; over > 0 {
 		cut = int64(over)
-		block.Stacks = slices.Clone(block.Stacks[:l.Stacks])
+		block.Stacks = slices.Clone(block.Stacks[:stacks])
 	}
 	if block.Stacks == nil {
 		block.Stacks = []Stack{}
@@ -159,32 +157,21 @@ func (b *Builder) addLoop(block *Block) {
 }
 
 func (b *Builder) addBlocker(block *Block) {
-	key := block.Key()
-	sum := b.blockers[key]
-	if sum == nil {
-		if len(b.blockers) >= b.limits.Blockers {
-			b.lost[ReasonBlockersOverLimit]++
-			return
-		}
-		sum = &blockerSum{loops: map[LoopID]struct{}{}}
-		sum.Cause = block.Cause
-		b.blockers[key] = sum
+	blocker, _ := b.blockers.Add(block)
+	if blocker == nil {
+		b.lost[ReasonBlockersOverLimit]++
+		return
 	}
-	sum.Count++
-	sum.TotalNS += block.DurationNS
+	loops := b.blocked[blocker]
+	if loops == nil {
+		loops = map[LoopID]struct{}{}
+		b.blocked[blocker] = loops
+	}
 	id := LoopID{block.PID, block.TID}
-	if _, known := sum.loops[id]; !known && len(sum.loops) >= maxBlockerLoops {
+	if _, known := loops[id]; !known && len(loops) >= maxBlockerLoops {
 		b.lost[ReasonLoopsOverLimit]++
 	} else {
-		sum.loops[id] = struct{}{}
-	}
-	if sum.Stack == nil || block.DurationNS > sum.MaxNS {
-		// The heaviest block speaks for its group.
-		sum.MaxNS = max(sum.MaxNS, block.DurationNS)
-		sum.Culprit, sum.Detail, sum.Stack = block.Culprit, block.Detail, []Frame{}
-		if len(block.Stacks) > 0 {
-			sum.Stack = block.Stacks[0].Frames
-		}
+		loops[id] = struct{}{}
 	}
 }
 
@@ -201,7 +188,7 @@ func (b *Builder) Report(meta Meta, loops []Loop) *Report {
 		Processes:   meta.Processes,
 		Host:        meta.Host,
 		Loops:       make([]Loop, 0, len(loops)),
-		Blockers:    make([]Blocker, 0, len(b.blockers)),
+		Blockers:    make([]Blocker, 0, b.blockers.Len()),
 		Blocks:      slices.Clone([]Block(b.kept)),
 		Lost:        meta.Lost,
 		Unsupported: make([]Unsupported, 0, len(meta.Unsupported)),
@@ -223,12 +210,11 @@ func (b *Builder) Report(meta Meta, loops []Loop) *Report {
 		return cmp.Or(cmp.Compare(y.BlockedNS, x.BlockedNS), cmp.Compare(y.Utilization, x.Utilization),
 			cmp.Compare(x.PID, y.PID), cmp.Compare(x.TID, y.TID))
 	})
-	for _, sum := range b.blockers {
-		blocker := sum.Blocker
-		blocker.Loops = slices.SortedFunc(maps.Keys(sum.loops), compareLoops)
+	for _, group := range b.blockers.All() {
+		blocker := *group
+		blocker.Loops = slices.SortedFunc(maps.Keys(b.blocked[group]), compareLoops)
 		r.Blockers = append(r.Blockers, blocker)
 	}
-	slices.SortFunc(r.Blockers, compareBlockers)
 	slices.SortFunc(r.Blocks, func(x, y Block) int {
 		return cmp.Or(cmp.Compare(x.StartNS, y.StartNS), cmp.Compare(x.PID, y.PID), cmp.Compare(x.TID, y.TID))
 	})

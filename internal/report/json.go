@@ -55,7 +55,7 @@ func WriteJSON(w io.Writer, r *Report) error {
 // WriteBlock writes one block as one line of JSON (schema loopwatch.block/v1), in the form it
 // has in a report.
 func WriteBlock(w io.Writer, b Block) error {
-	Limits{}.withDefaults().normalise(&b)
+	b.Normalise(Limits{}.withDefaults().Stacks)
 	b.Schema = SchemaBlock
 	var line bytes.Buffer
 	e := json.NewEncoder(&line)

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package correlator
+
+import (
+	"time"
+
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+// Present is what one loop is like at a moment of the observation.
+type Present struct {
+	Loop    report.Loop   // who it is, without its books
+	Books   *probes.Books // since it was first seen; IdleNS, ActiveNS and MaxNS up to that moment
+	Waiting bool          // for events; or else it is active
+	Since   int64         // when that began, CLOCK_MONOTONIC nanoseconds
+	Block   *report.Block // that is going on, nil if none is
+}
+
+// Present looks at every loop at the time now (CLOCK_MONOTONIC nanoseconds, not in the future), in
+// the middle of the observation. To be called now and then: once a second is often enough to follow
+// it, and cheap.
+func (c *Correlator) Present(now int64) ([]Present, error) {
+	before, err := c.kernel.Threads()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Present, 0, len(before))
+	threads := make([]probes.Thread, 0, len(before))
+	for _, k := range before {
+		t := c.threads[k.TID]
+		if t == nil || !t.isLoop() {
+			continue
+		}
+		books, err := c.kernel.Books(t.slot)
+		if err != nil {
+			return nil, err
+		}
+		out, threads = append(out, Present{Loop: t.row(), Books: books}), append(threads, k)
+	}
+	after, err := c.kernel.Threads()
+	if err != nil {
+		return nil, err
+	}
+	states := make(map[int]probes.Thread, len(after))
+	for _, k := range after {
+		states[k.TID] = k
+	}
+	for i := range out {
+		p := &out[i]
+		t := c.threads[threads[i].TID]
+		k, err := c.settled(t, p, threads[i], states[t.tid])
+		if err != nil {
+			return nil, err
+		}
+		t.fix.apply(p.Books)
+		p.Waiting, p.Since = k.InWait, k.Since
+		if open := max(now-k.Since, 0); k.InWait {
+			p.Books.IdleNS += open
+		} else {
+			p.Books.ActiveNS += open
+			p.Books.MaxNS = max(p.Books.MaxNS, open)
+		}
+		if k.InWait || t.ended == k.Period || now-k.Since < int64(c.opts.Threshold) {
+			continue
+		}
+		var samples []*probes.Sample
+		if t.period == k.Period {
+			samples = t.samples
+		}
+		p.Block = c.ongoing(t, k, samples, now)
+	}
+	return out, nil
+}
+
+// settled returns a state of the thread that belongs to the books in p, and reads both again where
+// the loop went on to another period or wait in between: what ends in between is entered into the
+// books, and would count twice or not at all. A loop that keeps doing so has only just begun with
+// what it does, so there is little to count.
+func (c *Correlator) settled(t *thread, p *Present, before, after probes.Thread) (probes.Thread, error) {
+	same := func() bool {
+		return before.InWait == after.InWait && before.Period == after.Period && before.Since == after.Since
+	}
+	for range 3 {
+		if same() || after.TID == 0 {
+			break
+		}
+		before = after
+		books, err := c.kernel.Books(t.slot)
+		if err != nil {
+			return after, err
+		}
+		again, ok, err := c.kernel.Thread(t.tid)
+		if err != nil {
+			return after, err
+		}
+		p.Books, after = books, again
+		if !ok {
+			return before, nil // it has ended
+		}
+	}
+	return before, nil
+}
+
+// SetThreshold changes how long an active period has to be for a block. The kernel has to be told
+// first.
+func (c *Correlator) SetThreshold(to time.Duration) { c.opts.Threshold = to }
+
+// Losses adds up everything that was given up so far, in the kernel and here.
+func (c *Correlator) Losses() (report.Lost, error) { return c.losses() }
+
+// Unsupported lists the Python processes that cannot be watched.
+func (c *Correlator) Unsupported() []report.Unsupported {
+	out := make([]report.Unsupported, 0, len(c.unsupported))
+	for _, u := range c.unsupported {
+		out = append(out, u)
+	}
+	return out
+}

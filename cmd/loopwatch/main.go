@@ -38,7 +38,10 @@ func main() {
 
 // run executes one command line and returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
-	a := &app{stdout: stdout, stderr: stderr, screen: screenOf, observe: observe.Run, watchBlocks: observe.Watch, examine: doctor.Examine}
+	a := &app{
+		stdout: stdout, stderr: stderr, screen: screenOf,
+		observe: observe.Run, watchBlocks: observe.Watch, watchLive: observe.Live, examine: doctor.Examine,
+	}
 	return a.run(args)
 }
 
@@ -48,6 +51,7 @@ type app struct {
 	screen         func(io.Writer) (columns int, terminal bool)
 	observe        func(context.Context, observe.Options) (*report.Report, error)
 	watchBlocks    func(context.Context, observe.Options, func(observe.Sighting)) (report.Lost, error)
+	watchLive      func(context.Context, observe.Options, observe.LiveOptions) (report.Lost, error)
 	examine        func(pids []int) (*doctor.Diagnosis, error)
 }
 

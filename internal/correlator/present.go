@@ -33,6 +33,7 @@ func (c *Correlator) Present(now int64) ([]Present, error) {
 		if t == nil || !t.isLoop() {
 			continue
 		}
+		c.flush(t) // who follows a loop does not wait for the events that a block has delayed
 		books, err := c.kernel.Books(t.slot)
 		if err != nil {
 			return nil, err

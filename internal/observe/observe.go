@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -107,6 +108,14 @@ type window struct {
 	correlator *correlator.Correlator
 	started    time.Time
 	startedNS  int64 // the same moment by the kernel's clock
+	chores     []chore
+}
+
+// chore is something to do now and then while observing.
+type chore struct {
+	every time.Duration
+	do    func() error
+	next  time.Time
 }
 
 // open loads the probes and finds the Python processes that are there. The probes are the caller's
@@ -178,9 +187,12 @@ func (w *window) observe(ctx context.Context) error {
 		defer cancel()
 	}
 	end, _ := ctx.Deadline()
-	nextPoll, nextProgress, nextAsk := time.Now().Add(pollEvery), time.Now().Add(progressEvery), time.Now().Add(askAgainEvery)
+	chores := append(w.usualChores(), w.chores...)
+	for i := range chores {
+		chores[i].next = time.Now().Add(chores[i].every)
+	}
 	for ctx.Err() == nil {
-		deadline := nextPoll
+		deadline := slices.MinFunc(chores, func(x, y chore) int { return x.next.Compare(y.next) }).next
 		for _, t := range []time.Time{end, w.correlator.Tell(time.Now())} {
 			if !t.IsZero() && t.Before(deadline) {
 				deadline = t
@@ -190,24 +202,29 @@ func (w *window) observe(ctx context.Context) error {
 			return err
 		}
 		now := time.Now()
-		if !now.Before(nextPoll) {
-			if err := w.correlator.Poll(monotonic()); err != nil {
+		for i := range chores {
+			c := &chores[i]
+			if now.Before(c.next) {
+				continue
+			}
+			if err := c.do(); err != nil {
 				return err
 			}
-			nextPoll = now.Add(pollEvery)
-		}
-		if !now.Before(nextAsk) {
-			if err := w.probes.AskAgain(); err != nil {
-				return err
-			}
-			nextAsk = now.Add(askAgainEvery)
-		}
-		if w.options.Progress != nil && !now.Before(nextProgress) {
-			w.options.Progress(w.status())
-			nextProgress = nextProgress.Add(progressEvery)
+			c.next = now.Add(c.every)
 		}
 	}
 	return nil
+}
+
+func (w *window) usualChores() []chore {
+	chores := []chore{
+		{every: pollEvery, do: func() error { return w.correlator.Poll(monotonic()) }},
+		{every: askAgainEvery, do: w.probes.AskAgain},
+	}
+	if w.options.Progress != nil {
+		chores = append(chores, chore{every: progressEvery, do: func() error { w.options.Progress(w.status()); return nil }})
+	}
+	return chores
 }
 
 // drain handles the events that are there now. Others may come all the while.

@@ -93,8 +93,8 @@ func bucketOf(ns int64) int {
 	return 1 + 16*(shift-histMinShift) + int(ns>>(shift-4)&15)
 }
 
-// bucketMiddle returns the middle of a bucket in nanoseconds.
-func bucketMiddle(i int) int64 {
+// BucketMiddle returns the middle of bucket i in nanoseconds.
+func BucketMiddle(i int) int64 {
 	if i == 0 {
 		return 1 << (histMinShift - 1)
 	}
@@ -115,30 +115,24 @@ func BucketFrom(i int) int64 {
 // within 3.1 % above 8.192 us; 0 where there was none.
 func (h *Histogram) Quantile(q float64) int64 {
 	var total int64
-	for _, n := range h {
-		total += max(n, 0)
+	first := len(h)
+	for i, n := range h {
+		if n > 0 {
+			total += n
+			first = min(first, i)
+		}
 	}
 	if total == 0 {
 		return 0
 	}
 	rank := max(int64(math.Ceil(q*float64(total))), 1)
 	var sum int64
-	for i, n := range h {
-		if sum += max(n, 0); sum >= rank {
-			return bucketMiddle(i)
+	for i := first; i < len(h); i++ {
+		if sum += max(h[i], 0); sum >= rank {
+			return BucketMiddle(i)
 		}
 	}
-	return bucketMiddle(len(h) - 1)
-}
-
-// Max returns the longest that was counted, as exact as Quantile.
-func (h *Histogram) Max() int64 {
-	for i, n := range slices.Backward(h[:]) {
-		if n > 0 {
-			return bucketMiddle(i)
-		}
-	}
-	return 0
+	return BucketMiddle(len(h) - 1)
 }
 
 // Quantile is Histogram.Quantile, and never above MaxNS.

@@ -15,7 +15,7 @@ import (
 // The histogram promises 5 % from 10 us to 100 s.
 func TestBucketsAreFineEnough(t *testing.T) {
 	for ns := int64(10_000); ns < 100_000_000_000; ns += max(ns/1000, 1) {
-		middle := bucketMiddle(bucketOf(ns))
+		middle := BucketMiddle(bucketOf(ns))
 		require.InEpsilon(t, ns, middle, 0.05, "%d ns", ns)
 	}
 }

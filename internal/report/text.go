@@ -77,6 +77,30 @@ type textWriter struct {
 	err   error
 }
 
+// WriteBlocker writes a blocker for people, as number number of a list. A blocker without loops is
+// one of a single loop.
+func WriteBlocker(w io.Writer, number int, b *Blocker, o TextOptions) error {
+	t := &textWriter{w: w, o: o, width: max(o.Width, minWidth/2)}
+	t.blocker(number, b, nil)
+	return t.err
+}
+
+// WriteStack writes what is known of a block but its times: the evidence, the stack that took most
+// of it, and who held what it waited for.
+func WriteStack(w io.Writer, b *Block, o TextOptions) error {
+	t := &textWriter{w: w, o: o, width: max(o.Width, minWidth/2)}
+	if evidence := evidence(b.Detail); evidence != "" {
+		t.printf("      %s\n", t.cut(evidence, t.width-6))
+	}
+	if len(b.Stacks) == 0 {
+		t.printf("      %s\n", t.style(styleFaint, "no stack was taken of it yet"))
+	} else {
+		t.stack(b.Stacks[0].Frames, b.Culprit, o.Verbose)
+	}
+	t.holder(b.Detail.Holder)
+	return t.err
+}
+
 func (t *textWriter) printf(format string, args ...any) {
 	if t.err == nil {
 		_, t.err = fmt.Fprintf(t.w, format, args...)
@@ -184,8 +208,12 @@ func (t *textWriter) blockers() {
 }
 
 func (t *textWriter) blocker(number int, b *Blocker, about *About) {
-	t.printf("%2d. %s  %s, %s in %s, max %s, in %s\n", number, t.style(styleRed, culpritName(b.Culprit)), b.Cause,
-		humanDuration(b.TotalNS), plural(b.Count, "block"), humanDuration(b.MaxNS), t.names.List(b.Loops, 3))
+	where := ""
+	if len(b.Loops) > 0 {
+		where = ", in " + t.names.List(b.Loops, 3)
+	}
+	t.printf("%2d. %s  %s, %s in %s, max %s%s\n", number, t.style(styleRed, culpritName(b.Culprit)), word(string(b.Cause)),
+		humanDuration(b.TotalNS), plural(b.Count, "block"), humanDuration(b.MaxNS), where)
 	if evidence := evidence(b.Detail); evidence != "" {
 		t.printf("      %s\n", t.cut(evidence, t.width-6))
 	}
@@ -202,7 +230,12 @@ func (t *textWriter) blocker(number int, b *Blocker, about *About) {
 		t.printf("      %s\n", t.style(styleFaint, "the loop was held up here:"))
 	}
 	t.stack(b.Stack, b.Culprit, t.o.Verbose)
-	if h := b.Detail.Holder; h != nil {
+	t.holder(b.Detail.Holder)
+}
+
+// holder prints who held what a loop waited for.
+func (t *textWriter) holder(h *Holder) {
+	if h != nil {
 		t.printf("      held by thread %s (%d)\n", t.cut(cmp.Or(safetext.Line(h.Thread), "?"), 40), h.TID)
 		frames := h.Frames
 		if !t.o.Verbose && len(frames) > holderFrames {

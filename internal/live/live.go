@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package live keeps the recent past of every loop while an observation goes on. In go the loops as
+// the correlator finds them about once a second, and every block; out comes a Snapshot with what
+// each loop did in the last interval, ten seconds, minute, and altogether. observe drives it, on one
+// goroutine; what comes out is for views, on any.
+package live
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/loopwatch/loopwatch/internal/advice"
+	"github.com/loopwatch/loopwatch/internal/correlator"
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+// Bounds of what is kept.
+const (
+	maxIntervals       = 600  // of one loop: a minute in tenths of a second
+	maxLoopBlockers    = 32   // different blockers of one loop
+	maxBlockers        = 4096 // of all loops together
+	maxEnded           = 100  // loops that have ended in the last ten seconds
+	stacksOfBlock      = 8
+	reasonUngrouped    = "blocks_of_blockers_over_limit"
+	reasonEndedDropped = "ended_loops_not_shown"
+)
+
+// Tracker holds the recent past of all loops. It is not safe for concurrent use.
+type Tracker struct {
+	loops    map[report.LoopID]*loop
+	ended    []*loop
+	blockers int
+	lost     map[string]int64
+}
+
+// New returns a tracker that has seen nothing yet.
+func New() *Tracker {
+	return &Tracker{loops: make(map[report.LoopID]*loop), lost: make(map[string]int64)}
+}
+
+// loop is one loop and its recent past.
+type loop struct {
+	who   report.Loop
+	books probes.Books // at the last snapshot
+	sums  [Windows]sum
+	past  []interval // oldest first
+	// starts[w] is the first interval in past that is in window w.
+	starts [Windows]int
+
+	state State
+	since int64
+	block *report.Block
+
+	blockers  *report.Blockers
+	advised   []report.Blocker // blockers as snapshots show them; nil where that is out of date
+	ungrouped int64
+	blockedNS int64 // in blocks that have ended
+	counted   int64 // of time in blocks, entered into past
+	late      bool  // a block seems to have ended of which nothing was told yet
+	fresh     interval
+}
+
+// interval is what happened between two snapshots.
+type interval struct {
+	end       int64
+	books     delta
+	histogram []cell
+	maxNS     int64
+	blocks    int64
+	blockedNS int64
+	countedNS int64 // in which blocks were counted
+	blockers  []tally
+}
+
+// delta are differences of probes.Books. They may be below zero: what the kernel could not know is
+// taken out later.
+type delta struct{ iterations, idleNS, activeNS int64 }
+
+type cell struct {
+	bucket uint16
+	n      int32
+}
+
+// tally counts the blocks of one blocker in an interval.
+type tally struct {
+	blocker    *report.Blocker
+	count, sum int64
+}
+
+// sum is a window's worth of intervals.
+type sum struct {
+	delta
+	histogram                    probes.Histogram
+	blocks, blockedNS, countedNS int64
+}
+
+func (s *sum) add(i *interval, sign int64) {
+	s.iterations += sign * i.books.iterations
+	s.idleNS += sign * i.books.idleNS
+	s.activeNS += sign * i.books.activeNS
+	s.blocks += sign * i.blocks
+	s.blockedNS += sign * i.blockedNS
+	s.countedNS += sign * i.countedNS
+	for _, c := range i.histogram {
+		s.histogram[c.bucket] += sign * int64(c.n)
+	}
+}
+
+// Block enters a block that has ended. who is its loop.
+func (t *Tracker) Block(b report.Block, who report.Loop) {
+	l := t.loop(who)
+	b.Normalise(stacksOfBlock)
+	l.blockedNS += b.DurationNS
+	l.fresh.blocks++
+	l.fresh.maxNS = max(l.fresh.maxNS, b.DurationNS)
+	known := l.blockers.Len()
+	if l.blockers.Of(&b) == nil && t.blockers >= maxBlockers {
+		l.ungrouped++
+		t.lost[reasonUngrouped]++
+		return
+	}
+	blocker, heaviest := l.blockers.Add(&b)
+	if blocker == nil {
+		l.ungrouped++
+		t.lost[reasonUngrouped]++
+		return
+	}
+	t.blockers += l.blockers.Len() - known
+	l.advised = nil
+	if heaviest {
+		blocker.Advice = advice.For(blocker, l.who.Loop)
+	}
+	for i := range l.fresh.blockers {
+		if x := &l.fresh.blockers[i]; x.blocker == blocker {
+			x.count++
+			x.sum += b.DurationNS
+			return
+		}
+	}
+	l.fresh.blockers = append(l.fresh.blockers, tally{blocker, 1, b.DurationNS})
+}
+
+func (t *Tracker) loop(who report.Loop) *loop {
+	id := report.LoopID{PID: who.PID, TID: who.TID}
+	l := t.loops[id]
+	if l == nil {
+		l = &loop{blockers: report.NewBlockers(maxLoopBlockers)}
+		t.loops[id] = l
+	}
+	l.who = who
+	return l
+}
+
+// Recount forgets the blocks counted so far: those to come are counted by another threshold.
+func (t *Tracker) Recount() {
+	for _, l := range t.loops {
+		l.recount()
+	}
+	t.blockers, t.lost[reasonUngrouped] = 0, 0
+	for _, l := range t.ended {
+		l.recount()
+	}
+}
+
+func (l *loop) recount() {
+	l.blockers, l.advised, l.ungrouped = report.NewBlockers(maxLoopBlockers), nil, 0
+	l.blockedNS, l.counted = 0, 0
+	for i := range l.past {
+		l.past[i].blocks, l.past[i].blockedNS, l.past[i].countedNS, l.past[i].blockers = 0, 0, 0, nil
+	}
+	l.fresh.blocks, l.fresh.blockers = 0, nil
+	for w := range l.sums {
+		l.sums[w].blocks, l.sums[w].blockedNS, l.sums[w].countedNS = 0, 0, 0
+	}
+}
+
+// Update enters the state of all loops at the time now (CLOCK_MONOTONIC nanoseconds) and returns it
+// with the recent past. What the snapshot says of the observation as a whole, and of what was lost
+// elsewhere, is the caller's to fill in.
+func (t *Tracker) Update(now int64, present []correlator.Present) *Snapshot {
+	seen := make(map[report.LoopID]bool, len(present))
+	for i := range present {
+		p := &present[i]
+		l := t.loop(p.Loop)
+		l.advance(now, p)
+		seen[report.LoopID{PID: p.Loop.PID, TID: p.Loop.TID}] = true
+	}
+	for id, l := range t.loops {
+		if !seen[id] {
+			delete(t.loops, id)
+			t.end(l, now)
+		}
+	}
+	t.ended = slices.DeleteFunc(t.ended, func(l *loop) bool {
+		gone := now-l.since >= int64(lengths[TenSeconds])
+		if gone {
+			t.blockers -= l.blockers.Len()
+		}
+		return gone
+	})
+	s := &Snapshot{Loops: make([]Loop, 0, len(t.loops)+len(t.ended)), Lost: report.Lost{Reasons: make(map[string]int64)}}
+	for reason, n := range t.lost {
+		if n > 0 {
+			s.Lost.Reasons[reason] = n
+		}
+	}
+	for _, l := range t.loops {
+		s.Loops = append(s.Loops, l.show(now))
+	}
+	for _, l := range t.ended {
+		if l.since != now {
+			l.advance(now, nil)
+		}
+		s.Loops = append(s.Loops, l.show(now))
+	}
+	return s
+}
+
+// end keeps a loop that is gone for a while where it was blocked lately: that may be why.
+func (t *Tracker) end(l *loop, now int64) {
+	l.advance(now, nil)
+	l.state, l.since, l.block = Ended, now, nil
+	if l.sums[TenSeconds].blocks == 0 {
+		t.blockers -= l.blockers.Len()
+		return
+	}
+	if len(t.ended) >= maxEnded {
+		t.lost[reasonEndedDropped]++
+		t.blockers -= l.blockers.Len()
+		return
+	}
+	t.ended = append(t.ended, l)
+}
+
+// advance enters what happened since the last snapshot. p is nil where the loop has ended.
+func (l *loop) advance(now int64, p *correlator.Present) {
+	i := l.fresh
+	i.end = now
+	l.fresh = interval{}
+	inBlock := int64(0)
+	if p != nil {
+		l.state, l.since, l.block = Active, p.Since, p.Block
+		switch {
+		case p.Waiting:
+			l.state = Idle
+		case p.Block != nil:
+			l.state = Blocked
+			l.block.Normalise(stacksOfBlock)
+			inBlock = p.Block.DurationNS
+		}
+		if p.Books.Iterations < l.books.Iterations { // another loop, of the same number
+			l.books = probes.Books{}
+		}
+		i.enter(p.Books, &l.books)
+		l.books = *p.Books
+	}
+	blocked := l.blockedNS + inBlock
+	if l.late = blocked < l.counted && !l.late; !l.late {
+		i.blockedNS, l.counted = blocked-l.counted, blocked
+	}
+
+	if len(l.past) >= maxIntervals {
+		l.drop(1)
+	}
+	l.past = append(l.past, i)
+	for w := range l.sums {
+		s := &l.sums[w]
+		s.add(&i, 1)
+		if w := Window(w); w == Whole {
+			continue
+		}
+		from := now - int64(lengths[w])
+		for l.starts[w] < len(l.past)-1 && (Window(w) == LastInterval || l.past[l.starts[w]].end <= from) {
+			s.add(&l.past[l.starts[w]], -1)
+			l.starts[w]++
+		}
+	}
+	if n := l.starts[Minute]; n > 64 || n == len(l.past)-1 {
+		l.drop(n)
+	}
+}
+
+// drop lets go of the n oldest intervals.
+func (l *loop) drop(n int) {
+	for w := range l.starts {
+		if Window(w) == Whole {
+			continue
+		}
+		for ; l.starts[w] < n; l.starts[w]++ {
+			l.sums[w].add(&l.past[l.starts[w]], -1)
+		}
+		l.starts[w] -= n
+	}
+	l.past = slices.Delete(l.past, 0, n)
+}
+
+// enter fills in what has changed from one state of the books to the next.
+func (i *interval) enter(to, from *probes.Books) {
+	i.books = delta{to.Iterations - from.Iterations, to.IdleNS - from.IdleNS, to.ActiveNS - from.ActiveNS}
+	i.countedNS = i.books.idleNS + i.books.activeNS
+	longest := 0
+	for n := range to.Histogram {
+		if d := to.Histogram[n] - from.Histogram[n]; d != 0 {
+			i.histogram = append(i.histogram, cell{uint16(n), int32(min(max(d, math.MinInt32), math.MaxInt32))})
+			longest = n
+		}
+	}
+	switch {
+	case to.MaxNS > from.MaxNS:
+		i.maxNS = max(i.maxNS, to.MaxNS)
+	case len(i.histogram) > 0:
+		// The bucket is all that is known. A block in it is known exactly.
+		if i.maxNS < probes.BucketFrom(longest) {
+			i.maxNS = min(probes.BucketMiddle(longest), to.MaxNS)
+		}
+	}
+}
+
+// show makes the loop's row.
+func (l *loop) show(now int64) Loop {
+	out := Loop{Loop: l.who, State: l.state, For: time.Duration(max(now-l.since, 0)), Block: l.block, Ungrouped: l.ungrouped}
+	for w := range out.Figures {
+		out.Figures[w] = l.figures(Window(w), now)
+	}
+	if l.advised == nil {
+		all := l.blockers.All()
+		l.advised = make([]report.Blocker, 0, len(all))
+		for _, b := range all {
+			l.advised = append(l.advised, *b)
+		}
+	}
+	out.Blockers = l.advised
+	return out
+}
+
+func (l *loop) figures(w Window, now int64) Figures {
+	s := &l.sums[w]
+	f := Figures{
+		Observed: time.Duration(max(s.idleNS+s.activeNS, 0)), Iterations: max(s.iterations, 0), Active: time.Duration(max(s.activeNS, 0)),
+		Blocks: max(s.blocks, 0), Blocked: time.Duration(max(s.blockedNS, 0)), Counted: time.Duration(max(s.countedNS, 0)),
+	}
+	if s.iterations > 0 {
+		f.Histogram = bins(&s.histogram)
+		f.P50, f.P99 = time.Duration(s.histogram.Quantile(.5)), time.Duration(s.histogram.Quantile(.99))
+	}
+	f.Max = l.longest(w, now)
+	f.P50, f.P99 = min(f.P50, f.Max), min(f.P99, f.Max)
+	f.Active, f.Blocked = min(f.Active, f.Observed), min(f.Blocked, f.Counted)
+	f.Worst = l.worst(w)
+	if l.block != nil {
+		f.Blocks++
+	}
+	return f
+}
+
+// longest returns the longest active period that ended in a window or goes on.
+func (l *loop) longest(w Window, now int64) time.Duration {
+	var ns int64
+	if l.state == Active || l.state == Blocked {
+		ns = max(now-l.since, 0)
+	}
+	if w == Whole {
+		return time.Duration(max(ns, l.books.MaxNS))
+	}
+	for i := l.starts[w]; i < len(l.past); i++ {
+		ns = max(ns, l.past[i].maxNS)
+	}
+	return time.Duration(ns)
+}
+
+// worst returns who blocked the loop most in a window.
+func (l *loop) worst(w Window) *report.Blocker {
+	if l.block == nil && l.sums[w].blocks == 0 {
+		return nil
+	}
+	sums := make(map[*report.Blocker]tally)
+	if w == Whole {
+		for _, b := range l.blockers.All() {
+			sums[b] = tally{b, b.Count, b.TotalNS}
+		}
+	} else {
+		for _, i := range l.past[l.starts[w]:] {
+			for _, x := range i.blockers {
+				s := sums[x.blocker]
+				sums[x.blocker] = tally{x.blocker, s.count + x.count, s.sum + x.sum}
+			}
+		}
+	}
+	if l.block != nil {
+		b := l.blockers.Of(l.block)
+		if b == nil {
+			b, _ = report.NewBlockers(1).Add(l.block)
+			b.Count, b.TotalNS = 0, 0
+		}
+		s := sums[b]
+		sums[b] = tally{b, s.count + 1, s.sum + l.block.DurationNS}
+	}
+	var worst tally
+	for _, x := range sums {
+		if worst.blocker == nil || cmp.Or(cmp.Compare(x.sum, worst.sum), cmp.Compare(x.blocker.MaxNS, worst.blocker.MaxNS),
+			cmp.Compare(report.CulpritName(worst.blocker.Culprit), report.CulpritName(x.blocker.Culprit))) > 0 {
+			worst = x
+		}
+	}
+	if worst.blocker == nil {
+		return nil
+	}
+	b := *worst.blocker
+	b.Count, b.TotalNS = worst.count, worst.sum
+	return &b
+}
+
+// maxBins is how many bins there are.
+const maxBins = 1 + 3*8
+
+// bounds are where bins begin.
+var bounds = func() (out [maxBins]int64) {
+	power := int64(10_000)
+	for i := 1; i < maxBins; i += 3 {
+		out[i], out[i+1], out[i+2] = power, 2*power, 5*power
+		power *= 10
+	}
+	return out
+}()
+
+// binOf is the bin of each bucket.
+var binOf = func() (out [len(probes.Histogram{})]int) {
+	for n := range out {
+		middle := probes.BucketMiddle(n)
+		out[n] = sortedBefore(bounds[:], middle)
+	}
+	return out
+}()
+
+// sortedBefore returns the last i with sorted[i] <= x.
+func sortedBefore(sorted []int64, x int64) int {
+	i, found := slices.BinarySearch(sorted, x)
+	if !found {
+		i--
+	}
+	return i
+}
+
+// bins makes the histogram people look at: from the first bin that counts anything to the last.
+func bins(h *probes.Histogram) []Bin {
+	var counts [maxBins]int64
+	for n, count := range h {
+		if count != 0 {
+			counts[binOf[n]] += count
+		}
+	}
+	first, last := -1, -1
+	for i, n := range counts {
+		if n > 0 {
+			if first < 0 {
+				first = i
+			}
+			last = i
+		}
+	}
+	if first < 0 {
+		return nil
+	}
+	out := make([]Bin, 0, last-first+1)
+	for i := first; i <= last; i++ {
+		out = append(out, Bin{time.Duration(bounds[i]), max(counts[i], 0)})
+	}
+	return out
+}

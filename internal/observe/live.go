@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package observe
+
+import (
+	"context"
+	"time"
+
+	"github.com/loopwatch/loopwatch/internal/correlator"
+	"github.com/loopwatch/loopwatch/internal/live"
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+// LiveOptions say how to follow an observation while it goes on.
+type LiveOptions struct {
+	Every time.Duration // between snapshots; default 1 s
+	// Thresholds takes what is to count as a block from now on. Blocks are counted anew then.
+	Thresholds <-chan time.Duration
+	// Show is called with each snapshot, the first at once. It must return at once.
+	Show func(*live.Snapshot)
+}
+
+// Live is Run for those who look on. No block is lost between two snapshots. It returns what was
+// lost in the end.
+func Live(ctx context.Context, o Options, l LiveOptions) (report.Lost, error) {
+	if l.Every <= 0 {
+		l.Every = time.Second
+	}
+	tracker := live.New()
+	var w *window
+	w, err := open(o, correlator.Options{
+		Emit:      func(b report.Block) { tracker.Block(b, w.correlator.Identify(b.TID)) },
+		DropEnded: true,
+	})
+	if err != nil {
+		return report.Lost{}, err
+	}
+	defer w.probes.Close()
+	f := &follower{window: w, options: l, tracker: tracker}
+	w.chores = []chore{{every: thresholdEvery, do: f.rethink}, {every: l.Every, do: f.look}}
+	ready := w.options.Ready
+	w.options.Ready = func(s Status) {
+		if ready != nil {
+			ready(s)
+		}
+		f.counting = f.started
+		f.err = f.look()
+	}
+	end, err := w.run(ctx)
+	return end.Lost, err
+}
+
+// thresholdEvery is how often Live looks whether the threshold is to change.
+const thresholdEvery = 100 * time.Millisecond
+
+// follower makes the snapshots of one window.
+type follower struct {
+	*window
+	options  LiveOptions
+	tracker  *live.Tracker
+	counting time.Time // blocks are counted since
+	err      error     // of the first look
+}
+
+func (f *follower) look() error {
+	if f.err != nil {
+		return f.err
+	}
+	f.drain() // blocks that have ended are told before it is looked at what their loops do now
+	now := monotonic()
+	present, err := f.correlator.Present(now)
+	if err != nil {
+		return err
+	}
+	lost, err := f.correlator.Losses()
+	if err != nil {
+		return err
+	}
+	s := f.tracker.Update(now, present)
+	for reason, n := range s.Lost.Reasons {
+		lost.Reasons[reason] += n
+	}
+	s.At, s.Started, s.Every, s.Threshold, s.Counting = time.Now(), f.started, f.options.Every, f.window.options.Threshold, f.counting
+	s.Processes, s.Attach, s.Lost, s.Unsupported = f.correlator.Processes(), f.probes.Attach(), lost, f.correlator.Unsupported()
+	f.options.Show(s)
+	return nil
+}
+
+// rethink takes the newest of the thresholds asked for.
+func (f *follower) rethink() error {
+	var to time.Duration
+	for {
+		select {
+		case to = <-f.options.Thresholds:
+			continue
+		default:
+		}
+		break
+	}
+	if to <= 0 || to == f.window.options.Threshold {
+		return nil
+	}
+	// The old blocks first: they are complete up to here.
+	f.drain()
+	if err := f.probes.SetThreshold(to); err != nil {
+		return err
+	}
+	f.correlator.SetThreshold(to)
+	f.window.options.Threshold = to
+	f.tracker.Recount()
+	f.counting = time.Now()
+	return f.look()
+}

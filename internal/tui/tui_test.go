@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tui
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/loopwatch/loopwatch/internal/live"
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+var update = flag.Bool("update", false, "write the screens in testdata anew")
+
+// start is when the observations of these tests began.
+var start = time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC)
+
+func frame(function, file string, line int) report.Frame {
+	return report.Frame{Function: function, File: file, Line: line, App: strings.HasPrefix(file, "/srv")}
+}
+
+// figures makes a loop's figures, the same in all windows.
+func figures(rate float64, busy, blocked float64, blocks int64, top time.Duration, worst *report.Blocker) (out [live.Windows]live.Figures) {
+	for w := range out {
+		seen := 10 * time.Second
+		out[w] = live.Figures{
+			Observed: seen, Counted: seen, Iterations: int64(rate * seen.Seconds()), Active: time.Duration(busy * float64(seen)),
+			P50: top / 1000, P99: top / 2, Max: top, Blocks: blocks, Blocked: time.Duration(blocked * float64(seen)), Worst: worst,
+			Histogram: []live.Bin{{From: 0, Count: 3}, {From: 10 * time.Microsecond, Count: 2000}, {From: 20 * time.Microsecond, Count: 900}, {From: 50 * time.Microsecond}, {From: 100 * time.Millisecond, Count: blocks}},
+		}
+	}
+	return out
+}
+
+func aBlocker(cause report.Cause, culprit report.Frame, count, total int64) *report.Blocker {
+	b := &report.Blocker{Cause: cause, Count: count, TotalNS: total, MaxNS: total / count, Culprit: &culprit, Advice: "Do something else."}
+	b.Stack = []report.Frame{frame("SocketIO.readinto", "/usr/lib/python3.11/socket.py", 706), culprit, frame("<module>", "/srv/shop/app.py", 99)}
+	return b
+}
+
+// incident is a snapshot with a bit of everything.
+func incident() *live.Snapshot {
+	price := aBlocker(report.CauseNet, frame("fetch_price", "/srv/shop/pricing/remote/client.py", 35), 12, 2_310_000_000)
+	dumps := aBlocker(report.CauseCPU, frame("OrderSerializer.to_representation", "/srv/shop/orders/serializers.py", 1203), 3, 900_000_000)
+	stopped := &report.Blocker{Cause: report.CauseRunqueue, Count: 1, TotalNS: 120_000_000, MaxNS: 120_000_000}
+	going := report.Block{PID: 4711, TID: 4711, DurationNS: 3_210_000_000, Ongoing: true, Cause: report.CauseNet, Culprit: price.Culprit,
+		Stacks: []report.Stack{{NS: 3_210_000_000, Cause: report.CauseNet, Frames: price.Stack}},
+		Detail: report.Detail{Syscall: "recvfrom", Target: "tcp 10.0.0.5:443"}}
+	s := &live.Snapshot{
+		At: start.Add(time.Hour), Started: start, Counting: start, Every: time.Second, Threshold: 100 * time.Millisecond, Processes: 5, Attach: "fentry",
+		Lost: report.Lost{Reasons: map[string]int64{}},
+		Loops: []live.Loop{
+			{Loop: report.Loop{PID: 4711, TID: 4711, Command: "/usr/bin/python3 /srv/shop/app.py --port 80", Python: "3.11.2", Loop: "asyncio", Unit: "shop.service"},
+				State: live.Blocked, For: 3210 * time.Millisecond, Block: &going, Figures: figures(120, .6, .55, 13, 3210*time.Millisecond, price),
+				Blockers: []report.Blocker{*price, *dumps}},
+			{Loop: report.Loop{PID: 4712, TID: 4712, Command: "uvicorn shop:api", Python: "3.13.1", Loop: "uvloop", Container: strings.Repeat("0123456789abcdef", 4)},
+				State: live.Active, For: 3 * time.Millisecond, Figures: figures(15300, .31, .09, 3, 302*time.Millisecond, dumps), Blockers: []report.Blocker{*dumps}},
+			{Loop: report.Loop{PID: 4713, TID: 4719, Command: "python3 -m celery worker", Python: "3.9.2", Loop: "gevent"},
+				State: live.Idle, For: 400 * time.Millisecond, Figures: figures(9.4, .02, .012, 1, 120*time.Millisecond, stopped)},
+			{Loop: report.Loop{PID: 4720, TID: 4720, Command: "python3 quiet.py", Python: "3.14.0", Loop: "trio"},
+				State: live.Idle, For: 90 * time.Second, Figures: figures(0, 0, 0, 0, 0, nil)},
+			{Loop: report.Loop{PID: 4730, TID: 4730, Command: "gunicorn: worker [shop]", Python: "3.12.3", Loop: "asyncio"},
+				State: live.Ended, For: 2 * time.Second, Figures: figures(42, .5, .4, 4, time.Second, price)},
+		},
+	}
+	return s
+}
+
+// screens is a model in a terminal of the given size.
+func screens(s *live.Snapshot, width, height int) *model {
+	m := newModel(s, func(time.Duration) {})
+	m.update(tea.WindowSizeMsg{Width: width, Height: height})
+	return m
+}
+
+// press hands keys to a model: names as String returns them, anything else is typed.
+func press(m *model, names ...string) (last tea.Cmd) {
+	special := map[string]tea.KeyPressMsg{
+		"enter": {Code: tea.KeyEnter}, "esc": {Code: tea.KeyEscape}, "up": {Code: tea.KeyUp}, "down": {Code: tea.KeyDown},
+		"pgdown": {Code: tea.KeyPgDown}, "pgup": {Code: tea.KeyPgUp}, "home": {Code: tea.KeyHome}, "end": {Code: tea.KeyEnd},
+		"backspace": {Code: tea.KeyBackspace}, "ctrl+c": {Code: 'c', Mod: tea.ModCtrl}, "ctrl+z": {Code: 'z', Mod: tea.ModCtrl},
+		"ctrl+u": {Code: 'u', Mod: tea.ModCtrl},
+	}
+	for _, name := range names {
+		k, ok := special[name]
+		if !ok {
+			k = tea.KeyPressMsg{Code: []rune(name)[0], Text: name}
+		}
+		last = m.update(k)
+		_ = m.screen()
+	}
+	return last
+}
+
+// checked draws the screen and holds it against what is true of every screen.
+func checked(t testing.TB, m *model) string {
+	t.Helper()
+	text := m.screen()
+	lines := strings.Split(text, "\n")
+	require.LessOrEqual(t, len(lines), m.height)
+	for _, line := range lines {
+		require.LessOrEqual(t, ansi.StringWidth(line), m.width, "%q", line)
+		for _, r := range ansi.Strip(line) {
+			require.GreaterOrEqual(t, r, ' ', "%q", line)
+		}
+	}
+	return ansi.Strip(text)
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	var b strings.Builder
+	for _, line := range strings.Split(got, "\n") {
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	file := filepath.Join("testdata", name+".txt")
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(b.String()), 0o644))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), b.String())
+}
+
+func TestScreens(t *testing.T) {
+	quiet := incident()
+	for i := range quiet.Loops {
+		l := &quiet.Loops[i]
+		l.State, l.Block, l.Blockers = live.Idle, nil, nil
+		l.Figures = figures(float64(i), .01, 0, 0, time.Duration(i)*time.Millisecond, nil)
+	}
+	none := &live.Snapshot{At: start.Add(time.Second), Started: start, Counting: start, Every: time.Second, Threshold: 100 * time.Millisecond}
+	unsupported := &live.Snapshot{At: start, Started: start, Counting: start, Every: time.Second, Threshold: 100 * time.Millisecond,
+		Unsupported: []report.Unsupported{{PID: 9, Command: "python2 old.py", Reason: "CPython 2.7 is not supported"}},
+		Lost:        report.Lost{Events: 3, Stacks: 1, Reasons: map[string]int64{"records_lost_ring_full": 3, "stacks_lost_ring_full": 1}}}
+	for _, c := range []struct {
+		name          string
+		snapshot      *live.Snapshot
+		width, height int
+		keys          []string
+	}{
+		{"table-80x24", incident(), 80, 24, nil},
+		{"table-120x40", incident(), 120, 40, nil},
+		{"table-220x60", incident(), 220, 60, nil},
+		{"table-60x10", incident(), 60, 10, nil},
+		{"small-59x24", incident(), 59, 24, nil},
+		{"small-12x5", incident(), 12, 5, nil},
+		{"quiet-80x24", quiet, 80, 24, nil},
+		{"none-80x24", none, 80, 24, nil},
+		{"unsupported-80x24", unsupported, 80, 24, nil},
+		{"unseen-80x24", unsupported, 80, 24, []string{"u"}},
+		{"help-80x24", incident(), 80, 24, []string{"?"}},
+		{"help-200x50", incident(), 200, 50, []string{"?"}},
+		{"loop-80x24", incident(), 80, 24, []string{"enter"}},
+		{"loop-200x50", incident(), 200, 50, []string{"enter"}},
+		{"loop-80x24-scrolled", incident(), 80, 24, []string{"enter", "pgdown"}},
+		{"filter-80x24", incident(), 80, 24, []string{"/", "s", "h", "o", "p"}},
+		{"filter-none-80x24", incident(), 80, 24, []string{"/", "x", "y", "z", "enter"}},
+		{"paused-80x24", incident(), 80, 24, []string{"p", "+", "s", "r", "w"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := screens(c.snapshot, c.width, c.height)
+			press(m, c.keys...)
+			golden(t, c.name, checked(t, m))
+		})
+	}
+}
+
+// Any size shows something, and nothing sticks out.
+func TestEverySize(t *testing.T) {
+	for width := 1; width < 260; width += 1 + width/12 {
+		for _, height := range []int{1, 3, 9, 10, 13, 24, 60} {
+			for _, k := range []string{"", "enter", "?", "u", "/"} {
+				m := screens(incident(), width, height)
+				if k != "" {
+					press(m, k)
+				}
+				checked(t, m)
+			}
+		}
+	}
+}
+
+// many is a snapshot of n loops, the later ones blocked more.
+func many(n int) *live.Snapshot {
+	s := incident()
+	s.Loops = nil
+	for i := range n {
+		s.Loops = append(s.Loops, live.Loop{
+			Loop:    report.Loop{PID: 1000 + i, TID: 1000 + i, Command: fmt.Sprintf("python3 work%03d.py", i), Python: "3.12.1", Loop: "asyncio"},
+			Figures: figures(10, .1, float64(i/10)/1000, 1, time.Second, nil),
+		})
+	}
+	return s
+}
+
+func TestSelectionStaysWithItsLoop(t *testing.T) {
+	m := screens(many(500), 80, 24)
+	require.Equal(t, 1490, m.rows[0].PID, "equal ones stand by process id")
+	press(m, "down", "down", "down")
+	chosen := m.rows[m.at()].ID()
+	assert.Equal(t, 1493, chosen.PID)
+
+	after := many(500)
+	after.Loops[3].Figures = figures(10, .1, .9, 1, time.Second, nil) // another one comes to the top
+	m.update(snapshotMsg{after})
+	assert.Equal(t, 1003, m.rows[0].PID)
+	assert.Equal(t, chosen, m.rows[m.at()].ID())
+	press(m, "home")
+	assert.Equal(t, 0, m.at())
+	m.update(snapshotMsg{many(500)})
+	assert.Equal(t, 0, m.at(), "the top stays the top")
+
+	press(m, "end")
+	assert.Equal(t, 499, m.at())
+	assert.Contains(t, checked(t, m), "work009.py")
+	press(m, "pgup", "pgup", "down")
+	at := m.at()
+	gone := many(500)
+	for i := range gone.Loops {
+		if gone.Loops[i].ID() == m.rows[at].ID() {
+			gone.Loops = append(gone.Loops[:i], gone.Loops[i+1:]...)
+			break
+		}
+	}
+	m.update(snapshotMsg{gone})
+	assert.InDelta(t, at, m.at(), 1, "its neighbour takes the place of a loop that is gone")
+	checked(t, m)
+}
+
+// Every row of the screen is walked through, and the selected one is always to be seen.
+func TestScrolling(t *testing.T) {
+	m := screens(many(500), 80, 24)
+	for range 499 {
+		press(m, "down")
+		require.Contains(t, checked(t, m), ">"+name(m.rows[m.at()]))
+	}
+	for range 600 {
+		press(m, "up")
+	}
+	assert.Equal(t, 0, m.at())
+	m.update(tea.WindowSizeMsg{Width: 100, Height: 10})
+	press(m, "end")
+	assert.Contains(t, checked(t, m), ">"+name(m.rows[499]))
+}
+
+func TestSortIsStable(t *testing.T) {
+	s := many(200)
+	m := screens(s, 80, 24)
+	for n := range 2 * len(orders) {
+		if n%2 == 1 {
+			press(m, "r")
+		}
+		before := fmt.Sprint(ids(m))
+		for i := range s.Loops { // the same loops, delivered in another order
+			j := (i * 7919) % len(s.Loops)
+			s.Loops[i], s.Loops[j] = s.Loops[j], s.Loops[i]
+		}
+		m.update(snapshotMsg{s})
+		require.Equal(t, before, fmt.Sprint(ids(m)), orders[m.sort].name)
+		if n%2 == 1 {
+			press(m, "s")
+		}
+	}
+	press(m, "S", "s")
+}
+
+func ids(m *model) (out []int) {
+	for _, l := range m.rows {
+		out = append(out, l.PID)
+	}
+	return out
+}
+
+func TestSorts(t *testing.T) {
+	m := screens(incident(), 80, 24)
+	first := map[string]int{"blocked": 4711, "in block": 4711, "blocks": 4711, "max": 4711, "p99": 4711, "busy": 4711, "it/s": 4712, "name": 4711}
+	last := map[string]int{"blocked": 4720, "name": 4712, "it/s": 4720}
+	for range orders {
+		by := orders[m.sort].name
+		assert.Equal(t, first[by], m.rows[0].PID, by)
+		if pid := last[by]; pid != 0 {
+			assert.Equal(t, pid, m.rows[len(m.rows)-1].PID, by)
+			press(m, "r")
+			assert.Equal(t, pid, m.rows[0].PID, by)
+		}
+		press(m, "s")
+	}
+	assert.Zero(t, m.sort, "the keys go round")
+}
+
+func TestFilter(t *testing.T) {
+	m := screens(incident(), 80, 24)
+	for text, n := range map[string]int{"SHOP": 3, "uvloop": 1, "fetch_price": 2, "runqueue": 1, "4713": 1, "0123456789ab": 1, "3.14": 1, "nothing": 0} {
+		press(m, "/", "ctrl+u")
+		for _, r := range text {
+			press(m, string(r))
+		}
+		assert.Len(t, m.rows, n, text)
+		press(m, "enter")
+		assert.Len(t, m.rows, n, text)
+	}
+	press(m, "/", "backspace", "q", "?") // keys are text while it is being typed
+	assert.Equal(t, pageTable, m.page)
+	assert.Contains(t, checked(t, m), "q?")
+	press(m, "esc")
+	assert.Len(t, m.rows, 5)
+	m.typing = true
+	m.update(tea.PasteMsg{Content: "a\x1b[31m\nb" + strings.Repeat("x", 1000)})
+	assert.LessOrEqual(t, len(m.filter), maxFilter)
+	assert.NotContains(t, m.filter, "\x1b")
+}
+
+func TestPause(t *testing.T) {
+	m := screens(incident(), 80, 24)
+	press(m, "p")
+	m.update(snapshotMsg{many(3)})
+	assert.Len(t, m.rows, 5, "what is shown stays")
+	assert.Contains(t, checked(t, m), "PAUSED")
+	press(m, "enter", "esc", "s") // and can be looked at
+	assert.Len(t, m.rows, 5)
+	press(m, "p")
+	assert.Len(t, m.rows, 3)
+	assert.NotContains(t, checked(t, m), "PAUSED")
+}
+
+func TestThresholdKeys(t *testing.T) {
+	var asked []time.Duration
+	s := incident()
+	s.Threshold = 30 * time.Millisecond // not one of the list
+	m := newModel(s, func(d time.Duration) { asked = append(asked, d) })
+	m.update(tea.WindowSizeMsg{Width: 120, Height: 24})
+	press(m, "-")
+	assert.Equal(t, []time.Duration{20 * time.Millisecond}, asked)
+	assert.Contains(t, checked(t, m), "≥ 30 ms (soon 20 ms)", "it is not in force yet")
+	after := incident()
+	after.Threshold, after.Counting = 20*time.Millisecond, start.Add(90*time.Second)
+	m.update(snapshotMsg{after})
+	assert.Contains(t, checked(t, m), "≥ 20 ms since 03:01:30")
+	press(m, "+", "+")
+	assert.Equal(t, []time.Duration{20 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond}, asked)
+	for range 20 {
+		press(m, "-")
+	}
+	assert.Equal(t, thresholds[0], asked[len(asked)-1])
+	n := len(asked)
+	press(m, "-")
+	assert.Len(t, asked, n, "there is no lower one")
+	for range 20 {
+		press(m, "+")
+	}
+	assert.Equal(t, thresholds[len(thresholds)-1], asked[len(asked)-1])
+}
+
+func TestPages(t *testing.T) {
+	m := screens(incident(), 80, 24)
+	press(m, "down", "enter")
+	assert.Equal(t, pageLoop, m.page)
+	assert.Contains(t, checked(t, m), "gunicorn")
+	press(m, "?")
+	assert.Contains(t, checked(t, m), "keys and columns")
+	press(m, "u")
+	assert.Contains(t, checked(t, m), "does not see")
+	press(m, "esc")
+	assert.Equal(t, pageLoop, m.page)
+	m.update(snapshotMsg{many(3)})
+	assert.Contains(t, checked(t, m), "has ended")
+	press(m, "esc")
+	assert.Equal(t, pageTable, m.page)
+	checked(t, m)
+	press(m, "?", "?")
+	assert.Equal(t, pageTable, m.page)
+	for _, k := range []string{"q", "ctrl+c"} {
+		cmd := press(m, k)
+		require.NotNil(t, cmd)
+		assert.IsType(t, tea.QuitMsg{}, cmd())
+	}
+	press(m, "/")
+	assert.IsType(t, tea.QuitMsg{}, press(m, "ctrl+c")())
+	assert.IsType(t, tea.QuitMsg{}, m.update(endMsg{})())
+	m.typing = false
+	assert.IsType(t, tea.SuspendMsg{}, press(m, "ctrl+z")())
+}
+
+// hostile are names that would hurt a terminal or a table.
+var hostile = []string{
+	"\x1b[2J\x1b]0;owned\x07", "a\nb\rc\td", "\u202eevil\u2066", strings.Repeat("A", 1<<20), "日本語のとても長い名前です日本語のとても長い名前です",
+	"e\u0301\u0301\u0301\u0301\u0301\u0301\u0301", "\xff\xfe\x00", "👩‍👩‍👧‍👦👩‍👩‍👧‍👦", "\u200b\ufeff", "", " ", "<script>", "\x9b31m",
+}
+
+func TestHostileNames(t *testing.T) {
+	for _, s := range hostile {
+		snapshot := incident()
+		for i := range snapshot.Loops {
+			l := &snapshot.Loops[i]
+			l.Command, l.Python, l.Loop.Loop, l.Container, l.Unit = s, s, s, s, s
+			f := report.Frame{Function: s, File: s, Line: 1, App: true}
+			b := &report.Blocker{Cause: report.Cause(s), Count: 1, TotalNS: 1, MaxNS: 1, Culprit: &f, Stack: []report.Frame{f, f}, Advice: s,
+				Detail: report.Detail{Syscall: s, Target: s, Native: s, Holder: &report.Holder{Thread: s, Frames: []report.Frame{f}}}}
+			for w := range l.Figures {
+				l.Figures[w].Worst = b
+			}
+			l.Blockers = []report.Blocker{*b}
+			if l.Block != nil {
+				l.Block = &report.Block{Cause: report.Cause(s), Culprit: &f, Detail: b.Detail, Stacks: []report.Stack{{Frames: b.Stack}}}
+			}
+		}
+		snapshot.Unsupported = []report.Unsupported{{PID: 1, Command: s, Reason: s}}
+		snapshot.Lost.Reasons = map[string]int64{s: 1}
+		for _, size := range []int{60, 80, 121, 220} {
+			m := screens(snapshot, size, 40)
+			columns := ""
+			for _, keys := range [][]string{nil, {"enter"}, {"pgdown"}, {"u"}, {"esc", "esc", "/", "x"}} {
+				press(m, keys...)
+				text := checked(t, m)
+				assert.NotContains(t, text, "\u202e")
+				assert.NotContains(t, text, "\u009b")
+				if keys == nil {
+					columns = text
+				}
+			}
+			// Numbers stand under their titles whatever the names.
+			lines := strings.Split(columns, "\n")
+			for i, line := range lines {
+				if strings.HasPrefix(line, " LOOP") {
+					end := strings.Index(line, "BLOCKED") + len("BLOCKED")
+					row := ansi.Cut(lines[i+1], end-7, end)
+					assert.Equal(t, "  55.0%", row, "%q", lines[i+1])
+				}
+			}
+		}
+		var out bytes.Buffer
+		require.NoError(t, writePlain(&out, snapshot, 0))
+		for _, line := range strings.Split(out.String(), "\n") {
+			assert.LessOrEqual(t, ansi.StringWidth(line), plainWidth+200)
+			assert.NotContains(t, line, "\x1b")
+		}
+	}
+}
+
+// The styles use no colour but the terminal's own sixteen, and never a background.
+func TestStylesSuitEveryPalette(t *testing.T) {
+	m := screens(incident(), 120, 40)
+	text := m.screen()
+	assert.Contains(t, text, "\x1b[1;31m", "what is blocked stands out")
+	assert.NotContains(t, text, "38;")
+	assert.NotContains(t, text, "48;")
+}
+
+func TestPlain(t *testing.T) {
+	var out bytes.Buffer
+	require.NoError(t, writePlain(&out, incident(), 3))
+	golden(t, "plain", out.String())
+	out.Reset()
+	s := incident()
+	s.Loops = nil
+	s.Processes = 0
+	require.NoError(t, writePlain(&out, s, 3))
+	assert.Equal(t, "2026-03-01T04:00:00Z  No Python process here yet. Waiting for one.\n\n", out.String())
+}
+
+func TestCompact(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0 ns", 999: "999 ns", 12_345_678: "12.3 ms", 999_900_000: "1 s", 59_400_000_000: "59.4 s", 59_999_999_999: "1m00s",
+		3599 * time.Second: "59m59s", 3599*time.Second + 600*time.Millisecond: "1h00m", 25 * time.Hour: "1d01h", 4000 * 24 * time.Hour: "4000d00h", -5: "0 ns",
+	} {
+		assert.Equal(t, want, compact(d))
+	}
+	for d := time.Duration(1); d < 1000*24*time.Hour; d += d/7 + 1 {
+		require.LessOrEqual(t, ansi.StringWidth(compact(d)), 7, "%d", d)
+	}
+	for v := 0.0; v < 1e9; v = v*1.1 + .01 {
+		require.LessOrEqual(t, len(rate(v)), 6, "%f", v)
+	}
+}
+
+func BenchmarkScreen(b *testing.B) {
+	s := many(500)
+	m := screens(s, 200, 50)
+	for b.Loop() {
+		m.update(snapshotMsg{s})
+		_ = m.screen()
+	}
+}

@@ -104,40 +104,40 @@ func (b *Builder) Add(block Block) {
 
 // Normalise gives a block the form the machine format promises: so many stacks, heaviest first, no
 // null lists, every string bounded and UTF-8. It returns how many stacks that leaves out.
-func (block *Block) Normalise(stacks int) (cut int64) {
-	block.Cause = cmp.Or(block.Cause, CauseUnknown)
-	if block.BreakdownNS == nil {
-		block.BreakdownNS = map[Cause]int64{}
+func (b *Block) Normalise(stacks int) (cut int64) {
+	b.Cause = cmp.Or(b.Cause, CauseUnknown)
+	if b.BreakdownNS == nil {
+		b.BreakdownNS = map[Cause]int64{}
 	}
-	slices.SortStableFunc(block.Stacks, func(x, y Stack) int { return cmp.Compare(y.NS, x.NS) })
-	if over := len(block.Stacks) - stacks; over > 0 {
+	slices.SortStableFunc(b.Stacks, func(x, y Stack) int { return cmp.Compare(y.NS, x.NS) })
+	if over := len(b.Stacks) - stacks; over > 0 {
 		cut = int64(over)
-		block.Stacks = slices.Clone(block.Stacks[:stacks])
+		b.Stacks = slices.Clone(b.Stacks[:stacks])
 	}
-	if block.Stacks == nil {
-		block.Stacks = []Stack{}
+	if b.Stacks == nil {
+		b.Stacks = []Stack{}
 	}
-	for i := range block.Stacks {
-		s := &block.Stacks[i]
+	for i := range b.Stacks {
+		s := &b.Stacks[i]
 		s.Cause = cmp.Or(s.Cause, CauseUnknown)
 		s.Frames = boundFrames(s.Frames)
 	}
-	block.Culprit, block.Leaf = boundFrame(block.Culprit), boundFrame(block.Leaf)
-	block.Task = bound(block.Task)
-	block.Detail.Target, block.Detail.Native = bound(block.Detail.Target), bound(block.Detail.Native)
-	if h := block.Detail.Holder; h != nil {
+	b.Culprit, b.Leaf = boundFrame(b.Culprit), boundFrame(b.Leaf)
+	b.Task = bound(b.Task)
+	b.Detail.Target, b.Detail.Native = bound(b.Detail.Target), bound(b.Detail.Native)
+	if h := b.Detail.Holder; h != nil {
 		held := *h
 		held.Thread, held.Frames = bound(h.Thread), boundFrames(h.Frames)
-		block.Detail.Holder = &held
+		b.Detail.Holder = &held
 	}
-	if i := block.Detail.Import; i != nil {
+	if i := b.Detail.Import; i != nil {
 		bounded := *i
 		bounded.Module = bound(i.Module)
-		block.Detail.Import = &bounded
+		b.Detail.Import = &bounded
 	}
-	block.Detail.Audit = slices.Clone(block.Detail.Audit)
-	for i := range block.Detail.Audit {
-		block.Detail.Audit[i].Event = bound(block.Detail.Audit[i].Event)
+	b.Detail.Audit = slices.Clone(b.Detail.Audit)
+	for i := range b.Detail.Audit {
+		b.Detail.Audit[i].Event = bound(b.Detail.Audit[i].Event)
 	}
 	return cut
 }

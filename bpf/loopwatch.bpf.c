@@ -450,9 +450,13 @@ int on_tick(void *ctx)
 	if (!marked(tid))
 		return 0;
 	t = bpf_map_lookup_elem(&threads, &tid);
-	if (t && is_away(t))
+	if (!t)
+		return 0;
+	/* It may have been running since before user space knew how to walk it. */
+	refresh(t, tid);
+	if (is_away(t))
 		catch_up(t, tid, now);
-	if (t && !t->in_wait)
+	if (!t->in_wait)
 		sample_running(t, tid, current_task(), t->crossed ? 0 : quantum(), now);
 	return 0;
 }

@@ -153,6 +153,9 @@ func (c *child) kill() {
 }
 
 func notStarted(name string, err error) error {
+	if _, sudo := os.LookupEnv("SUDO_UID"); sudo && errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("cannot start %s: it is not on the PATH that sudo sets; give its whole path: \"$(command -v %s)\"", name, name)
+	}
 	if e := (*exec.Error)(nil); errors.As(err, &e) {
 		err = e.Err
 	}

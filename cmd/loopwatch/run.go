@@ -38,7 +38,7 @@ passed on. The report goes to stdout, after what the command printed there: --ou
 Exit status: that of the command, 128 and the signal's number where one ended it; 3 with
 --fail-on-block when a block was seen; 1 could not do it; 2 wrong usage.`,
 		Example: "  sudo loopwatch run -- python3 app.py\n" +
-			"  sudo loopwatch run --fail-on-block --threshold 50ms -- pytest tests",
+			"  sudo loopwatch run --fail-on-block --threshold 50ms -- \"$(command -v pytest)\" tests",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage(c, "no command given: write it after --")

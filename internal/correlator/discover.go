@@ -213,12 +213,13 @@ func (c *Correlator) process(pid int) *proc {
 func (c *Correlator) onWait(w *probes.Wait) {
 	p := c.process(w.PID)
 	if p == nil {
-		delete(c.threads, w.TID)
+		c.dropThread(w.TID)
 		c.check(c.kernel.ForgetThread(w.TID))
 		return
 	}
 	t := c.threads[w.TID]
 	if t == nil || t.proc != p {
+		c.dropThread(w.TID)
 		t = &thread{proc: p, tid: w.TID, slot: probes.NoSlot}
 		c.threads[w.TID] = t
 	}
@@ -237,11 +238,15 @@ func (c *Correlator) onWait(w *probes.Wait) {
 	}
 	if w.FD < 0 && (!coherent || !t.proc.classify(t.proc.resolver.Frames(raw)).Running) {
 		// Not in a wait and in no loop: one of a program's other threads.
-		delete(c.threads, w.TID)
+		c.dropThread(w.TID)
 		c.check(c.kernel.ForgetThread(w.TID))
 		return
 	}
 	if !coherent { // the kernel can walk from now on, and will ask again
+		if t.slot == probes.NoSlot {
+			// It may be a loop in a block already: with a place for samples its stacks are kept.
+			_ = c.giveSlot(t) // without one it is judged all the same
+		}
 		c.configure(t)
 		c.lookInside(t)
 		return
@@ -252,7 +257,7 @@ func (c *Correlator) onWait(w *probes.Wait) {
 // refuseThread ignores a thread that has no Python thread state.
 func (c *Correlator) refuseThread(t *thread, fd int) {
 	if fd < 0 {
-		delete(c.threads, t.tid)
+		c.dropThread(t.tid)
 		c.check(c.kernel.ForgetThread(t.tid))
 		return
 	}
@@ -309,6 +314,11 @@ func (c *Correlator) judge(t *thread, fd int, raw []cpython.RawFrame) {
 			t.verdict, t.kind = probes.Ignored, ""
 		}
 	}
+	if t.isLoop() {
+		c.useProbes(t.proc)
+	} else {
+		c.takeSlot(t)
+	}
 	c.configure(t)
 	c.settle(t)
 }
@@ -329,8 +339,23 @@ func (c *Correlator) giveSlot(t *thread) error {
 		return err
 	}
 	t.slot = slot
-	c.useProbes(t.proc)
 	return nil
+}
+
+// takeSlot takes the place of a thread that turns out to be no loop.
+func (c *Correlator) takeSlot(t *thread) {
+	if t.slot != probes.NoSlot {
+		c.slots.give(t.slot)
+		t.slot = probes.NoSlot
+	}
+}
+
+// dropThread forgets a thread; of a loop the books are kept, see endLoop.
+func (c *Correlator) dropThread(tid int) {
+	if t := c.threads[tid]; t != nil {
+		c.takeSlot(t)
+		delete(c.threads, tid)
+	}
 }
 
 // configure says to the kernel what is known of a thread.
@@ -353,7 +378,7 @@ func (c *Correlator) onExit(e *probes.Exit) {
 		if t.isLoop() {
 			c.endLoop(t, nil, 0)
 		}
-		delete(c.threads, e.TID)
+		c.dropThread(e.TID)
 	}
 	if e.Last {
 		c.forgetProcess(e.PID)
@@ -378,7 +403,7 @@ func (c *Correlator) forgetProcess(pid int) {
 		if t.isLoop() {
 			c.endLoop(t, nil, 0)
 		}
-		delete(c.threads, tid)
+		c.dropThread(tid)
 	}
 	delete(c.procs, pid)
 }

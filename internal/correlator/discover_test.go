@@ -35,6 +35,19 @@ func TestSlots(t *testing.T) {
 	assert.Equal(t, a, c)
 }
 
+// A thread gives its place back once, however it is forgotten.
+func TestForgottenThreadsGiveTheirSlotBack(t *testing.T) {
+	c := &Correlator{threads: make(map[int]*thread), slots: newSlotPool(1)}
+	slot, _ := c.slots.take()
+	th := &thread{tid: 7, slot: slot}
+	c.threads[7] = th
+	c.dropThread(7)
+	c.takeSlot(th)
+	c.dropThread(7)
+	assert.Empty(t, c.threads)
+	assert.Equal(t, []uint32{slot}, c.slots.free)
+}
+
 func TestOwnDescriptorsOutliveOthers(t *testing.T) {
 	th := &thread{}
 	th.setFD(3, probes.Watched)

@@ -403,12 +403,25 @@ func (t *textWriter) footer() {
 	add("Linux %s", h.Kernel)
 	add("%s", h.Arch)
 	add("attached by %s", h.Attach)
-	if len(parts) > 0 {
-		add("started %s", t.r.StartedAt)
+	if len(parts) == 0 {
+		return
 	}
-	if len(parts) > 0 {
-		t.printf("\n%s\n", t.style(styleFaint, t.cut(strings.Join(parts, ", "), t.width)))
+	host := strings.Join(parts, ", ")
+	started := "started " + safetext.Line(toSeconds(t.r.StartedAt))
+	if line := host + ", " + started; t.width == 0 || safetext.Width(line) <= t.width {
+		t.printf("\n%s\n", t.style(styleFaint, line))
+		return
 	}
+	t.printf("\n%s\n%s\n", t.style(styleFaint, t.cut(host, t.width)), t.style(styleFaint, t.cut(started, t.width)))
+}
+
+// toSeconds leaves out what of a time is finer.
+func toSeconds(s string) string {
+	at, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return s
+	}
+	return at.Format(time.RFC3339)
 }
 
 // loopName returns "uvicorn[1234]", with the thread too where the loop is not in the main one.

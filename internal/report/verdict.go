@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 )
 
 // Verdict is the answer of a report, the first thing every format for people says. Its strings
@@ -57,8 +56,12 @@ func VerdictOf(r *Report) Verdict {
 func noLoops(r *Report, window string) Verdict {
 	switch {
 	case r.Processes > 0:
+		who := fmt.Sprintf("none of the %d Python processes watched", r.Processes)
+		if r.Processes == 1 {
+			who = "the Python process watched never"
+		}
 		return Verdict{
-			Summary: fmt.Sprintf("No event loop was seen in %s: none of the %s watched waited in one.", window, pluralProcesses(r.Processes)),
+			Summary: fmt.Sprintf("No event loop was seen in %s: %s waited in one.", window, who),
 			Hint:    "A loop shows up once it waits for events; try a longer --duration, or give the program some work.",
 		}
 	case len(r.Unsupported) > 0:
@@ -71,11 +74,4 @@ func noLoops(r *Report, window string) Verdict {
 		Summary: fmt.Sprintf("No event loop was seen in %s: no Python process was found.", window),
 		Hint:    "Start the program to be watched, or see that loopwatch runs in the PID namespace of the host.",
 	}
-}
-
-func pluralProcesses(n int) string {
-	if n == 1 {
-		return "1 Python process"
-	}
-	return strconv.Itoa(n) + " Python processes"
 }

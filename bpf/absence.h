@@ -44,7 +44,7 @@ static __always_inline void note_clocks(struct thread *t, const struct task_stru
 static __always_inline void arrive(struct thread *t, __u32 tid, struct task_struct *task, __u64 now)
 {
 	struct sample *s;
-	__u64 ns, waited, throttled;
+	__u64 ns, waited, throttled, number;
 
 	if (t->resting) {
 		t->resting = 0;
@@ -77,6 +77,11 @@ static __always_inline void arrive(struct thread *t, __u32 tid, struct task_stru
 	s->ns = ns;
 	s->waited_ns = t->waited_ns;
 	s->throttled_ns = t->throttled_ns;
+	if (s->target.others) {
+		/* A function of its own takes numbers only, and this makes one of a pointer. */
+		bpf_probe_read_kernel(&number, sizeof(number), &task);
+		settle_target(t->config.slot * SAMPLES_PER_LOOP + spare(t), number);
+	}
 	if (!t->stopped)
 		t->pending_ns = 0;
 	t->has_stack = 0;

@@ -68,8 +68,15 @@ struct sock_common {
 	struct in6_addr skc_v6_rcv_saddr;
 };
 
+struct sk_buff_head {
+	__u32 qlen;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
+	__u32 sk_ack_backlog; /* connections to accept */
+	int sk_err;
 	__u16 sk_type;
 	__u16 sk_protocol;
 };
@@ -293,6 +300,7 @@ struct bpf_iter__task {
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
+#define TCP_CLOSE_WAIT 8
 #define TCP_LISTEN 10
 #define AT_FDCWD (-100)
 #define ANON_INODE_FS_MAGIC 0x09041934

@@ -305,6 +305,8 @@ struct py_task {
 	};
 };
 
+#define POLL_MAX 8 /* descriptors of one poll or select looked at */
+
 struct sample {
 	__u32 type;
 	__u32 tid;
@@ -325,6 +327,7 @@ struct sample {
 	__u32 kernel_depth; /* frames in `kernel` */
 	__u64 kernel[KERNEL_FRAMES]; /* kernel stack of an uninterruptible sleep, innermost first */
 	struct target target;
+	__s32 fds[POLL_MAX]; /* where target.others: what was waited for, NO_FD in unused places */
 	struct py_task task;
 	struct py_callback callback;
 	struct stack stack;

@@ -12,7 +12,6 @@
 #include "maps.h"
 
 #define PATH_STEPS 40   /* components and mounts of one path */
-#define POLL_MAX 8      /* descriptors of one poll or select looked at */
 #define CHILDREN_MAX 32
 #define ARGUMENT_MAX 4096
 #define FAULT_WORDS 256 /* of the kernel stack, looked at for a page fault */
@@ -700,6 +699,8 @@ __attribute__((noinline)) int read_target(__u32 index)
 		file = faulting_file(x, task, (__u64)regs);
 	if (l->gathered)
 		l->fd = best_of(x, to, task);
+	if (to->others)
+		__builtin_memcpy(s->fds, x->fds, sizeof(s->fds));
 	if (l->has_argument) {
 		at = read_argument(x, to, l->argument);
 		if (at < 0)
@@ -742,5 +743,45 @@ __attribute__((noinline)) int read_target(__u32 index)
 		to->flags |= TARGET_DELETED;
 	take_data(x, to, TARGET_FILE, end);
 	describe_special(x, to, task, file);
+	return 0;
+}
+
+/* Whether a socket has something for who reads it: data, a connection, its end, or an error. */
+static __always_inline bool has_input(struct sock *sk)
+{
+	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+
+	return BPF_CORE_READ(sk, sk_receive_queue.qlen) || BPF_CORE_READ(sk, sk_err) ||
+	       (state == TCP_LISTEN && BPF_CORE_READ(sk, sk_ack_backlog)) ||
+	       state == TCP_CLOSE_WAIT;
+}
+
+/* A thread that waited for one of several sockets is about to run: the one that has something is
+ * the one it waited for. `task` is that thread, of which nothing but the kernel's side is at hand. */
+__attribute__((noinline)) int settle_target(__u32 index, __u64 task)
+{
+	struct held_sample *held = bpf_map_lookup_elem(&samples, &index);
+	struct socket *socket;
+	struct file *file;
+	struct target *to;
+	struct sock *sk;
+
+	if (!held)
+		return 0;
+	to = &held->sample.target;
+	for (int i = 0; i < POLL_MAX; i++) {
+		file = file_of((void *)task, held->sample.fds[i]);
+		if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+			continue;
+		socket = BPF_CORE_READ(file, private_data);
+		sk = BPF_CORE_READ(socket, sk);
+		if (!sk || !has_input(sk))
+			continue;
+		__builtin_memset(to, 0, __builtin_offsetof(struct target, data));
+		to->fd = held->sample.fds[i];
+		to->mode = S_IFSOCK;
+		describe_socket(to, file);
+		return 0;
+	}
 	return 0;
 }

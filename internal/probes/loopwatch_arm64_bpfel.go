@@ -253,6 +253,7 @@ type loopwatchSample struct {
 	_           [4]byte
 	Kernel      [16]uint64
 	Target      loopwatchTarget
+	Fds         [8]int32
 	Task        struct {
 		_       structs.HostLayout
 		Task    uint64

@@ -54,6 +54,7 @@ type withoutLoopHeldSample struct {
 			Address  [16]uint8
 			Data     [256]uint8
 		}
+		Fds  [8]int32
 		Task struct {
 			_       structs.HostLayout
 			Task    uint64

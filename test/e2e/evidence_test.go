@@ -46,7 +46,6 @@ type evidence struct {
 	blamed          int // blocks of nobody's line for which a line was blamed
 
 	cause, culprit, target, holder, native, task, advice tally
-	ready                                                tally // targets told among several
 
 	duration, gc, imports []time.Duration // errors
 	complaints            []string
@@ -61,7 +60,6 @@ func (e *evidence) add(o *evidence) {
 	e.cause.add(o.cause)
 	e.culprit.add(o.culprit)
 	e.target.add(o.target)
-	e.ready.add(o.ready)
 	e.holder.add(o.holder)
 	e.native.add(o.native)
 	e.task.add(o.task)
@@ -77,8 +75,8 @@ func (e *evidence) String() string {
 		return fmt.Sprintf("%.2f/%.2f ms", float64(quantile(d, .5))/1e6, float64(quantile(d, .99))/1e6)
 	}
 	return fmt.Sprintf("  expected %d, found %d, queued %d, unknown %d, blamed %d\n", e.expected, e.found, e.queued, e.unknown, e.blamed) +
-		fmt.Sprintf("  right: cause %v, culprit %v, target %v, ready %v, holder %v, native %v, task %v, advice %v\n",
-			e.cause, e.culprit, e.target, e.ready, e.holder, e.native, e.task, e.advice) +
+		fmt.Sprintf("  right: cause %v, culprit %v, target %v, holder %v, native %v, task %v, advice %v\n",
+			e.cause, e.culprit, e.target, e.holder, e.native, e.task, e.advice) +
 		fmt.Sprintf("  error p50/p99: duration %s, gc %s, import %s\n", errors(e.duration), errors(e.gc), errors(e.imports))
 }
 
@@ -189,11 +187,7 @@ func (e *evidence) compare(entry *truth.Entry, b *report.Block, rep *report.Repo
 		wrong(&e.culprit, entry.Names(b.Culprit), "culprit")
 	}
 	if entry.Target != "" && slices.Contains(targeted, entry.Causes[0]) {
-		n := &e.target
-		if entry.Several {
-			n = &e.ready
-		}
-		wrong(n, regexp.MustCompile(entry.Target).MatchString(b.Detail.Target), "target")
+		wrong(&e.target, regexp.MustCompile(entry.Target).MatchString(b.Detail.Target), "target")
 	}
 	if entry.Holder != nil {
 		wrong(&e.holder, names(entry.Holder, b.Detail.Holder), "holder")

@@ -109,7 +109,6 @@ type Entry struct {
 	Native   string
 	Advice   string
 	Nobody   bool  // no line of the loop is to blame
-	Several  bool  // it waited for one of several targets, and that is the one that ended the wait
 	Innocent bool  // the line is where it happened and not why: naming it is allowed
 	GCNS     int64 `json:"gc_ns"` // how long the collector ran, by gc.callbacks
 	ImportNS int64 `json:"import_ns"`

@@ -278,7 +278,7 @@ def one_of_several(seconds):
     return go, [q[1] for q in quiet] + [ours], theirs, quiet
 
 
-@kind("net", prepare=one_of_several, several=True)
+@kind("net", prepare=one_of_several)
 def polling_several_sockets(_seconds, go, sockets, _theirs, _quiet):
     poller = select.poll()
     for one in sockets:
@@ -289,7 +289,7 @@ def polling_several_sockets(_seconds, go, sockets, _theirs, _quiet):
     end()
 
 
-@kind("net", prepare=one_of_several, several=True)
+@kind("net", prepare=one_of_several)
 def selecting_several_sockets(_seconds, go, sockets, _theirs, _quiet):
     begin()
     go()

@@ -52,12 +52,14 @@ test: need-root deps-test need-go tracefs roots ## All tests, end to end include
 	@$(GO) test -p 1 -count=1 -timeout 60m ./...
 
 .PHONY: vmtest
-vmtest: need-root deps-vmtest need-go ## The end-to-end tests under other kernels: all of vmtest/matrix.txt, or KERNEL=6.1
-	@$(GO) run ./vmtest/cmd/vmtest $(addprefix -kernel ,$(KERNEL)) $(VMTESTFLAGS) test
+vmtest: need-root deps-vmtest need-go ## The end-to-end tests under other kernels: all of vmtest/matrix.txt, or KERNEL=6.1, ARCH=arm64
+	@[[ -z "$(ARCH)" ]] || .ci/deps vmtest-$(ARCH)
+	@$(GO) run ./vmtest/cmd/vmtest $(addprefix -arch ,$(ARCH)) $(addprefix -kernel ,$(KERNEL)) $(VMTESTFLAGS) test
 
 .PHONY: vmverify
 vmverify: need-root deps-vmtest need-go ## Every BPF program through the verifier of each kernel (KERNEL=5.10), with figures
-	@$(GO) run ./vmtest/cmd/vmtest $(addprefix -kernel ,$(KERNEL)) $(VMTESTFLAGS) verify
+	@[[ -z "$(ARCH)" ]] || .ci/deps vmtest-$(ARCH)
+	@$(GO) run ./vmtest/cmd/vmtest $(addprefix -arch ,$(ARCH)) $(addprefix -kernel ,$(KERNEL)) $(VMTESTFLAGS) verify
 
 .PHONY: unit
 unit: need-go ## The tests of the packages alone

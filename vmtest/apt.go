@@ -17,10 +17,13 @@ import (
 
 // apt is a private apt for one suite: it sees no source and no installed package of the host,
 // but goes through its mirror, its keys and its proxy.
-type apt struct{ options []string }
+type apt struct {
+	options       []string
+	suite, mirror string
+}
 
-// newApt sets one up in dir and fetches the suite's index.
-func newApt(ctx context.Context, dir, suite string) (*apt, error) {
+// newApt sets one up in dir, which keeps the suite's index from one time to the next.
+func newApt(ctx context.Context, dir, suite, arch string) (*apt, error) {
 	mirror, err := debian.Mirror(ctx)
 	if err != nil {
 		return nil, err
@@ -32,23 +35,44 @@ func newApt(ctx context.Context, dir, suite string) (*apt, error) {
 	}
 	sources, status := filepath.Join(dir, "sources.list"), filepath.Join(dir, "status")
 	if err := errors.Join(
-		os.WriteFile(sources, fmt.Appendf(nil, "deb [arch=amd64] %s %s main\n", mirror, suite), 0o644),
+		os.WriteFile(sources, fmt.Appendf(nil, "deb [arch=%s] %s %s main\n", arch, mirror, suite), 0o644),
 		os.WriteFile(status, nil, 0o644)); err != nil {
 		return nil, err
 	}
-	a := &apt{options: []string{"-q",
+	return &apt{suite: suite, mirror: mirror, options: []string{"-q",
 		"-o", "Dir::Etc::SourceList=" + sources,
 		"-o", "Dir::Etc::SourceParts=/dev/null",
 		"-o", "Dir::State=" + filepath.Join(dir, "state"),
 		"-o", "Dir::State::status=" + status,
 		"-o", "Dir::Cache=" + filepath.Join(dir, "cache"),
-		"-o", "APT::Architecture=amd64",
+		"-o", "APT::Architecture=" + arch,
+		"-o", "APT::Architectures::=" + arch,
+		"-o", "Acquire::Languages=none",
+		"-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
 		"-o", "APT::Sandbox::User=root", // the cache need not be open to _apt
-	}}
-	if _, err = a.run(ctx, "", "apt-get", "update", "--error-on=any"); err != nil {
-		return nil, fmt.Errorf("read the index of %s at %s (%s names another mirror): %w", suite, mirror, debian.MirrorEnv, err)
+	}}, nil
+}
+
+// update fetches the suite's index, or what has changed of it.
+func (a *apt) update(ctx context.Context) error {
+	if _, err := a.run(ctx, "", "apt-get", "update", "--error-on=any"); err != nil {
+		return fmt.Errorf("read the index of %s at %s (%s names another mirror): %w", a.suite, a.mirror, debian.MirrorEnv, err)
 	}
-	return a, nil
+	return nil
+}
+
+// version returns that of the package the index has now.
+func (a *apt) version(ctx context.Context, name string) (string, error) {
+	out, err := a.run(ctx, "", "apt-cache", "show", "--no-all-versions", name)
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(out) {
+		if version, ok := strings.CutPrefix(line, "Version: "); ok {
+			return strings.TrimSpace(version), nil
+		}
+	}
+	return "", fmt.Errorf("the index of %s gives no version of %s", a.suite, name)
 }
 
 // depends returns the names a package depends on, the first of each alternative.

@@ -4,8 +4,6 @@ package vmtest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,6 +26,9 @@ func OpenCache() (*Cache, error) {
 	return &Cache{dir: dir}, nil
 }
 
+// unfinished is what the name of an entry ends in while it is made.
+const unfinished = ".unfinished"
+
 // entry returns the path of an entry, calling fill to make it if it is not there. One process
 // fills at a time; the others wait for it.
 func (c *Cache) entry(ctx context.Context, name string, fill func(path string) error) (string, error) {
@@ -40,14 +41,14 @@ func (c *Cache) entry(ctx context.Context, name string, fill func(path string) e
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return path, err
 	}
-	unfinished := path + ".unfinished"
-	if err := os.RemoveAll(unfinished); err != nil {
+	partial := path + unfinished
+	if err := os.RemoveAll(partial); err != nil {
 		return "", err
 	}
-	if err := fill(unfinished); err != nil {
-		return "", errors.Join(err, os.RemoveAll(unfinished))
+	if err := fill(partial); err != nil {
+		return "", errors.Join(err, os.RemoveAll(partial))
 	}
-	return path, os.Rename(unfinished, path)
+	return path, os.Rename(partial, path)
 }
 
 // dropOthers removes the entries that match a pattern, but for the one to keep: what they were made
@@ -56,18 +57,8 @@ func (c *Cache) dropOthers(keep, pattern string) error {
 	old, err := filepath.Glob(filepath.Join(c.dir, "vm", pattern))
 	for _, path := range old {
 		if path != keep {
-			err = errors.Join(err, os.Remove(path))
+			err = errors.Join(err, os.RemoveAll(path))
 		}
 	}
 	return err
-}
-
-// digest tells versions of a file apart.
-func digest(path string) (string, error) {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:6]), nil
 }

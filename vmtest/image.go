@@ -23,7 +23,7 @@ func (c *Cache) Image(ctx context.Context, root string, progress io.Writer) (str
 		return "", err
 	}
 	dir := debian.Tree(root)
-	version, err := digest(filepath.Join(dir, "var/lib/dpkg/status"))
+	version, err := debian.Version(root)
 	if err != nil {
 		return "", err
 	}

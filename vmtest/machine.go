@@ -14,6 +14,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,8 +26,9 @@ import (
 // Machine is a guest to be booted.
 type Machine struct {
 	Kernel *Kernel
-	Disk   string // ext4 image of the root; left as it is
+	Disk   string // ext4 image of the root; left as it is. None, if there is nothing to run
 	Init   string // path of the compiled cmd/guestinit
+	arch   arch
 
 	Files   map[string]string // brought along: name under /vmtest -> path on the host
 	Command []string          // run in the root, in /vmtest; its first word a full path
@@ -37,6 +39,8 @@ type Machine struct {
 	Clock     Clock         // default HostClock
 	Boot      time.Duration // from power on until the command starts; default 2 minutes
 	Deadline  time.Duration // for all of it; default 10 minutes
+
+	CPU time.Duration // after Run: what its boots have taken of the host's CPUs
 }
 
 // Clock is what time is to a guest.
@@ -45,6 +49,8 @@ type Clock int
 const (
 	// HostClock is the host's time, on two CPUs, each some twenty times slower than it seems.
 	HostClock Clock = iota
+	// NativeClock is the host's time on two of its own CPUs (KVM).
+	NativeClock
 	// CountedClock counts the instructions of one CPU, one every four nanoseconds. Where it has nothing to
 	// do, time passes as on the host. A host that is busy makes the guest slow, but nothing in it
 	// seems slow.
@@ -54,15 +60,17 @@ const (
 	SkippingClock
 )
 
-// accelerator returns qemu's options for each.
-func (c Clock) accelerator() []string {
+// processors returns qemu's options for each.
+func (c Clock) processors(emulated string) []string {
 	switch c {
+	case NativeClock:
+		return []string{"-accel", "kvm", "-cpu", "host", "-smp", "2"}
 	case CountedClock:
-		return []string{"-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=2,sleep=on"}
+		return []string{"-accel", "tcg,thread=single", "-cpu", emulated, "-smp", "1", "-icount", "shift=2,sleep=on"}
 	case SkippingClock:
-		return []string{"-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"}
+		return []string{"-accel", "tcg,thread=single", "-cpu", emulated, "-smp", "1", "-icount", "shift=0,sleep=off"}
 	}
-	return []string{"-accel", "tcg,thread=multi", "-smp", "2"}
+	return []string{"-accel", "tcg,thread=multi", "-cpu", emulated, "-smp", "2"}
 }
 
 // GuestError says that a guest did not get to the end of its command: it hung, panicked, or
@@ -133,39 +141,44 @@ func (m *Machine) qemu(ctx context.Context, initrd, console, ports string) error
 	args := []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-m", strconv.Itoa(memory),
-		// Under qemu 7.2 five-level paging crashes guests at random, and cmpxchg16b, which the
-		// kernel's allocator uses where it is, now and then leaves garbage in the flags.
-		"-cpu", "max,la57=off,cx16=off",
 		"-kernel", m.Kernel.Image, "-initrd", initrd,
-		"-append", "console=ttyS0 panic=-1 mitigations=off",
-		"-drive", "if=none,id=root,format=raw,snapshot=on,file=" + m.Disk,
-		"-device", "virtio-blk-pci,drive=root",
-		// In the order of the ports in package job.
+		"-append", "console=" + m.arch.console + " panic=-1 mitigations=off",
 		"-chardev", "file,id=console,path=" + console, "-serial", "chardev:console",
-		"-chardev", "stdio,id=output,signal=off", "-serial", "chardev:output",
-		"-chardev", "file,id=status,path=" + ports, "-serial", "chardev:status",
+		"-chardev", "stdio,id=output,signal=off",
+		"-chardev", "file,id=status,path=" + ports,
 	}
-	args = append(args, m.Clock.accelerator()...)
+	args = slices.Concat(args, m.arch.machine, m.arch.ports, m.Clock.processors(m.arch.emulated))
+	if m.Disk != "" {
+		args = append(args, "-drive", "if=none,id=root,format=raw,snapshot=on,file="+m.Disk, "-device", "virtio-blk-pci,drive=root")
+	}
 	var complaints bytes.Buffer
-	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", args...)
+	cmd := exec.CommandContext(ctx, m.arch.emulator, args...)
 	cmd.Stdout, cmd.Stderr = m.Output, &complaints
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	// A session of its own: Ctrl-C is for this process, and the scheduler shares CPUs out among sessions.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = 5 * time.Second
 
 	// Pdeathsig is sent when the thread that started the child ends, so it has to stay.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	if end := cmd.ProcessState; end != nil {
+		m.CPU += end.UserTime() + end.SystemTime()
+	}
+	if err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
-			return errors.New("qemu-system-x86_64 is not installed; run: apt-get install qemu-system-x86")
+			return fmt.Errorf("%s is not installed; run: apt-get install %s", m.arch.emulator, m.arch.pkg)
 		}
 		return fmt.Errorf("qemu: %w: %s", err, strings.TrimSpace(complaints.String()))
 	}
 	return nil
 }
 
+// guestModules are loaded where they are not built in: for the disk, and for what tests mount.
+var guestModules = []string{"virtio_pci", "virtio_blk", "ext4", "fuse", "loop"}
+
 func (m *Machine) writeInitramfs(ctx context.Context, file string) error {
-	modules, err := loadOrder(ctx, m.Kernel.Modules, "virtio_pci", "virtio_blk", "ext4")
+	modules, err := loadOrder(ctx, m.Kernel.Modules, append(slices.Clone(guestModules), m.arch.modules...)...)
 	if err != nil {
 		return err
 	}
@@ -175,7 +188,7 @@ func (m *Machine) writeInitramfs(ctx context.Context, file string) error {
 	}
 	defer f.Close()
 	a := newInitramfs(f)
-	j := job.Job{Disk: "/dev/vda", Command: m.Command, Env: m.Env}
+	j := job.Job{Ports: m.arch.jobPorts, Disk: "/dev/vda", Command: m.Command, Env: m.Env}
 	for _, module := range modules {
 		name := module.name + ".ko"
 		j.Modules = append(j.Modules, name)

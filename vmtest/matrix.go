@@ -11,6 +11,7 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -20,20 +21,29 @@ var matrix string
 // Row is one line of the matrix.
 type Row struct {
 	Name         string   // what the user calls it: "6.1"
+	Arch         string   // "amd64"; a name is a row's among those of its architecture
 	Suite        string   // Debian suite the kernel comes from
 	Package      string   // package that depends on the suite's newest kernel
 	Root         string   // Debian root to boot into, by its name in the cache
 	Interpreters []string // what is in the root to be watched: "python3.11"
+	Modes        []string // of Modes; a guest is booted for each
 }
 
 // Matrix returns the rows of matrix.txt.
 func Matrix() ([]Row, error) { return parseMatrix(strings.NewReader(matrix)) }
 
-// Rows returns the rows of the matrix with the given names, all of them where there are none.
-func Rows(names ...string) ([]Row, error) {
+// Rows returns the rows of an architecture with the given names, all of them where there are none.
+func Rows(arch string, names ...string) ([]Row, error) {
+	if _, err := archNamed(arch); err != nil {
+		return nil, err
+	}
 	all, err := Matrix()
-	if err != nil || len(names) == 0 {
-		return all, err
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(r Row) bool { return r.Arch != arch })
+	if len(names) == 0 {
+		return all, nil
 	}
 	var known []string
 	byName := make(map[string]Row)
@@ -45,7 +55,7 @@ func Rows(names ...string) ([]Row, error) {
 	for _, name := range names {
 		row, ok := byName[name]
 		if !ok {
-			return nil, fmt.Errorf("unknown kernel %q; matrix.txt has %s", name, strings.Join(known, ", "))
+			return nil, fmt.Errorf("unknown kernel %q; matrix.txt has for %s: %s", name, arch, strings.Join(known, ", "))
 		}
 		rows = append(rows, row)
 	}
@@ -62,14 +72,23 @@ func parseMatrix(r io.Reader) ([]Row, error) {
 		if len(f) == 0 {
 			continue
 		}
-		if len(f) != 5 {
-			return nil, fmt.Errorf("matrix line %d: %d columns, not 5", n, len(f))
+		if len(f) != 7 {
+			return nil, fmt.Errorf("matrix line %d: %d columns, not 7", n, len(f))
 		}
-		if seen[f[0]] {
-			return nil, fmt.Errorf("matrix line %d: a second row %q", n, f[0])
+		if _, err := archNamed(f[1]); err != nil {
+			return nil, fmt.Errorf("matrix line %d: %w", n, err)
 		}
-		seen[f[0]] = true
-		rows = append(rows, Row{Name: f[0], Suite: f[1], Package: f[2], Root: f[3], Interpreters: strings.Split(f[4], ",")})
+		modes := strings.Split(f[6], ",")
+		for _, mode := range modes {
+			if !slices.Contains(Modes, mode) {
+				return nil, fmt.Errorf("matrix line %d: unknown mode %q: known are %s", n, mode, strings.Join(Modes, ", "))
+			}
+		}
+		if name := f[0] + " " + f[1]; seen[name] {
+			return nil, fmt.Errorf("matrix line %d: a second row %q", n, name)
+		}
+		seen[f[0]+" "+f[1]] = true
+		rows = append(rows, Row{Name: f[0], Arch: f[1], Suite: f[2], Package: f[3], Root: f[4], Interpreters: strings.Split(f[5], ","), Modes: modes})
 	}
 	return rows, lines.Err()
 }

@@ -69,12 +69,18 @@ func TestReadResultGood(t *testing.T) {
 }
 
 func TestSkipsNeedLeave(t *testing.T) {
-	const list = "# comment\nTestA *  # everywhere\nTestB 5.10,6.1\n"
-	assert.True(t, listed(list, "6.12", "TestA"))
-	assert.True(t, listed(list, "6.1", "TestB"))
-	assert.False(t, listed(list, "6.12", "TestB"))
-	assert.False(t, listed(list, "6.1", "TestC"))
-	assert.False(t, listed(list, "6.1", "comment"))
+	const list = "# comment\nTestA *  # everywhere\nTestB 5.10,6.1\nTestD arm64,*/fentry\nTestE 6.1/tracepoint\n"
+	old, late := Row{Name: "6.1", Arch: "amd64"}, Row{Name: "6.12", Arch: "arm64"}
+	assert.True(t, listed(list, late, "fentry", "TestA"))
+	assert.True(t, listed(list, old, "fentry", "TestB"))
+	assert.False(t, listed(list, late, "fentry", "TestB"))
+	assert.False(t, listed(list, old, "fentry", "TestC"))
+	assert.False(t, listed(list, old, "fentry", "comment"))
+	assert.True(t, listed(list, old, "fentry", "TestD"))
+	assert.False(t, listed(list, old, "tracepoint", "TestD"))
+	assert.True(t, listed(list, late, "tracepoint", "TestD"))
+	assert.False(t, listed(list, old, "fentry", "TestE"))
+	assert.True(t, listed(list, old, "tracepoint", "TestE"))
 
 	o := Outcome{Row: Row{Name: "6.1"}, Result: Result{Passed: []string{"TestX"}, Skipped: map[string]string{"TestX/part": "too old"}}}
 	assert.False(t, o.OK())
@@ -83,9 +89,11 @@ func TestSkipsNeedLeave(t *testing.T) {
 }
 
 func TestOmissions(t *testing.T) {
-	tests := []string{"TestTruth", "TestJudge", "TestChildren"}
-	assert.Equal(t, []string{"TestJudge"}, Omitted(Row{Name: "6.1"}, tests))
-	assert.Equal(t, []string{"TestJudge", "TestChildren"}, Omitted(Row{Name: "5.10"}, tests))
+	tests := []string{"TestTruth", "TestJudge", "TestHolders", "TestDrillKill"}
+	s := &Suite{Tests: tests}
+	assert.Equal(t, []string{"TestTruth"}, s.Of(Row{Name: "6.1"}, "fentry"))
+	assert.Equal(t, []string{"TestTruth", "TestHolders"}, s.Of(Row{Name: "6.1"}, "tracepoint"))
+	assert.Equal(t, []string{"TestDrillKill"}, s.Of(Row{Name: "6.1"}, Drills))
 	assert.NoError(t, checkOmissions("TestJudge *\n# TestNone\n", tests))
 	assert.ErrorContains(t, checkOmissions("TestNone *\n", tests), "TestNone")
 }

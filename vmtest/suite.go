@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/loopwatch/loopwatch/vmtest/job"
@@ -23,7 +25,7 @@ type Suite struct {
 }
 
 // BuildSuite compiles the tests, loopwatch, and what runs them in a guest.
-func BuildSuite(ctx context.Context) (_ *Suite, err error) {
+func (l *Lab) BuildSuite(ctx context.Context) (_ *Suite, err error) {
 	dir, err := os.MkdirTemp("", "loopwatch-suite-")
 	if err != nil {
 		return nil, err
@@ -36,16 +38,23 @@ func BuildSuite(ctx context.Context) (_ *Suite, err error) {
 	}()
 	for name, pkg := range map[string]string{"suite": "./vmtest/cmd/suite", "loopwatch": "./cmd/loopwatch"} {
 		s.files[name] = filepath.Join(dir, name)
-		if err := Build(ctx, pkg, s.files[name]); err != nil {
+		if err := l.Build(ctx, pkg, s.files[name]); err != nil {
 			return nil, err
 		}
 	}
 	tests := filepath.Join(dir, "e2e.test")
 	s.files["e2e.test"] = tests
-	if err := BuildTests(ctx, "./test/e2e", tests); err != nil {
+	if err := l.BuildTests(ctx, "./test/e2e", tests); err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, tests, "-test.list", ".")
+	lister := tests
+	if !l.arch.native() { // the same tests, compiled for this machine
+		lister = filepath.Join(dir, "list.test")
+		if err := compileTests(ctx, runtime.GOARCH, "./test/e2e", lister); err != nil {
+			return nil, err
+		}
+	}
+	cmd := exec.CommandContext(ctx, lister, "-test.list", "^Test")
 	cmd.Env = append(os.Environ(), "LOOPWATCH_BIN="+s.files["loopwatch"])
 	list, err := outputOf(cmd)
 	if err != nil {
@@ -63,8 +72,21 @@ func BuildSuite(ctx context.Context) (_ *Suite, err error) {
 // Close removes what was built.
 func (s *Suite) Close() error { return os.RemoveAll(s.dir) }
 
-// AttachModes are what each row is run with.
-var AttachModes = []string{"fentry", "tracepoint"}
+// Drills is the mode of the guest in which things are broken on purpose; the others are ways to attach.
+const Drills = "drills"
+
+// Modes are what a row can be run in.
+var Modes = []string{"fentry", "tracepoint", Drills}
+
+// drill is what the names of tests begin with that are for such a guest alone.
+const drill = "TestDrill"
+
+// Of returns the tests that a guest has to run.
+func (s *Suite) Of(row Row, mode string) []string {
+	return slices.DeleteFunc(slices.Clone(s.Tests), func(name string) bool {
+		return strings.HasPrefix(name, drill) != (mode == Drills) || listed(omissions, row, mode, name)
+	})
+}
 
 // Prepare gives a machine what it needs to run the tests of a row, attached one way; those only
 // that match a regular expression, if there is one.
@@ -78,16 +100,17 @@ func (s *Suite) Prepare(m *Machine, row Row, mode, only string) (job.Step, error
 		Command: []string{path.Join(job.Payload, "e2e.test"), "-test.v=test2json", "-test.timeout=20m"},
 		Env: []string{
 			"LOOPWATCH_BIN=" + path.Join(job.Payload, "loopwatch"),
-			"LOOPWATCH_ATTACH=" + mode,
 			"LOOPWATCH_PYTHONS=" + strings.Join(releases, " "),
 			"LOOPWATCH_EMULATED=1",
 		},
 	}
-	if only != "" {
-		step.Command = append(step.Command, "-test.run", only)
-	} else if omitted := Omitted(row, s.Tests); len(omitted) > 0 {
-		step.Command = append(step.Command, "-test.skip", "^("+strings.Join(omitted, "|")+")$")
+	if mode != Drills {
+		step.Env = append(step.Env, "LOOPWATCH_ATTACH="+mode)
 	}
+	if only == "" {
+		only = "^(" + strings.Join(s.Of(row, mode), "|") + ")$"
+	}
+	step.Command = append(step.Command, "-test.run", only)
 	content, err := json.MarshalIndent([]job.Step{step}, "", "\t")
 	if err != nil {
 		return step, err

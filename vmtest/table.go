@@ -20,11 +20,12 @@ type Outcome struct {
 	Result  Result
 	Err     error // the guest did not get to its end
 	Took    time.Duration
+	CPU     time.Duration // of the host's
 }
 
 // OK tells whether it is green: every test ran, and none failed or was skipped without leave.
 func (o *Outcome) OK() bool {
-	return o.Err == nil && o.Result.OK() && len(unexcused(o.Row, &o.Result)) == 0
+	return o.Err == nil && o.Result.OK() && len(unexcused(o.Row, o.Mode, &o.Result)) == 0
 }
 
 // PrintTable writes a line for each guest, and below them why tests were skipped or what failed.
@@ -67,7 +68,7 @@ func (o *Outcome) failures() []string {
 	if n := len(o.Result.Missing); n > 0 {
 		why = append(why, fmt.Sprintf("%d did not run: %s", n, strings.Join(o.Result.Missing, " ")))
 	}
-	for _, name := range unexcused(o.Row, &o.Result) {
+	for _, name := range unexcused(o.Row, o.Mode, &o.Result) {
 		why = append(why, name+" skipped without leave (skips.txt)")
 	}
 	if len(why) == 0 && !o.Result.OK() {

@@ -53,6 +53,10 @@ func TestChoose(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, some, 2)
 	assert.Equal(t, "trixie", some[0].suite)
+	other, err := choose([]string{"trixie-arm64"})
+	require.NoError(t, err)
+	require.Len(t, other, 1)
+	assert.Equal(t, "arm64", other[0].arch)
 	_, err = choose([]string{"trixie", "potato"})
 	assert.ErrorContains(t, err, "potato")
 }

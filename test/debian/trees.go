@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -39,13 +40,22 @@ func Cache() string {
 	return defaultCache
 }
 
-// Tree returns where the tree of a suite is, or will be.
-func Tree(suite string) string { return filepath.Join(Cache(), "roots", suite) }
+// Tree returns where a tree is, or will be.
+func Tree(name string) string { return filepath.Join(Cache(), "roots", name) }
 
-// Make makes the trees of the named suites that are missing, all there are recipes for if none is
-// named, and says so on progress.
-func Make(ctx context.Context, progress io.Writer, suites ...string) error {
-	wanted, err := choose(suites)
+// Version returns a text that is another one when the tree has been made anew.
+func Version(name string) (string, error) {
+	info, err := os.Stat(filepath.Join(Tree(name), stampFile))
+	if err != nil {
+		return "", err
+	}
+	return strconv.FormatInt(info.ModTime().UnixNano(), 36), nil
+}
+
+// Make makes the named trees that are missing, all of this machine's architecture that there are recipes
+// for if none is named, and says so on progress.
+func Make(ctx context.Context, progress io.Writer, names ...string) error {
+	wanted, err := choose(names)
 	if err != nil {
 		return err
 	}
@@ -67,7 +77,7 @@ func Make(ctx context.Context, progress io.Writer, suites ...string) error {
 			continue
 		}
 		if err := m.make(ctx, r); err != nil {
-			return fmt.Errorf("make the Debian tree %s: %w", r.suite, err)
+			return fmt.Errorf("make the Debian tree %s: %w", r.name(), err)
 		}
 	}
 	return nil
@@ -92,27 +102,32 @@ func (m maker) lock(ctx context.Context) (func(), error) {
 
 // have tells whether the tree of r is there as the recipe now stands.
 func (m maker) have(r recipe) bool {
-	stamp, err := os.ReadFile(filepath.Join(m.roots, r.suite, stampFile))
+	stamp, err := os.ReadFile(filepath.Join(m.roots, r.name(), stampFile))
 	return err == nil && string(stamp) == r.stamp()
 }
 
 func (m maker) make(ctx context.Context, r recipe) error {
 	// What a run that was killed left behind; the lock says nobody works on it.
-	fresh, stale := filepath.Join(m.building, r.suite), filepath.Join(m.building, r.suite+".old")
+	fresh, stale := filepath.Join(m.building, r.name()), filepath.Join(m.building, r.name()+".old")
 	if err := errors.Join(os.RemoveAll(fresh), os.RemoveAll(stale)); err != nil {
 		return err
 	}
 	if err := Room(m.building, r.bytes()); err != nil {
 		return err
 	}
-	fmt.Fprintf(m.progress, "making the Debian tree %s, some minutes\n", r.suite)
+	fmt.Fprintf(m.progress, "making the Debian tree %s, some minutes\n", r.name())
 	if err := m.bootstrap(ctx, r, fresh); err != nil {
 		return errors.Join(err, os.RemoveAll(fresh))
+	}
+	if r.arch != "" {
+		if err := configure(fresh); err != nil {
+			return errors.Join(err, os.RemoveAll(fresh))
+		}
 	}
 	if err := os.WriteFile(filepath.Join(fresh, stampFile), []byte(r.stamp()), 0o644); err != nil {
 		return err
 	}
-	target := filepath.Join(m.roots, r.suite)
+	target := filepath.Join(m.roots, r.name())
 	if err := os.Rename(target, stale); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -129,6 +144,10 @@ func (m maker) bootstrap(ctx context.Context, r recipe, dir string) error {
 		"--variant=apt", "--mode=root", "--quiet",
 		"--include=" + strings.Join(r.packages, ","),
 		`--aptopt=Acquire::Languages "none"`,
+	}
+	if r.arch != "" {
+		args[0] = "--variant=extract"
+		args = append(args, "--architectures="+r.arch)
 	}
 	for _, path := range excluded {
 		args = append(args, "--dpkgopt=path-exclude="+path)
@@ -162,6 +181,25 @@ func (m maker) bootstrap(ctx context.Context, r recipe, dir string) error {
 		return errors.New("mmdebstrap is not installed: apt-get install mmdebstrap")
 	} else if err != nil {
 		return fmt.Errorf("mmdebstrap: %w: %s", err, complaint(said.String()))
+	}
+	return nil
+}
+
+// configure does to a tree that was only unpacked what of the packages' own scripts matters to
+// programs: there are users, and names are looked up in files.
+func configure(dir string) error {
+	for from, to := range map[string]string{
+		"usr/share/base-passwd/passwd.master": "etc/passwd",
+		"usr/share/base-passwd/group.master":  "etc/group",
+		"usr/share/libc-bin/nsswitch.conf":    "etc/nsswitch.conf",
+	} {
+		content, err := os.ReadFile(filepath.Join(dir, from))
+		if err != nil {
+			return fmt.Errorf("configure: %w", err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, to), content, 0o644); err != nil {
+			return err
+		}
 	}
 	return nil
 }

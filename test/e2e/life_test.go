@@ -112,7 +112,7 @@ func TestSignals(t *testing.T) {
 
 // TestNothingLeftBehind: whatever ends loopwatch, its probes end with it.
 func TestNothingLeftBehind(t *testing.T) {
-	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
+	for _, signal := range endings() {
 		t.Run(signal.String(), func(t *testing.T) {
 			p := sleeper(t, newest(t), seconds(usualThreshold()))
 			before := kernelObjects(t)

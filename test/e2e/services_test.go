@@ -158,14 +158,14 @@ type group struct {
 	unified bool
 }
 
-// newGroup makes a cgroup with a controller, by the names of version 1 ("cpu", "blkio").
+// newGroup makes a cgroup with a controller, by the names of version 1 ("cpu", "blkio", "memory").
 func newGroup(t testing.TB, controller string) *group {
 	t.Helper()
 	const unified = "/sys/fs/cgroup"
 	g := &group{}
 	parent := filepath.Join(unified, controller)
 	if controllers, err := os.ReadFile(unified + "/cgroup.controllers"); err == nil {
-		name := map[string]string{"cpu": "cpu", "blkio": "io"}[controller]
+		name := map[string]string{"cpu": "cpu", "blkio": "io", "memory": "memory"}[controller]
 		require.Contains(t, strings.Fields(string(controllers)), name, "cgroup v2 has no controller %s here", name)
 		require.NoError(t, os.WriteFile(unified+"/cgroup.subtree_control", []byte("+"+name), 0), "enable %s for cgroups", name)
 		g.unified, parent = true, unified

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -44,4 +45,13 @@ func busyFor() time.Duration {
 		return 1500 * time.Millisecond // above settling, or there is nothing to judge
 	}
 	return 3 * time.Second
+}
+
+// endings are the signals that end loopwatch, where each start of it is cheap; else the one it
+// cannot do anything about.
+func endings() []syscall.Signal {
+	if emulated {
+		return []syscall.Signal{syscall.SIGKILL}
+	}
+	return []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL}
 }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -263,7 +262,7 @@ func TestProbesGone(t *testing.T) {
 		assert.Equal(t, none, raised(t, p.pid(), sites))
 		w.stop(t)
 	})
-	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
+	for _, signal := range endings() {
 		t.Run(signal.String(), func(t *testing.T) {
 			p := startProbed(t, python)
 			w := watch(t, "--pid", itoa(p.pid()), "--duration", "1h")

@@ -13,14 +13,11 @@ const ModulesDir = "/modules"
 // Payload is where the files brought along appear, in the initramfs and in the root.
 const Payload = "/vmtest"
 
-// Serial ports of the guest: the kernel's console, the output of the command, and Status.
-const (
-	Console = "/dev/ttyS0"
-	Output  = "/dev/ttyS1"
-	Status  = "/dev/ttyS2"
-)
+// Ports are devices of the guest: what the command says, and how it fares. The kernel has a console
+// of its own.
+type Ports struct{ Output, Status string }
 
-// Lines on Status: Ready when the command is about to start, Exit and its status after it.
+// Lines on Ports.Status: Ready when the command is about to start, Exit and its status after it.
 const (
 	Ready = "ready"
 	Exit  = "exit "
@@ -29,7 +26,8 @@ const (
 // Job is what the guest is to do before it powers off.
 type Job struct {
 	Modules []string // file names in ModulesDir, in the order to load them
+	Ports   Ports
 	Disk    string   // device of the root: "/dev/vda"
-	Command []string // run in the root, in Payload
+	Command []string // run in the root, in Payload; none: it is enough to have come up
 	Env     []string // besides PATH, HOME and LANG
 }

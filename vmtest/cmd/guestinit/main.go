@@ -56,6 +56,9 @@ func run() error {
 			return fmt.Errorf("load module %s: %w", name, err)
 		}
 	}
+	if len(j.Command) == 0 {
+		return cameUp(j.Ports)
+	}
 	if err := enterRoot(j.Disk); err != nil {
 		return err
 	}
@@ -114,15 +117,22 @@ func loadModule(path string) error {
 	return nil
 }
 
+// await waits for a device.
+func await(path string) error {
+	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat(path); err == nil {
+			return nil
+		} else if time.Since(start) > time.Minute {
+			return fmt.Errorf("wait for device: %w", err)
+		}
+	}
+}
+
 // enterRoot makes the disk the root, with the payload in it.
 func enterRoot(disk string) error {
 	// The disk appears some time after its driver.
-	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		if _, err := os.Stat(disk); err == nil {
-			break
-		} else if time.Since(start) > time.Minute {
-			return fmt.Errorf("wait for disk: %w", err)
-		}
+	if err := await(disk); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(newRoot, 0o755); err != nil {
 		return err
@@ -146,6 +156,16 @@ func enterRoot(disk string) error {
 	return unix.Chroot(".")
 }
 
+// cameUp answers a host that wants to know no more than whether this boots.
+func cameUp(ports job.Ports) error {
+	status, err := openPort(ports.Status)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(status, "%s\n%s0\n", job.Ready, job.Exit)
+	return errors.Join(err, drain(status))
+}
+
 func loopbackUp() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -164,11 +184,11 @@ func loopbackUp() error {
 // Orphans become children of this process and are reaped meanwhile. The output goes through a
 // pipe, as a port is a terminal, and what it leaves running does not keep it open for long.
 func runCommand(j job.Job) error {
-	out, err := openPort(job.Output)
+	out, err := openPort(j.Ports.Output)
 	if err != nil {
 		return err
 	}
-	status, err := openPort(job.Status)
+	status, err := openPort(j.Ports.Status)
 	if err != nil {
 		return err
 	}
@@ -224,13 +244,20 @@ func runCommand(j job.Job) error {
 	return errors.Join(err, drain(out), drain(status))
 }
 
-// openPort opens a serial port that passes bytes on as they are.
+// openPort opens a port that passes bytes on as they are.
 func openPort(path string) (*os.File, error) {
+	// A virtual one appears some time after its driver.
+	if err := await(path); err != nil {
+		return nil, err
+	}
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if errors.Is(err, unix.ENOTTY) {
+		return os.NewFile(uintptr(fd), path), nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("settings of %s: %w", path, err)
 	}
@@ -243,5 +270,9 @@ func openPort(path string) (*os.File, error) {
 }
 
 func drain(port *os.File) error {
-	return unix.IoctlSetInt(int(port.Fd()), unix.TCSBRK, 1) // tcdrain
+	err := unix.IoctlSetInt(int(port.Fd()), unix.TCSBRK, 1) // tcdrain
+	if errors.Is(err, unix.ENOTTY) {
+		return nil
+	}
+	return err
 }

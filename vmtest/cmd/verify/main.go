@@ -133,12 +133,13 @@ func load(spec *ebpf.CollectionSpec, name string) (int, error) {
 }
 
 func open(mode string) error {
+	start := time.Now()
 	p, err := probes.Open(probes.Options{Attach: mode})
 	if err != nil {
 		return err
 	}
 	bytes, err := p.MapBytes()
-	fmt.Printf("attach %-10s as %s, maps %d KiB", mode, p.Attach(), bytes>>10)
+	fmt.Printf("attach %-10s as %s in %.2f s, maps %d KiB", mode, p.Attach(), time.Since(start).Seconds(), bytes>>10)
 	if p.Fallback() != nil {
 		fmt.Printf(", because %s", tail(p.Fallback()))
 	}

@@ -13,7 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"path"
-	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -37,12 +38,15 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // options are the flags.
 type options struct {
+	arch     string
 	kernels  []string
+	emulate  bool
 	files    map[string]string
 	memory   int
 	clock    vmtest.Clock
 	deadline time.Duration
 	only     string
+	modes    []string
 	jobs     int
 }
 
@@ -58,6 +62,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		o.kernels = append(o.kernels, s)
 		return nil
 	})
+	flags.StringVar(&o.arch, "arch", runtime.GOARCH, "architecture of the guests")
+	flags.BoolVar(&o.emulate, "emulate", false, "emulate the CPUs even where KVM works")
 	flags.Func("put", "`FILE[=NAME]` to bring along as /vmtest/NAME (repeatable)", func(s string) error {
 		from, name, named := strings.Cut(s, "=")
 		if !named {
@@ -69,6 +75,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&o.memory, "memory", 1536, "of the guest, in `MiB`")
 	flags.DurationVar(&o.deadline, "deadline", 15*time.Minute, "for each guest")
 	flags.StringVar(&o.only, "run", "", "test: only those that match this `REGEXP`")
+	flags.Func("mode", "test: in this `MODE` only (repeatable): "+strings.Join(vmtest.Modes, ", "), func(s string) error {
+		if !slices.Contains(vmtest.Modes, s) {
+			return fmt.Errorf("known are %s", strings.Join(vmtest.Modes, ", "))
+		}
+		o.modes = append(o.modes, s)
+		return nil
+	})
 	flags.IntVar(&o.jobs, "jobs", 2, "test: guests side by side")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -96,7 +109,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			flags.Usage()
 			return 2
 		}
-		status, err = runEach(ctx, o, rest, stdout, stderr)
+		status, err = runEach(ctx, o, nil, rest, stdout, stderr)
 	case "test":
 		status, err = test(ctx, o, stdout, stderr)
 	case "verify":
@@ -120,23 +133,30 @@ func list(stdout io.Writer) error {
 		return err
 	}
 	for _, r := range rows {
-		fmt.Fprintf(stdout, "%-6s %s from %s, root %s with %s\n", r.Name, r.Package, r.Suite, r.Root, strings.Join(r.Interpreters, " and "))
+		fmt.Fprintf(stdout, "%-6s %s %s from %s, root %s with %s\n", r.Name, r.Arch, r.Package, r.Suite, r.Root, strings.Join(r.Interpreters, " and "))
 	}
 	return nil
 }
 
 // runEach runs one command under each kernel and returns the first status that is not 0. A
-// guest that fails does not keep the others from running.
-func runEach(ctx context.Context, o options, command []string, stdout, stderr io.Writer) (status int, err error) {
-	rows, err := vmtest.Rows(o.kernels...)
+// guest that fails does not keep the others from running. What is to be built for the guests, by name
+// and package, is brought along.
+func runEach(ctx context.Context, o options, built map[string]string, command []string, stdout, stderr io.Writer) (status int, err error) {
+	rows, err := vmtest.Rows(o.arch, o.kernels...)
 	if err != nil {
 		return 0, err
 	}
-	lab, err := vmtest.OpenLab(ctx)
+	lab, err := vmtest.OpenLab(ctx, o.arch, stderr)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, lab.Close()) }()
+	for name, pkg := range built {
+		o.files[name] = lab.Path(name)
+		if err := lab.Build(ctx, pkg, o.files[name]); err != nil {
+			return 0, err
+		}
+	}
 	for _, row := range rows {
 		code, err := runRow(ctx, lab, row, o, command, stdout, stderr)
 		if err != nil {
@@ -154,13 +174,16 @@ func runEach(ctx context.Context, o options, command []string, stdout, stderr io
 }
 
 func runRow(ctx context.Context, lab *vmtest.Lab, row vmtest.Row, o options, command []string, stdout, stderr io.Writer) (int, error) {
-	m, err := lab.Machine(ctx, row, stderr)
+	m, err := lab.Machine(ctx, row)
 	if err != nil {
 		return 0, err
 	}
 	m.Files, m.Command, m.Output = o.files, command, stdout
 	m.MemoryMiB, m.Deadline = o.memory, o.deadline
 	m.Clock = o.clock
+	if o.clock != vmtest.SkippingClock && !o.emulate && lab.Native(ctx, m.Kernel) {
+		m.Clock = vmtest.NativeClock
+	}
 	fmt.Fprintf(stderr, "==> %s: %s\n", row.Name, m.Kernel.Release)
 	start := time.Now()
 	status, err := boot(ctx, m, row.Name, stderr)
@@ -190,7 +213,8 @@ func boot(ctx context.Context, m *vmtest.Machine, name string, stderr io.Writer)
 func verify(ctx context.Context, o options, stdout, stderr io.Writer) (int, error) {
 	// Two CPUs that are emulated side by side can hang while the kernel patches its own code.
 	o.clock = vmtest.CountedClock
-	objects := []string{"loopwatch_x86_bpfel.o", "withoutloop_x86_bpfel.o"}
+	target := map[string]string{"amd64": "x86", "arm64": "arm64"}[o.arch]
+	objects := []string{"loopwatch_" + target + "_bpfel.o", "withoutloop_" + target + "_bpfel.o"}
 	for _, name := range objects {
 		var err error
 		if o.files[name], err = vmtest.Source(ctx, "internal/probes/"+name); err != nil {
@@ -220,15 +244,6 @@ func bench(ctx context.Context, o options, stdout, stderr io.Writer) (int, error
 
 // runBuilt builds one of the commands meant for guests and runs it under each kernel.
 func runBuilt(ctx context.Context, o options, name string, args []string, stdout, stderr io.Writer) (status int, err error) {
-	dir, err := os.MkdirTemp("", "loopwatch-vmtest-")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	binary := filepath.Join(dir, name)
-	if err := vmtest.Build(ctx, "./vmtest/cmd/"+name, binary); err != nil {
-		return 0, err
-	}
-	o.files[name] = binary
-	return runEach(ctx, o, append([]string{path.Join(job.Payload, name)}, args...), stdout, stderr)
+	command := append([]string{path.Join(job.Payload, name)}, args...)
+	return runEach(ctx, o, map[string]string{name: "./vmtest/cmd/" + name}, command, stdout, stderr)
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,29 +21,39 @@ import (
 // and prints a table of what came of them. A guest that fails does not keep the others from
 // running.
 func test(ctx context.Context, o options, stdout, stderr io.Writer) (status int, err error) {
-	rows, err := vmtest.Rows(o.kernels...)
+	stderr = &lockedWriter{to: stderr}
+	rows, err := vmtest.Rows(o.arch, o.kernels...)
 	if err != nil {
 		return 0, err
 	}
-	lab, err := vmtest.OpenLab(ctx)
+	lab, err := vmtest.OpenLab(ctx, o.arch, stderr)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, lab.Close()) }()
-	suite, err := vmtest.BuildSuite(ctx)
+	suite, err := lab.BuildSuite(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, suite.Close()) }()
 
 	start := time.Now()
-	outcomes := make([]vmtest.Outcome, 0, len(rows)*len(vmtest.AttachModes))
+	var outcomes []vmtest.Outcome
 	for _, row := range rows {
-		for _, mode := range vmtest.AttachModes {
-			outcomes = append(outcomes, vmtest.Outcome{Row: row, Mode: mode})
+		for _, mode := range row.Modes {
+			if len(o.modes) == 0 || slices.Contains(o.modes, mode) {
+				outcomes = append(outcomes, vmtest.Outcome{Row: row, Mode: mode})
+			}
 		}
 	}
-	said := &lockedWriter{to: stderr}
+	if len(outcomes) == 0 {
+		return 0, fmt.Errorf("no row chosen has a mode of %s; see matrix.txt", strings.Join(o.modes, ", "))
+	}
+	go func() { // ahead of the guests, that none waits for another's kernel
+		for _, row := range rows {
+			_, _ = lab.Machine(ctx, row) // whoever needs it hears of an error
+		}
+	}()
 	var running sync.WaitGroup
 	slots := make(chan struct{}, max(1, o.jobs))
 	for i := range outcomes {
@@ -54,7 +65,7 @@ func test(ctx context.Context, o options, stdout, stderr io.Writer) (status int,
 		}
 		running.Go(func() {
 			defer func() { <-slots }()
-			testGuest(ctx, lab, suite, &outcomes[i], o, said)
+			testGuest(ctx, lab, suite, &outcomes[i], o, stderr)
 		})
 	}
 	running.Wait()
@@ -72,7 +83,7 @@ func testGuest(ctx context.Context, lab *vmtest.Lab, suite *vmtest.Suite, outcom
 	start := time.Now()
 	name := outcome.Row.Name + " " + outcome.Mode
 	err := func() error {
-		m, err := lab.Machine(ctx, outcome.Row, stderr)
+		m, err := lab.Machine(ctx, outcome.Row)
 		if err != nil {
 			return err
 		}
@@ -90,10 +101,13 @@ func testGuest(ctx context.Context, lab *vmtest.Lab, suite *vmtest.Suite, outcom
 		m.Output = io.MultiWriter(log, &output)
 		m.MemoryMiB, m.Deadline = o.memory, o.deadline
 		m.Clock = vmtest.CountedClock
+		if !o.emulate && lab.Native(ctx, m.Kernel) {
+			m.Clock = vmtest.NativeClock
+		}
 		fmt.Fprintf(stderr, "==> %s: %s, log in %s\n", name, outcome.Release, log.Name())
 		_, failed := boot(ctx, m, name, stderr)
-		omitted := vmtest.Omitted(outcome.Row, suite.Tests)
-		want := slices.DeleteFunc(slices.Clone(suite.Tests), func(name string) bool { return slices.Contains(omitted, name) })
+		outcome.CPU = m.CPU
+		want := suite.Of(outcome.Row, outcome.Mode)
 		if o.only != "" {
 			want = nil
 		}
@@ -110,7 +124,8 @@ func testGuest(ctx context.Context, lab *vmtest.Lab, suite *vmtest.Suite, outcom
 		fmt.Fprintf(stderr, "==> %s: FAILED: %v\n", name, err)
 		return
 	}
-	fmt.Fprintf(stderr, "==> %s: %.0f s, of which boot and end %.0f\n", name, outcome.Took.Seconds(), (outcome.Took - outcome.Result.Took).Seconds())
+	fmt.Fprintf(stderr, "==> %s: %.0f s, of which boot and end %.0f; %.0f s of CPU\n",
+		name, outcome.Took.Seconds(), (outcome.Took - outcome.Result.Took).Seconds(), outcome.CPU.Seconds())
 }
 
 // lockedWriter keeps what guests say side by side from being mixed within a line.

@@ -21,7 +21,12 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 VERSION ?= $(shell git -c safe.directory='$(CURDIR)' describe --tags --always --dirty 2>/dev/null)
 BUILD = $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 
+# When the tree is from: what is built from it is the same whenever that is done.
+export SOURCE_DATE_EPOCH ?= $(shell git -c safe.directory='$(CURDIR)' log -1 --format=%ct 2>/dev/null || date +%s)
+
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# The newest whose modules proxy.golang.org has all: later ones take one that it refuses.
+NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 FUZZTIME ?= 10s
 PREFIX ?= /usr/local
 
@@ -77,7 +82,7 @@ fuzz: need-go ## Every fuzz test for FUZZTIME (10s, or 1000x)
 .PHONY: lint
 lint: need-go ## gofmt, go vet, staticcheck
 	@bad=$$(gofmt -l .); if [[ $$bad ]]; then echo "gofmt would change:" >&2; echo "$$bad" >&2; exit 1; fi
-	@$(GO) vet ./...
+	@$(GO) vet ./... && $(GO) vet -tags man ./cmd/loopwatch
 	@$(GO) run $(STATICCHECK) ./...
 
 .PHONY: demo
@@ -88,9 +93,32 @@ demo: need-root deps-demo tracefs build ## A web application with three blocking
 bench: need-root deps-bench need-go tracefs ## What loopwatch costs, measured beside an unwatched baseline (10 min)
 	@$(GO) run ./test/bench $(BENCHFLAGS)
 
+.PHONY: share
+share: build ## Make the man pages and shell completions, in dist/share
+	@rm -rf dist/share
+	@mkdir -p dist/share/man/man8 dist/share/bash-completion/completions dist/share/zsh/site-functions dist/share/fish/vendor_completions.d
+	@$(GO) run -tags man -ldflags '-X main.version=$(VERSION)' ./cmd/loopwatch man dist/share/man/man8
+	@./loopwatch completion bash > dist/share/bash-completion/completions/loopwatch
+	@./loopwatch completion zsh > dist/share/zsh/site-functions/_loopwatch
+	@./loopwatch completion fish > dist/share/fish/vendor_completions.d/loopwatch.fish
+
 .PHONY: install
-install: build ## Install to PREFIX/bin (/usr/local)
+install: build share ## Install binary, man pages and completions below PREFIX (/usr/local), in DESTDIR
 	@install -D -m 0755 loopwatch '$(DESTDIR)$(PREFIX)/bin/loopwatch'
+	@for file in $$(cd dist && find share -type f); do install -D -m 0644 "dist/$$file" '$(DESTDIR)$(PREFIX)'/"$$file"; done
+
+.PHONY: uninstall
+uninstall: ## Remove what install has put there
+	@cd '$(DESTDIR)$(PREFIX)' && rm -f bin/loopwatch share/man/man8/loopwatch.8 share/man/man8/loopwatch-*.8 \
+		share/bash-completion/completions/loopwatch share/zsh/site-functions/_loopwatch share/fish/vendor_completions.d/loopwatch.fish
+
+.PHONY: packages
+packages: dist share ## Build dist/*.deb, *.rpm and *.tar.gz for amd64 and arm64
+	@GO='$(GO)' NFPM='$(NFPM)' VERSION='$(VERSION)' packaging/build
+
+.PHONY: check-packages
+check-packages: deps-packages packages ## Build the packages, look whether all is in them, try one
+	@packaging/check
 
 .PHONY: clean
 clean: ## Remove what was built here; the cached Debian roots stay
@@ -106,8 +134,8 @@ need-go:
 need-root:
 	@(( EUID == 0 )) || { echo "make: this watches the host and needs root: sudo make $(firstword $(MAKECMDGOALS))" >&2; exit 1; }
 
-.PHONY: deps-generate deps-test deps-demo deps-bench deps-vmtest
-deps-generate deps-test deps-demo deps-bench deps-vmtest: deps-%:
+.PHONY: deps-generate deps-test deps-demo deps-bench deps-vmtest deps-packages
+deps-generate deps-test deps-demo deps-bench deps-vmtest deps-packages: deps-%:
 	@.ci/deps $*
 
 .PHONY: tracefs

@@ -93,6 +93,7 @@ type Correlator struct {
 
 	open        []probes.Thread // of Snapshot
 	blockCount  int64
+	met         int // Python processes, those that have ended, too
 	ended       []report.Loop
 	unsupported map[int]report.Unsupported
 	lost        map[string]int64
@@ -135,6 +136,9 @@ func (c *Correlator) Undecodable() { c.lost[reasonRecord]++ }
 
 // Processes returns how many Python processes are watched.
 func (c *Correlator) Processes() int { return len(c.procs) }
+
+// Met returns how many Python processes have been watched, those that have ended included.
+func (c *Correlator) Met() int { return c.met }
 
 // Loops returns how many event loops are known and alive.
 func (c *Correlator) Loops() (n int) {

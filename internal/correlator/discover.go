@@ -161,6 +161,7 @@ func (c *Correlator) meet(f found) *proc {
 		}
 		f.proc.layout, f.proc.kernel, f.proc.peers = layout, c.kernel, c.procs
 		c.procs[f.pid] = f.proc
+		c.met++
 		c.check(c.kernel.SetPython(f.pid, f.proc.interp(f.proc.firstInterp()), layout))
 		return f.proc
 	case errors.As(f.err, &unsupported):

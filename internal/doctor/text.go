@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -29,10 +30,15 @@ func WriteJSON(w io.Writer, d *Diagnosis) error {
 			*s = safetext.Bound(*s, maxString)
 		}
 	}
-	e := json.NewEncoder(w)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return e.Encode(&bounded)
+	if err := e.Encode(&bounded); err != nil {
+		return err
+	}
+	_, err := w.Write(safetext.JSON(b.Bytes()))
+	return err
 }
 
 // Layout of the text: a status, a name, what was found.

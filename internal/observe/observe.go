@@ -70,7 +70,7 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 	}
 	r := builder.Report(report.Meta{
 		StartedAt: w.started, StartedNS: w.startedNS, EndedNS: end.at, ThresholdNS: int64(w.options.Threshold),
-		Processes: w.correlator.Processes(), Host: host(w.probes.Attach()), Lost: end.Lost, Unsupported: end.Unsupported,
+		Processes: w.correlator.Met(), Host: host(w.probes.Attach()), Lost: end.Lost, Unsupported: end.Unsupported,
 	}, end.Loops)
 	advice.Fill(r)
 	return r, nil

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+
+	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
 // noBlocks is how an indented report without blocks lists them. Newlines inside of strings
@@ -27,7 +29,7 @@ func WriteJSON(w io.Writer, r *Report) error {
 	if !found {
 		return fmt.Errorf("encode report: no place for its blocks")
 	}
-	if err := writeAll(w, before, []byte("\n  \"blocks\": [")); err != nil {
+	if err := writeAll(w, safetext.JSON(before), []byte("\n  \"blocks\": [")); err != nil {
 		return err
 	}
 	var one bytes.Buffer
@@ -40,7 +42,7 @@ func WriteJSON(w io.Writer, r *Report) error {
 		if err := encode(&one, &r.Blocks[i], "    "); err != nil {
 			return fmt.Errorf("encode block: %w", err)
 		}
-		if err := writeAll(w, one.Bytes()); err != nil {
+		if err := writeAll(w, safetext.JSON(one.Bytes())); err != nil {
 			return err
 		}
 	}
@@ -49,7 +51,7 @@ func WriteJSON(w io.Writer, r *Report) error {
 	} else {
 		after = append([]byte("]"), after...)
 	}
-	return writeAll(w, after, []byte("\n"))
+	return writeAll(w, safetext.JSON(after), []byte("\n"))
 }
 
 // WriteBlock writes one block as one line of JSON (schema loopwatch.block/v1), in the form it
@@ -63,7 +65,7 @@ func WriteBlock(w io.Writer, b Block) error {
 	if err := e.Encode(&b); err != nil {
 		return fmt.Errorf("encode block: %w", err)
 	}
-	return writeAll(w, line.Bytes())
+	return writeAll(w, safetext.JSON(line.Bytes()))
 }
 
 // encode appends v to b, its lines after the first indented by prefix, without a newline at

@@ -71,7 +71,7 @@ func noLoops(r *Report, window string) Verdict {
 		}
 	}
 	return Verdict{
-		Summary: fmt.Sprintf("No event loop was seen in %s: no Python process was found.", window),
-		Hint:    "Start the program to be watched, or see that loopwatch runs in the PID namespace of the host.",
+		Summary: fmt.Sprintf("No event loop was seen in %s: no Python process with one was found.", window),
+		Hint:    "Start the program to be watched, or give it some work: a loop shows up once it waits for events.",
 	}
 }

@@ -29,7 +29,8 @@ const (
 	Tasks    = "tasks.py"   // asyncio|uvloop SECONDS ROUNDS
 	Holders  = "holders.py" // TIMES [WAY …]
 	Probed   = "probed.py"
-	Storm    = "storm.py" // PROCESSES RATE SECONDS TIMES
+	Storm    = "storm.py"   // PROCESSES RATE SECONDS TIMES
+	Hostile  = "hostile.py" // DIRECTORY WORDS...
 	Delaying = "delaying.py"
 
 	Application = "app.py" // not run but served, as app:application

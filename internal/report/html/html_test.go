@@ -161,7 +161,7 @@ func TestEverythingIsShown(t *testing.T) {
 
 func TestNothingToShow(t *testing.T) {
 	page := written(t, report.Assemble(report.Meta{EndedNS: 1e10, ThresholdNS: 1e8}, nil, nil))
-	assert.Contains(t, page, "no Python process was found")
+	assert.Contains(t, page, "no Python process with one was found")
 	assert.Contains(t, page, "Start the program to be watched")
 	assert.NotContains(t, page, `aria-labelledby="h-blockers"`)
 	page = written(t, &report.Report{})

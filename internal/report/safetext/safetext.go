@@ -7,8 +7,10 @@
 package safetext
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/clipperhouse/displaywidth"
@@ -172,9 +174,47 @@ func tail(s string, columns int) string {
 	return s[start:]
 }
 
+// JSON returns encoded JSON that says the same and does nothing to a terminal: what Line would spell
+// out is written as \u escapes. encoding/json does so for ASCII's control characters alone.
+func JSON(encoded []byte) []byte {
+	if plainASCII(encoded) {
+		return encoded
+	}
+	out := make([]byte, 0, len(encoded)+64)
+	marks := 0
+	for len(encoded) > 0 {
+		r, n := utf8.DecodeRune(encoded)
+		if unicode.Is(unicode.M, r) {
+			marks++
+		} else {
+			marks = 0
+		}
+		switch {
+		case marks <= maxMarks && (r < 0x7f || r != utf8.RuneError && (printable(r) || unicode.Is(unicode.Zs, r))):
+			out = append(out, encoded[:n]...)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+		encoded = encoded[n:]
+	}
+	return out
+}
+
+func plainASCII(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
 // Bound returns s as valid UTF-8 of at most limit bytes, an ellipsis in its middle where
 // something was left out. Unlike Line it keeps control characters: machine formats escape
-// them themselves.
+// them themselves, or by JSON.
 func Bound(s string, limit int) string {
 	if len(s) <= limit && utf8.ValidString(s) {
 		return s

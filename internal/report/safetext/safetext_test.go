@@ -3,12 +3,14 @@
 package safetext
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestLine(t *testing.T) {
@@ -59,6 +61,20 @@ func TestBound(t *testing.T) {
 }
 
 // FuzzLine holds the promises of the package for any bytes and any width.
+// JSON keeps what it says, and no terminal obeys it.
+func TestJSON(t *testing.T) {
+	for _, s := range []string{"", "plain", "Grüße 関\U0001f600", "a\u009b31mb\x7f\u202ec\u200bd\u2028\ufeff\U000e0001\ufe0f", "\x1b]0;x\a\r\n\"", "a\ufffdb", "e" + strings.Repeat("\u0301", 9)} {
+		encoded, err := json.Marshal(map[string]string{"s": s})
+		require.NoError(t, err)
+		safe := JSON(encoded)
+		var back map[string]string
+		require.NoError(t, json.Unmarshal(safe, &back), "%s", safe)
+		assert.Equal(t, s, back["s"])
+		assert.Equal(t, Line(string(safe)), string(safe), "%q", s)
+	}
+	assert.Contains(t, string(JSON([]byte(`"Grüße 関"`))), "Grüße 関", "stays readable")
+}
+
 func FuzzLine(f *testing.F) {
 	f.Add("Handler.get", 5)
 	f.Add("\x1b[31m\u202e関数\xff\n", 3)

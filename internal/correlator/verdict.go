@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package correlator
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+
+	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/syscalls"
+)
+
+// block puts everything together.
+func (t *thread) block(p period, ongoing bool) report.Block {
+	b := report.Block{
+		PID: t.proc.process.PID, TID: t.tid, StartNS: p.start, DurationNS: p.end - p.start, Ongoing: ongoing,
+		BreakdownNS: p.share(),
+	}
+	b.Shape = p.shape()
+	b.Cause = largest(b.BreakdownNS)
+	b.Stacks = mergeStacks(p.pieces)
+	if top := heaviest(p.pieces, b.Cause); top != nil {
+		b.Culprit, b.Leaf, b.Task = top.culprit, top.leaf(), top.task
+		b.Detail = detail(top)
+		if top.native != "" {
+			b.Detail.Native = mainModule(p.pieces)
+		}
+	}
+	b.Detail.GIL = gilDuring(p.pieces, b.Cause)
+	b.Detail.Holder = mainHolder(p.pieces, b.Cause, b.Culprit)
+	p.describeInside(&b.Detail)
+	if nobodysLine(b.Cause) {
+		b.Culprit = nil
+	}
+	return b
+}
+
+// heaviest returns the piece that stands for the block: of the function of application code
+// that took most of it, as far as the cause goes, the heaviest piece. Lines of one function are
+// counted together first: a loop in it spreads over several.
+func heaviest(pieces []piece, cause report.Cause) *piece {
+	type place struct{ function, file string }
+	sums := make(map[place]int64)
+	at := func(p *piece) place {
+		if f := cmp.Or(p.culprit, p.leaf()); f != nil {
+			return place{f.Function, f.File}
+		}
+		return place{}
+	}
+	matches := func(p *piece) bool { return p.cause == cause }
+	// Collections and imports are known to the nanosecond where no stack was taken in them: the
+	// stacks of something else do not stand for them.
+	if cause != report.CauseGC && cause != report.CauseImport && !slices.ContainsFunc(pieces, func(p piece) bool { return matches(&p) }) {
+		matches = func(*piece) bool { return true }
+	}
+	lines := make(map[report.Frame]int64)
+	for i := range pieces {
+		if p := &pieces[i]; matches(p) {
+			sums[at(p)] += p.ns
+			if p.culprit != nil {
+				lines[*p.culprit] += p.ns
+			}
+		}
+	}
+	weight := func(p *piece) (function, line int64) {
+		if p.culprit != nil {
+			line = lines[*p.culprit]
+		}
+		return sums[at(p)], line
+	}
+	var top *piece
+	for i := range pieces {
+		p := &pieces[i]
+		if !matches(p) || len(p.frames) == 0 {
+			continue
+		}
+		if top == nil {
+			top = p
+			continue
+		}
+		f, l := weight(p)
+		tf, tl := weight(top)
+		if cmp.Or(cmp.Compare(f, tf), cmp.Compare(l, tl), cmp.Compare(p.ns, top.ns)) > 0 {
+			top = p
+		}
+	}
+	return top
+}
+
+// mergeStacks adds up equal stacks, heaviest first.
+func mergeStacks(pieces []piece) []report.Stack {
+	var out []report.Stack
+	index := make(map[string]int)
+	for i := range pieces {
+		p := &pieces[i]
+		if len(p.frames) == 0 {
+			continue
+		}
+		key := p.key()
+		j, known := index[key]
+		if !known {
+			j = len(out)
+			index[key] = j
+			out = append(out, report.Stack{Cause: p.cause, Frames: p.frames})
+		}
+		out[j].NS += p.ns
+	}
+	slices.SortStableFunc(out, func(a, b report.Stack) int { return cmp.Compare(b.NS, a.NS) })
+	return out
+}
+
+// key is the same for pieces of equal cause and stack.
+func (p *piece) key() string {
+	b := make([]byte, 0, 12*len(p.raw)+16)
+	b = append(b, p.cause...)
+	for _, f := range p.raw {
+		b = binary.NativeEndian.AppendUint64(b, f.Code)
+		b = binary.NativeEndian.AppendUint32(b, uint32(f.Instr))
+	}
+	return string(b)
+}
+
+func detail(p *piece) report.Detail {
+	d := report.Detail{Native: p.native, Target: targetText(p.sample, p.cause)}
+	if p.sample.Syscall < 0 {
+		return d
+	}
+	call := syscalls.Lookup(p.sample.Syscall)
+	d.Syscall = call.Name
+	if call.HasFD() && p.sample.Target.FD >= 0 {
+		fd := p.sample.Target.FD
+		d.FD = &fd
+	}
+	return d
+}
+
+// largest returns the cause with the largest share; of equal ones the first by name.
+func largest(split map[report.Cause]int64) report.Cause {
+	best := report.CauseUnknown
+	for cause, ns := range split {
+		if ns > split[best] || (ns == split[best] && (cause < best || split[best] == 0)) {
+			best = cause
+		}
+	}
+	return best
+}
+
+// nobodysLine tells the causes that blame no line of the loop.
+func nobodysLine(c report.Cause) bool {
+	switch c {
+	case report.CauseRunqueue, report.CauseThrottled, report.CauseStopped, report.CauseGIL:
+		return true
+	}
+	return false
+}
+
+// importing tells whether a stack is inside an import that the loop's own code began.
+func importing(frames []report.Frame) bool {
+	for _, f := range frames {
+		if eventloop.IsMachinery(f) {
+			return false
+		}
+		if f.Function == "_find_and_load" && f.File == "<frozen importlib._bootstrap>" {
+			return true
+		}
+	}
+	return false
+}

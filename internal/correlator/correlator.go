@@ -29,6 +29,7 @@ type Kernel interface {
 	Want(pid int) error
 	Loops() int
 	Books(slot uint32) (*probes.Books, error)
+	AllBooks(n uint32) ([]*probes.Books, error)
 	ClearBooks(slot uint32) error
 	Thread(tid int) (probes.Thread, bool, error)
 	Threads() ([]probes.Thread, error)

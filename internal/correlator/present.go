@@ -26,6 +26,10 @@ func (c *Correlator) Present(now int64) ([]Present, error) {
 	if err != nil {
 		return nil, err
 	}
+	books, err := c.kernel.AllBooks(c.slots.next)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]Present, 0, len(before))
 	threads := make([]probes.Thread, 0, len(before))
 	for _, k := range before {
@@ -34,11 +38,7 @@ func (c *Correlator) Present(now int64) ([]Present, error) {
 			continue
 		}
 		c.flush(t) // who follows a loop does not wait for the events that a block has delayed
-		books, err := c.kernel.Books(t.slot)
-		if err != nil {
-			return nil, err
-		}
-		out, threads = append(out, Present{Loop: t.row(), Books: books}), append(threads, k)
+		out, threads = append(out, Present{Loop: t.row(), Books: books[t.slot]}), append(threads, k)
 	}
 	after, err := c.kernel.Threads()
 	if err != nil {

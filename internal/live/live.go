@@ -95,6 +95,7 @@ type tally struct {
 type sum struct {
 	delta
 	histogram                    probes.Histogram
+	bins                         [maxBins]int64 // the same, coarser
 	blocks, blockedNS, countedNS int64
 }
 
@@ -107,6 +108,7 @@ func (s *sum) add(i *interval, sign int64) {
 	s.countedNS += sign * i.countedNS
 	for _, c := range i.histogram {
 		s.histogram[c.bucket] += sign * int64(c.n)
+		s.bins[binOf[c.bucket]] += sign * int64(c.n)
 	}
 }
 
@@ -344,8 +346,8 @@ func (l *loop) figures(w Window, now int64) Figures {
 		Blocks: max(s.blocks, 0), Blocked: time.Duration(max(s.blockedNS, 0)), Counted: time.Duration(max(s.countedNS, 0)),
 	}
 	if s.iterations > 0 {
-		f.Histogram = bins(&s.histogram)
-		f.P50, f.P99 = time.Duration(s.histogram.Quantile(.5)), time.Duration(s.histogram.Quantile(.99))
+		f.Histogram = s.shown()
+		f.P50, f.P99 = time.Duration(s.quantile(.5)), time.Duration(s.quantile(.99))
 	}
 	f.Max = l.longest(w, now)
 	f.P50, f.P99 = min(f.P50, f.Max), min(f.P99, f.Max)
@@ -445,16 +447,43 @@ func sortedBefore(sorted []int64, x int64) int {
 	return i
 }
 
-// bins makes the histogram people look at: from the first bin that counts anything to the last.
-func bins(h *probes.Histogram) []Bin {
-	var counts [maxBins]int64
-	for n, count := range h {
-		if count != 0 {
-			counts[binOf[n]] += count
+// firstOf is the first bucket of each bin, and the end of all.
+var firstOf = func() (out [maxBins + 1]int) {
+	for i := range out {
+		out[i] = len(binOf) // beyond what the kernel tells apart there is none
+	}
+	for n := len(binOf) - 1; n >= 0; n-- {
+		out[binOf[n]] = n
+	}
+	return out
+}()
+
+// quantile is probes.Histogram.Quantile; the bins spare it most buckets.
+func (s *sum) quantile(q float64) int64 {
+	var total int64
+	for _, n := range s.bins {
+		total += max(n, 0)
+	}
+	rank := max(int64(math.Ceil(q*float64(total))), 1)
+	var below int64
+	for i, n := range s.bins {
+		if n <= 0 || below+n < rank {
+			below += max(n, 0)
+			continue
+		}
+		for bucket := firstOf[i]; bucket < firstOf[i+1]; bucket++ {
+			if below += max(s.histogram[bucket], 0); below >= rank {
+				return probes.BucketMiddle(bucket)
+			}
 		}
 	}
+	return 0
+}
+
+// shown returns the bins from the first that counts anything to the last.
+func (s *sum) shown() []Bin {
 	first, last := -1, -1
-	for i, n := range counts {
+	for i, n := range s.bins {
 		if n > 0 {
 			if first < 0 {
 				first = i
@@ -467,7 +496,7 @@ func bins(h *probes.Histogram) []Bin {
 	}
 	out := make([]Bin, 0, last-first+1)
 	for i := first; i <= last; i++ {
-		out = append(out, Bin{time.Duration(bounds[i]), max(counts[i], 0)})
+		out = append(out, Bin{time.Duration(bounds[i]), max(s.bins[i], 0)})
 	}
 	return out
 }

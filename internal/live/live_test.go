@@ -4,6 +4,8 @@ package live
 
 import (
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -327,20 +329,47 @@ func TestBins(t *testing.T) {
 	for _, ns := range []int64{100, 15_000, 15_000, 3_000_000, 700_000_000} {
 		b.Add(ns)
 	}
-	out := bins(&b.Histogram)
+	var s sum
+	var i interval
+	i.enter(&b, &probes.Books{})
+	s.add(&i, 1)
+	out := s.shown()
 	require.NotEmpty(t, out)
 	assert.Equal(t, Bin{0, 1}, out[0])
 	assert.Equal(t, Bin{500 * time.Millisecond, 1}, out[len(out)-1])
-	var sum int64
+	var all int64
 	for i, bin := range out {
-		sum += bin.Count
+		all += bin.Count
 		if i > 0 {
 			assert.Greater(t, bin.From, out[i-1].From, "no bin is left out")
 		}
 	}
-	assert.EqualValues(t, 5, sum)
+	assert.EqualValues(t, 5, all)
 	assert.Contains(t, out, Bin{10 * time.Microsecond, 2})
 	assert.Contains(t, out, Bin{2 * time.Millisecond, 1})
+	s.add(&i, -1)
+	assert.Empty(t, s.shown())
+}
+
+// The quick way to a quantile is no other than the slow one.
+func TestQuantile(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		var s sum
+		var books probes.Books
+		for range r.IntN(300) + 1 {
+			before := books
+			ns := int64(math.Exp(r.Float64() * 26))
+			books.Add(ns)
+			var i interval
+			i.enter(&books, &before)
+			s.add(&i, 1)
+		}
+		for _, q := range []float64{0, .01, .5, .9, .99, 1} {
+			require.Equal(t, books.Histogram.Quantile(q), s.quantile(q), "%v", q)
+		}
+	}
+	assert.Zero(t, new(sum).quantile(.5))
 }
 
 func BenchmarkUpdate(b *testing.B) {

@@ -37,7 +37,7 @@ func Live(ctx context.Context, o Options, l LiveOptions) (report.Lost, error) {
 	}
 	defer w.probes.Close()
 	f := &follower{window: w, options: l, tracker: tracker}
-	w.chores = []chore{{every: thresholdEvery, do: f.rethink}, {every: l.Every, do: f.look}}
+	w.chores = []chore{{every: pollEvery, do: f.rethink}, {every: l.Every, do: f.look}}
 	ready := w.options.Ready
 	w.options.Ready = func(s Status) {
 		if ready != nil {
@@ -49,9 +49,6 @@ func Live(ctx context.Context, o Options, l LiveOptions) (report.Lost, error) {
 	end, err := w.run(ctx)
 	return end.Lost, err
 }
-
-// thresholdEvery is how often Live looks whether the threshold is to change.
-const thresholdEvery = 100 * time.Millisecond
 
 // follower makes the snapshots of one window.
 type follower struct {

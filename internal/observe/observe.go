@@ -188,8 +188,9 @@ func (w *window) observe(ctx context.Context) error {
 	}
 	end, _ := ctx.Deadline()
 	chores := append(w.usualChores(), w.chores...)
+	begin := time.Now() // of all: what is due together is done together
 	for i := range chores {
-		chores[i].next = time.Now().Add(chores[i].every)
+		chores[i].next = begin.Add(chores[i].every)
 	}
 	for ctx.Err() == nil {
 		deadline := slices.MinFunc(chores, func(x, y chore) int { return x.next.Compare(y.next) }).next

@@ -34,6 +34,35 @@ func (p *Probes) Books(slot uint32) (*Books, error) {
 	if err := p.coll.Maps[loopwatchMapBooks].Lookup(slot, &k); err != nil {
 		return nil, fmt.Errorf("read books in slot %d: %w", slot, err)
 	}
+	return booksOf(&k), nil
+}
+
+// AllBooks reads the books in slots 0 to n-1 at once.
+func (p *Probes) AllBooks(n uint32) ([]*Books, error) {
+	const batch = 256
+	var (
+		out    = make([]*Books, 0, n)
+		m      = p.coll.Maps[loopwatchMapBooks]
+		cursor ebpf.MapBatchCursor
+		keys   = make([]uint32, min(batch, n))
+		values = make([]loopwatchLoopBooks, len(keys))
+	)
+	for uint32(len(out)) < n {
+		got, err := m.BatchLookup(&cursor, keys, values, nil)
+		for i := range min(got, int(n)-len(out)) {
+			out = append(out, booksOf(&values[i]))
+		}
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil, fmt.Errorf("read books: %w", err)
+		}
+		if err != nil && uint32(len(out)) < n {
+			return nil, fmt.Errorf("read books: there are %d slots, not %d", len(out), n)
+		}
+	}
+	return out, nil
+}
+
+func booksOf(k *loopwatchLoopBooks) *Books {
 	b := &Books{
 		Iterations: int64(k.Iterations), IdleNS: int64(k.IdleNs), ActiveNS: int64(k.ActiveNs), MaxNS: int64(k.MaxNs),
 		Blocks: int64(k.Blocks), UnrestedNS: int64(k.UnrestedNs), UnrestedMaxNS: int64(k.UnrestedMaxNs),
@@ -41,7 +70,7 @@ func (p *Probes) Books(slot uint32) (*Books, error) {
 	for i, n := range k.Histogram {
 		b.Histogram[i] = int64(n)
 	}
-	return b, nil
+	return b
 }
 
 // ClearBooks empties a slot before its next use.

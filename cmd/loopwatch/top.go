@@ -97,10 +97,10 @@ func (a *app) topPlain(ctx context.Context, f *observeFlags, options *observe.Op
 	w := &tolerant{w: out.w, name: out.name, warn: line.warn, closed: stop}
 	missed, err := tui.Plain(ctx, w, rows, observing)
 	if missed > 0 {
-		line.warn(fmt.Sprintf("%s not printed: the reader of %s is too slow", count(int64(missed), "refresh"), out.name))
+		line.warn(fmt.Sprintf("%s not printed: the reader of %s is too slow", count(int64(missed), "table"), out.name))
 	}
 	if w.dropped > 0 {
-		line.warn(fmt.Sprintf("%s not printed: %s could not be written to", count(w.dropped, "refresh"), out.name))
+		line.warn(fmt.Sprintf("%s not printed: %s could not be written to", count(w.dropped, "table"), out.name))
 	}
 	return err
 }

@@ -18,6 +18,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
+	"golang.org/x/term"
 
 	"github.com/loopwatch/loopwatch/internal/live"
 )
@@ -62,6 +63,9 @@ func Run(ctx context.Context, terminal *os.File, color bool, observe Observe) er
 	})
 	options := []tea.ProgramOption{
 		tea.WithOutput(terminal), tea.WithFPS(framesPerSecond), tea.WithoutSignalHandler(),
+	}
+	if !term.IsTerminal(int(os.Stdin.Fd())) {
+		options = append(options, tea.WithInput(terminal)) // a terminal is for both
 	}
 	if !color {
 		options = append(options, tea.WithColorProfile(colorprofile.ASCII))

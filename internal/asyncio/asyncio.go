@@ -29,7 +29,12 @@ type Layout struct {
 type Tasks struct {
 	Layout
 	runtime *cpython.Runtime
-	types   cpython.TextTypes // of names
+	types   cpython.TextTypes    // of names
+	debug   cpython.AsyncioDebug // from 3.14 on
+	module  uint64               // dict of asyncio.tasks
+	class   uint64               // the C type of tasks, to 3.13
+	state   uint32               // task: int32, 0 while it is pending, to 3.13
+	interp  uint64
 }
 
 // Task is an asyncio task.
@@ -44,22 +49,23 @@ type Task struct {
 // ErrNone says that an interpreter has not imported asyncio.
 var ErrNone = errors.New("asyncio is not imported")
 
-// taskLayouts holds the size of a task and where it keeps its coroutine, by minor release:
-// TaskObj of Modules/_asynciomodule.c, which no header has. Its name comes next. The tests hold
+// taskLayouts holds the size of a task and where it keeps its coroutine and its state, by minor release:
+// TaskObj of Modules/_asynciomodule.c, which no header has. The name comes
+// next to the coroutine, and before it what it waits for. The tests hold
 // it against every interpreter there is, Find against the one at hand.
-var taskLayouts = map[int]struct{ size, coro uint32 }{
-	8:  {144, 112},
-	9:  {184, 152},
-	10: {192, 160},
-	11: {176, 136},
-	12: {176, 136},
-	13: {144, 120},
+var taskLayouts = map[int]struct{ size, coro, state uint32 }{
+	8:  {144, 112, 72},
+	9:  {184, 152, 80},
+	10: {192, 160, 88},
+	11: {176, 136, 88},
+	12: {176, 136, 88},
+	13: {144, 120, 96},
 }
 
 // Find finds out how the interpreter at interp keeps its tasks. The error matches ErrNone where
 // asyncio is not imported, yet.
 func Find(p *process.Process, rt *cpython.Runtime, interp uint64) (*Tasks, error) {
-	t := &Tasks{runtime: rt}
+	t := &Tasks{runtime: rt, interp: interp}
 	m := p.Memory()
 	var err error
 	if t.types, err = rt.TextTypes(m, interp); err != nil {
@@ -73,6 +79,7 @@ func Find(p *process.Process, rt *cpython.Runtime, interp uint64) (*Tasks, error
 		if err != nil {
 			return nil, err
 		}
+		t.debug = debug
 		t.Layout = Layout{InThread: debug.RunningTask, Name: debug.TaskName, Coro: debug.TaskCoro}
 		return t, nil
 	}
@@ -99,7 +106,8 @@ func Find(p *process.Process, rt *cpython.Runtime, interp uint64) (*Tasks, error
 	if !ok || size != uint64(known.size) {
 		return nil, fmt.Errorf("tasks of %d bytes are not known of CPython %s", size, rt.Version)
 	}
-	t.Coro, t.Name = known.coro, known.coro+8
+	t.module, t.class = module, class
+	t.Coro, t.Name, t.state = known.coro, known.coro+8, known.state
 	return t, nil
 }
 

@@ -14,10 +14,16 @@ import (
 // AsyncioDebug is what the _asyncio module says of itself from 3.14 on: struct
 // _Py_AsyncioModuleDebugOffsets of Modules/_asynciomodule.c, in a section of its own.
 type AsyncioDebug struct {
-	TaskSize    uint32
-	TaskName    uint32 // task: its name, a str or an int
-	TaskCoro    uint32 // task: its coroutine
-	RunningTask uint32 // PyThreadState: the task it runs
+	TaskSize      uint32
+	TaskName      uint32 // task: its name, a str or an int
+	TaskCoro      uint32 // task: its coroutine
+	TaskAwaitedBy uint32 // task: the task that awaits it, or a set of them
+	TaskBySet     uint32 // task: 1 byte, whether it is a set
+	TaskNode      uint32 // task: its place in a list, two pointers
+	InterpTasks   uint32 // PyInterpreterState: list of the tasks whose thread has ended
+	RunningLoop   uint32 // PyThreadState: the loop it runs
+	RunningTask   uint32 // PyThreadState: the task it runs
+	ThreadTasks   uint32 // PyThreadState: list of its tasks
 }
 
 const asyncioDebugSize = 13 * 8
@@ -66,13 +72,26 @@ func (r *Runtime) ReadAsyncioDebug(p *process.Process) (AsyncioDebug, error) {
 // thread the size, running loop, running task and list of tasks.
 func parseAsyncioDebug(b []byte) (AsyncioDebug, error) {
 	at := func(i int) uint64 { return binary.LittleEndian.Uint64(b[8*i:]) }
-	const size, name, coro, threadSize, running = 0, 1, 5, 9, 11
-	for _, f := range []struct{ size, field uint64 }{{at(size), at(name)}, {at(size), at(coro)}, {at(threadSize), at(running)}} {
-		if f.size > maxOffset || f.field%8 != 0 || f.field == 0 || f.field+8 > f.size {
+	const size, name, awaitedBy, isSet, coro, node = 0, 1, 2, 4, 5, 6
+	const interpSize, interpTasks, threadSize, loop, running, tasks = 7, 8, 9, 10, 11, 12
+	for _, f := range []struct{ size, most, field, width, align uint64 }{
+		{at(size), maxOffset, at(name), 8, 8},
+		{at(size), maxOffset, at(awaitedBy), 8, 8},
+		{at(size), maxOffset, at(isSet), 1, 1},
+		{at(size), maxOffset, at(coro), 8, 8},
+		{at(size), maxOffset, at(node), 16, 8},
+		{at(interpSize), maxLargeOffset, at(interpTasks), 16, 8},
+		{at(threadSize), maxOffset, at(loop), 8, 8},
+		{at(threadSize), maxOffset, at(running), 8, 8},
+		{at(threadSize), maxOffset, at(tasks), 16, 8},
+	} {
+		if f.size > f.most || f.field%f.align != 0 || f.field == 0 || f.field > f.size || f.field+f.width > f.size {
 			return AsyncioDebug{}, fmt.Errorf("how _asyncio is laid out makes no sense: %d in %d bytes", f.field, f.size)
 		}
 	}
 	return AsyncioDebug{
-		TaskSize: uint32(at(size)), TaskName: uint32(at(name)), TaskCoro: uint32(at(coro)), RunningTask: uint32(at(running)),
+		TaskSize: uint32(at(size)), TaskName: uint32(at(name)), TaskCoro: uint32(at(coro)),
+		TaskAwaitedBy: uint32(at(awaitedBy)), TaskBySet: uint32(at(isSet)), TaskNode: uint32(at(node)),
+		InterpTasks: uint32(at(interpTasks)), RunningLoop: uint32(at(loop)), RunningTask: uint32(at(running)), ThreadTasks: uint32(at(tasks)),
 	}, nil
 }

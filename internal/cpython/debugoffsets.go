@@ -23,10 +23,10 @@ var debugOffsets = map[int][]string{
 		interp.size - next threads_head gc modules - - ceval_gil gil - gil_locked gil_holder
 		thread.size - thread.next thread.interp current_frame thread_id native_thread_id - -
 		frame.size previous executable instr_ptr localsplus owner
-		code.size filename name qualname linetable firstlineno argcount - - co_code_adaptive
+		code.size filename name qualname linetable firstlineno argcount localsplusnames - co_code_adaptive
 		object.size ob_type
 		type.size tp_name - tp_flags
-		- - - | - - - | dict.size ma_keys - | - - | long.size lv_tag ob_digit
+		- - - | - - - | dict.size ma_keys ma_values | - - | long.size lv_tag ob_digit
 		bytes.size ob_size ob_sval
 		str.size state length asciiobject_size
 		gc.size collecting`),
@@ -35,30 +35,30 @@ var debugOffsets = map[int][]string{
 		runtime.size finalizing interpreters_head
 		interp.size - next threads_head - gc modules - - ceval_gil gil - gil_locked gil_holder - -
 		thread.size - thread.next thread.interp current_frame thread_id native_thread_id - -
-		frame.size previous executable instr_ptr localsplus owner - -
-		code.size filename name qualname linetable firstlineno argcount - - co_code_adaptive -
+		frame.size previous executable instr_ptr localsplus owner stackpointer -
+		code.size filename name qualname linetable firstlineno argcount localsplusnames - co_code_adaptive -
 		object.size ob_type
 		type.size tp_name - tp_flags
-		- - - | - - - | - - - - | dict.size ma_keys - | - - | long.size lv_tag ob_digit
+		- - - | - - - | - - - - | dict.size ma_keys ma_values | - - | long.size lv_tag ob_digit
 		bytes.size ob_size ob_sval
 		str.size state length asciiobject_size
 		gc.size collecting
-		gen.size - gi_iframe - | - - | - - - - - -`),
+		gen.size - gi_iframe gi_frame_state | - - | - - - - - -`),
 	15: parseShape(`
 		version free_threaded
 		runtime.size finalizing interpreters_head
 		interp.size - next threads_head - gc modules - - ceval_gil gil - gil_locked gil_holder - -
 		thread.size - thread.next thread.interp current_frame - - - thread_id native_thread_id - - - - - -
 		-
-		frame.size previous executable instr_ptr localsplus owner - -
-		code.size filename name qualname linetable firstlineno argcount - - co_code_adaptive -
+		frame.size previous executable instr_ptr localsplus owner stackpointer -
+		code.size filename name qualname linetable firstlineno argcount localsplusnames - co_code_adaptive -
 		object.size ob_type
 		type.size tp_name - tp_flags - -
-		- - | - - - | - - - | - - - - | dict.size ma_keys - | - - | long.size lv_tag ob_digit
+		heap.size ht_cached_keys | - - - | - - - | - - - - | dict.size ma_keys ma_values | - - | long.size lv_tag ob_digit
 		bytes.size ob_size ob_sval
 		str.size state length asciiobject_size -
 		gc.size collecting - - -
-		gen.size - gi_iframe - | - - | - - - - - -`),
+		gen.size - gi_iframe gi_frame_state | - - | - - - - - -`),
 }
 
 const debugCookie = "xdebugpy"
@@ -168,6 +168,8 @@ func parseDebugOffsets(minor int, b []byte) (Layout, error) {
 		TypeFlags:           field("type.size", "tp_flags"),
 		InterpModules:       large("interp.size", "modules"),
 		DictKeys:            field("dict.size", "ma_keys"),
+		DictValues:          field("dict.size", "ma_values"),
+		CodeVarNames:        field("code.size", "localsplusnames"),
 		LongSize:            field("long.size", "lv_tag"),
 		LongDigits:          within("long.size", "ob_digit", 4, maxOffset),
 		BytesSize:           field("bytes.size", "ob_size"),
@@ -184,12 +186,20 @@ func parseDebugOffsets(minor int, b []byte) (Layout, error) {
 	}
 	if minor >= 14 {
 		l.CoroFrame = field("gen.size", "gi_iframe")
+		l.CoroState = within("gen.size", "gi_frame_state", 1, maxOffset)
+		l.FrameStack, l.FrameStackKind = field("frame.size", "stackpointer"), StackPointer
 	}
 	l.InterpGCCollecting, l.GILLocked, l.GILLastHolder = uint32(collecting), uint32(locked), uint32(holder)
+	if minor == 13 { // _PyThreadStateImpl of pycore_tstate.h, which begins with a PyThreadState
+		l.ThreadLoop = uint32(at["thread.size"])
+	}
+	fillUnsaid(&l, minor)
+	if minor >= 15 {
+		l.TypeKeys = field("heap.size", "ht_cached_keys")
+	}
 	if bad != nil {
 		return Layout{}, bad
 	}
-	fillUnsaid(&l, minor)
 	return l, nil
 }
 
@@ -208,9 +218,14 @@ func fillUnsaid(l *Layout, minor int) {
 		l.FrameCodeTag = 3 // Py_TAG_BITS of pycore_stackref.h
 	} else {
 		l.CoroFrame = 72 // _PyGenObject of cpython/genobject.h
+		l.CoroState = 67
+		l.FrameStack, l.FrameStackKind = 64, StackIndex // _PyInterpreterFrame of pycore_frame.h
 	}
-	l.TypeSize = 32   // PyTypeObject.tp_basicsize
-	l.ModuleDict = 16 // PyModuleObject of pycore_moduleobject.h
+	l.TypeSize = 32    // PyTypeObject.tp_basicsize
+	l.TypeDict = 288   // PyTypeObject.tp_dictoffset
+	l.TypeKeys = 880   // PyHeapTypeObject.ht_cached_keys of cpython/object.h
+	l.FuncClosure = 72 // PyFunctionObject of cpython/funcobject.h
+	l.ModuleDict = 16  // PyModuleObject of pycore_moduleobject.h
 	// struct _dictkeysobject of pycore_dict.h.
 	l.KeysLog2, l.KeysKind, l.KeysCount, l.KeysIndex = 9, 10, 24, 32
 	// A compact string has utf8_length and utf8 behind its ASCII part (since 3.12; 3.15 says so

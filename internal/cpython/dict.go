@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/process"
 )
@@ -25,24 +26,35 @@ type Entry struct{ Key, Value uint64 }
 // Dict returns the entries of a dict in the order of their insertion. Where there are more than
 // MaxDict it fails. The dict can change while it is read: what was read is to be checked.
 func (r *Runtime) Dict(m process.Memory, dict uint64) ([]Entry, error) {
-	l := &r.Layout
-	keys, err := readU64(m, dict+uint64(l.DictKeys))
+	keys, err := readU64(m, dict+uint64(r.Layout.DictKeys))
 	if err != nil {
 		return nil, fmt.Errorf("read dict: %w", err)
 	}
+	entries, shared, err := r.table(m, keys)
+	if err == nil && shared { // by the instances of a class: it has no values
+		err = errBadDict
+	}
+	return slices.DeleteFunc(entries, func(e Entry) bool { return e.Key == 0 || e.Value == 0 }), err
+}
+
+// table returns all entries of a dict's table, and whether it says that it is shared by several
+// dicts and so has no values.
+func (r *Runtime) table(m process.Memory, keys uint64) (out []Entry, shared bool, err error) {
+	l := &r.Layout
 	head := make([]byte, l.KeysIndex)
 	if err := m.Read(keys, head); err != nil {
-		return nil, fmt.Errorf("read dict: %w", err)
+		return nil, false, fmt.Errorf("read dict: %w", err)
 	}
 	count := binary.LittleEndian.Uint64(head[l.KeysCount:])
 	var index uint64 // bytes of it
 	width := uint64(24)
 	if l.KeysLog2 != 0 {
 		log2, kind := head[l.KeysLog2], head[l.KeysKind]
-		if log2 > 32 || kind > 1 { // a table shared by the instances of a class has no values
-			return nil, errBadDict
+		if log2 > 32 || kind > 2 {
+			return nil, false, errBadDict
 		}
-		if index = 1 << log2; kind == 1 { // all keys are str, which know their hash
+		shared = kind == 2
+		if index = 1 << log2; kind != 0 { // all keys are str, which know their hash
 			width = 16
 		}
 	} else {
@@ -55,24 +67,20 @@ func (r *Runtime) Dict(m process.Memory, dict uint64) ([]Entry, error) {
 		case slots <= 0xffffffff:
 			index = 4 * slots
 		default:
-			return nil, errBadDict
+			return nil, false, errBadDict
 		}
 	}
 	if count > MaxDict {
-		return nil, fmt.Errorf("%w: %d entries", errBadDict, count)
+		return nil, false, fmt.Errorf("%w: %d entries", errBadDict, count)
 	}
 	b := make([]byte, count*width)
 	if err := m.Read(keys+uint64(l.KeysIndex)+index, b); err != nil {
-		return nil, fmt.Errorf("read dict: %w", err)
+		return nil, false, fmt.Errorf("read dict: %w", err)
 	}
-	var out []Entry
 	for ; len(b) > 0; b = b[width:] {
-		e := Entry{binary.LittleEndian.Uint64(b[width-16:]), binary.LittleEndian.Uint64(b[width-8:])}
-		if e.Key != 0 && e.Value != 0 {
-			out = append(out, e)
-		}
+		out = append(out, Entry{binary.LittleEndian.Uint64(b[width-16:]), binary.LittleEndian.Uint64(b[width-8:])})
 	}
-	return out, nil
+	return out, shared, nil
 }
 
 // Item returns the value that a dict has under a key of ASCII text.

@@ -11,6 +11,15 @@ const (
 	InstrPointer InstrKind = 2 // pointer into the code object's instructions (3.11 on)
 )
 
+// StackKind says how a frame tells where its value stack ends.
+type StackKind uint32
+
+const (
+	StackPointer StackKind = 1 // pointer behind the topmost value (to 3.9, and from 3.14 on)
+	StackDepth   StackKind = 2 // int32, values in use (3.10)
+	StackIndex   StackKind = 3 // int32, locals and values in use (3.11 to 3.13)
+)
+
 // FrameLayout is what one needs to walk the frames of a thread. The kernel's walker gets it
 // as it stands: every field is a uint32, offsets are bytes from the start of the structure
 // that the field's name begins with.
@@ -77,6 +86,20 @@ type Layout struct {
 	CoroFrame     uint32 // coroutine: pointer to its frame to 3.10, the frame itself from 3.11 on
 	LongSize      uint32 // int: 8 bytes that tell how many digits there are
 	LongDigits    uint32 // int: its digits, 30 bits in 4 bytes each
+
+	// What it takes to follow a coroutine to what it awaits, and to read the objects on the way.
+	FrameStack     uint32    // frame: where its value stack ends, as FrameStackKind says
+	FrameStackBase uint32    // frame: pointer to the beginning of its value stack, with StackDepth
+	FrameStackKind StackKind // how FrameStack is to be read
+	CoroState      uint32    // coroutine: int8, the state of its frame (3.11 on)
+	CodeVarNames   uint32    // code: co_varnames to 3.10, co_localsplusnames from 3.11 on
+	CodeBytes      uint32    // code: co_code (to 3.10)
+	DictValues     uint32    // dict: pointer to the values of a table that it shares
+	TypeDict       uint32    // type: tp_dictoffset
+	FuncClosure    uint32    // function: func_closure
+	ThreadDict     uint32    // PyThreadState: dict of what belongs to the thread (to 3.12)
+	ThreadLoop     uint32    // PyThreadState: the event loop it runs (3.13)
+	TypeKeys       uint32    // type made by a program: the table that its instances share (3.11 on)
 
 	BytesSize uint32 // bytes: ob_size
 	BytesData uint32 // bytes: ob_sval

@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package asyncio
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/process"
+)
+
+// MaxTasks bounds the tasks of one interpreter that are listed.
+const MaxTasks = 1 << 15
+
+// Pending is a task that has not ended.
+type Pending struct {
+	Addr uint64
+	Loop uint64 // address of its event loop
+	Name string // "" where it could not be read
+	// Awaits are its coroutine and what that awaits, outermost first; none where it is Executing,
+	// for then its frames are those of the thread. Leaf is the type of what is awaited last.
+	Awaits    []cpython.Suspended
+	Leaf      string
+	Executing bool
+	// Cut says that Awaits could not be followed to its end.
+	Cut bool
+	// AwaitedBy are the addresses of the pending tasks that wait for it to end.
+	AwaitedBy []uint64
+}
+
+// Listed is what List has found.
+type Listed struct {
+	Tasks []Pending
+	// Opaque counts tasks that are not the C module's, such as those of nest_asyncio.
+	Opaque int
+	// More says that there are more than MaxTasks.
+	More bool
+}
+
+// List returns the pending tasks of the interpreter that Find looked at; threads are those of
+// its threads. A task that cannot be read any more, because it has just ended, is left out. The
+// answer is as true as the threads are still meanwhile: a caller lists twice and compares.
+//
+// From 3.14 on each thread has a list of its tasks, and a task says who awaits it. Before, asyncio has
+// a set of all of them, and who awaits a task follows from the callbacks that it is going to call:
+// those of await, gather, wait, wait_for, shield and TaskGroup are understood.
+func (t *Tasks) List(m process.Memory, threads []cpython.Thread) (Listed, error) {
+	var out Listed
+	addrs, err := t.addresses(m, threads, &out)
+	if err != nil {
+		return out, err
+	}
+	for _, addr := range addrs {
+		if task, ok := t.pending(m, addr); ok {
+			out.Tasks = append(out.Tasks, task)
+		}
+	}
+	known := make(map[uint64]int, len(out.Tasks))
+	for i := range out.Tasks {
+		known[out.Tasks[i].Addr] = i
+	}
+	if t.Current == 0 {
+		for i := range out.Tasks {
+			t.awaitedBy(m, &out.Tasks[i], known)
+		}
+	} else {
+		t.connect(m, out.Tasks)
+	}
+	return out, nil
+}
+
+// addresses lists the tasks there are, some of which may have ended.
+func (t *Tasks) addresses(m process.Memory, threads []cpython.Thread, out *Listed) ([]uint64, error) {
+	var addrs []uint64
+	if t.Current == 0 {
+		seen := make(map[uint64]bool)
+		heads := []uint64{t.interp + uint64(t.debug.InterpTasks)}
+		for _, thread := range threads {
+			if thread.Interp == t.interp {
+				heads = append(heads, thread.Addr+uint64(t.debug.ThreadTasks))
+			}
+		}
+		for _, head := range heads {
+			if err := t.linked(m, head, seen, &addrs); err != nil {
+				return nil, err
+			}
+		}
+		out.More = len(addrs) >= MaxTasks
+		if opaque, err := t.foreign(m); err == nil { // a module that was not imported has none
+			out.Opaque = opaque
+		}
+		return addrs, nil
+	}
+	sets := []string{"_all_tasks"}
+	if t.runtime.Version.Minor() >= 12 {
+		sets = []string{"_scheduled_tasks", "_eager_tasks"}
+	}
+	for _, name := range sets {
+		set, err := t.runtime.Item(m, t.module, name)
+		if err != nil {
+			return nil, fmt.Errorf("look for the tasks: %w", err)
+		}
+		members := t.runtime.WeakSet
+		if name == "_eager_tasks" {
+			members = t.runtime.Set
+		}
+		found, err := members(m, set)
+		if err != nil {
+			return nil, fmt.Errorf("read the tasks: %w", err)
+		}
+		for _, addr := range found {
+			switch {
+			case len(addrs) >= MaxTasks:
+				out.More = true
+			case t.isTask(m, addr):
+				addrs = append(addrs, addr)
+			default:
+				out.Opaque++
+			}
+		}
+	}
+	return addrs, nil
+}
+
+// foreign counts the tasks that asyncio keeps in sets because they are not the C module's (3.14 on).
+func (t *Tasks) foreign(m process.Memory) (n int, err error) {
+	module, err := t.runtime.Module(m, t.interp, "asyncio.tasks")
+	if err != nil {
+		return 0, err
+	}
+	set, err := t.runtime.Item(m, module, "_scheduled_tasks")
+	if err != nil {
+		return 0, err
+	}
+	members, err := t.runtime.WeakSet(m, set)
+	return len(members), err
+}
+
+// linked follows one list of tasks, which begins and ends at its head.
+func (t *Tasks) linked(m process.Memory, head uint64, seen map[uint64]bool, to *[]uint64) error {
+	node, err := readU64(m, head)
+	if err != nil {
+		return fmt.Errorf("read the list of tasks: %w", err)
+	}
+	for node != head && node != 0 && len(*to) < MaxTasks {
+		task := node - uint64(t.debug.TaskNode)
+		if seen[task] {
+			return errors.New("read the list of tasks: it runs in a circle, or changes")
+		}
+		seen[task] = true
+		*to = append(*to, task)
+		if node, err = readU64(m, node); err != nil {
+			return fmt.Errorf("read the list of tasks: %w", err)
+		}
+	}
+	return nil
+}
+
+// maxBases bounds the classes between a task's own and the C module's.
+const maxBases = 16
+
+// isTask tells whether an object is an instance of the C module's type of tasks.
+func (t *Tasks) isTask(m process.Memory, addr uint64) bool {
+	typ, err := t.runtime.TypeOf(m, addr)
+	for range maxBases {
+		switch {
+		case err != nil || typ == 0:
+			return false
+		case typ == t.class:
+			return true
+		}
+		typ, err = t.runtime.Base(m, typ)
+	}
+	return false
+}
+
+const (
+	offLoop      = 16 // FutureObj.fut_loop, in all releases
+	offCallback  = 24 // FutureObj.fut_callback0
+	offCallbacks = 40 // FutureObj.fut_callbacks
+)
+
+// pending reads a task; ok is false where it has ended.
+func (t *Tasks) pending(m process.Memory, addr uint64) (task Pending, ok bool) {
+	task.Addr = addr
+	if t.Current != 0 {
+		var b [4]byte
+		if m.Read(addr+uint64(t.state), b[:]) != nil || b != [4]byte{} {
+			return task, false
+		}
+	}
+	var err error
+	if task.Loop, err = readU64(m, addr+offLoop); err != nil {
+		return task, false
+	}
+	coro, err := readU64(m, addr+uint64(t.Coro))
+	if err != nil || coro == 0 {
+		return task, false
+	}
+	if named, err := t.read(m, addr); err == nil {
+		task.Name, _ = t.NameOf(m, named.Name)
+	}
+	task.Awaits, task.Leaf, err = t.runtime.Awaits(m, coro)
+	switch {
+	case errors.Is(err, cpython.ErrExecuting):
+		task.Executing, task.Awaits = true, nil
+	case err != nil:
+		task.Cut = true
+	}
+	return task, true
+}
+
+// awaitedBy reads who awaits a task, as it says itself (3.14 on).
+func (t *Tasks) awaitedBy(m process.Memory, task *Pending, known map[uint64]int) {
+	by, err := readU64(m, task.Addr+uint64(t.debug.TaskAwaitedBy))
+	if err != nil || by == 0 {
+		return
+	}
+	var isSet [1]byte
+	if m.Read(task.Addr+uint64(t.debug.TaskBySet), isSet[:]) != nil {
+		return
+	}
+	members := []uint64{by}
+	if isSet[0] != 0 {
+		if members, err = t.runtime.Set(m, by); err != nil {
+			task.Cut = true
+			return
+		}
+	}
+	for _, member := range members {
+		if _, ok := known[member]; ok {
+			task.AwaitedBy = append(task.AwaitedBy, member)
+		}
+	}
+}
+
+// maxCallbacks bounds the callbacks of one future that are looked at, and maxFutures how many
+// futures tell one another of their end.
+const (
+	maxCallbacks = 256
+	maxFutures   = 8
+)
+
+// connect finds out who awaits whom from what the tasks' callbacks lead to.
+func (t *Tasks) connect(m process.Memory, tasks []Pending) {
+	owners := make(map[uint64][]uint64) // of futures waited for and groups left: tasks
+	for i := range tasks {
+		task := &tasks[i]
+		if waiter, err := readU64(m, task.Addr+uint64(t.Coro)-8); err == nil && waiter != 0 {
+			owners[waiter] = append(owners[waiter], task.Addr)
+		}
+		for _, frame := range task.Awaits {
+			if frame.Self != 0 && t.leavesGroup(m, frame) {
+				owners[frame.Self] = append(owners[frame.Self], task.Addr)
+				break // the outermost group's frames come first
+			}
+		}
+	}
+	for i := range tasks {
+		task := &tasks[i]
+		seen := map[uint64]bool{task.Addr: true}
+		add := func(by []uint64) {
+			for _, addr := range by {
+				if addr != task.Addr && !seen[addr] {
+					seen[addr] = true
+					task.AwaitedBy = append(task.AwaitedBy, addr)
+				}
+			}
+		}
+		add(owners[task.Addr])
+		futures := []uint64{task.Addr}
+		for n := 0; n < len(futures) && n < maxFutures; n++ {
+			for _, object := range t.told(m, futures[n]) {
+				if by := owners[object]; by != nil {
+					add(by)
+				} else if !seen[object] && t.isFuture(m, object) { // a gather in a gather
+					seen[object] = true
+					futures = append(futures, object)
+				}
+			}
+		}
+	}
+}
+
+// groupFiles are where groups of tasks wait for their tasks as they are left.
+var groupFiles = []string{"/asyncio/taskgroups.py", "/anyio/_backends/_asyncio.py"}
+
+// leavesGroup tells whether a coroutine is the end of an "async with" of a group of tasks.
+func (t *Tasks) leavesGroup(m process.Memory, frame cpython.Suspended) bool {
+	code, err := t.runtime.ReadCode(m, frame.Frame.Code)
+	if err != nil || code.Name != "__aexit__" && code.Name != "_aexit" {
+		return false
+	}
+	for _, file := range groupFiles {
+		if strings.HasSuffix(code.File, file) {
+			return true
+		}
+	}
+	return false
+}
+
+// told lists objects that the callbacks of a future have to do with.
+func (t *Tasks) told(m process.Memory, future uint64) (out []uint64) {
+	var callbacks []uint64
+	if first, err := readU64(m, future+offCallback); err == nil && first != 0 {
+		callbacks = append(callbacks, first)
+	}
+	if list, err := readU64(m, future+offCallbacks); err == nil && list != 0 {
+		items, _ := t.runtime.Items(m, list)
+		for _, item := range items[:min(len(items), maxCallbacks)] {
+			if pair, err := t.runtime.Items(m, item); err == nil && len(pair) == 2 { // with its context
+				callbacks = append(callbacks, pair[0])
+			}
+		}
+	}
+	for _, callback := range callbacks {
+		typ, err := t.runtime.TypeOf(m, callback)
+		if err != nil {
+			continue
+		}
+		name, _, err := t.runtime.TypeName(m, typ)
+		if err != nil {
+			continue
+		}
+		switch name {
+		case "function":
+			cells, _ := t.runtime.Closure(m, callback)
+			out = append(out, cells...)
+		case "method":
+			if self, err := t.runtime.Self(m, callback); err == nil {
+				out = append(out, self)
+			}
+		case "functools.partial":
+			const args = 24 // partialobject.args of Modules/_functoolsmodule.c
+			if tuple, err := readU64(m, callback+args); err == nil {
+				items, _ := t.runtime.Items(m, tuple)
+				out = append(out, items[:min(len(items), 4)]...)
+			}
+		}
+	}
+	return out
+}
+
+// isFuture tells whether an object is one of the C module's futures, or derived from it by asyncio.
+func (t *Tasks) isFuture(m process.Memory, object uint64) bool {
+	if object == 0 {
+		return false
+	}
+	typ, err := t.runtime.TypeOf(m, object)
+	if err != nil {
+		return false
+	}
+	name, _, err := t.runtime.TypeName(m, typ)
+	return err == nil && (name == "_asyncio.Future" || name == "_GatheringFuture")
+}
+
+// RunningLoop returns the address of the event loop that a thread runs, 0 where it runs none or where
+// that cannot be told.
+func (t *Tasks) RunningLoop(m process.Memory, thread cpython.Thread) uint64 {
+	if at := max(t.debug.RunningLoop, t.runtime.Layout.ThreadLoop); at != 0 {
+		loop, err := readU64(m, thread.Addr+uint64(at))
+		if err != nil {
+			return 0
+		}
+		return loop
+	}
+	dict, err := readU64(m, thread.Addr+uint64(t.runtime.Layout.ThreadDict))
+	if err != nil || dict == 0 {
+		return 0
+	}
+	holder, err := t.runtime.Item(m, dict, "__asyncio_running_event_loop__")
+	if err != nil {
+		return 0
+	}
+	loop := holder
+	if t.runtime.Version.Minor() < 12 {
+		const held = 16 // PyRunningLoopHolder.rl_loop
+		if loop, err = readU64(m, holder+held); err != nil {
+			return 0
+		}
+	}
+	if typ, err := t.runtime.TypeOf(m, loop); err != nil {
+		return 0
+	} else if name, made, err := t.runtime.TypeName(m, typ); err != nil || !made && name == "NoneType" {
+		return 0
+	}
+	return loop
+}

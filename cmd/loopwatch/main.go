@@ -19,6 +19,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/doctor"
 	"github.com/loopwatch/loopwatch/internal/observe"
 	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/snapshot"
 )
 
 // Exit statuses.
@@ -39,8 +40,8 @@ func main() {
 // run executes one command line and returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	a := &app{
-		stdout: stdout, stderr: stderr, screen: screenOf,
-		observe: observe.Run, watchBlocks: observe.Watch, watchLive: observe.Live, examine: doctor.Examine,
+		stdout: stdout, stderr: stderr, screen: screenOf, observe: observe.Run, watchBlocks: observe.Watch, watchLive: observe.Live,
+		takeDump: snapshot.Take, examine: doctor.Examine,
 	}
 	return a.run(args)
 }
@@ -50,6 +51,7 @@ type app struct {
 	stdout, stderr io.Writer
 	screen         func(io.Writer) (columns int, terminal bool)
 	observe        func(context.Context, observe.Options) (*report.Report, error)
+	takeDump       func(snapshot.Options) (*report.Dump, []*snapshot.PIDError, error)
 	watchBlocks    func(context.Context, observe.Options, func(observe.Sighting)) (report.Lost, error)
 	watchLive      func(context.Context, observe.Options, observe.LiveOptions) (report.Lost, error)
 	examine        func(pids []int) (*doctor.Diagnosis, error)

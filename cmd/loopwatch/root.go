@@ -32,7 +32,7 @@ It needs root, Linux 5.10 or later and CPython 3.8 to 3.15.`,
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, "%w", err) })
-	root.AddCommand(a.reportCommand(), a.watchCommand(), a.topCommand(), a.runCommand(), a.doctorCommand(), a.versionCommand())
+	root.AddCommand(a.reportCommand(), a.watchCommand(), a.topCommand(), a.runCommand(), a.dumpCommand(), a.doctorCommand(), a.versionCommand())
 	for _, command := range building {
 		root.AddCommand(command())
 	}

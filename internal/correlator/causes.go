@@ -24,12 +24,17 @@ func restful(s *probes.Sample) bool {
 
 // offCause says what a thread slept in. leaf is its innermost Python frame, or nil.
 func (t *thread) offCause(s *probes.Sample, leaf *report.Frame) report.Cause {
+	return sleepCause(s, t.isGIL(s.Args[0]), leaf)
+}
+
+// sleepCause is offCause of a thread of which it is known whether its futex would be the GIL's.
+func sleepCause(s *probes.Sample, gil bool, leaf *report.Frame) report.Cause {
 	if s.Stopped {
 		return report.CauseStopped
 	}
 	call := syscalls.Lookup(s.Syscall)
 	if call.Waits == syscalls.Futex {
-		if t.isGIL(s.Args[0]) {
+		if gil {
 			return report.CauseGIL
 		}
 		return report.CauseLock

@@ -102,9 +102,15 @@ func (r *Runtime) threads(m process.Memory) ([]Thread, error) {
 // sees to it that the thread stayed at rest. With another error the frames read so far are
 // returned.
 func (r *Runtime) Stack(m process.Memory, tstate uint64, max int) (frames []RawFrame, err error) {
+	frames, _, err = r.StackAt(m, tstate, max)
+	return frames, err
+}
+
+// StackAt is Stack with the address of each frame.
+func (r *Runtime) StackAt(m process.Memory, tstate uint64, max int) (frames []RawFrame, addrs []uint64, err error) {
 	l := &r.Layout.FrameLayout
 	checks := map[uint64]uint32{} // recursion is many frames of one code object
-	err = r.walk(m, tstate, func(_ uint64, f fields) bool {
+	err = r.walk(m, tstate, func(addr uint64, f fields) bool {
 		if len(frames) >= max {
 			return false
 		}
@@ -115,9 +121,10 @@ func (r *Runtime) Stack(m process.Memory, tstate uint64, max int) (frames []RawF
 			checks[code] = check
 		}
 		frames = append(frames, RawFrame{Code: code, Instr: l.instr(code, f), Check: check})
+		addrs = append(addrs, addr)
 		return true
 	})
-	return frames, err
+	return frames, addrs, err
 }
 
 // InnermostOf returns the innermost of some frames, by address, that is on the stack of the

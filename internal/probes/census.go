@@ -191,4 +191,3 @@ func (c *Census) iterate(n int, output io.Writer) error {
 	}
 	return nil
 }
-

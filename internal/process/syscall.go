@@ -67,3 +67,34 @@ func (p *Process) Descriptor(fd int) (mode, device uint32, name string) {
 	name, _ = os.Readlink(link)
 	return st.Mode, unix.Major(st.Rdev)<<20 | unix.Minor(st.Rdev), name
 }
+
+// maxFDInfo bounds what is read of a fdinfo file: an epoll descriptor has a line for each it watches.
+const maxFDInfo = 64 << 10
+
+// DescriptorInfo returns the numbers that the kernel tells of a descriptor of the process under a name, as
+// "Pid" of a pidfd and "tfd" of an epoll descriptor, once for each line, at most max of them.
+func (p *Process) DescriptorInfo(fd int, name string, max int) (out []int) {
+	b, err := readFile(p.path(filepath.Join("fdinfo", strconv.Itoa(fd))), maxFDInfo)
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(b)) {
+		rest, ok := strings.CutPrefix(line, name+":")
+		if !ok || len(out) >= max {
+			continue
+		}
+		if f := strings.Fields(rest); len(f) > 0 {
+			if n, err := strconv.Atoi(f[0]); err == nil {
+				out = append(out, n)
+			}
+		}
+	}
+	return out
+}
+
+// Link returns where one of the links in the process's directory of /proc leads, such as "cwd" or "fd/3", as the
+// process sees it; "" where it cannot be read. Nothing is opened.
+func (p *Process) Link(name string) string {
+	to, _ := os.Readlink(p.path(name))
+	return to
+}

@@ -376,16 +376,21 @@ func (t *textWriter) problems() {
 			t.printf("  %s: %d\n", safetext.Line(reason), l.Reasons[reason])
 		}
 	}
-	if len(t.r.Unsupported) == 0 {
+	t.unsupported(t.r.Unsupported)
+}
+
+// unsupported lists the Python processes that could not be looked into.
+func (t *textWriter) unsupported(all []Unsupported) {
+	if len(all) == 0 {
 		return
 	}
 	t.section("Not watched")
-	n := t.shown(len(t.r.Unsupported), textProblems)
-	for _, u := range t.r.Unsupported[:n] {
+	n := t.shown(len(all), textProblems)
+	for _, u := range all[:n] {
 		name := safetext.Cut(safetext.Line(shortCommand(u.Command)), 40)
 		t.printf("  %s[%d]: %s\n", name, u.PID, safetext.Middle(safetext.Line(u.Reason), 200))
 	}
-	if rest := len(t.r.Unsupported) - n; rest > 0 {
+	if rest := len(all) - n; rest > 0 {
 		t.printf("%s\n", t.style(styleFaint, fmt.Sprintf("  … and %d more (--verbose shows them)", rest)))
 	}
 }

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/snapshot"
+)
+
+// dumpFlags are those of the dump command: it does not observe, it looks once.
+type dumpFlags struct {
+	pids      pidList
+	threshold durationValue
+	format    choice
+	output    string
+	noColor   bool
+	verbose   bool
+}
+
+// errRefused ends a dump that shows some of the processes asked for and has said why not the others.
+var errRefused = errors.New("some of the processes could not be looked at")
+
+func (a *app) dumpCommand() *cobra.Command {
+	f := dumpFlags{threshold: durationValue(defaultThreshold), format: choice{formatText, []string{formatText, "json"}}}
+	c := &cobra.Command{
+		Use:   "dump [PID...]",
+		Short: "Say what every event loop is doing right now, with its stack",
+		Long: `dump looks once at every Python process of the host, or at those named, and says of each event loop
+whether it is idle, active or blocked, since when, where and why; of asyncio's also which tasks there
+are and which waits for which. It shows the other threads with their stacks, and who holds the GIL.
+No process is stopped.
+
+Exit status: 0 done, 1 could not do it, 2 wrong usage.`,
+		Example: "  sudo loopwatch dump\n  sudo loopwatch dump 1234\n  sudo loopwatch dump --format json 1234 | jq '.processes[].loops[].state'",
+		Args: func(c *cobra.Command, args []string) error {
+			for _, arg := range args {
+				if err := f.pids.Set(arg); err != nil {
+					return usage(c, "invalid argument %q: %w", arg, err)
+				}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return a.dump(c, &f) },
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.VarP(&f.pids, "pid", "p", "look only at this process, as if it were an argument; may be given several times")
+	flags.VarP(&f.threshold, "threshold", "t", "a loop that has been active for at least this long is blocked")
+	flags.VarP(&f.format, "format", "f", "what to print: "+f.format.list())
+	flags.StringVarP(&f.output, "output", "o", "", "write the result to this `file` instead of stdout")
+	flags.BoolVar(&f.noColor, "no-color", false, "no colours (also: the environment variable NO_COLOR, or stdout is no terminal)")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show everything: whole stacks, every process, every task")
+	complete(c, "format", f.format.allowed)
+	return c
+}
+
+func (a *app) dump(c *cobra.Command, f *dumpFlags) error {
+	if c.Flags().Changed("output") && f.output == "" {
+		return usage(c, "--output needs the name of a file")
+	}
+	out, err := a.openOutput(f.output)
+	if err != nil {
+		return err
+	}
+	defer out.abandon()
+	d, refused, err := a.takeDump(snapshot.Options{PIDs: f.pids, Threshold: time.Duration(f.threshold)})
+	if err != nil {
+		return err
+	}
+	err = out.write(func(w io.Writer) error {
+		if f.format.value == "json" {
+			return report.WriteDumpJSON(w, d)
+		}
+		return report.WriteDumpText(w, d, a.textOptions(&observeFlags{output: f.output, noColor: f.noColor, verbose: f.verbose}))
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range refused {
+		a.fail(r)
+	}
+	if len(refused) > 0 {
+		return fmt.Errorf("%d of the %w", len(refused), errRefused)
+	}
+	return nil
+}

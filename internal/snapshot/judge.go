@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/loopwatch/loopwatch/internal/correlator"
+	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/probes"
+)
+
+// verdict is what a thread turned out to be.
+type verdict struct {
+	kind eventloop.Kind // of the loop it runs, "" none
+	idle bool           // in the loop's own wait
+	edge bool           // on its way into that or out of it
+	// since is when its state began, CLOCK_MONOTONIC nanoseconds, 0 not known; with atLeast it may have begun
+	// before.
+	since   int64
+	atLeast bool
+}
+
+// judge tells whether a thread runs a loop, whether that is at rest, and since when.
+func (p *proc) judge(t *thread) {
+	v := eventloop.Classify(t.frames, p)
+	rests := v.AtRest && !t.doing.Running && !t.doing.Stopped && correlator.Sleep{Sample: t.sample()}.Restful()
+	out := verdict{}
+	switch {
+	case v.Running:
+		out.kind, out.idle, out.edge = v.Kind, rests, v.AtRest && t.doing.Running
+	case v.Kind == eventloop.UVLoop: // started by the program itself: no frame of its own
+		if t.loop != 0 {
+			out.kind, out.idle = v.Kind, rests && t.running == nil
+		}
+	case t.loop != 0 && p.isUVLoop(t):
+		out.kind = eventloop.UVLoop
+	case v.Detached:
+		switch {
+		case p.Extension("gevent"):
+			out.kind = eventloop.Gevent
+		case slices.ContainsFunc(t.frames, isEventlet):
+			out.kind = eventloop.Eventlet
+		}
+	}
+	switch {
+	case out.kind == "" || out.idle:
+		out.since, out.atLeast = t.doing.Since, false
+	default:
+		out.since = p.iterationBegan(t)
+		if out.since == 0 {
+			// It has slept in this call since then, and was outside its wait before that, too.
+			out.since, out.atLeast = t.doing.Since, true
+		}
+	}
+	t.verdict = out
+}
+
+// sample makes of a thread what the rules for blocks take.
+func (t *thread) sample() *probes.Sample {
+	return &probes.Sample{
+		TID: t.doing.TID, Kind: probes.Off, At: t.doing.Since, Syscall: t.doing.Syscall, Args: [3]uint64(t.doing.Args[:3]),
+		Stopped: t.doing.Stopped, Target: t.target,
+	}
+}
+
+func (p *proc) isUVLoop(t *thread) bool {
+	typ, err := p.runtime.TypeOf(p.memory, t.loop)
+	for range 4 {
+		if err != nil || typ == 0 {
+			return false
+		}
+		if name, _, err := p.runtime.TypeName(p.memory, typ); err == nil && strings.HasPrefix(name, "uvloop.") {
+			return true
+		}
+		typ, err = p.runtime.Base(p.memory, typ)
+	}
+	return false
+}
+
+// iterationBegan returns when the iteration of asyncio's loop began that a thread is in, 0 where that cannot be told.
+// Once it has waited, _run_once keeps the time by which timers are due, which is the time then, in a local
+// variable, by the clock of time.monotonic.
+func (p *proc) iterationBegan(t *thread) int64 {
+	at := -1
+	for i, f := range t.frames { // of nested loops, nest_asyncio's innermost iterates
+		if f.Function != "_run_once" && !strings.HasSuffix(f.Function, "._run_once") {
+			continue
+		}
+		if at < 0 || !strings.HasSuffix(t.frames[at].File, "/nest_asyncio.py") {
+			at = i
+		}
+	}
+	if at < 0 || at >= len(t.addrs) {
+		return 0
+	}
+	object, err := p.runtime.Local(p.memory, t.addrs[at], t.raw[at].Code, "end_time")
+	if err != nil || object == 0 {
+		return 0
+	}
+	typ, err := p.runtime.TypeOf(p.memory, object)
+	if err != nil {
+		return 0
+	}
+	if name, made, err := p.runtime.TypeName(p.memory, typ); err != nil || made || name != "float" {
+		return 0
+	}
+	seconds, err := p.runtime.Float(p.memory, object)
+	if err != nil || !(seconds > 0 && seconds < 1e9) {
+		return 0
+	}
+	const clockSteps = 1000 // ns: a double's precision after some years of uptime, and the loop's own resolution
+	began := int64(seconds*1e9) - clockSteps
+	// A program may have a clock of its own for its loop.
+	latest := t.doing.At
+	if t.doing.Since != 0 {
+		latest = t.doing.Since + kernelTick
+	}
+	if began > latest {
+		return 0
+	}
+	return began
+}
+
+// kernelTick is how late probes.Doing.Since may be.
+const kernelTick = int64(10e6)

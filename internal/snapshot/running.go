@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	"encoding/binary"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/report"
+)
+
+// sampled is where a thread was seen running.
+type sampled struct {
+	done bool     // it was looked at
+	user []uint64 // instruction pointers in user mode
+	all  int      // times it was seen on a CPU
+}
+
+// The samples taken of threads that run: for how long, how often, of how many at most.
+const (
+	sampleFor   = 10 * time.Millisecond
+	sampleEvery = 250 * time.Microsecond
+	maxSampled  = 64
+)
+
+// sampleRunning finds out what the loops that run do, by a timer of the kernel's on each of their threads.
+func (t *taking) sampleRunning() {
+	type event struct {
+		thread *thread
+		fd     int
+		ring   []byte
+	}
+	var events []event
+	for _, p := range t.procs {
+		for _, th := range p.threads {
+			if th.verdict.kind == "" || !th.doing.Running || len(events) >= maxSampled {
+				continue
+			}
+			fd, err := unix.PerfEventOpen(&unix.PerfEventAttr{
+				Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_CPU_CLOCK,
+				Sample: uint64(sampleEvery), Sample_type: unix.PERF_SAMPLE_IP, Size: uint32(unsafe.Sizeof(unix.PerfEventAttr{})),
+			}, th.doing.TID, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
+			if err != nil {
+				continue // without it the cause stays open
+			}
+			ring, err := unix.Mmap(fd, 0, 2*unix.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+			if err != nil {
+				_ = unix.Close(fd)
+				continue
+			}
+			events = append(events, event{th, fd, ring})
+		}
+	}
+	if len(events) == 0 {
+		return
+	}
+	time.Sleep(sampleFor)
+	for _, e := range events {
+		e.thread.ip = readRing(e.ring)
+		_ = unix.Munmap(e.ring)
+		_ = unix.Close(e.fd)
+	}
+}
+
+// readRing reads the samples of an event's ring buffer: a page about it, and a page of records, each a struct
+// perf_event_header and, of a sample, its instruction pointer.
+func readRing(ring []byte) sampled {
+	const dataHead = 1024 // struct perf_event_mmap_page
+	const headerSize = 8
+	const modeMask, modeUser = 7, 2 // PERF_RECORD_MISC_CPUMODE_MASK, PERF_RECORD_MISC_USER
+	out := sampled{done: true}
+	head := atomic.LoadUint64((*uint64)(unsafe.Pointer(&ring[dataHead])))
+	data := ring[len(ring)/2:]
+	// Nobody moves the tail on, so that what is there is the beginning and nothing was overwritten.
+	for at := uint64(0); at+headerSize <= min(head, uint64(len(data))); {
+		size := uint64(binary.NativeEndian.Uint16(data[at+6:]))
+		if size < headerSize || at+size > uint64(len(data)) {
+			break
+		}
+		if binary.NativeEndian.Uint32(data[at:]) == unix.PERF_RECORD_SAMPLE && size >= headerSize+8 {
+			out.all++
+			if binary.NativeEndian.Uint16(data[at+4:])&modeMask == modeUser {
+				out.user = append(out.user, binary.NativeEndian.Uint64(data[at+headerSize:]))
+			}
+		}
+		at += size
+	}
+	runtime.KeepAlive(ring)
+	return out
+}
+
+// runs says what a loop that runs spends its time in, and the native module if it is one.
+func (p *proc) runs(t *thread, holdsGIL bool) (report.Cause, string) {
+	switch {
+	case !t.ip.done:
+		return report.CauseUnknown, ""
+	case t.ip.all == 0:
+		return report.CauseRunqueue, "" // ready all the time, and never on a CPU
+	case len(t.ip.user) == 0:
+		return report.CauseUnknown, "" // in the kernel, for whatever
+	}
+	native := make(map[string]int)
+	for _, ip := range t.ip.user {
+		name, interpreter := p.mappings().Find(ip)
+		switch {
+		case interpreter, name == "", strings.HasPrefix(name, "["):
+		case isCLibrary(name) && holdsGIL: // every interpreter spends time there
+		default:
+			native[name]++
+		}
+	}
+	most, total := "", 0
+	for name, n := range native {
+		total += n
+		if most == "" || n > native[most] || n == native[most] && name < most {
+			most = name
+		}
+	}
+	if 2*total > len(t.ip.user) {
+		return report.CauseNative, most
+	}
+	return report.CauseCPU, ""
+}
+
+// isCLibrary tells the C library and its loader, glibc's or musl's.
+func isCLibrary(module string) bool {
+	return strings.HasPrefix(module, "libc.so") || strings.HasPrefix(module, "libc-") || strings.HasPrefix(module, "ld-")
+}

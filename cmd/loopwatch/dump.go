@@ -3,8 +3,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -23,9 +21,6 @@ type dumpFlags struct {
 	noColor   bool
 	verbose   bool
 }
-
-// errRefused ends a dump that shows some of the processes asked for and has said why not the others.
-var errRefused = errors.New("some of the processes could not be looked at")
 
 func (a *app) dumpCommand() *cobra.Command {
 	f := dumpFlags{threshold: durationValue(defaultThreshold), format: choice{formatText, []string{formatText, "json"}}}
@@ -83,11 +78,11 @@ func (a *app) dump(c *cobra.Command, f *dumpFlags) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range refused {
+	for i, r := range refused {
+		if i == len(refused)-1 {
+			return r
+		}
 		a.fail(r)
-	}
-	if len(refused) > 0 {
-		return fmt.Errorf("%d of the %w", len(refused), errRefused)
 	}
 	return nil
 }

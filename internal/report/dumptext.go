@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
@@ -87,6 +88,13 @@ func (t *dumpWriter) headline() {
 	default:
 		t.printf("%s\n", t.style(styleBold, fmt.Sprintf("No loop is blocked now: %s idle.", allOf(loops))))
 	}
+}
+
+func pluralProcesses(n int) string {
+	if n == 1 {
+		return "1 Python process"
+	}
+	return strconv.Itoa(n) + " Python processes"
 }
 
 // quiet tells whether a loop is idle or is just being woken, with nothing to be seen yet of what it is going to do.

@@ -9,6 +9,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/correlator"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
 // verdict is what a thread turned out to be.
@@ -30,9 +31,10 @@ func (p *proc) judge(t *thread) {
 	switch {
 	case v.Running:
 		out.kind, out.idle, out.edge = v.Kind, rests, v.AtRest && t.doing.Running
-	case v.Kind == eventloop.UVLoop: // started by the program itself: no frame of its own
+	case v.Kind == eventloop.UVLoop && !v.Running: // started by the program itself: no frame of its own
 		if t.loop != 0 {
-			out.kind, out.idle = v.Kind, rests && t.running == nil
+			waits := syscalls.Lookup(t.doing.Syscall).Object == syscalls.Epoll // it never does otherwise
+			out.kind, out.idle = v.Kind, rests && waits && t.running == nil
 		}
 	case t.loop != 0 && p.isUVLoop(t):
 		out.kind = eventloop.UVLoop

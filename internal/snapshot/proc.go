@@ -51,9 +51,10 @@ type thread struct {
 	addrs   []uint64 // of the frames
 	frames  []report.Frame
 	err     error
-	agreed  bool // two stacks in a row were equal
-	settled bool
-	torn    bool
+	agreed  bool   // two stacks in a row were equal
+	good    bool   // so it was read as it is
+	settled bool   // and need not be read again
+	torn    bool   // it never was good
 	loop    uint64 // address of the event loop it runs, as asyncio has it
 	running *asyncio.Task
 
@@ -114,8 +115,11 @@ func (p *proc) read(doing map[uint64]probes.Doing) {
 		if t.settled && !d.Running && t.doing.Still(d) {
 			continue
 		}
+		last := *t
 		*t = thread{state: s, doing: d}
 		p.readStack(t)
+		// One that waits for the GIL wakes up every few milliseconds, and where it stands stays the same.
+		t.agreed = t.agreed || t.err == nil && len(t.raw) > 0 && slices.Equal(t.raw, last.raw) && slices.Equal(t.addrs, last.addrs)
 		if p.interps[s.Interp] == nil {
 			p.interps[s.Interp] = &interp{}
 		}
@@ -215,11 +219,14 @@ func (p *proc) settle(before, after map[int]probes.Doing) bool {
 	for _, t := range p.threads {
 		now, ok := after[t.doing.TID]
 		then := before[t.doing.TID]
-		running := then.Running && now.Running && t.agreed
-		t.settled = ok && (then.Still(now) || running) && t.err == nil
-		if t.settled {
+		t.good = ok && t.err == nil && (then.Still(now) || t.agreed && then.Running == now.Running)
+		if t.good {
 			t.doing = now
 		}
+		// Who wants the GIL that another holds is just trying, and will be seen asleep at the next look.
+		i := p.interps[t.state.Interp]
+		trying := now.Running && i != nil && i.holder != 0 && i.holder != t.state.Addr
+		t.settled = t.good && !trying
 		all = all && t.settled
 	}
 	for _, i := range p.interps {
@@ -241,15 +248,13 @@ func (p *proc) tasksSettled() bool {
 // tasksTrue tells whether the tasks of the loop that a thread runs are what they were read as.
 func (p *proc) tasksTrue(t *thread) bool {
 	i := p.interps[t.state.Interp]
-	return i == nil || i.tasks == nil || i.agreed || t.settled && !t.doing.Running
+	return i == nil || i.tasks == nil || i.agreed || t.good && !t.doing.Running
 }
 
 // settleForGood takes what is not settled as it is.
 func (p *proc) settleForGood() {
 	for _, t := range p.threads {
-		if !t.settled {
-			t.torn = true
-		}
+		t.torn = !t.good
 	}
 }
 

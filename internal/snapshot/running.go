@@ -22,9 +22,11 @@ type sampled struct {
 	all  int      // times it was seen on a CPU
 }
 
-// The samples taken of threads that run: for how long, how often, of how many at most.
+// The samples taken of threads that run: for how long, and as often again while one of them has not had a CPU, how
+// often, of how many threads at most.
 const (
 	sampleFor   = 10 * time.Millisecond
+	sampleMore  = 4
 	sampleEvery = 250 * time.Microsecond
 	maxSampled  = 64
 )
@@ -60,9 +62,18 @@ func (t *taking) sampleRunning() {
 	if len(events) == 0 {
 		return
 	}
-	time.Sleep(sampleFor)
+	for range 1 + sampleMore {
+		time.Sleep(sampleFor)
+		waiting := false
+		for _, e := range events {
+			e.thread.ip = readRing(e.ring)
+			waiting = waiting || e.thread.ip.all == 0
+		}
+		if !waiting {
+			break
+		}
+	}
 	for _, e := range events {
-		e.thread.ip = readRing(e.ring)
 		_ = unix.Munmap(e.ring)
 		_ = unix.Close(e.fd)
 	}
@@ -101,7 +112,11 @@ func (p *proc) runs(t *thread, holdsGIL bool) (report.Cause, string) {
 	case !t.ip.done:
 		return report.CauseUnknown, ""
 	case t.ip.all == 0:
-		return report.CauseRunqueue, "" // ready all the time, and never on a CPU
+		// Ready all the time, and never on a CPU. That is why it takes its time as far as this goes back.
+		if t.verdict.edge || t.verdict.since != 0 && t.doing.At-t.verdict.since < int64(sampleFor) {
+			return report.CauseRunqueue, ""
+		}
+		return report.CauseUnknown, ""
 	case len(t.ip.user) == 0:
 		return report.CauseUnknown, "" // in the kernel, for whatever
 	}

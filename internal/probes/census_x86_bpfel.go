@@ -68,6 +68,7 @@ const (
 	censusMapConfigs          = "configs"
 	censusMapCounters         = "counters"
 	censusMapDescribed        = "described"
+	censusMapEpolls           = "epolls"
 	censusMapInsides          = "insides"
 	censusMapLayouts          = "layouts"
 	censusMapProcesses        = "processes"
@@ -92,6 +93,7 @@ const (
 	censusVarThreshold        = "threshold"
 	censusVarTypeCensusFd     = "type_census_fd"
 	censusVarTypeCensusThread = "type_census_thread"
+	censusVarWatchReady       = "watch_ready"
 )
 
 // loadCensus returns the embedded CollectionSpec for census.
@@ -149,6 +151,7 @@ type censusMapSpecs struct {
 	Configs   *ebpf.MapSpec `ebpf:"configs"`
 	Counters  *ebpf.MapSpec `ebpf:"counters"`
 	Described *ebpf.MapSpec `ebpf:"described"`
+	Epolls    *ebpf.MapSpec `ebpf:"epolls"`
 	Insides   *ebpf.MapSpec `ebpf:"insides"`
 	Layouts   *ebpf.MapSpec `ebpf:"layouts"`
 	Processes *ebpf.MapSpec `ebpf:"processes"`
@@ -177,6 +180,7 @@ type censusVariableSpecs struct {
 	Threshold        *ebpf.VariableSpec `ebpf:"threshold"`
 	TypeCensusFd     *ebpf.VariableSpec `ebpf:"type_census_fd"`
 	TypeCensusThread *ebpf.VariableSpec `ebpf:"type_census_thread"`
+	WatchReady       *ebpf.VariableSpec `ebpf:"watch_ready"`
 }
 
 // censusObjects contains all objects after they have been loaded into the kernel.
@@ -204,6 +208,7 @@ type censusMaps struct {
 	Configs   *ebpf.Map `ebpf:"configs"`
 	Counters  *ebpf.Map `ebpf:"counters"`
 	Described *ebpf.Map `ebpf:"described"`
+	Epolls    *ebpf.Map `ebpf:"epolls"`
 	Insides   *ebpf.Map `ebpf:"insides"`
 	Layouts   *ebpf.Map `ebpf:"layouts"`
 	Processes *ebpf.Map `ebpf:"processes"`
@@ -223,6 +228,7 @@ func (m *censusMaps) Close() error {
 		m.Configs,
 		m.Counters,
 		m.Described,
+		m.Epolls,
 		m.Insides,
 		m.Layouts,
 		m.Processes,
@@ -252,6 +258,7 @@ type censusVariables struct {
 	Threshold        *ebpf.Variable `ebpf:"threshold"`
 	TypeCensusFd     *ebpf.Variable `ebpf:"type_census_fd"`
 	TypeCensusThread *ebpf.Variable `ebpf:"type_census_thread"`
+	WatchReady       *ebpf.Variable `ebpf:"watch_ready"`
 }
 
 // censusPrograms contains all programs after they have been loaded into the kernel.

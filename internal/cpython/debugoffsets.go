@@ -26,7 +26,7 @@ var debugOffsets = map[int][]string{
 		code.size filename name qualname linetable firstlineno argcount localsplusnames - co_code_adaptive
 		object.size ob_type
 		type.size tp_name - tp_flags
-		- - - | - - - | dict.size ma_keys ma_values | - - | long.size lv_tag ob_digit
+		tuple.size ob_item - | - - - | dict.size ma_keys ma_values | - - | long.size lv_tag ob_digit
 		bytes.size ob_size ob_sval
 		str.size state length asciiobject_size
 		gc.size collecting`),
@@ -39,7 +39,7 @@ var debugOffsets = map[int][]string{
 		code.size filename name qualname linetable firstlineno argcount localsplusnames - co_code_adaptive -
 		object.size ob_type
 		type.size tp_name - tp_flags
-		- - - | - - - | - - - - | dict.size ma_keys ma_values | - - | long.size lv_tag ob_digit
+		tuple.size ob_item - | - - - | - - - - | dict.size ma_keys ma_values | - - | long.size lv_tag ob_digit
 		bytes.size ob_size ob_sval
 		str.size state length asciiobject_size
 		gc.size collecting
@@ -54,7 +54,7 @@ var debugOffsets = map[int][]string{
 		code.size filename name qualname linetable firstlineno argcount localsplusnames - co_code_adaptive -
 		object.size ob_type
 		type.size tp_name - tp_flags - -
-		heap.size ht_cached_keys | - - - | - - - | - - - - | dict.size ma_keys ma_values | - - | long.size lv_tag ob_digit
+		heap.size ht_cached_keys | tuple.size ob_item - | - - - | - - - - | dict.size ma_keys ma_values | - - | long.size lv_tag ob_digit
 		bytes.size ob_size ob_sval
 		str.size state length asciiobject_size -
 		gc.size collecting - - -
@@ -169,6 +169,7 @@ func parseDebugOffsets(minor int, b []byte) (Layout, error) {
 		InterpModules:       large("interp.size", "modules"),
 		DictKeys:            field("dict.size", "ma_keys"),
 		DictValues:          field("dict.size", "ma_values"),
+		TupleItems:          field("tuple.size", "ob_item"),
 		CodeVarNames:        field("code.size", "localsplusnames"),
 		LongSize:            field("long.size", "lv_tag"),
 		LongDigits:          within("long.size", "ob_digit", 4, maxOffset),

@@ -95,6 +95,7 @@ type Layout struct {
 	CodeVarNames   uint32    // code: co_varnames to 3.10, co_localsplusnames from 3.11 on
 	CodeBytes      uint32    // code: co_code (to 3.10)
 	DictValues     uint32    // dict: pointer to the values of a table that it shares
+	TupleItems     uint32    // tuple: its first item
 	TypeDict       uint32    // type: tp_dictoffset
 	FuncClosure    uint32    // function: func_closure
 	ThreadDict     uint32    // PyThreadState: dict of what belongs to the thread (to 3.12)

@@ -16,18 +16,17 @@ import (
 const MaxItems = 1 << 16
 
 // Where objects of all supported releases keep what they have: the structures of
-// cpython/{tupleobject,listobject,setobject,floatobject,cellobject,classobject,weakrefobject}.h.
+// cpython/{listobject,setobject,floatobject,cellobject,classobject,weakrefobject}.h.
 const (
-	offSize      = 16 // PyVarObject.ob_size
-	offTupleItem = 24 // PyTupleObject.ob_item
-	offListItem  = 24 // PyListObject.ob_item, a pointer
-	offSetMask   = 32 // PySetObject.mask
-	offSetTable  = 40 // PySetObject.table
-	offFloat     = 16 // PyFloatObject.ob_fval
-	offCell      = 16 // PyCellObject.ob_ref
-	offMethod    = 24 // PyMethodObject.im_self
-	offWeakref   = 16 // PyWeakReference.wr_object
-	offValues    = 8  // _dictvalues.values of pycore_dict.h, 3.13 on
+	offSize     = 16 // PyVarObject.ob_size
+	offListItem = 24 // PyListObject.ob_item, a pointer
+	offSetMask  = 32 // PySetObject.mask
+	offSetTable = 40 // PySetObject.table
+	offFloat    = 16 // PyFloatObject.ob_fval
+	offCell     = 16 // PyCellObject.ob_ref
+	offMethod   = 24 // PyMethodObject.im_self
+	offWeakref  = 16 // PyWeakReference.wr_object
+	offValues   = 8  // _dictvalues.values of pycore_dict.h, 3.13 on
 )
 
 // Bits of tp_flags, the same in all releases that have them.
@@ -100,7 +99,7 @@ func (r *Runtime) Items(m process.Memory, object uint64) ([]uint64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read sequence: %w", err)
 	}
-	at := object + offTupleItem
+	at := object + uint64(r.Layout.TupleItems)
 	switch {
 	case size > MaxItems:
 		return nil, fmt.Errorf("%w: %d items", errBadObject, size)

@@ -31,30 +31,25 @@ def sleep(loop):
     loop.call_later(0.05, stand)
 
 
-def recv(loop):
-    here, there = socket.socketpair()
+def connected(loop, **options):
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(1)
-    peer = socket.create_connection(listener.getsockname())
+    peer = socket.create_connection(listener.getsockname(), **options)
 
     def stand():
         print(listener.getsockname()[1], flush=True)
         tell()
         peer.recv(1)
     loop.call_later(0.05, stand)
-    loop.keep = here, there, listener
+
+
+def recv(loop):
+    connected(loop)
 
 
 def polled(loop):
-    recv(loop)
-    peer = socket.create_connection(loop.keep[2].getsockname(), timeout=TIMER)
-
-    def stand():
-        print(loop.keep[2].getsockname()[1], flush=True)
-        tell()
-        peer.recv(1)
-    loop.call_later(0.01, stand)
+    connected(loop, timeout=TIMER)
 
 
 def fifo(loop):

@@ -351,7 +351,7 @@ func (l *loop) figures(w Window, now int64) Figures {
 	}
 	f.Max = l.longest(w, now)
 	f.P50, f.P99 = min(f.P50, f.Max), min(f.P99, f.Max)
-	f.Active, f.Blocked = min(f.Active, f.Observed), min(f.Blocked, f.Counted)
+	f.Active, f.Blocked = min(f.Active, f.Observed), min(f.Blocked, f.Counted, f.Active) // an early block may be older than the books
 	f.Worst = l.worst(w)
 	if l.block != nil {
 		f.Blocks++

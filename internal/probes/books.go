@@ -312,6 +312,9 @@ var counterNames = [loopwatchCounterCOUNTERS]string{
 	loopwatchCounterUNSEEN_RETURNS:      "returns_to_cpu_worked_out",
 }
 
+// CounterNames are all there are.
+func CounterNames() []string { return counterNames[:] }
+
 // LosesEvents and LosesStacks tell what a counter's name means was given up.
 func LosesEvents(name string) bool {
 	switch name {

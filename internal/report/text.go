@@ -373,7 +373,15 @@ func (t *textWriter) problems() {
 			t.printf("%s and %s: what stands above is a lower bound.\n", plural(l.Events, "event"), plural(l.Stacks, "stack"))
 		}
 		for _, reason := range slices.Sorted(maps.Keys(l.Reasons)) {
-			t.printf("  %s: %d\n", safetext.Line(reason), l.Reasons[reason])
+			line := fmt.Sprintf("  %s: %d", safetext.Line(reason), l.Reasons[reason])
+			if says := ReasonText(reason); says != "" {
+				between := ", "
+				if t.width > 0 && safetext.Width(line+between+says) > t.width {
+					between = "\n      "
+				}
+				line += t.style(styleFaint, between+says)
+			}
+			t.printf("%s\n", line)
 		}
 	}
 	t.unsupported(t.r.Unsupported)

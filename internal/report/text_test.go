@@ -68,7 +68,7 @@ func example() *Report {
 	return Assemble(Meta{
 		StartedAt: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC), EndedNS: 10_000 * ms, ThresholdNS: 100 * ms, Processes: 4,
 		Host:        Host{Hostname: "web1", Kernel: "6.1.0-18-amd64", Arch: "amd64", Attach: "fentry"},
-		Lost:        Lost{Events: 2, Stacks: 1, Reasons: map[string]int64{"ring_full": 2, "stack_unreadable": 1}},
+		Lost:        Lost{Events: 2, Stacks: 1, Reasons: map[string]int64{"records_lost_ring_full": 2, "code_objects_unreadable": 1}},
 		Unsupported: []Unsupported{{4321, "/opt/old/bin/python3.7 /srv/legacy.py", "CPython 3.7 is older than 3.8"}},
 	}, []Loop{
 		{PID: 1234, TID: 1234, Command: "/usr/bin/python3 -X dev /usr/bin/uvicorn app:app --workers 4", Python: "3.11.2", Loop: "asyncio",

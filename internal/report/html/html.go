@@ -31,6 +31,7 @@ const (
 	maxNodes       = 12_000 // boxes of the flame graph
 	maxProblems    = 50     // processes that could not be watched
 	maxName        = 160    // columns of a name
+	maxTask        = 40     // of a task's, among others
 	longestBlocks  = 10     // in the table under the timeline
 	holderFrames   = 12
 	blockerLoops   = 5

@@ -152,7 +152,7 @@ func TestEverythingIsShown(t *testing.T) {
 		"Orders.latest", "repository.py:118", "use asyncpg", "tcp 10.3.0.7:5432", "in recvfrom on fd 11",
 		"native code of _json.cpython-311-x86_64-linux-gnu.so", "The GIL was released meanwhile", "The GIL was held meanwhile",
 		"Held by thread recommender_0 (4199)", "6 collections of 81 ms", "import of pandas.core, 70 ms, and 3 more", "Recommender.fit", "events had to wait, the longest for", "many short callbacks added up",
-		"Task-2", "no line to blame", "throttled", "ring_full", "2 events and 1 stack were lost", "legacy.py[4321]", "CPython 3.7 is older than 3.8",
+		"Task-2", "no line to blame", "throttled", "2: events that came faster than they were read", "2 events and 1 stack were lost", "legacy.py[4321]", "CPython 3.7 is older than 3.8",
 		"blocked at the end, for", "2026-02-03 04:05:06 &#43;0100", "Catalogue.render.&lt;locals&gt;.row",
 	} {
 		assert.True(t, strings.Contains(page, says), says)
@@ -200,6 +200,7 @@ func assertInert(t testing.TB, page string) {
 	require.Equal(t, 2, strings.Count(page, "<script"))
 	require.Equal(t, 2, strings.Count(page, "</script"))
 	for line := range strings.SplitSeq(page, "\n") {
+		line = strings.ReplaceAll(line, "\u00a0", " ") // between a number and its unit
 		if safe := safetext.Line(line); len(line) < 10<<10 && safe != line {
 			require.Equal(t, safe, line)
 		}
@@ -234,4 +235,14 @@ func TestWriteReportsFailure(t *testing.T) {
 	for _, room := range []int{0, 3000, 50_000} {
 		assert.ErrorIs(t, Write(&fullWriter{room}, reporttest.Everything()), errFull)
 	}
+}
+
+func TestWordsOf(t *testing.T) {
+	assert.Equal(t, []words{{"Use ", false}, {"await asyncio.sleep(…)", true}, {".", false}}, wordsOf("Use `await asyncio.sleep(…)`."))
+	assert.Equal(t, []words{{"plain", false}}, wordsOf("plain"))
+	assert.Empty(t, wordsOf(""))
+}
+
+func TestGlued(t *testing.T) {
+	assert.Equal(t, "1.5\u00a0s in 3 blocks of 20\u00a0ms", glued("1.5 s in 3 blocks of 20 ms"))
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,7 +71,7 @@ type blockerView struct {
 	In       string
 	Evidence string
 	GIL      string
-	Advice   string
+	Advice   []words
 	Delayed  string
 	Many     string
 	Tasks    string
@@ -79,6 +80,22 @@ type blockerView struct {
 	NoStack  string
 	Holder   string
 	Held     []stackGroup
+}
+
+// words are a part of a sentence, set as code or not.
+type words struct {
+	Text string
+	Code bool
+}
+
+// wordsOf takes a sentence apart at its backticks.
+func wordsOf(s string) (out []words) {
+	for i, text := range strings.Split(s, "`") {
+		if text != "" {
+			out = append(out, words{text, i%2 == 1})
+		}
+	}
+	return out
 }
 
 // part is one cause's share of a bar of 100.
@@ -144,11 +161,17 @@ func cleanUpTo(s string, columns int) string {
 	return safetext.Middle(safetext.Line(safetext.Bound(s, 4*columns)), columns)
 }
 
+// glued keeps a number and its unit on one line.
+func glued(s string) string { return units.ReplaceAllString(s, "$1\u00a0$2") }
+
+var units = regexp.MustCompile(`(\d) (ns|µs|ms|s|min|h)\b`)
+
 func newView(r *report.Report) *view {
 	v := &view{Verdict: report.VerdictOf(r), Blocks: len(r.Blocks), Title: "loopwatch report"}
 	if r.Host.Hostname != "" {
 		v.Title += " of " + clean(r.Host.Hostname)
 	}
+	v.Verdict.Summary, v.Verdict.Hint = glued(v.Verdict.Summary), glued(v.Verdict.Hint)
 	names := report.NamesOf(r)
 	v.facts(r)
 	v.loops(r)
@@ -226,7 +249,7 @@ func (v *view) loops(r *report.Report) {
 			row.Where = clean(l.Container) + ", " + clean(l.Unit)
 		}
 		if l.InBlockNS > 0 {
-			row.InBlock = "blocked at the end, for " + report.HumanDuration(l.InBlockNS) + " so far"
+			row.InBlock = glued("blocked at the end, for " + report.HumanDuration(l.InBlockNS) + " so far")
 		}
 		if i < firstLoops {
 			v.Loops = append(v.Loops, row)
@@ -268,11 +291,11 @@ func newBlocker(number int, b *report.Blocker, all int64, about *report.About, n
 	share := float64(b.TotalNS) / float64(max(all, 1))
 	out := blockerView{
 		Number: number, Open: number <= openBlockers, Cause: causeOf(b.Cause),
-		Total: report.HumanDuration(b.TotalNS), Share: report.Percent(share), Width: width(share),
-		Facts:    fmt.Sprintf("%s, the longest %s", report.Plural(b.Count, "block"), report.HumanDuration(b.MaxNS)),
+		Total: glued(report.HumanDuration(b.TotalNS)), Share: report.Percent(share), Width: width(share),
+		Facts:    glued(fmt.Sprintf("%s, the longest %s", report.Plural(b.Count, "block"), report.HumanDuration(b.MaxNS))),
 		In:       names.List(b.Loops, blockerLoops),
 		Evidence: cleanUpTo(report.Evidence(b.Detail), 4*maxName),
-		Advice:   cleanUpTo(b.Advice, 4*maxName),
+		Advice:   wordsOf(cleanUpTo(b.Advice, 4*maxName)),
 		Stack:    stackOf(b.Stack, b.Culprit),
 	}
 	if b.Culprit == nil {
@@ -300,7 +323,7 @@ func newBlocker(number int, b *report.Blocker, all int64, about *report.About, n
 	if about != nil {
 		out.Split = splitOf(about.SplitNS)
 		out.Tasks = tasksOf(about.Tasks)
-		out.Delayed = about.Delayed.Waited()
+		out.Delayed = glued(about.Delayed.Waited())
 		if about.Many > 0 {
 			out.Many = fmt.Sprintf("In %d of %s many short callbacks added up; none alone took half.", about.Many, report.Plural(int64(about.Blocks), "block"))
 		}
@@ -336,7 +359,7 @@ func splitOf(split map[report.Cause]int64) []part {
 		if len(parts) >= 2*len(causeOrder) {
 			break
 		}
-		parts = append(parts, part{Cause: causeOf(p.Cause), Ns: report.HumanDuration(p.NS), Percent: report.Percent(p.Share),
+		parts = append(parts, part{Cause: causeOf(p.Cause), Ns: glued(report.HumanDuration(p.NS)), Percent: report.Percent(p.Share),
 			X: width(x), Width: width(p.Share), Tiny: p.Share < 0.001})
 		x += p.Share
 	}
@@ -352,7 +375,7 @@ func tasksOf(tasks map[string]int) string {
 		if i > 0 {
 			s += ", "
 		}
-		s += clean(task)
+		s += cleanUpTo(task, maxTask)
 		if n := tasks[task]; n > 1 {
 			s += fmt.Sprintf(" (%d x)", n)
 		}
@@ -427,7 +450,11 @@ func (v *view) problems(r *report.Report) {
 		return reason == report.ReasonBlocksOverLimit // has a sentence of its own, see graphs.timeline
 	})
 	for _, reason := range reasons[:min(len(reasons), 2*maxProblems)] {
-		v.Lost = append(v.Lost, fact{clean(reason), strconv.FormatInt(l.Reasons[reason], 10)})
+		value := strconv.FormatInt(l.Reasons[reason], 10)
+		if says := report.ReasonText(reason); says != "" {
+			value += ": " + says
+		}
+		v.Lost = append(v.Lost, fact{clean(reason), value})
 	}
 	for _, u := range r.Unsupported[:min(len(r.Unsupported), maxProblems)] {
 		v.Problems = append(v.Problems, fact{report.LoopName(report.Loop{PID: u.PID, TID: u.PID, Command: u.Command}),

@@ -145,7 +145,7 @@ func Everything() *report.Report {
 	rep := report.Assemble(report.Meta{
 		StartedAt: time.Date(2026, 2, 3, 4, 5, 6, 0, time.FixedZone("", 3600)), StartedNS: 0, EndedNS: 60_000 * ms, ThresholdNS: 100 * ms, Processes: 9,
 		Host:        report.Host{Hostname: "shop-3", Kernel: "6.1.0-18-amd64", Arch: "amd64", Attach: "fentry"},
-		Lost:        report.Lost{Events: 2, Stacks: 1, Reasons: map[string]int64{"ring_full": 2, "stack_unreadable": 1}},
+		Lost:        report.Lost{Events: 2, Stacks: 1, Reasons: map[string]int64{"records_lost_ring_full": 2, "code_objects_unreadable": 1}},
 		Unsupported: []report.Unsupported{{PID: 4321, Command: "/opt/old/bin/python3.7 /srv/legacy.py", Reason: "CPython 3.7 is older than 3.8"}},
 	}, loops, blocks)
 	for i := range rep.Blockers {

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package correlator
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/symbolize"
+)
+
+// Whatever is counted is explained.
+func TestEveryReasonHasWords(t *testing.T) {
+	for _, reason := range slices.Concat(probes.CounterNames(), []string{
+		symbolize.ReasonUnreadable, symbolize.ReasonReused, symbolize.ReasonUnknown,
+		reasonLoops, reasonEnded, reasonOrphan, reasonSamples, reasonRecord, reasonKernel, reasonOpaque, reasonHolders,
+		reasonUnjudged, reasonNoUSDT, reasonUSDT, reasonSites, reasonOften, reasonTasks, reasonUnnamed,
+	}) {
+		assert.NotEmpty(t, report.ReasonText(reason), reason)
+	}
+}

@@ -20,7 +20,8 @@ func (a *app) rootCommand() *cobra.Command {
 		Long: `loopwatch watches the Python event loops of a Linux host from the kernel, without a change to
 the programs, and says which loop was blocked, when, for how long, and by which line of code.
 
-It needs root, Linux 5.10 or later and CPython 3.8 to 3.15.`,
+It needs root or some capabilities, Linux 5.10 or later, and CPython 3.8 to 3.15: "loopwatch doctor"
+says what is there.`,
 		Example:       "  sudo loopwatch report\n  sudo loopwatch report --pid 1234 --threshold 20ms --duration 1m",
 		Args:          subcommandNeeded,
 		RunE:          func(*cobra.Command, []string) error { return nil }, // Args never lets it come to this

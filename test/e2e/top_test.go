@@ -95,7 +95,7 @@ func TestTopShowsWhatBlocks(t *testing.T) {
 	v.end(t)
 
 	all, functions := over(log)
-	require.Equal(t, 9, all, "what the program did")
+	require.GreaterOrEqual(t, all, 9, "what the program did")
 	got := map[string]int{}
 	for _, m := range blockerLine.FindAllStringSubmatch(text, -1) {
 		n, err := strconv.Atoi(m[3])

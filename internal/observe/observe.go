@@ -109,6 +109,7 @@ type window struct {
 	started    time.Time
 	startedNS  int64 // the same moment by the kernel's clock
 	chores     []chore
+	missed     bool // that those asked for have ended was said
 }
 
 // chore is something to do now and then while observing.
@@ -222,10 +223,29 @@ func (w *window) usualChores() []chore {
 		{every: pollEvery, do: func() error { return w.correlator.Poll(monotonic()) }},
 		{every: askAgainEvery, do: w.probes.AskAgain},
 	}
+	if len(w.options.PIDs) > 0 && w.options.Warn != nil {
+		chores = append(chores, chore{every: progressEvery, do: w.missThoseAskedFor})
+	}
 	if w.options.Progress != nil {
 		chores = append(chores, chore{every: progressEvery, do: func() error { w.options.Progress(w.status()); return nil }})
 	}
 	return chores
+}
+
+// missThoseAskedFor says, once, that all the processes to be watched have ended: silence would look
+// like loops that are not blocked.
+func (w *window) missThoseAskedFor() error {
+	if w.missed || w.correlator.Processes() > 0 || slices.ContainsFunc(w.options.PIDs, process.Runs) {
+		return nil
+	}
+	w.missed = true
+	pids := w.options.PIDs
+	what := fmt.Sprintf("process %d has ended", pids[0])
+	if len(pids) > 1 {
+		what = fmt.Sprintf("process %d and %d more have ended", pids[0], len(pids)-1)
+	}
+	w.options.Warn(what + ": nothing is left to watch")
+	return nil
 }
 
 // drain handles the events that are there now. Others may come all the while.

@@ -144,6 +144,16 @@ func Exists(pid int) bool {
 	return err == nil
 }
 
+// Runs tells whether there is a process of that pid now that runs a program: no zombie.
+func Runs(pid int) bool {
+	p, err := Open(pid)
+	if err != nil {
+		return false
+	}
+	_, err = p.Exe() // a zombie has none
+	return !errors.Is(err, os.ErrNotExist)
+}
+
 // Descendants lists the children of pids, their children and so on, in ascending order of pid
 // and without pids themselves. Processes that appear meanwhile may be missed.
 func Descendants(pids []int) ([]int, error) {

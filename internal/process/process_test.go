@@ -312,3 +312,16 @@ func copyFile(t *testing.T, from, to string) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(to, b, 0o755))
 }
+
+// A zombie is there and runs nothing.
+func TestRuns(t *testing.T) {
+	assert.True(t, Runs(os.Getpid()))
+	assert.False(t, Runs(1<<30))
+	child := exec.Command("sleep", "60")
+	require.NoError(t, child.Start())
+	assert.True(t, Runs(child.Process.Pid))
+	require.NoError(t, child.Process.Kill())
+	require.Eventually(t, func() bool { return !Runs(child.Process.Pid) }, time.Minute, time.Millisecond)
+	assert.True(t, Exists(child.Process.Pid))
+	require.Error(t, child.Wait())
+}

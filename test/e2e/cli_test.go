@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/loopwatch/loopwatch/test/truth"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -62,6 +64,8 @@ func TestBadInput(t *testing.T) {
 	gone := exec.Command("true")
 	require.NoError(t, gone.Run())
 
+	started := filepath.Join(publicDir(t), "started")
+
 	for _, test := range []struct {
 		name   string
 		user   uint32
@@ -88,6 +92,15 @@ func TestBadInput(t *testing.T) {
 		{"children of nobody", 0, []string{"report", "--children"}, 2, "--pid"},
 		{"output in no directory", 0, []string{"report", "-d", "1s", "-o", filepath.Join(t.TempDir(), "no", "report.json")}, 1, "no/report.json"},
 		{"output is a directory", 0, []string{"report", "-d", "1s", "-o", t.TempDir()}, 1, "directory"},
+		{"watch: unknown format", 0, []string{"watch", "--format", "html"}, 2, "html"},
+		{"watch: output in no directory", 0, []string{"watch", "-o", filepath.Join(t.TempDir(), "no", "blocks")}, 1, "no/blocks"},
+		{"watch: no such process", 0, []string{"watch", "--pid", itoa(gone.Process.Pid)}, 1, itoa(gone.Process.Pid)},
+		{"watch: not root", nobody, []string{"watch"}, 1, "root"},
+		{"run: no command", 0, []string{"run"}, 2, "command"},
+		{"run: unknown format", 0, []string{"run", "-f", "jsonl", "--", "true"}, 2, "jsonl"},
+		{"run: pid", 0, []string{"run", "--pid", "1", "--", "true"}, 2, "--pid"},
+		{"run: output is a directory", 0, []string{"run", "-o", t.TempDir(), "--", "touch", started}, 1, "directory"},
+		{"run: not root", nobody, []string{"run", "--", "touch", started}, 1, "root"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := do(t, test.user, test.args...)
@@ -98,6 +111,7 @@ func TestBadInput(t *testing.T) {
 			assert.NotContains(t, got.stderr, "goroutine")
 		})
 	}
+	assert.NoFileExists(t, started, "what cannot be watched is not started")
 }
 
 // TestPIDNamespace: where process numbers are not the kernel's it says so, and does not watch
@@ -112,6 +126,26 @@ func TestPIDNamespace(t *testing.T) {
 	assert.Contains(t, stderr.String(), "PID namespace")
 	assert.Equal(t, 1, strings.Count(stderr.String(), "\n"), "one line:\n%s", stderr.String())
 	assert.Empty(t, stdout.String())
+}
+
+// TestProcessEndsMeanwhile: it is said when nothing is left to watch, and what was seen is printed.
+func TestProcessEndsMeanwhile(t *testing.T) {
+	for _, command := range []string{"report", "watch"} {
+		t.Run(command, func(t *testing.T) {
+			p := newStage(t).run(t, newest(t), truth.Resting, "idle_server")
+			line, err := p.line()
+			require.NoError(t, err)
+			require.Equal(t, "ready", string(line))
+			time.AfterFunc(2*time.Second, func() { _ = p.cmd.Process.Kill() })
+			got := do(t, 0, command, "--pid", itoa(p.pid()), "-d", "6s")
+			assert.Zero(t, got.status, got.stderr)
+			assert.Contains(t, got.stderr, "has ended")
+			assert.Equal(t, 1, strings.Count(got.stderr, "has ended"), "said once: %s", got.stderr)
+			if command == "report" {
+				assert.Contains(t, got.stdout, "rest.py")
+			}
+		})
+	}
 }
 
 // TestFullDisk: a report that cannot be written is a failure, not a short report.

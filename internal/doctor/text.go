@@ -41,12 +41,9 @@ func WriteJSON(w io.Writer, d *Diagnosis) error {
 	return err
 }
 
-// Layout of the text: a status, a name, what was found.
 const (
-	statusColumn = 2 + 8 + 2
-	nameColumn   = 24
-	foundColumn  = statusColumn + nameColumn
-	listed       = 20 // processes, unless verbose
+	statusColumn = 2 + 8 + 2 // columns a status takes
+	listed       = 20        // processes, unless verbose
 )
 
 // WriteText writes d for people: the answer, the host, the hooks, the processes.
@@ -54,6 +51,9 @@ func WriteText(w io.Writer, d *Diagnosis, o report.TextOptions) error {
 	t := &textWriter{w: w, o: o, width: max(o.Width, 80)}
 	if o.Width == 0 {
 		t.width = 120
+	}
+	for _, c := range slices.Concat(d.Checks, d.Hooks) {
+		t.found = max(t.found, statusColumn+safetext.Width(c.Name)+2)
 	}
 	color := colorOK
 	if !d.Works {
@@ -83,6 +83,7 @@ type textWriter struct {
 	w     io.Writer
 	o     report.TextOptions
 	width int
+	found int // column in which it stands what was found
 	err   error
 }
 
@@ -102,8 +103,8 @@ func (t *textWriter) style(code, text string) string {
 func (t *textWriter) checks(title string, checks []Check) {
 	t.printf("\n%s\n", t.style(bold, title))
 	for _, c := range checks {
-		head := "  " + t.style(colors[c.Status], string(c.Status)) + strings.Repeat(" ", statusColumn-2-len(c.Status)) + safetext.Pad(c.Name, nameColumn)
-		t.wrapped(head, foundColumn, c.Found)
+		head := "  " + t.style(colors[c.Status], string(c.Status)) + strings.Repeat(" ", statusColumn-2-len(c.Status)) + safetext.Pad(c.Name, t.found-statusColumn)
+		t.wrapped(head, t.found, c.Found)
 		if c.Do != "" {
 			t.wrapped(strings.Repeat(" ", statusColumn)+"→ ", statusColumn+2, c.Do)
 		}
@@ -157,24 +158,30 @@ func (t *textWriter) table(d *Diagnosis) {
 		{Title: "PYTHON"},
 		{Title: "LOOPS", Flexible: true, Minimum: 8},
 		{Title: "OWN PROBES", Optional: 1},
-		{Title: "WHERE", Optional: 2, Flexible: true, Minimum: 12},
 		{Title: verdict},
+		{Title: "WHERE", Optional: 2, Flexible: true, Minimum: 12},
 	}
 	all := d.Processes
 	shown := all
 	if !t.o.Verbose && len(shown) > listed {
 		shown = shown[:listed]
 	}
+	somewhere := false
 	var rows [][]string
 	for _, p := range shown {
 		yes := "yes"
 		if !p.Watchable {
 			yes = "no"
 		}
+		where := safetext.Cut(safetext.Line(cmp.Or(p.Container, p.Unit)), 40)
+		somewhere = somewhere || where != ""
 		rows = append(rows, []string{
 			"  " + strconv.Itoa(p.PID), safetext.Cut(safetext.Line(report.ShortCommand(p.Command)), 40), cmp.Or(p.Python, "?"), kinds(p.Loops),
-			cmp.Or(strings.Join(p.USDT, ","), "-"), cmp.Or(safetext.Cut(safetext.Line(cmp.Or(p.Container, p.Unit)), 40), "-"), yes,
+			cmp.Or(strings.Join(p.USDT, ","), "-"), yes, cmp.Or(where, "-"),
 		})
+	}
+	if !somewhere {
+		columns = columns[:len(columns)-1]
 	}
 	if t.err == nil {
 		t.err = report.WriteTable(t.w, columns, rows, t.width)

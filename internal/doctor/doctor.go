@@ -230,6 +230,9 @@ func (d *Diagnosis) processesAnswer() string {
 		return "no Python process is here"
 	case of == 1 && n == 1:
 		return "the one Python process can be watched"
+	case d.asked && of == 1:
+		p := d.Processes[0]
+		return fmt.Sprintf("process %d cannot be watched: %s; %s", p.PID, p.Reason, p.Do)
 	case d.asked && n < of:
 		return fmt.Sprintf("%d of %d processes asked for can be watched", n, of)
 	case n == of:

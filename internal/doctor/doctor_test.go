@@ -41,6 +41,12 @@ func TestAnswer(t *testing.T) {
 		{func(d *Diagnosis) { d.Processes = append(d.Processes, Process{PID: 2}) }, nil,
 			"loopwatch works here: attached by fentry; 1 of 2 Python processes can be watched"},
 		{func(d *Diagnosis) {
+			d.asked, d.Processes = true, []Process{{PID: 2, Reason: "PyPy", Do: "use CPython"}}
+		}, nil,
+			"loopwatch works here: attached by fentry; process 2 cannot be watched: PyPy; use CPython"},
+		{func(d *Diagnosis) { d.asked, d.Processes = true, append(d.Processes, Process{PID: 2}) }, nil,
+			"loopwatch works here: attached by fentry; 1 of 2 processes asked for can be watched"},
+		{func(d *Diagnosis) {
 			d.Attach = probes.AttachTracepoint
 			d.fallback = &probes.HostError{Err: unix.EINVAL}
 		}, nil,

@@ -61,10 +61,16 @@ func verify(object, withoutLoop string) (bool, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return false, err
 	}
+	census := true
+	if err := takeCensus(); err != nil {
+		census = false
+		fmt.Printf("census refused: %s\n", tail(err))
+	}
 	good, err := loadEach(object, withoutLoop)
 	if err != nil {
 		return false, err
 	}
+	good = good && census
 	// loopwatch is to find the limit of locked memory as it was.
 	if err := unix.Prlimit(0, unix.RLIMIT_MEMLOCK, &before, nil); err != nil {
 		return false, err
@@ -76,6 +82,32 @@ func verify(object, withoutLoop string) (bool, error) {
 		}
 	}
 	return good, nil
+}
+
+// takeCensus loads the programs that dump uses and has them look at this very process.
+func takeCensus() error {
+	start := time.Now()
+	c, err := probes.OpenCensus()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	self := os.Getpid()
+	if err := c.Want(self); err != nil {
+		return err
+	}
+	threads, err := c.Threads()
+	if err != nil {
+		return err
+	}
+	if _, ok := threads[self]; !ok {
+		return errors.New("it does not see this process")
+	}
+	if _, err := c.Sockets(map[int][]int{self: {0, 1, 2}}); err != nil {
+		return err
+	}
+	fmt.Printf("census of %d threads in %.2f s\n", len(threads), time.Since(start).Seconds())
+	return nil
 }
 
 // loadEach loads the programs of the object that is for this kernel, one by one.

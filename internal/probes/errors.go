@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -147,9 +148,13 @@ func explain(h Hook, err error) *HostError {
 	case HookUprobes:
 		e.What, e.Do = "cannot use the interpreters' own probes", "nothing: collections and imports are told by samples instead"
 	}
+	paranoid := perfParanoid()
 	switch {
 	case h == HookTracepoint && Tracefs() != nil:
 		return Tracefs()
+	case errors.Is(err, unix.EACCES) && paranoid > 2 && !errors.As(err, new(*ebpf.VerifierError)):
+		e.What, e.Why = what, fmt.Sprintf("the kernel refuses perf events to this user (kernel.perf_event_paranoid is %d)", paranoid)
+		e.Do = "run loopwatch as root, add the capability CAP_SYS_ADMIN, or run: sysctl kernel.perf_event_paranoid=2"
 	case h == HookFentry && errors.Is(err, unix.EPERM):
 		e.Why = "the kernel refuses it (lockdown in integrity mode does)"
 		if mode := Lockdown(); mode != "" {
@@ -190,6 +195,14 @@ func Tracefs() *HostError {
 	}
 	return &HostError{What: what, Why: "tracefs is not mounted at /sys/kernel/tracing",
 		Do: "run: mount -t tracefs tracefs /sys/kernel/tracing"}
+}
+
+// perfParanoid returns kernel.perf_event_paranoid, 0 where it is not known. Up to 2, CAP_PERFMON is
+// exempt. Debian's kernels know a higher value, which is their default, and then ask for CAP_SYS_ADMIN.
+func perfParanoid() int {
+	text, _ := os.ReadFile("/proc/sys/kernel/perf_event_paranoid")
+	n, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	return n
 }
 
 // Lockdown returns the mode of kernel lockdown: "none", "integrity" or "confidentiality"; "" where

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/stretchr/testify/assert"
 	"golang.org/x/sys/unix"
 )
@@ -76,4 +77,10 @@ func TestListOfCapabilities(t *testing.T) {
 	assert.Equal(t, "A is", list([]string{"A"}))
 	assert.Equal(t, "A and B are", list([]string{"A", "B"}))
 	assert.Equal(t, "A, B and C are", list([]string{"A", "B", "C"}))
+}
+
+// A refusal of perf events is not what the verifier says with the same number.
+func TestVerifierIsNotParanoia(t *testing.T) {
+	err := explain(HookTracing, fmt.Errorf("load: %w", &ebpf.VerifierError{Cause: unix.EACCES}))
+	assert.NotContains(t, err.Error(), "perf_event_paranoid")
 }

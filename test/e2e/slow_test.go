@@ -30,13 +30,24 @@ func usualThreshold() time.Duration {
 // seconds is how the truth programs want a duration.
 func seconds(d time.Duration) string { return ftoa(d.Seconds()) }
 
-// parts is by what the kinds of blocks are shared out among the loops. asyncio plays them all,
-// and so does every other loop, unless the machine is emulated.
+// parts is by what the kinds of blocks are shared out among the loops: each plays them all, unless the
+// machine is emulated. There asyncio plays one half attached by fentry and the other by tracepoints.
 func parts(loop string) int {
-	if emulated && loop != "asyncio" {
-		return 4
+	switch {
+	case !emulated:
+		return 1
+	case loop == "asyncio":
+		return 2
 	}
-	return 1
+	return 8
+}
+
+// turn is which of the parts it is that the first loop plays.
+func turn() int {
+	if os.Getenv(attachEnv) == "tracepoint" {
+		return 1
+	}
+	return 0
 }
 
 // busyFor is how long a program runs that takes a whole CPU.

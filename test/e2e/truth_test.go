@@ -88,7 +88,7 @@ func perform(t *testing.T, stage *stage, pythons []testpython.Interp, args ...st
 		wait.Add(1)
 		go func() {
 			defer func() { <-slots; wait.Done() }()
-			part := fmt.Sprintf("%d/%d", n%parts(p.loop), parts(p.loop))
+			part := fmt.Sprintf("%d/%d", (n+turn())%parts(p.loop), parts(p.loop))
 			p.log, p.err = p.play(stage, append([]string{p.loop, "--seed", strconv.Itoa(n), "--part", part}, args...))
 		}()
 	}

@@ -79,6 +79,21 @@ static __always_inline void read_entry(const struct pt_regs___entry *regs, struc
 #endif
 }
 
+/* pthread_self is the thread pointer on x86-64. On arm64 the C library keeps its own description of the
+ * thread, which pthread_self points to, right below the place the thread pointer points to; how large
+ * that is depends on the library. Stacks are farther apart. */
+#if defined(__TARGET_ARCH_x86)
+#define THREAD_DESCRIPTION 0
+#elif defined(__TARGET_ARCH_arm64)
+#define THREAD_DESCRIPTION 8192
+#endif
+
+/* Whether the thread with this pointer is the one that pthread_self calls `self`. */
+static __always_inline bool is_thread(__u64 pointer, __u64 self)
+{
+	return pointer - self <= THREAD_DESCRIPTION;
+}
+
 static __always_inline __u64 thread_pointer(struct task_struct *task)
 {
 #if defined(__TARGET_ARCH_x86)

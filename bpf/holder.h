@@ -108,7 +108,7 @@ static __always_inline void identify_holder(struct task_struct *loop, struct hol
 	at = BPF_CORE_READ(end, prev);
 	for (int i = 0; i < SIBLINGS_MAX && at && at != end; i++) {
 		task = (void *)at - bpf_core_field_offset(struct task_struct, thread_node);
-		if (thread_pointer(task) == h->thread_id) {
+		if (is_thread(thread_pointer(task), h->thread_id)) {
 			h->holder_tid = BPF_CORE_READ(task, pid);
 			bpf_core_read_str(h->comm, sizeof(h->comm), &task->comm);
 			return;
@@ -169,7 +169,7 @@ static __always_inline __u64 find_tstate(__u64 threads_head, const struct py_lay
 	for (int i = 0; i < THREADS_MAX && at; i++) {
 		if (read_u64(&id, at + py->tstate_thread_id))
 			break;
-		if (id == thread_id)
+		if (is_thread(thread_id, id))
 			found = at;
 		if (read_u64(&at, at + py->tstate_next))
 			break;

@@ -231,7 +231,7 @@ struct thread {
 	__u64 epoll;    /* address of the instance it waits on, 0 unknown (ready.h) */
 	__u64 ready_at; /* the first event since `since` that waits for the period to end; older: none */
 	__u64 asked_at;
-	__u64 thread_id; /* thread pointer, pthread_self in user space */
+	__u64 thread_id; /* thread pointer, or what pthread_self returns */
 	__u32 tgid;
 	__u32 generation; /* of the configuration below */
 	__s32 wait_fd;

@@ -224,7 +224,7 @@ func (c *Correlator) onWait(w *probes.Wait) {
 		t = &thread{proc: p, tid: w.TID, slot: probes.NoSlot}
 		c.threads[w.TID] = t
 	}
-	if w.Stack == nil || t.state.ThreadID != w.ThreadID || t.state.Addr == 0 {
+	if w.Stack == nil || !cpython.IsThread(w.ThreadID, t.state.ThreadID) || t.state.Addr == 0 {
 		if !t.findState(w.ThreadID) {
 			c.refuseThread(t, w.FD)
 			return

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -85,7 +86,7 @@ func gilDuring(pieces []piece, cause report.Cause) report.GIL {
 	return ""
 }
 
-// threadTable knows the threads of a process by what pthread_self returns in them.
+// threadTable knows the threads of a process by their thread pointers.
 type threadTable struct {
 	tids   map[uint64]int
 	listed time.Time
@@ -95,6 +96,19 @@ type threadTable struct {
 // relistAfter is how soon the threads of a process are listed again for want of one of them.
 const relistAfter = 10 * time.Millisecond
 
+// tid finds the thread with this thread pointer, or that pthread_self calls so.
+func (t *threadTable) tid(pointer uint64) (int, bool) {
+	if tid, ok := t.tids[pointer]; ok {
+		return tid, true
+	}
+	for known, tid := range t.tids {
+		if cpython.IsThread(known, pointer) {
+			return tid, true
+		}
+	}
+	return 0, false
+}
+
 // thread returns the id and the name of the thread with this thread pointer, 0 where there is
 // none any more.
 func (p *proc) thread(pointer uint64) (tid int, name string) {
@@ -103,7 +117,7 @@ func (p *proc) thread(pointer uint64) (tid int, name string) {
 		return 0, ""
 	}
 	for range 2 {
-		if tid, ok := t.tids[pointer]; ok { // the pointer may be that of another thread by now
+		if tid, ok := t.tid(pointer); ok { // the pointer may be that of another thread by now
 			if name, err := p.process.ThreadName(tid); err == nil {
 				return tid, name
 			}

@@ -142,7 +142,7 @@ func (t *thread) findState(threadID uint64) bool {
 			continue
 		}
 		for _, s := range states {
-			if s.ThreadID == threadID {
+			if cpython.IsThread(threadID, s.ThreadID) {
 				t.state = s
 			}
 		}

@@ -176,7 +176,7 @@ func (p *Probes) Seed() error { return p.iterate(loopwatchProgSeed, io.Discard) 
 // maxThreads bounds the threads ThreadPointers lists of one process.
 const maxThreads = 1 << 16
 
-// ThreadPointers lists the threads of a process now, by what pthread_self returns in them. It
+// ThreadPointers lists the threads of a process now, by their thread pointers. It
 // looks at every thread of the host. Not safe for concurrent use.
 func (p *Probes) ThreadPointers(pid int) (map[uint64]int, error) {
 	if err := p.coll.Variables[loopwatchVarListed].Set(int32(pid)); err != nil {

@@ -38,7 +38,7 @@ type Stack struct {
 type Wait struct {
 	PID, TID int
 	FD       int
-	ThreadID uint64 // thread pointer, what pthread_self returns
+	ThreadID uint64 // thread pointer
 	Period   uint64
 	Stack    *Stack
 }

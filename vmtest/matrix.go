@@ -62,6 +62,17 @@ func Rows(arch string, names ...string) ([]Row, error) {
 	return rows, nil
 }
 
+// Kernels leaves out rows whose kernel and root an earlier one has: they differ in their tests alone.
+func Kernels(rows []Row) []Row {
+	seen := make(map[string]bool)
+	return slices.DeleteFunc(slices.Clone(rows), func(r Row) bool {
+		key := r.Suite + " " + r.Package + " " + r.Root
+		had := seen[key]
+		seen[key] = true
+		return had
+	})
+}
+
 func parseMatrix(r io.Reader) ([]Row, error) {
 	var rows []Row
 	seen := make(map[string]bool)

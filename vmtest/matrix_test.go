@@ -24,6 +24,10 @@ func TestMatrix(t *testing.T) {
 	require.Len(t, some, 2)
 	assert.Equal(t, "6.12", some[0].Name, "in the order asked for")
 
+	both := Kernels([]Row{{Name: "a", Suite: "s", Root: "r"}, {Name: "b", Suite: "s", Root: "r"}, {Name: "c", Suite: "t", Root: "r"}})
+	require.Len(t, both, 2)
+	assert.Equal(t, "c", both[1].Name)
+
 	_, err = Rows("amd64", "2.4")
 	require.ErrorContains(t, err, `unknown kernel "2.4"; matrix.txt has for amd64: 5.10, `)
 	_, err = Rows("m68k")

@@ -5,6 +5,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -16,6 +18,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -82,7 +85,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		o.modes = append(o.modes, s)
 		return nil
 	})
-	flags.IntVar(&o.jobs, "jobs", 2, "test: guests side by side")
+	flags.IntVar(&o.jobs, "jobs", 2, "test, verify: guests side by side")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
@@ -109,6 +112,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			flags.Usage()
 			return 2
 		}
+		o.jobs = 1
 		status, err = runEach(ctx, o, nil, rest, stdout, stderr)
 	case "test":
 		status, err = test(ctx, o, stdout, stderr)
@@ -146,6 +150,7 @@ func runEach(ctx context.Context, o options, built map[string]string, command []
 	if err != nil {
 		return 0, err
 	}
+	stderr = &lockedWriter{to: stderr}
 	lab, err := vmtest.OpenLab(ctx, o.arch, stderr)
 	if err != nil {
 		return 0, err
@@ -157,18 +162,34 @@ func runEach(ctx context.Context, o options, built map[string]string, command []
 			return 0, err
 		}
 	}
-	for _, row := range rows {
-		code, err := runRow(ctx, lab, row, o, command, stdout, stderr)
-		if err != nil {
-			fmt.Fprintf(stderr, "==> %s: FAILED: %v\n", row.Name, err)
-			code = 1
-		}
-		if status == 0 {
-			status = code
-		}
+	rows = vmtest.Kernels(rows)
+	codes := make([]int, len(rows))
+	var running sync.WaitGroup
+	slots := make(chan struct{}, max(1, o.jobs))
+	for i, row := range rows {
+		slots <- struct{}{}
 		if ctx.Err() != nil {
-			return status, context.Cause(ctx)
+			return 1, context.Cause(ctx)
 		}
+		running.Go(func() {
+			defer func() { <-slots }()
+			out := stdout
+			if o.jobs > 1 { // all that one guest says together
+				var said bytes.Buffer
+				out = &said
+				defer func() { _, _ = stdout.Write(said.Bytes()) }()
+			}
+			code, err := runRow(ctx, lab, row, o, command, out, stderr)
+			if err != nil {
+				fmt.Fprintf(stderr, "==> %s: FAILED: %v\n", row.Name, err)
+				code = 1
+			}
+			codes[i] = code
+		})
+	}
+	running.Wait()
+	for _, code := range codes {
+		status = cmp.Or(status, code)
 	}
 	return status, nil
 }
@@ -232,7 +253,7 @@ func bench(ctx context.Context, o options, stdout, stderr io.Writer) (int, error
 	if len(o.kernels) == 0 {
 		o.kernels = []string{benchKernel}
 	}
-	o.clock = vmtest.SkippingClock
+	o.clock, o.jobs = vmtest.SkippingClock, 1
 	o.deadline = max(o.deadline, time.Hour)
 	const program = "server.py"
 	var err error

@@ -26,6 +26,7 @@ type arch struct {
 var arches = []arch{
 	{
 		name: "amd64", emulator: "qemu-system-x86_64", pkg: "qemu-system-x86",
+		machine: []string{"-machine", "pc,nvdimm=on"},
 		// Under qemu 7.2 five-level paging crashes guests at random, and cmpxchg16b, which the
 		// kernel's allocator uses where it is, now and then leaves garbage in the flags.
 		emulated: "max,la57=off,cx16=off",
@@ -35,7 +36,7 @@ var arches = []arch{
 	},
 	{
 		name: "arm64", emulator: "qemu-system-aarch64", pkg: "qemu-system-arm",
-		machine: []string{"-machine", "virt"},
+		machine: []string{"-machine", "virt,nvdimm=on"},
 		// Pointer authentication is emulated at a great price, and proves nothing here.
 		emulated: "max,pauth=off,lpa2=off,sve=off,sme=off",
 		console:  "ttyAMA0", // of which there is one

@@ -16,6 +16,9 @@ import (
 // freeBytes is what a guest may write beyond what the root holds.
 const freeBytes = 512 << 20
 
+// nvdimmAlign is what the size of the memory a guest finds its root in is a multiple of.
+const nvdimmAlign = 128 << 20
+
 // Image returns an ext4 image of a Debian root. It is made without mounting anything, so it
 // needs no loop device; the guest sees a copy on write.
 func (c *Cache) Image(ctx context.Context, root string, progress io.Writer) (string, error) {
@@ -27,12 +30,12 @@ func (c *Cache) Image(ctx context.Context, root string, progress io.Writer) (str
 	if err != nil {
 		return "", err
 	}
-	path, err := c.entry(ctx, fmt.Sprintf("root-%s-%s.ext4", root, version), func(path string) error {
+	path, err := c.entry(ctx, fmt.Sprintf("root-%s.%s.img", root, version), func(path string) error {
 		size, err := treeBytes(dir)
 		if err != nil {
 			return err
 		}
-		size = size*5/4 + freeBytes
+		size = (size*5/4 + freeBytes + nvdimmAlign - 1) &^ (nvdimmAlign - 1)
 		// The file has holes where the image is empty.
 		if err := debian.Room(filepath.Dir(path), size-freeBytes); err != nil {
 			return err
@@ -44,7 +47,7 @@ func (c *Cache) Image(ctx context.Context, root string, progress io.Writer) (str
 	if err != nil {
 		return "", fmt.Errorf("make disk image of %s: %w", root, err)
 	}
-	return path, c.dropOthers(path, "root-"+root+"-*.ext4")
+	return path, c.dropOthers(path, "root-"+root+".*.img")
 }
 
 // treeBytes is the room the files of a tree take in blocks of 4 KiB.

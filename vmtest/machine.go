@@ -66,7 +66,7 @@ func (c Clock) processors(emulated string) []string {
 	case NativeClock:
 		return []string{"-accel", "kvm", "-cpu", "host", "-smp", "2"}
 	case CountedClock:
-		return []string{"-accel", "tcg,thread=single", "-cpu", emulated, "-smp", "1", "-icount", "shift=2,sleep=on"}
+		return []string{"-accel", "tcg,thread=single", "-cpu", emulated, "-smp", "1", "-icount", "shift=2,sleep=off"}
 	case SkippingClock:
 		return []string{"-accel", "tcg,thread=single", "-cpu", emulated, "-smp", "1", "-icount", "shift=0,sleep=off"}
 	}
@@ -140,7 +140,6 @@ func (m *Machine) qemu(ctx context.Context, initrd, console, ports string) error
 	}
 	args := []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-m", strconv.Itoa(memory),
 		"-kernel", m.Kernel.Image, "-initrd", initrd,
 		"-append", "console=" + m.arch.console + " panic=-1 mitigations=off",
 		"-chardev", "file,id=console,path=" + console, "-serial", "chardev:console",
@@ -148,8 +147,18 @@ func (m *Machine) qemu(ctx context.Context, initrd, console, ports string) error
 		"-chardev", "file,id=status,path=" + ports,
 	}
 	args = slices.Concat(args, m.arch.machine, m.arch.ports, m.Clock.processors(m.arch.emulated))
-	if m.Disk != "" {
-		args = append(args, "-drive", "if=none,id=root,format=raw,snapshot=on,file="+m.Disk, "-device", "virtio-blk-pci,drive=root")
+	if m.Disk == "" {
+		args = append(args, "-m", strconv.Itoa(memory))
+	} else {
+		info, err := os.Stat(m.Disk)
+		if err != nil {
+			return err
+		}
+		// Memory that keeps its content, so there is no disk to wait for: where the clock counts
+		// instructions, that would take no time or all the time there is. What the guest writes is its own.
+		args = append(args, "-m", fmt.Sprintf("%dM,slots=1,maxmem=%dM", memory, memory+int(info.Size()>>20)+1024),
+			"-object", fmt.Sprintf("memory-backend-file,id=root,mem-path=%s,size=%d,share=off", m.Disk, info.Size()),
+			"-device", "nvdimm,memdev=root")
 	}
 	var complaints bytes.Buffer
 	cmd := exec.CommandContext(ctx, m.arch.emulator, args...)
@@ -175,7 +184,7 @@ func (m *Machine) qemu(ctx context.Context, initrd, console, ports string) error
 }
 
 // guestModules are loaded where they are not built in: for the disk, and for what tests mount.
-var guestModules = []string{"virtio_pci", "virtio_blk", "ext4", "fuse", "loop"}
+var guestModules = []string{"nfit", "nd_pmem", "ext4", "fuse", "loop"}
 
 func (m *Machine) writeInitramfs(ctx context.Context, file string) error {
 	modules, err := loadOrder(ctx, m.Kernel.Modules, append(slices.Clone(guestModules), m.arch.modules...)...)
@@ -188,7 +197,7 @@ func (m *Machine) writeInitramfs(ctx context.Context, file string) error {
 	}
 	defer f.Close()
 	a := newInitramfs(f)
-	j := job.Job{Ports: m.arch.jobPorts, Disk: "/dev/vda", Command: m.Command, Env: m.Env}
+	j := job.Job{Ports: m.arch.jobPorts, Disk: "/dev/pmem0", Command: m.Command, Env: m.Env}
 	for _, module := range modules {
 		name := module.name + ".ko"
 		j.Modules = append(j.Modules, name)

@@ -101,7 +101,7 @@ func (s *Suite) Prepare(m *Machine, row Row, mode, only string) (job.Step, error
 		Env: []string{
 			"LOOPWATCH_BIN=" + path.Join(job.Payload, "loopwatch"),
 			"LOOPWATCH_PYTHONS=" + strings.Join(releases, " "),
-			"LOOPWATCH_EMULATED=1",
+			"LOOPWATCH_EMULATED=" + map[bool]string{true: "counted", false: "1"}[m.Clock == CountedClock],
 		},
 	}
 	if mode != Drills {

@@ -62,6 +62,21 @@ func (s *stage) install(t testing.TB, python testpython.Interp) {
 	s.dirs[python.Root] = dir
 }
 
+// compile spares programs that are going to run on python the time to compile what they import.
+func (s *stage) compile(t testing.TB, python testpython.Interp) {
+	t.Helper()
+	inside, err := s.inside(python)
+	require.NoError(t, err)
+	out, err := python.Command("-m", "compileall", "-q", inside).CombinedOutput()
+	require.NoError(t, err, "%s: %s", python.Name, out)
+}
+
+// inside is where python sees the programs.
+func (s *stage) inside(python testpython.Interp) (string, error) {
+	inside, err := filepath.Rel(filepath.Join("/", python.Root), s.dirs[python.Root])
+	return filepath.Join("/", inside), err
+}
+
 // program is a running truth program.
 type program struct {
 	python testpython.Interp
@@ -85,11 +100,11 @@ func (s *stage) start(python testpython.Interp, name string, args ...string) (*p
 
 // command prepares a run of one of the truth programs.
 func (s *stage) command(python testpython.Interp, name string, args ...string) (*exec.Cmd, error) {
-	inside, err := filepath.Rel(filepath.Join("/", python.Root), s.dirs[python.Root])
+	inside, err := s.inside(python)
 	if err != nil {
 		return nil, err
 	}
-	return python.Command(append([]string{"-W", "ignore", filepath.Join("/", inside, name)}, args...)...), nil
+	return python.Command(append([]string{"-W", "ignore", filepath.Join(inside, name)}, args...)...), nil
 }
 
 // startCommand starts what command has prepared.

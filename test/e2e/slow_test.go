@@ -14,6 +14,9 @@ const emulatedEnv = "LOOPWATCH_EMULATED"
 
 var emulated = os.Getenv(emulatedEnv) != ""
 
+// counted says that the clock of the machine counts its instructions.
+var counted = os.Getenv(emulatedEnv) == "counted"
+
 // thresholds are those of the tests that have several, largest first.
 func thresholds() []time.Duration {
 	if emulated {

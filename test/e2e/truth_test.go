@@ -76,6 +76,7 @@ func perform(t *testing.T, stage *stage, pythons []testpython.Interp, args ...st
 	var all []*performance
 	for _, python := range pythons {
 		stage.install(t, python)
+		stage.compile(t, python)
 		for _, loop := range slices.Sorted(maps.Keys(truth.Loops)) {
 			all = append(all, &performance{python: python, loop: loop})
 		}

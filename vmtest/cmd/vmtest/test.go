@@ -88,6 +88,10 @@ func testGuest(ctx context.Context, lab *vmtest.Lab, suite *vmtest.Suite, outcom
 			return err
 		}
 		outcome.Release = m.Kernel.Release
+		m.Clock = vmtest.CountedClock
+		if !o.emulate && lab.Native(ctx, m.Kernel) {
+			m.Clock = vmtest.NativeClock
+		}
 		step, err := suite.Prepare(m, outcome.Row, outcome.Mode, o.only)
 		if err != nil {
 			return err
@@ -100,10 +104,6 @@ func testGuest(ctx context.Context, lab *vmtest.Lab, suite *vmtest.Suite, outcom
 		var output bytes.Buffer
 		m.Output = io.MultiWriter(log, &output)
 		m.MemoryMiB, m.Deadline = o.memory, o.deadline
-		m.Clock = vmtest.CountedClock
-		if !o.emulate && lab.Native(ctx, m.Kernel) {
-			m.Clock = vmtest.NativeClock
-		}
 		fmt.Fprintf(stderr, "==> %s: %s, log in %s\n", name, outcome.Release, log.Name())
 		_, failed := boot(ctx, m, name, stderr)
 		outcome.CPU = m.CPU

@@ -33,6 +33,19 @@ func (a *app) fail(err error) {
 	fmt.Fprintf(a.stderr, "loopwatch: %s\n", safetext.Line(err.Error()))
 }
 
+// sayWatching tells that blocks are printed from now on, and of what.
+func (a *app) sayWatching(s observe.Status, threshold time.Duration) {
+	text := fmt.Sprintf("watching %s in %s, blocks of %s and more", count(int64(s.Loops), "loop"), count(int64(s.Processes), "Python process"), threshold)
+	if s.Loops == 0 {
+		text = "no event loop yet: " + text
+	}
+	const how = " (Ctrl-C ends it)"
+	if columns, terminal := a.screen(a.stderr); !terminal || len(text)+len(how) <= columns {
+		text += how
+	}
+	fmt.Fprintln(a.stderr, text)
+}
+
 // eraseLine goes to the start of the line and clears it: ECMA-48 EL.
 const eraseLine = "\r\x1b[K"
 

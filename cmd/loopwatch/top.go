@@ -87,8 +87,7 @@ func (a *app) topPlain(ctx context.Context, f *observeFlags, options *observe.Op
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	options.Ready = func(s observe.Status) {
-		fmt.Fprintf(a.stderr, "loopwatch: watching %s in %s, blocks of %s and more; Ctrl-C ends it\n",
-			count(int64(s.Loops), "loop"), count(int64(s.Processes), "Python process"), time.Duration(f.threshold))
+		a.sayWatching(s, time.Duration(f.threshold))
 	}
 	rows := plainRows
 	if f.verbose {

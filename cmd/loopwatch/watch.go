@@ -19,6 +19,9 @@ import (
 
 const formatJSONL = "jsonl"
 
+// printEvery is how often it is looked whether a line is due that no block brings with it.
+const printEvery = 250 * time.Millisecond
+
 // watchQueue is how many blocks may wait for a slow reader before they are dropped.
 const watchQueue = 4096
 
@@ -63,8 +66,7 @@ func (a *app) watch(c *cobra.Command, f *observeFlags, format string) error {
 	line := a.newProgress(options.Duration)
 	options.Warn = line.warn
 	options.Ready = func(s observe.Status) {
-		fmt.Fprintf(a.stderr, "loopwatch: watching %s in %s, blocks of %s and more; Ctrl-C ends it\n",
-			count(int64(s.Loops), "loop"), count(int64(s.Processes), "Python process"), time.Duration(f.threshold))
+		a.sayWatching(s, time.Duration(f.threshold))
 	}
 	p := &printer{w: &tolerant{w: out.w, name: out.name, warn: line.warn, closed: stop}, queue: make(chan observe.Sighting, watchQueue)}
 	if format == formatText {
@@ -106,7 +108,7 @@ func (p *printer) tell(s observe.Sighting) {
 
 // run prints until the queue is closed. Errors are the writer's to deal with.
 func (p *printer) run() {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(printEvery)
 	defer tick.Stop()
 	for {
 		select {

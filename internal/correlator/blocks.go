@@ -4,6 +4,7 @@ package correlator
 
 import (
 	"slices"
+	"time"
 
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/probes"
@@ -154,9 +155,13 @@ func (c *Correlator) ongoing(t *thread, k probes.Thread, samples []*probes.Sampl
 	return &b
 }
 
+// ongoingAfter is for how long a block has to go on past the threshold to be told of before its end:
+// most have ended by then.
+const ongoingAfter = 200 * time.Millisecond
+
 // tellOngoing tells of a block before it has ended, once.
 func (c *Correlator) tellOngoing(t *thread, k probes.Thread, now int64) {
-	if c.opts.Ongoing == nil || !t.isLoop() || k.InWait || t.told == k.Period || now-k.Since < int64(c.opts.Threshold) {
+	if c.opts.Ongoing == nil || !t.isLoop() || k.InWait || t.told == k.Period || now-k.Since < int64(c.opts.Threshold+ongoingAfter) {
 		return
 	}
 	var samples []*probes.Sample

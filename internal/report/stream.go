@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
@@ -20,11 +21,13 @@ const maxFolds = 4096
 
 // Stream prints blocks as they happen, a line each. What repeats is folded: after the first of
 // its kind, blocks of the same loop, cause and culprit are counted for FoldWindow and then get one
-// line together. It is not safe for concurrent use.
+// line together. A block going on that is like those before has a line when it outlasts them. It is
+// not safe for concurrent use.
 type Stream struct {
 	w     io.Writer
 	o     TextOptions
 	folds map[foldKey]*fold
+	going map[LoopID]*going
 }
 
 type foldKey struct {
@@ -33,45 +36,75 @@ type foldKey struct {
 }
 
 type fold struct {
-	line  streamLine // of the last block
-	until time.Time
-	count int64
-	sum   int64
-	max   int64
+	line    streamLine // of the last block
+	until   time.Time
+	count   int64
+	sum     int64
+	max     int64
+	longest int64 // of all of its kind, those before the window, too
 }
 
-// streamLine is what a line says of a block besides its time.
-type streamLine struct{ cause, loop, culprit, evidence string }
+// going is a block that goes on.
+type going struct {
+	key     foldKey
+	line    streamLine
+	start   time.Time
+	startNS int64
+	told    bool
+}
+
+// streamLine is what a line says of a block besides its time. Notes say the same, the longest first.
+type streamLine struct {
+	cause, loop, culprit string
+	notes                []string
+}
 
 // NewStream returns a stream that prints to w.
 func NewStream(w io.Writer, o TextOptions) *Stream {
-	return &Stream{w: w, o: o, folds: make(map[foldKey]*fold)}
+	return &Stream{w: w, o: o, folds: make(map[foldKey]*fold), going: make(map[LoopID]*going)}
 }
+
+const streamClock = time.TimeOnly + ".000"
 
 // Write takes a block that began at start, of the loop l.
 func (s *Stream) Write(b *Block, l Loop, start, now time.Time) error {
-	key := foldKey{LoopID{b.PID, b.TID}, b.Key()}
-	line := streamLine{word(string(b.Cause)), loopName(l), culpritName(b.Culprit), evidence(b.Detail)}
-	if f := s.folds[key]; f != nil && now.Before(f.until) {
-		if !b.Ongoing {
+	id := LoopID{b.PID, b.TID}
+	key := foldKey{id, b.Key()}
+	line := streamLine{word(string(b.Cause)), loopName(l), culpritName(b.Culprit), []string{evidence(b.Detail)}}
+	f := s.folds[key]
+	folded := f != nil && now.Before(f.until)
+	if b.Ongoing {
+		g := &going{key, line, start, b.StartNS, !folded || len(s.going) >= maxFolds}
+		s.going[id] = g
+		if !g.told {
+			return nil
+		}
+		return s.print(start, "≥ "+humanDuration(b.DurationNS), line)
+	}
+	g := s.going[id]
+	told := g != nil && g.told && g.startNS == b.StartNS
+	delete(s.going, id)
+	if folded {
+		f.longest = max(f.longest, b.DurationNS)
+		if !told {
 			f.line = line
 			f.count++
 			f.sum += b.DurationNS
 			f.max = max(f.max, b.DurationNS)
+			return nil
 		}
-		return nil
-	}
-	took := humanDuration(b.DurationNS)
-	if b.Ongoing {
-		took = "≥ " + took
 	} else if len(s.folds) < maxFolds {
-		s.folds[key] = &fold{until: now.Add(FoldWindow)}
+		s.folds[key] = &fold{until: now.Add(FoldWindow), longest: b.DurationNS}
 	}
-	return s.print(start.Format(time.TimeOnly+".000"), took, line)
+	return s.print(start, humanDuration(b.DurationNS), line)
 }
 
-// Flush prints what was folded and whose time has come; all of it where the end has.
+// Flush prints what was folded and whose time has come, all of it where the end has, and the blocks
+// that outlast those they are like. To be called several times a second.
 func (s *Stream) Flush(now time.Time, end bool) error {
+	if err := s.flushGoing(now, end); err != nil {
+		return err
+	}
 	type due struct {
 		key foldKey
 		*fold
@@ -91,26 +124,82 @@ func (s *Stream) Flush(now time.Time, end bool) error {
 		return cmp.Or(cmp.Compare(y.sum, x.sum), compareLoops(x.key.LoopID, y.key.LoopID), cmp.Compare(x.line.culprit, y.line.culprit))
 	})
 	for _, d := range all {
-		span := min(FoldWindow, FoldWindow-d.until.Sub(now)).Round(time.Second)
+		span := max(int(min(FoldWindow, FoldWindow-d.until.Sub(now)).Round(time.Second)/time.Second), 1)
 		line := d.line
-		line.evidence = fmt.Sprintf("x%d in the last %d s, %s in all", d.count, max(int(span/time.Second), 1), humanDuration(d.sum))
-		if err := s.print(now.Format(time.TimeOnly+".000"), "≤ "+humanDuration(d.max), line); err != nil {
+		line.notes = []string{
+			fmt.Sprintf("x%d in the last %d s, %s in all", d.count, span, humanDuration(d.sum)),
+			fmt.Sprintf("x%d in the last %d s", d.count, span),
+			fmt.Sprintf("x%d in %d s", d.count, span),
+			fmt.Sprintf("x%d", d.count),
+		}
+		if err := s.print(now, "≤ "+humanDuration(d.max), line); err != nil {
 			return err
 		}
-		*d.fold = fold{until: now.Add(FoldWindow)}
+		*d.fold = fold{until: now.Add(FoldWindow), longest: d.longest}
 	}
 	return nil
 }
 
-// print writes one line, cut to the width where there is one.
-func (s *Stream) print(clock, took string, l streamLine) error {
-	text := fmt.Sprintf("%s  %s  %s  %s  %s", clock, safetext.Pad(took, 9), safetext.Pad(l.cause, 10), safetext.Pad(l.loop, 24), l.culprit)
-	if l.evidence != "" {
-		text += "  " + l.evidence
+func (s *Stream) flushGoing(now time.Time, end bool) error {
+	for _, g := range s.going {
+		took := now.Sub(g.start)
+		if f := s.folds[g.key]; g.told || !end && f != nil && int64(took) <= f.longest {
+			continue
+		}
+		g.told = true
+		if err := s.print(g.start, "≥ "+humanDuration(int64(took)), g.line); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// Columns of a line. Where there are fewer than wideStream, the loop has less room.
+const (
+	wideStream                   = 120
+	tookColumn, causeColumn      = 9, 10
+	loopColumn, narrowLoopColumn = 24, 18
+	leastNote                    = 12 // columns worth having of evidence
+)
+
+// print writes one line. Where that is too long, what the note says goes first, and who was blocked and
+// by what stays.
+func (s *Stream) print(at time.Time, took string, l streamLine) error {
+	clock, loopWidth := at.Format(streamClock), loopColumn
+	if s.o.Width > 0 && s.o.Width < wideStream {
+		clock, loopWidth = at.Format(time.TimeOnly), narrowLoopColumn
+		l.loop = safetext.Middle(l.loop, loopWidth)
+	}
+	text := fmt.Sprintf("%s  %s  %s  %s  ", clock, safetext.Pad(took, tookColumn), safetext.Pad(l.cause, causeColumn), safetext.Pad(l.loop, loopWidth))
+	text += fitStream(l, s.o.Width-safetext.Width(text), s.o.Width > 0)
 	if s.o.Width > 0 {
-		text = safetext.Middle(text, s.o.Width)
+		text = safetext.Cut(text, s.o.Width)
 	}
-	_, err := fmt.Fprintln(s.w, text)
+	_, err := fmt.Fprintln(s.w, strings.TrimRight(text, " "))
 	return err
+}
+
+// fitStream returns culprit and note, in so many columns if that is bounded.
+func fitStream(l streamLine, room int, bounded bool) string {
+	const gap = "  "
+	whole := l.culprit
+	if l.notes[0] != "" {
+		whole += gap + l.notes[0]
+	}
+	if !bounded || safetext.Width(whole) <= room {
+		return whole
+	}
+	if len(l.notes) == 1 { // evidence: the beginning says most
+		if left := room - safetext.Width(l.culprit+gap); left >= leastNote {
+			return l.culprit + gap + safetext.Cut(l.notes[0], left)
+		}
+		return safetext.Middle(l.culprit, room)
+	}
+	for _, note := range l.notes {
+		if text := l.culprit + gap + note; safetext.Width(text) <= room {
+			return text
+		}
+	}
+	last := l.notes[len(l.notes)-1]
+	return safetext.Middle(l.culprit, room-safetext.Width(gap+last)) + gap + last
 }

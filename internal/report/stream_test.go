@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
 // streamed is a stream and the time it is told.
@@ -49,6 +51,59 @@ func TestStreamPrintsBlocksAsTheyCome(t *testing.T) {
 	assert.Equal(t, "03:04:05.678  150 ms     sleep       app.py[7]                 get app.py:42", lines[0])
 	assert.Contains(t, lines[1], "≥ 1 s ")
 	assert.Contains(t, lines[2], "  2 s ")
+}
+
+// A block that hangs is told of though others like it are being counted, once it outlasts them.
+func TestStreamTellsOfWhatOutlastsTheUsual(t *testing.T) {
+	s := newStreamed(TextOptions{})
+	for range 3 {
+		s.block(t, 7, "get", 300*time.Millisecond, false)
+	}
+	s.block(t, 7, "get", 150*time.Millisecond, true)
+	require.NoError(t, s.Flush(s.now.Add(250*time.Millisecond), false))
+	assert.Len(t, s.lines(), 1, "as long as the others were")
+	require.NoError(t, s.Flush(s.now.Add(500*time.Millisecond), false))
+	require.NoError(t, s.Flush(s.now.Add(750*time.Millisecond), false))
+	lines := s.lines()
+	require.Len(t, lines, 2, "told once")
+	assert.Contains(t, lines[1], "≥ 500 ms")
+	s.block(t, 7, "get", 5*time.Second, false)
+	lines = s.lines()
+	require.Len(t, lines, 3, "and its end, too")
+	assert.Contains(t, lines[2], "  5 s ")
+	s.block(t, 7, "get", 300*time.Millisecond, false)
+	require.NoError(t, s.Flush(s.now, true))
+	assert.Contains(t, s.lines()[3], "x3 in the last", "the one with lines of its own is not counted twice")
+
+	s.block(t, 7, "get", 300*time.Millisecond, true)
+	s.block(t, 7, "get", 300*time.Millisecond, false)
+	require.NoError(t, s.Flush(s.now.Add(FoldWindow), false))
+	assert.Len(t, s.lines(), 5, "ended meanwhile: counted alone")
+	s.block(t, 7, "get", 300*time.Millisecond, true)
+	require.NoError(t, s.Flush(s.now, true))
+	assert.Len(t, s.lines(), 6, "nothing is left untold at the end")
+}
+
+// Whatever the width, who was blocked, by what and how often stays.
+func TestStreamFits(t *testing.T) {
+	for _, width := range []int{80, 100, 200} {
+		s := newStreamed(TextOptions{Width: width})
+		b := Block{PID: 1234567, TID: 1234567, DurationNS: 5e8, Cause: CauseSubprocess, Culprit: &Frame{Function: "fetch_price", File: "/srv/app.py", Line: 1035},
+			Detail: Detail{Syscall: "recvfrom", Target: "tcp 10.0.0.5:443"}}
+		for range 1000 {
+			require.NoError(t, s.Write(&b, Loop{PID: 1234567, TID: 1234567, Command: "python3 /srv/app.py"}, s.now, s.now))
+		}
+		require.NoError(t, s.Flush(s.now.Add(FoldWindow), false))
+		lines := s.lines()
+		require.Len(t, lines, 2)
+		for _, l := range lines {
+			assert.LessOrEqual(t, safetext.Width(l), width, l)
+			assert.Contains(t, l, "app.py[1234567]")
+			assert.Contains(t, l, "500 ms")
+		}
+		assert.Contains(t, lines[0], "fetch_price app.py:1035")
+		assert.Contains(t, lines[1], "x999")
+	}
 }
 
 func TestStreamFoldsWhatRepeats(t *testing.T) {

@@ -47,6 +47,7 @@ type Resolver struct {
 	codes    *simplelru.LRU[uint64, *code]
 	bytes    int
 	probe    uint64 // an address that is mapped as long as the process lives
+	ended    bool   // the process is no longer there to be read
 	failures map[string]int64
 	evicted  int64
 }
@@ -56,8 +57,9 @@ type code struct {
 	*cpython.Code
 	function string
 	app      bool
-	fleeting bool      // module-level or compiled at run time: likely to make room for another
-	checked  time.Time // when it was last known to be what stands at its address
+	lines    map[int32]int // by instruction: those asked for of late
+	fleeting bool          // module-level or compiled at run time: likely to make room for another
+	checked  time.Time     // when it was last known to be what stands at its address
 }
 
 // believed is how long a function is taken to stay where it is.
@@ -107,19 +109,40 @@ func (r *Resolver) frame(f cpython.RawFrame) report.Frame {
 		r.failures[ReasonUnknown]++
 		return report.Frame{Function: c.function, File: c.File, App: c.app}
 	}
-	return report.Frame{Function: c.function, File: c.File, Line: c.Line(f.Instr), App: c.app}
+	return report.Frame{Function: c.function, File: c.File, Line: c.line(f.Instr), App: c.app}
+}
+
+// maxLines bounds the lines kept of one code object.
+const maxLines = 32
+
+// line is Line with a memory: a loop is blocked at the same few places again and again.
+func (c *code) line(instr int32) int {
+	line, ok := c.lines[instr]
+	if ok {
+		return line
+	}
+	if c.lines == nil || len(c.lines) >= maxLines {
+		c.lines = make(map[int32]int)
+	}
+	line = c.Line(instr)
+	c.lines[instr] = line
+	return line
 }
 
 // code returns the code object of a frame, from the cache where it is still the same.
 func (r *Resolver) code(f cpython.RawFrame) (*code, string) {
 	known, ok := r.codes.Get(f.Code)
-	if ok && known.Check == f.Check && r.stillThere(f.Code, known) {
-		return known, ""
+	same := ok && known.Check == f.Check
+	if same && (r.ended || r.stillThere(f.Code, known)) {
+		return known, "" // of an ended process nothing can have taken its place
+	}
+	if r.ended {
+		return nil, ReasonUnreadable
 	}
 	read, err := r.source.ReadCode(r.memory, f.Code)
 	if err != nil {
-		if ok && known.Check == f.Check && r.gone() {
-			return known, "" // nothing can have taken its place
+		if r.ended = r.gone(); r.ended && same {
+			return known, ""
 		}
 		return nil, ReasonUnreadable
 	}

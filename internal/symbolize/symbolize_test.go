@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -41,7 +42,7 @@ func TestFramesAreNamedAndKept(t *testing.T) {
 		1: {Name: "get", QualName: "Handler.get", File: "/srv/app.py", FirstLine: 7, Check: 11},
 		2: {Name: "run", File: "/usr/lib/python3.9/asyncio/runners.py", FirstLine: 3, Check: 12},
 	}}
-	r := newResolver(s, nil)
+	r := newResolver(s, &space{})
 	for range 3 {
 		frames := r.Frames([]cpython.RawFrame{{Code: 1, Instr: -1, Check: 11}, {Code: 2, Instr: -1, Check: 12}})
 		assert.Equal(t, []report.Frame{
@@ -55,7 +56,7 @@ func TestFramesAreNamedAndKept(t *testing.T) {
 
 func TestReusedAddressIsNoticed(t *testing.T) {
 	s := &shelf{codes: map[uint64]cpython.Code{1: {Name: "old", File: "/a.py", Check: 11}}}
-	r := newResolver(s, nil)
+	r := newResolver(s, &space{})
 	assert.Equal(t, "old", r.Frames([]cpython.RawFrame{{Code: 1, Instr: -1, Check: 11}})[0].Function)
 
 	s.codes[1] = cpython.Code{Name: "new", File: "/a.py", Check: 22}
@@ -67,7 +68,7 @@ func TestReusedAddressIsNoticed(t *testing.T) {
 
 func TestUnreadableKeepsItsPlace(t *testing.T) {
 	s := &shelf{codes: map[uint64]cpython.Code{1: {Name: "main", File: "/a.py", Check: 11}}}
-	r := newResolver(s, nil)
+	r := newResolver(s, &space{})
 	frames := r.Frames([]cpython.RawFrame{{Code: 99}, {Code: 1, Instr: cpython.InstrUnknown, Check: 11}})
 	require.Len(t, frames, 2)
 	assert.Equal(t, report.Frame{Function: "[unreadable]"}, frames[0])
@@ -82,7 +83,7 @@ func TestCacheIsBounded(t *testing.T) {
 	for addr := range uint64(n) {
 		s.codes[addr] = cpython.Code{Name: name, File: "/a.py"}
 	}
-	r := newResolver(s, nil)
+	r := newResolver(s, &space{})
 	for addr := range uint64(n) {
 		require.Equal(t, name, r.Frames([]cpython.RawFrame{{Code: addr, Instr: -1}})[0].Function)
 		require.LessOrEqual(t, r.Stats().Bytes, maxBytes)
@@ -128,4 +129,34 @@ func TestModules(t *testing.T) {
 	name, interpreter := none.Find(0x1000)
 	assert.Empty(t, name)
 	assert.False(t, interpreter)
+}
+
+// space is the memory of a process: there, until it has ended.
+type space struct {
+	ended bool
+	reads int
+}
+
+func (s *space) Read(uint64, []byte) error {
+	if s.reads++; s.ended {
+		return unix.ESRCH
+	}
+	return nil
+}
+
+// What is known of an ended process stays true, and it is asked no more.
+func TestEndedProcess(t *testing.T) {
+	s, m := &shelf{codes: map[uint64]cpython.Code{1: {Name: "<module>", File: "/a.py", Check: 11}}}, &space{}
+	r := newResolver(s, m)
+	known := cpython.RawFrame{Code: 1, Instr: -1, Check: 11}
+	require.Equal(t, "<module>", r.Frames([]cpython.RawFrame{known})[0].Function)
+	s.codes, m.ended = nil, true
+	for range 3 {
+		frames := r.Frames([]cpython.RawFrame{known, {Code: 2}, {Code: 1, Check: 22}})
+		assert.Equal(t, "<module>", frames[0].Function)
+		assert.Equal(t, "[unreadable]", frames[1].Function)
+		assert.Equal(t, "[unreadable]", frames[2].Function, "another one")
+	}
+	assert.Equal(t, 1, m.reads)
+	assert.EqualValues(t, 6, r.Stats().Failures[ReasonUnreadable])
 }

@@ -369,7 +369,8 @@ func TestWatchCountsForASlowReader(t *testing.T) {
 	s := newStorm(t, 20, 100, 3*time.Millisecond, 300)
 	read, write, err := os.Pipe()
 	require.NoError(t, err)
-	w := watchStream(t, write, nil, append(s.flags(), "-f", "jsonl", "-t", "2ms")...)
+	// With real-time priority, or it is loopwatch that is too slow.
+	w := watchStream(t, write, []string{"chrt", "--fifo", "1"}, append(s.flags(), "-f", "jsonl", "-t", "2ms")...)
 	reports := s.play(t)
 	require.NoError(t, w.cmd.Process.Signal(syscall.SIGINT))
 	text, err := io.ReadAll(read)

@@ -9,6 +9,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
 
 // earlyBlock is a block that ended before its thread was judged.
@@ -105,16 +106,26 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 	if t.kind == eventloop.UVLoop && elsewhere(p.pieces) {
 		c.doubt(t)
 	}
+	told := false
 	for _, part := range parts {
 		if part.end-part.start < int64(c.opts.Threshold) {
 			continue
 		}
+		told = true
 		ready := readyBlock{block: t.block(part, false), period: b.Period, last: part.end == b.End}
 		if b.ReadyAt > 0 {
 			ready.oldestNS = max(b.End-b.ReadyAt, 0)
 		}
 		c.makeReady(t, ready)
 	}
+	if !told && slices.ContainsFunc(p.pieces, func(x piece) bool { return x.outside && illegible(x.frames) }) {
+		c.lost[reasonUnnamable]++ // it may have been the loop's time or not
+	}
+}
+
+// illegible tells whether a frame could not be read, which may have been the loop's.
+func illegible(frames []report.Frame) bool {
+	return slices.ContainsFunc(frames, func(f report.Frame) bool { return f.Function == symbolize.Unreadable })
 }
 
 // ongoing returns the block a thread is in, nil where it is in none. samples are those sent so far.

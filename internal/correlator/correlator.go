@@ -65,21 +65,22 @@ const (
 // Reasons under which report.Lost counts what was given up here; the kernel's own stand beside
 // them.
 const (
-	reasonLoops    = "loops_over_limit_not_watched"
-	reasonEnded    = "ended_loops_over_limit"
-	reasonOrphan   = "stacks_of_unknown_threads"
-	reasonSamples  = "stacks_over_limit_of_one_block"
-	reasonRecord   = "records_not_understood"
-	reasonKernel   = "kernel_updates_failed"
-	reasonOpaque   = "processes_unreadable"
-	reasonHolders  = "holders_not_found"
-	reasonUnjudged = "blocks_of_threads_never_judged"
-	reasonNoUSDT   = "usdt_binaries_unreadable"
-	reasonUSDT     = "usdt_probes_not_attached"
-	reasonSites    = "usdt_sites_refused"
-	reasonOften    = "usdt_probes_withdrawn_hit_too_often"
-	reasonTasks    = "asyncio_tasks_not_understood" // processes
-	reasonUnnamed  = "asyncio_tasks_without_name"   // samples
+	reasonLoops     = "loops_over_limit_not_watched"
+	reasonEnded     = "ended_loops_over_limit"
+	reasonOrphan    = "stacks_of_unknown_threads"
+	reasonSamples   = "stacks_over_limit_of_one_block"
+	reasonRecord    = "records_not_understood"
+	reasonKernel    = "kernel_updates_failed"
+	reasonOpaque    = "processes_unreadable"
+	reasonHolders   = "holders_not_found"
+	reasonUnjudged  = "blocks_of_threads_never_judged"
+	reasonUnnamable = "blocks_of_unreadable_stacks"
+	reasonNoUSDT    = "usdt_binaries_unreadable"
+	reasonUSDT      = "usdt_probes_not_attached"
+	reasonSites     = "usdt_sites_refused"
+	reasonOften     = "usdt_probes_withdrawn_hit_too_often"
+	reasonTasks     = "asyncio_tasks_not_understood" // processes
+	reasonUnnamed   = "asyncio_tasks_without_name"   // samples
 )
 
 // Correlator holds the state of one observation. It is not safe for concurrent use.
@@ -221,7 +222,8 @@ func (c *Correlator) losses() (report.Lost, error) {
 	}
 	for reason, n := range l.Reasons {
 		switch {
-		case probes.LosesEvents(reason), reason == reasonLoops, reason == reasonRecord, reason == reasonUnjudged:
+		case probes.LosesEvents(reason), reason == reasonLoops, reason == reasonRecord, reason == reasonUnjudged,
+			reason == reasonUnnamable:
 			l.Events += n
 		case probes.LosesStacks(reason), reason == reasonOrphan, reason == reasonSamples:
 			l.Stacks += n

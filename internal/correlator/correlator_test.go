@@ -18,7 +18,7 @@ func TestEveryReasonHasWords(t *testing.T) {
 	for _, reason := range slices.Concat(probes.CounterNames(), []string{
 		symbolize.ReasonUnreadable, symbolize.ReasonReused, symbolize.ReasonUnknown,
 		reasonLoops, reasonEnded, reasonOrphan, reasonSamples, reasonRecord, reasonKernel, reasonOpaque, reasonHolders,
-		reasonUnjudged, reasonNoUSDT, reasonUSDT, reasonSites, reasonOften, reasonTasks, reasonUnnamed,
+		reasonUnjudged, reasonUnnamable, reasonNoUSDT, reasonUSDT, reasonSites, reasonOften, reasonTasks, reasonUnnamed,
 	}) {
 		assert.NotEmpty(t, report.ReasonText(reason), reason)
 	}

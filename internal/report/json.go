@@ -29,7 +29,7 @@ func WriteJSON(w io.Writer, r *Report) error {
 	if !found {
 		return fmt.Errorf("encode report: no place for its blocks")
 	}
-	if err := writeAll(w, safetext.JSON(before), []byte("\n  \"blocks\": [")); err != nil {
+	if err := writeAll(w, before, []byte("\n  \"blocks\": [")); err != nil {
 		return err
 	}
 	var one bytes.Buffer
@@ -42,7 +42,7 @@ func WriteJSON(w io.Writer, r *Report) error {
 		if err := encode(&one, &r.Blocks[i], "    "); err != nil {
 			return fmt.Errorf("encode block: %w", err)
 		}
-		if err := writeAll(w, safetext.JSON(one.Bytes())); err != nil {
+		if err := writeAll(w, one.Bytes()); err != nil {
 			return err
 		}
 	}
@@ -51,7 +51,7 @@ func WriteJSON(w io.Writer, r *Report) error {
 	} else {
 		after = append([]byte("]"), after...)
 	}
-	return writeAll(w, safetext.JSON(after), []byte("\n"))
+	return writeAll(w, after, []byte("\n"))
 }
 
 // WriteBlock writes one block as one line of JSON (schema loopwatch.block/v1), in the form it
@@ -71,13 +71,15 @@ func WriteBlock(w io.Writer, b Block) error {
 // encode appends v to b, its lines after the first indented by prefix, without a newline at
 // the end.
 func encode(b *bytes.Buffer, v any, prefix string) error {
-	e := json.NewEncoder(b)
+	var raw bytes.Buffer
+	e := json.NewEncoder(&raw)
 	e.SetEscapeHTML(false) // <module> is to stay readable; nobody pastes this into HTML unescaped
 	e.SetIndent(prefix, "  ")
 	if err := e.Encode(v); err != nil {
 		return err
 	}
-	b.Truncate(b.Len() - 1)
+	raw.Truncate(raw.Len() - 1)
+	b.Write(safetext.JSON(raw.Bytes()))
 	return nil
 }
 

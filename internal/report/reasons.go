@@ -37,6 +37,7 @@ var reasonTexts = map[string]string{
 	"kernel_updates_failed":               "settings the kernel did not take",
 	"processes_unreadable":                "processes that may be Pythons or not",
 	"blocks_of_threads_never_judged":      "blocks of threads that ended too soon",
+	"blocks_of_unreadable_stacks":         "blocks not told: maybe not the loop's time",
 	"usdt_binaries_unreadable":            "interpreters whose own probes are not used",
 	"usdt_probes_not_attached":            "own probes the kernel did not attach",
 	"usdt_sites_refused":                  "own probes in a form not understood",

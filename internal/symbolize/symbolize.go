@@ -21,6 +21,9 @@ import (
 	"github.com/loopwatch/loopwatch/internal/report"
 )
 
+// Unreadable is the function of a frame that could not be named.
+const Unreadable = "[unreadable]"
+
 // Bounds of what one Resolver keeps.
 const (
 	maxCodes = 4096
@@ -103,7 +106,7 @@ func (r *Resolver) frame(f cpython.RawFrame) report.Frame {
 	c, reason := r.code(f)
 	if c == nil {
 		r.failures[reason]++
-		return report.Frame{Function: "[unreadable]"}
+		return report.Frame{Function: Unreadable}
 	}
 	if f.Instr == cpython.InstrUnknown {
 		r.failures[ReasonUnknown]++

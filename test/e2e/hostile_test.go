@@ -94,26 +94,26 @@ func TestHostileNames(t *testing.T) {
 	dir := t.TempDir()
 	const window = "3s"
 	pid := []string{"--pid", itoa(p.pid()), "-d", window, "--usdt", "gc,import,audit"}
-	outputs := map[string]*bytes.Buffer{}
+	outputs := map[string]*lockedBuffer{}
 	var wg sync.WaitGroup
 	failures := make(chan string, 100)
 	var stdin io.Reader
 	start := func(name string, file bool, args ...string) {
-		if attach := os.Getenv(attachEnv); attach != "" && args[0] != "doctor" {
+		if attach := os.Getenv(attachEnv); attach != "" && args[0] != "doctor" && args[0] != "dump" {
 			args = slices.Insert(args, 1, "--attach", attach)
 		}
 		if file {
 			args = append(args, "-o", filepath.Join(dir, name))
 		}
 		cmd := exec.Command(binary, args...)
-		stdout, stderr := new(bytes.Buffer), new(bytes.Buffer)
+		stdout, stderr := new(lockedBuffer), new(lockedBuffer)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 		outputs[name], outputs[name+" stderr"] = stdout, stderr
 		timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 		wg.Go(func() {
 			defer timer.Stop()
 			if err := cmd.Run(); err != nil {
-				failures <- fmt.Sprintf("%s: %v: %s", name, err, stderr)
+				failures <- fmt.Sprintf("%s: %v: %s", name, err, stderr.String())
 			}
 		})
 	}
@@ -128,12 +128,15 @@ func TestHostileNames(t *testing.T) {
 	observe("watch jsonl", false, "watch", "-f", "jsonl")
 	observe("top", false, "top")
 	start("doctor text", false, "doctor", "--pid", itoa(p.pid()))
+	start("dump text", false, "dump", itoa(p.pid()))
+	start("dump json", false, "dump", "-f", "json", itoa(p.pid()))
 	start("doctor json", false, "doctor", "--pid", itoa(p.pid()), "-f", "json")
 	_, _, command := hostile(t)
 	ends, end := io.Pipe() // that of the program run
-	time.AfterFunc(4*time.Second, func() { _ = end.Close() })
 	stdin = ends
 	start("run", false, slices.Concat([]string{"run", "--"}, command.Args)...)
+	assert.Eventually(t, func() bool { return strings.Contains(outputs["run"].String(), "ready") }, patience, 10*time.Millisecond)
+	time.AfterFunc(2*time.Second, func() { _ = end.Close() })
 	wg.Wait()
 	close(failures)
 	for failure := range failures {
@@ -145,14 +148,14 @@ func TestHostileNames(t *testing.T) {
 			continue
 		}
 		inert(t, name, out.Bytes())
-		assert.Less(t, out.Len(), 8<<20, "%s is bounded", name)
+		assert.Less(t, len(out.Bytes()), 8<<20, "%s is bounded", name)
 		for _, line := range bytes.Split(out.Bytes(), []byte("\n")) {
 			if !strings.Contains(name, "json") && !strings.Contains(name, "folded") && !strings.Contains(name, "speedscope") {
 				assert.Less(t, len(line), 64<<10, "%s: a line is bounded", name)
 			}
 		}
 	}
-	for _, name := range []string{"report text", "watch text", "top", "run"} {
+	for _, name := range []string{"report text", "watch text", "top", "run", "dump text"} {
 		assert.Contains(t, outputs[name].String(), `app\x1b[31m`, "%s names the program, spelled out", name)
 	}
 	assert.Contains(t, outputs["report text"].String(), `e\x1b]0;pwned\x07`)
@@ -179,6 +182,7 @@ func TestHostileNames(t *testing.T) {
 	}
 	assert.True(t, json.Valid(outputs["report speedscope"].Bytes()))
 	assert.True(t, json.Valid(outputs["doctor json"].Bytes()))
+	assert.True(t, json.Valid(outputs["dump json"].Bytes()))
 
 	packed, err := os.ReadFile(filepath.Join(dir, "report.pb.gz"))
 	require.NoError(t, err)

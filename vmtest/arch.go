@@ -18,7 +18,9 @@ type arch struct {
 	machine  []string // qemu's options
 	emulated string   // qemu's -cpu where it emulates one
 	console  string   // of the kernel
-	modules  []string // besides those of the disk
+	disk     string   // device of the root
+	memory   bool     // it is memory that keeps its content, so nobody waits for it; else a virtio disk
+	modules  []string // for the root and the ports
 	ports    []string // qemu's options for the two ports, on chardevs output and status
 	jobPorts job.Ports
 }
@@ -31,19 +33,22 @@ var arches = []arch{
 		// kernel's allocator uses where it is, now and then leaves garbage in the flags.
 		emulated: "max,la57=off,cx16=off",
 		console:  "ttyS0",
+		disk:     "/dev/pmem0",
+		memory:   true,
+		modules:  []string{"nfit", "nd_pmem"},
 		ports:    []string{"-serial", "chardev:output", "-serial", "chardev:status"},
 		jobPorts: job.Ports{Output: "/dev/ttyS1", Status: "/dev/ttyS2"},
 	},
 	{
 		name: "arm64", emulator: "qemu-system-aarch64", pkg: "qemu-system-arm",
-		machine: []string{"-machine", "virt,nvdimm=on"},
+		machine: []string{"-machine", "virt"},
 		// Pointer authentication is emulated at a great price, and proves nothing here.
 		emulated: "max,pauth=off,lpa2=off,sve=off,sme=off",
-		console:  "ttyAMA0", // of which there is one
-		modules:  []string{"virtio_console"},
-		ports: []string{"-device", "virtio-serial-pci", "-device", "virtserialport,chardev=output",
-			"-device", "virtserialport,chardev=status"},
-		jobPorts: job.Ports{Output: "/dev/vport0p1", Status: "/dev/vport0p2"},
+		console:  "ttyAMA0",  // of which there is one
+		disk:     "/dev/vda", // an NVDIMM takes firmware there
+		modules:  []string{"virtio_pci", "virtio_blk", "8250_pci"},
+		ports:    []string{"-device", "pci-serial,chardev=output", "-device", "pci-serial,chardev=status"},
+		jobPorts: job.Ports{Output: "/dev/ttyS0", Status: "/dev/ttyS1"},
 	},
 }
 

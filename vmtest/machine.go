@@ -51,9 +51,9 @@ const (
 	HostClock Clock = iota
 	// NativeClock is the host's time on two of its own CPUs (KVM).
 	NativeClock
-	// CountedClock counts the instructions of one CPU, one every four nanoseconds. Where it has nothing to
-	// do, time passes as on the host. A host that is busy makes the guest slow, but nothing in it
-	// seems slow.
+	// CountedClock counts the instructions of one CPU, one every four nanoseconds. The time in which it has
+	// nothing to do is skipped, unless there is a disk it could be waiting for: then it passes as on the
+	// host. A host that is busy makes the guest slow, but nothing in it seems slow.
 	CountedClock
 	// SkippingClock counts one a nanosecond, and skips the time in which the CPU has nothing to do. What
 	// the host does by itself, as reading the disk, seems to take very long.
@@ -61,16 +61,20 @@ const (
 )
 
 // processors returns qemu's options for each.
-func (c Clock) processors(emulated string) []string {
+func (c Clock) processors(a arch) []string {
+	idle := "sleep=on"
+	if a.memory {
+		idle = "sleep=off"
+	}
 	switch c {
 	case NativeClock:
 		return []string{"-accel", "kvm", "-cpu", "host", "-smp", "2"}
 	case CountedClock:
-		return []string{"-accel", "tcg,thread=single", "-cpu", emulated, "-smp", "1", "-icount", "shift=2,sleep=off"}
+		return []string{"-accel", "tcg,thread=single", "-cpu", a.emulated, "-smp", "1", "-icount", "shift=2," + idle}
 	case SkippingClock:
-		return []string{"-accel", "tcg,thread=single", "-cpu", emulated, "-smp", "1", "-icount", "shift=0,sleep=off"}
+		return []string{"-accel", "tcg,thread=single", "-cpu", a.emulated, "-smp", "1", "-icount", "shift=0,sleep=off"}
 	}
-	return []string{"-accel", "tcg,thread=multi", "-cpu", emulated, "-smp", "2"}
+	return []string{"-accel", "tcg,thread=multi", "-cpu", a.emulated, "-smp", "2"}
 }
 
 // GuestError says that a guest did not get to the end of its command: it hung, panicked, or
@@ -146,10 +150,14 @@ func (m *Machine) qemu(ctx context.Context, initrd, console, ports string) error
 		"-chardev", "stdio,id=output,signal=off",
 		"-chardev", "file,id=status,path=" + ports,
 	}
-	args = slices.Concat(args, m.arch.machine, m.arch.ports, m.Clock.processors(m.arch.emulated))
-	if m.Disk == "" {
+	args = slices.Concat(args, m.arch.machine, m.arch.ports, m.Clock.processors(m.arch))
+	switch {
+	case m.Disk == "":
 		args = append(args, "-m", strconv.Itoa(memory))
-	} else {
+	case !m.arch.memory:
+		args = append(args, "-m", strconv.Itoa(memory),
+			"-drive", "if=none,id=root,format=raw,snapshot=on,file="+m.Disk, "-device", "virtio-blk-pci,drive=root")
+	default:
 		info, err := os.Stat(m.Disk)
 		if err != nil {
 			return err
@@ -183,11 +191,12 @@ func (m *Machine) qemu(ctx context.Context, initrd, console, ports string) error
 	return nil
 }
 
-// guestModules are loaded where they are not built in: for the disk, and for what tests mount.
-var guestModules = []string{"nfit", "nd_pmem", "ext4", "fuse", "loop"}
+// guestModules are loaded where they are not built in, beside those of the architecture: for the root's file
+// system, and for what tests mount.
+var guestModules = []string{"ext4", "fuse", "loop"}
 
 func (m *Machine) writeInitramfs(ctx context.Context, file string) error {
-	modules, err := loadOrder(ctx, m.Kernel.Modules, append(slices.Clone(guestModules), m.arch.modules...)...)
+	modules, err := loadOrder(ctx, m.Kernel.Modules, slices.Concat(m.arch.modules, guestModules)...)
 	if err != nil {
 		return err
 	}
@@ -197,7 +206,7 @@ func (m *Machine) writeInitramfs(ctx context.Context, file string) error {
 	}
 	defer f.Close()
 	a := newInitramfs(f)
-	j := job.Job{Ports: m.arch.jobPorts, Disk: "/dev/pmem0", Command: m.Command, Env: m.Env}
+	j := job.Job{Ports: m.arch.jobPorts, Disk: m.arch.disk, Command: m.Command, Env: m.Env}
 	for _, module := range modules {
 		name := module.name + ".ko"
 		j.Modules = append(j.Modules, name)

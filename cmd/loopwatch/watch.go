@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/observe"
 	"github.com/loopwatch/loopwatch/internal/report"
@@ -121,6 +123,7 @@ func (p *printer) run() {
 			}
 			p.print(&s)
 		case now := <-tick.C:
+			p.w.lookAtReader()
 			if p.text != nil {
 				_ = p.text.Flush(now, false)
 			}
@@ -145,6 +148,18 @@ type tolerant struct {
 	closed  func()
 	torn    bool // a part of a line was written
 	dropped int64
+}
+
+// lookAtReader finds out that the reader of a pipe has closed it though nothing is to be written.
+func (t *tolerant) lookAtReader() {
+	f, ok := t.w.(*os.File)
+	if !ok {
+		return
+	}
+	fds := []unix.PollFd{{Fd: int32(f.Fd())}}
+	if n, err := unix.Poll(fds, 0); n > 0 && err == nil && fds[0].Revents&unix.POLLERR != 0 {
+		t.closed()
+	}
 }
 
 func (t *tolerant) Write(line []byte) (int, error) {

@@ -106,6 +106,20 @@ func TestWatchCountsWhatASlowReaderMisses(t *testing.T) {
 	assert.EqualValues(t, 7, p.dropped.Load())
 }
 
+// A reader that is gone is noticed though no block comes.
+func TestWatchLooksAtItsReader(t *testing.T) {
+	read, write, err := os.Pipe()
+	require.NoError(t, err)
+	defer write.Close()
+	closed := false
+	tw := &tolerant{w: write, closed: func() { closed = true }}
+	tw.lookAtReader()
+	assert.False(t, closed)
+	require.NoError(t, read.Close())
+	tw.lookAtReader()
+	assert.True(t, closed)
+}
+
 func TestWatchAppends(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "blocks")
 	for range 2 {

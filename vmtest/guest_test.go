@@ -24,7 +24,10 @@ func emulator(t *testing.T, script string) (m *Machine, pid func() int) {
 	t.Helper()
 	dir := t.TempDir()
 	head := fmt.Sprintf(`#!/bin/sh
-echo $$ > %s/pid
+cd %s
+echo $$ > pid
+printf . >> boots
+boots=$(wc -c < boots)
 for a; do case $a in
 file,id=console,*) console=${a##*path=} ;;
 file,id=status,*) status=${a##*path=} ;;
@@ -61,7 +64,7 @@ func TestGuestThatEnds(t *testing.T) {
 
 func TestGuestThatHangsInBoot(t *testing.T) {
 	m, pid := emulator(t, `seq 200 > $console; exec sleep 600`)
-	m.Boot = time.Second
+	m.ComeUp = time.Second
 	_, err := m.Run(t.Context())
 	var guest *GuestError
 	require.ErrorAs(t, err, &guest)
@@ -75,7 +78,7 @@ func TestGuestThatHangsInBoot(t *testing.T) {
 
 func TestGuestThatHangsLater(t *testing.T) {
 	m, pid := emulator(t, `echo ready > $status; exec sleep 600`)
-	m.Boot, m.Deadline = 500*time.Millisecond, 2*time.Second
+	m.ComeUp, m.Deadline = 500*time.Millisecond, 2*time.Second
 	_, err := m.Run(t.Context())
 	var guest *GuestError
 	require.ErrorAs(t, err, &guest)
@@ -91,6 +94,30 @@ func TestGuestThatPanics(t *testing.T) {
 	require.ErrorAs(t, err, &guest)
 	assert.True(t, guest.Booted)
 	assert.Contains(t, guest.Console, "Kernel panic")
+}
+
+func TestGuestIsBootedOnceMore(t *testing.T) {
+	for script, want := range map[string]struct {
+		boots int
+		says  []string
+	}{
+		`exec sleep 600`: {2, []string{"booting once more", "last lines of its console"}},
+		`[ $boots = 1 ] && exec sleep 600; printf 'ready\nexit 0\n' > $status`: {2, []string{"booting once more"}},
+		`echo ready > $status`:               {1, []string{"last lines of its console"}},
+		`printf 'ready\nexit 3\n' > $status`: {1, nil},
+	} {
+		m, _ := emulator(t, script)
+		m.ComeUp = time.Second
+		var said strings.Builder
+		_, _ = m.Boot(t.Context(), "6.1", &said)
+		boots, err := os.ReadFile(filepath.Join(filepath.Dir(m.arch.emulator), "boots"))
+		require.NoError(t, err)
+		assert.Len(t, string(boots), want.boots, script)
+		for _, text := range want.says {
+			assert.Contains(t, said.String(), text)
+		}
+		assert.Equal(t, len(want.says), strings.Count(said.String(), "==>"), said.String())
+	}
 }
 
 func TestInterruptEndsGuest(t *testing.T) {

@@ -37,7 +37,7 @@ type Machine struct {
 
 	MemoryMiB int           // default 1536
 	Clock     Clock         // default HostClock
-	Boot      time.Duration // from power on until the command starts; default 2 minutes
+	ComeUp    time.Duration // from power on until the command starts; default 2 minutes
 	Deadline  time.Duration // for all of it; default 10 minutes
 
 	CPU time.Duration // after Run: what its boots have taken of the host's CPUs
@@ -108,7 +108,7 @@ func (m *Machine) Run(ctx context.Context) (status int, err error) {
 
 	ports := filepath.Join(dir, "status")
 	console := filepath.Join(dir, "console")
-	late := time.AfterFunc(orDefault(m.Boot, 2*time.Minute), func() {
+	late := time.AfterFunc(orDefault(m.ComeUp, 2*time.Minute), func() {
 		if ready, _ := readStatus(ports); !ready {
 			giveUp(errors.New("guest did not boot within its deadline"))
 		}
@@ -127,6 +127,22 @@ func (m *Machine) Run(ctx context.Context) (status int, err error) {
 		why = err.Error()
 	}
 	return 0, &GuestError{Why: why, Booted: ready, Console: lastLines(console, consoleLines)}
+}
+
+// Boot runs the machine, once more where it did not come up: emulated kernels crash now and then while they
+// boot. What has begun is never repeated. Where it ends before its time, its console's last lines are
+// shown on progress.
+func (m *Machine) Boot(ctx context.Context, name string, progress io.Writer) (int, error) {
+	status, err := m.Run(ctx)
+	var guest *GuestError
+	if errors.As(err, &guest) && !guest.Booted && ctx.Err() == nil {
+		fmt.Fprintf(progress, "==> %s: %v; booting once more\n", name, err)
+		status, err = m.Run(ctx)
+	}
+	if errors.As(err, &guest) && ctx.Err() == nil {
+		fmt.Fprintf(progress, "==> %s: %v; the last lines of its console:\n%s\n", name, err, guest.Console)
+	}
+	return status, err
 }
 
 func orDefault(d, or time.Duration) time.Duration {

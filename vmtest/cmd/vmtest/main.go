@@ -207,27 +207,12 @@ func runRow(ctx context.Context, lab *vmtest.Lab, row vmtest.Row, o options, com
 	}
 	fmt.Fprintf(stderr, "==> %s: %s\n", row.Name, m.Kernel.Release)
 	start := time.Now()
-	status, err := boot(ctx, m, row.Name, stderr)
+	status, err := m.Boot(ctx, row.Name, stderr)
 	if err != nil {
 		return 0, err
 	}
 	fmt.Fprintf(stderr, "==> %s: %.0f s, status %d\n", row.Name, time.Since(start).Seconds(), status)
 	return status, nil
-}
-
-// boot runs a machine and, where it ends before its time, shows what its console said last.
-func boot(ctx context.Context, m *vmtest.Machine, name string, stderr io.Writer) (int, error) {
-	status, err := m.Run(ctx)
-	var guest *vmtest.GuestError
-	// Emulated kernels crash now and then while they boot. What has begun is never repeated.
-	if errors.As(err, &guest) && !guest.Booted && ctx.Err() == nil {
-		fmt.Fprintf(stderr, "==> %s: %v; booting once more\n", name, err)
-		status, err = m.Run(ctx)
-	}
-	if errors.As(err, &guest) && ctx.Err() == nil {
-		fmt.Fprintf(stderr, "==> %s: %v; the last lines of its console:\n%s\n", name, err, guest.Console)
-	}
-	return status, err
 }
 
 // verify brings the probes' own check along.

@@ -105,7 +105,7 @@ func testGuest(ctx context.Context, lab *vmtest.Lab, suite *vmtest.Suite, outcom
 		m.Output = io.MultiWriter(log, &output)
 		m.MemoryMiB, m.Deadline = o.memory, o.deadline
 		fmt.Fprintf(stderr, "==> %s: %s, log in %s\n", name, outcome.Release, log.Name())
-		_, failed := boot(ctx, m, name, stderr)
+		_, failed := m.Boot(ctx, name, stderr)
 		outcome.CPU = m.CPU
 		want := suite.Of(outcome.Row, outcome.Mode)
 		if o.only != "" {

@@ -97,6 +97,9 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 		// this was the loop's time.
 		return
 	}
+	if b.Exited {
+		p.leaveOutEnding(int64(c.opts.Threshold))
+	}
 	c.learnRest(t, p.pieces)
 	c.learnCallerInside(t, p.pieces)
 	parts, rest := p.split()

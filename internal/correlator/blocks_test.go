@@ -222,3 +222,37 @@ func TestGILByAddress(t *testing.T) {
 	assert.Equal(t, report.CauseLock, futex(0x1580))
 	assert.Equal(t, report.CauseLock, futex(0x7f0000000000))
 }
+
+// What follows the last sign of a loop in a thread that ends is not the loop's.
+func TestLeaveOutEnding(t *testing.T) {
+	a := frame("a", 1)
+	bare := piece{sample: &probes.Sample{Kind: probes.Tick, At: 70 * ms, CPUNS: 20 * ms}, cause: report.CauseCPU}
+	for _, test := range []struct {
+		what   string
+		pieces []piece
+		want   []int64 // lengths of what is left
+	}{
+		{"killed asleep", []piece{off(10*ms, 90*ms, report.CauseSleep, a)}, []int64{100 * ms}},
+		{"killed computing", []piece{tick(50*ms, 50*ms, a), tick(90*ms, 90*ms, a)}, []int64{100 * ms}},
+		{"collects at the end", []piece{off(0, 10*ms, report.CauseFile, a)}, []int64{10 * ms}},
+		{"runs without a frame at the end", []piece{off(0, 60*ms, report.CauseFile, a), bare}, []int64{60 * ms}},
+		{"runs something else at the end", []piece{off(0, 60*ms, report.CauseFile, a), notRunning(tick(70*ms, 10*ms, a))}, []int64{60 * ms}},
+	} {
+		p := period{end: 100 * ms, whole: true, pieces: test.pieces}
+		for i := range p.pieces {
+			if x := &p.pieces[i]; x.isOff() {
+				p.offNS += x.sample.NS
+			}
+		}
+		p.leaveOutEnding(30 * ms)
+		parts, rest := p.split()
+		var got []int64
+		for _, part := range parts {
+			got = append(got, part.end-part.start)
+			assert.Equal(t, part.end-part.start, sum(part.share()), test.what)
+			rest += part.end - part.start
+		}
+		assert.Equal(t, test.want, got, test.what)
+		assert.EqualValues(t, 100*ms, rest, test.what)
+	}
+}

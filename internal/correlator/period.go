@@ -83,6 +83,34 @@ func seen(pieces []piece) bool {
 	return slices.ContainsFunc(pieces, func(x piece) bool { return len(x.frames) > 0 })
 }
 
+// leaveOutEnding leaves out what a thread did after its loop had ended, such as the last collection of
+// an interpreter that shuts down: time at the end of a period, and of the thread, in which samples
+// have no Python frame, or in which for as long as limit there was none. A loop that is killed while it
+// computes or sleeps has left its stack shortly before.
+func (p *period) leaveOutEnding(limit int64) {
+	last, pieces := p.start, len(p.pieces)
+	for i := range p.pieces {
+		x := &p.pieces[i]
+		if len(x.frames) == 0 || x.outside && !x.atRest {
+			continue
+		}
+		end := x.sample.At
+		if x.isOff() {
+			end += x.sample.NS
+		}
+		last, pieces = max(last, min(end, p.end)), i+1
+	}
+	if pieces == len(p.pieces) && p.end-last < limit {
+		return
+	}
+	after := probes.Sample{Kind: probes.Off, At: last, NS: p.end - last, WaitedNS: p.waitedNS, ThrottledNS: p.throttledNS}
+	if pieces > 0 { // what was waited for after it is left out, too
+		before := p.pieces[pieces-1].sample
+		after.WaitedNS, after.ThrottledNS = before.WaitedNS, before.ThrottledNS
+	}
+	p.pieces = append(p.pieces[:pieces:pieces], piece{sample: &after, cause: report.CauseUnknown, outside: true})
+}
+
 // share gives every piece its part of the duration and returns the split by cause, which adds up
 // to it. Time off the CPU is exact: stopped, held back and waiting for a CPU are the kernel's own
 // sums, and sleep goes to the stacks seen off the CPU. The rest goes to the ticks, each taking the

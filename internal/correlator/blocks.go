@@ -97,6 +97,7 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 		// this was the loop's time.
 		return
 	}
+	doubtful := slices.ContainsFunc(p.pieces, func(x piece) bool { return x.outside && illegible(x.frames) })
 	if b.Exited {
 		p.leaveOutEnding(int64(c.opts.Threshold))
 	}
@@ -121,7 +122,7 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 		}
 		c.makeReady(t, ready)
 	}
-	if !told && slices.ContainsFunc(p.pieces, func(x piece) bool { return x.outside && illegible(x.frames) }) {
+	if !told && doubtful {
 		c.lost[reasonUnnamable]++ // it may have been the loop's time or not
 	}
 }

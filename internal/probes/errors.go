@@ -176,11 +176,13 @@ func firstLine(err error) string {
 	return line
 }
 
+// tracefsDirs are where tracefs is mounted.
+var tracefsDirs = []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"}
+
 // Tracefs says why the tracepoints cannot be found, nil where they can.
 func Tracefs() *HostError {
-	dirs := []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"}
 	var hidden error
-	for _, dir := range dirs {
+	for _, dir := range tracefsDirs {
 		_, err := os.Stat(dir + "/events/syscalls")
 		switch {
 		case err == nil:

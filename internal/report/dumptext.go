@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -541,9 +540,7 @@ func placesOf(task *DumpTask) string {
 func (t *dumpWriter) problems() {
 	if len(t.d.Lost) > 0 {
 		t.section("Not read")
-		for _, reason := range slices.Sorted(maps.Keys(t.d.Lost)) {
-			t.printf("  %s: %d\n", safetext.Line(reason), t.d.Lost[reason])
-		}
+		t.reasons(t.d.Lost)
 	}
 	t.unsupported(t.d.Unsupported)
 }

@@ -2,6 +2,14 @@
 
 package report
 
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/loopwatch/loopwatch/internal/report/safetext"
+)
+
 // reasonTexts says what each reason of Lost.Reasons counts. A few are no loss, but belong with what
 // can make a figure wrong.
 var reasonTexts = map[string]string{
@@ -44,7 +52,40 @@ var reasonTexts = map[string]string{
 	"usdt_probes_withdrawn_hit_too_often": "own probes taken off, they cost too much",
 	"asyncio_tasks_not_understood":        "processes whose tasks are not named",
 	"asyncio_tasks_without_name":          "stacks whose task could not be named",
+
+	"processes_starting_or_ending": "processes not looked at: starting or ending",
+	"processes_gone":               "processes that ended meanwhile",
+	"threads_without_an_end":       "processes whose list of threads broke off",
+	"stacks_unreadable":            "stacks that broke off",
+	"stacks_torn":                  "stacks that changed each time they were read",
+	"asyncio_tasks_unreadable":     "interpreters whose tasks could not be read",
+	"asyncio_tasks_torn":           "loops whose tasks changed while they were read",
+	"asyncio_tasks_not_of_c":       "tasks of another make than asyncio's own",
+	"asyncio_tasks_over_limit":     "tasks not listed, there are too many",
+	"asyncio_tasks_of_other_loops": "tasks of loops that no thread runs",
+	"coroutines_cut":               "tasks that await more than is shown",
+	"targets_changed":              "calls that ended before their target was read",
+	"loops_not_watched":            "loops that may be blocked for longer than told",
 }
 
 // ReasonText says in a few words what a reason of Lost.Reasons counts, empty where it is not known.
 func ReasonText(reason string) string { return reasonTexts[reason] }
+
+// ReasonLines says what was lost: of each reason its name and count, and what that means, which begins a line of its
+// own where both do not fit into width columns (0: any number).
+func ReasonLines(counts map[string]int64, width int) [][2]string {
+	lines := make([][2]string, 0, len(counts))
+	for _, reason := range slices.Sorted(maps.Keys(counts)) {
+		line := fmt.Sprintf("  %s: %d", safetext.Line(reason), counts[reason])
+		says := reasonTexts[reason]
+		if says != "" {
+			between := ", "
+			if width > 0 && safetext.Width(line+between+says) > width {
+				between = "\n      "
+			}
+			says = between + says
+		}
+		lines = append(lines, [2]string{line, says})
+	}
+	return lines
+}

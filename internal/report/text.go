@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -372,19 +371,16 @@ func (t *textWriter) problems() {
 		if l.Events > 0 || l.Stacks > 0 {
 			t.printf("%s and %s: what stands above is a lower bound.\n", plural(l.Events, "event"), plural(l.Stacks, "stack"))
 		}
-		for _, reason := range slices.Sorted(maps.Keys(l.Reasons)) {
-			line := fmt.Sprintf("  %s: %d", safetext.Line(reason), l.Reasons[reason])
-			if says := ReasonText(reason); says != "" {
-				between := ", "
-				if t.width > 0 && safetext.Width(line+between+says) > t.width {
-					between = "\n      "
-				}
-				line += t.style(styleFaint, between+says)
-			}
-			t.printf("%s\n", line)
-		}
+		t.reasons(l.Reasons)
 	}
 	t.unsupported(t.r.Unsupported)
+}
+
+// reasons says what was lost, and what that means.
+func (t *textWriter) reasons(counts map[string]int64) {
+	for _, line := range ReasonLines(counts, t.width) {
+		t.printf("%s%s\n", line[0], t.style(styleFaint, line[1]))
+	}
 }
 
 // unsupported lists the Python processes that could not be looked into.

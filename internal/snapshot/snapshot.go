@@ -47,6 +47,7 @@ const (
 	reasonStray     = "asyncio_tasks_of_other_loops" // of loops that no thread runs
 	reasonCut       = "coroutines_cut"
 	reasonTargets   = "targets_changed"
+	reasonUnwatched = "loops_not_watched" // for how long they have been active is not known
 )
 
 // PIDError says that a process asked for cannot be looked at.

@@ -116,28 +116,28 @@ func (s *standing) check(t *testing.T, py testpython.Interp, loop string, p repo
 	if s.state == "idle" {
 		state = report.StateIdle
 	}
-	// Nothing tells when a compiled loop's callback began, and who waits for the GIL wakes up again and again.
+	// Nothing tells when a compiled loop's callback began, and who waits for the GIL wakes up again and again: it is
+	// watched, from then on.
 	vague := loop == "uvloop" && (s.state == "spin" || s.state == "gil")
-	// The kernel forgets when a thread fell asleep that it moves to another CPU meanwhile.
-	forgotten := l.ForNS == nil && (state == report.StateIdle || loop == "uvloop")
-	s.forgotten = forgotten && !vague
-	if vague || forgotten && state == report.StateBlocked {
-		state = report.StateActive
-	}
+	told := before - s.since
+	// The kernel forgets when a thread fell asleep that it moves to another CPU meanwhile. One that is not idle is
+	// watched then, too.
+	short := l.ForNS != nil && l.AtLeast && *l.ForNS < told-slack
+	s.forgotten = !vague && (l.ForNS == nil || short)
 	assert.Equal(t, state, l.State)
 	if s.cause != "" {
 		assert.Equal(t, s.cause, l.Cause)
 	}
 	switch {
-	case vague, forgotten:
-		assert.Equal(t, l.ForNS != nil, l.AtLeast)
-	case assert.NotNil(t, l.ForNS):
+	case l.ForNS == nil:
+		assert.Equal(t, "idle", s.state)
+	case vague, short:
+		assert.True(t, l.AtLeast)
+		assert.GreaterOrEqual(t, *l.ForNS, int64(100*time.Millisecond))
+		assert.Less(t, *l.ForNS, int64(maxWatch+time.Second))
+	default:
 		// Not before the iteration began in which the program told, and not after the program had told and done so.
-		told := before - s.since
-		assert.GreaterOrEqual(t, *l.ForNS, told-slack-int64(200*time.Millisecond))
-		if !l.AtLeast {
-			assert.GreaterOrEqual(t, *l.ForNS, told-slack)
-		}
+		assert.GreaterOrEqual(t, *l.ForNS, told-slack)
 		assert.LessOrEqual(t, before-*l.ForNS, before)
 		assert.Equal(t, loop == "uvloop" && s.state != "idle", l.AtLeast)
 	}
@@ -232,4 +232,14 @@ func TestRefusals(t *testing.T) {
 	require.Len(t, d.Processes, 1)
 	assert.Empty(t, d.Processes[0].Loops)
 	require.Len(t, d.Processes[0].Threads, 1)
+}
+
+// Whatever is counted is explained.
+func TestEveryReasonHasWords(t *testing.T) {
+	for _, reason := range []string{
+		reasonOpaque, reasonStarting, reasonOver, reasonGone, reasonThreads, reasonUnwalked, reasonTorn, reasonTasks, reasonTornTasks,
+		reasonPython, reasonMoreTasks, reasonStray, reasonCut, reasonTargets, reasonUnwatched,
+	} {
+		assert.NotEmpty(t, report.ReasonText(reason), reason)
+	}
 }

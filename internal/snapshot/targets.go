@@ -39,7 +39,15 @@ func (t *taking) describe() error {
 			}
 		}
 	}
+	if err := t.name(ask); err != nil {
+		return err
+	}
 	t.sampleRunning()
+	return t.watch()
+}
+
+// name finds out what the descriptors are that threads wait for, by thread id.
+func (t *taking) name(ask map[int][]int) error {
 	if len(ask) == 0 {
 		return nil
 	}

@@ -4,7 +4,6 @@ package tui
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -200,8 +199,8 @@ func (m *model) unseenText() string {
 	} else {
 		fmt.Fprintf(&b, "%s and %s lost: what the table says is a lower bound.\n", report.Plural(s.Lost.Events, "event"), report.Plural(s.Lost.Stacks, "stack"))
 	}
-	for _, reason := range slices.Sorted(maps.Keys(s.Lost.Reasons)) {
-		fmt.Fprintf(&b, "  %s: %d\n", safetext.Line(reason), s.Lost.Reasons[reason])
+	for _, line := range report.ReasonLines(s.Lost.Reasons, m.width) {
+		fmt.Fprintf(&b, "%s%s\n", line[0], faint.Render(line[1]))
 	}
 	b.WriteByte('\n')
 	if len(s.Unsupported) == 0 {

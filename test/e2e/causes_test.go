@@ -185,9 +185,13 @@ func prefer(pid int) error {
 	if err := unix.Setpriority(unix.PRIO_PROCESS, pid, nice); err != nil {
 		return fmt.Errorf("set the priority of %d: %w", pid, err)
 	}
-	// Where sessions share the CPU evenly, it is theirs that counts.
-	err := os.WriteFile(fmt.Sprintf("/proc/%d/autogroup", pid), []byte(strconv.Itoa(nice)), 0)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	// Where sessions share the CPU evenly, it is theirs that counts. One begun before that was
+	// switched on shares with nobody: its file is empty and cannot be written.
+	autogroup := fmt.Sprintf("/proc/%d/autogroup", pid)
+	if group, err := os.ReadFile(autogroup); errors.Is(err, fs.ErrNotExist) || err == nil && len(group) == 0 {
+		return nil
+	}
+	if err := os.WriteFile(autogroup, []byte(strconv.Itoa(nice)), 0); err != nil {
 		return fmt.Errorf("set the priority of the session of %d: %w", pid, err)
 	}
 	return nil

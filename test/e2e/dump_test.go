@@ -4,7 +4,9 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/truth"
 )
 
 // TestDump: what stands on the screen of a user whose loops are idle, asleep, waiting for a peer and waiting for the GIL.
@@ -70,4 +73,103 @@ func TestDump(t *testing.T) {
 	assert.Empty(t, got.stdout)
 	assert.Equal(t, 1, strings.Count(got.stderr, "\n"), got.stderr)
 	assert.Contains(t, got.stderr, "not a Python process")
+}
+
+// TestDumpOfEveryLoop: a dump tells each kind of loop in each state, and blocked ones also where nothing in the process
+// says since when. The tests of internal/snapshot do so for asyncio and uvloop, more closely.
+func TestDumpOfEveryLoop(t *testing.T) {
+	stage := newStage(t)
+	standing := map[string]int{}
+	for _, python := range testpython.All(t) {
+		if python.Root == "" {
+			continue // loops are packaged in the Debian trees
+		}
+		stage.install(t, python)
+		stage.compile(t, python)
+		t.Run(python.Name, func(t *testing.T) {
+			type stands struct {
+				*program
+				loop, state string
+				since       int64
+			}
+			var all []*stands
+			args := []string{"dump", "--format", "json"}
+			for loop := range truth.Loops {
+				if standing[loop] >= 2 { // enough of one kind
+					continue
+				}
+				for _, state := range []string{"idle", "sleep", "spin", "gil"} {
+					run, err := stage.start(python, truth.Standing, loop, state)
+					require.NoError(t, err)
+					t.Cleanup(run.kill)
+					if err := run.ready(); errors.Is(err, errAbsent) {
+						break
+					} else {
+						require.NoError(t, err, loop)
+					}
+					s := &stands{program: run, loop: loop, state: state}
+					all = append(all, s)
+					args = append(args, itoa(run.pid()))
+					if state == "gil" {
+						standing[loop]++
+					}
+				}
+			}
+			for _, s := range all {
+				require.NoError(t, s.stdin.Close())
+			}
+			for _, s := range all {
+				e, err := s.next()
+				require.NoError(t, err)
+				require.Equal(t, "standing", e.Event)
+				s.since = e.StartNS
+			}
+			if len(all) == 0 {
+				return
+			}
+			time.Sleep(300 * time.Millisecond) // all are well over the threshold
+			got := do(t, 0, args...)
+			require.Equal(t, 0, got.status, got.stderr)
+			var d report.Dump
+			require.NoError(t, json.Unmarshal([]byte(got.stdout), &d))
+			assert.Empty(t, d.Lost)
+			for _, s := range all {
+				t.Run(s.loop+"/"+s.state, func(t *testing.T) {
+					at := slices.IndexFunc(d.Processes, func(p report.DumpProcess) bool { return p.PID == s.pid() })
+					require.GreaterOrEqual(t, at, 0)
+					require.Len(t, d.Processes[at].Loops, 1, "%+v", d.Processes[at].Threads)
+					l := d.Processes[at].Loops[0]
+					assert.Equal(t, truth.Loops[s.loop], l.Loop)
+					state, causes := report.StateBlocked, []report.Cause{report.CauseSleep}
+					switch s.state {
+					case "idle":
+						state, causes = report.StateIdle, []report.Cause{""}
+					case "spin": // with no CPU for a while it cannot be told
+						causes = []report.Cause{report.CauseCPU, report.CauseUnknown}
+					case "gil":
+						causes = []report.Cause{report.CauseGIL}
+					}
+					assert.Equal(t, state, l.State)
+					assert.Contains(t, causes, l.Cause)
+					switch s.state {
+					case "idle", "gil": // who waits for the GIL is not to blame
+						assert.Nil(t, l.Culprit)
+					default:
+						if assert.NotNil(t, l.Culprit) {
+							assert.Equal(t, "stand", l.Culprit.Function)
+						}
+					}
+					if assert.NotNil(t, l.ForNS) {
+						// An iteration may have begun a moment before the program told.
+						assert.LessOrEqual(t, *l.ForNS, d.TakenNS+d.TookNS-s.since+int64(20*time.Millisecond))
+					}
+				})
+			}
+		})
+	}
+	for loop := range truth.Loops {
+		if loop != "curio" { // in no package
+			assert.Positive(t, standing[loop], loop)
+		}
+	}
 }

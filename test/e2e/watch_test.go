@@ -55,6 +55,10 @@ func watchAs(t testing.TB, attributes *syscall.SysProcAttr, args ...string) *wat
 		args = append(args, "--attach", attach)
 	}
 	w.cmd = exec.Command(binary, args...)
+	if attributes == nil {
+		attributes = &syscall.SysProcAttr{}
+	}
+	attributes.Setsid = true // prefer sets the priority of sessions
 	w.cmd.SysProcAttr = attributes
 	w.cmd.Stdout, w.cmd.Stderr = &w.stdout, w.screen.terminal
 	require.NoError(t, w.cmd.Start())

@@ -32,6 +32,7 @@ const (
 	Storm    = "storm.py"   // PROCESSES RATE SECONDS TIMES
 	Hostile  = "hostile.py" // DIRECTORY WORDS...
 	Delaying = "delaying.py"
+	Standing = "standing.py" // LOOP idle|sleep|spin|gil
 
 	Application = "app.py" // not run but served, as app:application
 )

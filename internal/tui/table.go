@@ -25,7 +25,7 @@ var (
 	bold     = plain.Bold(true)
 	faint    = plain.Faint(true)
 	alarm    = plain.Bold(true).Foreground(lipgloss.Red)
-	warning  = plain.Foreground(lipgloss.Yellow)
+	warning  = plain.Foreground(lipgloss.Magenta) // yellow is not to be read on white
 	reversed = plain.Reverse(true)
 )
 

@@ -320,8 +320,8 @@ func TestDrillKilled(t *testing.T) {
 // counts them, its books are right all the same, and afterwards it sees what happens again.
 func TestDrillOverflow(t *testing.T) {
 	d := newDrill(t)
-	const many = 400
-	busy := d.start("blocks", "sleeping", "0.02", itoa(many))
+	const many = 1000 // whose stacks take 6 KiB each, of the 4 MiB there are
+	busy := d.start("blocks", "deeply", "0.006", itoa(many))
 	later := d.start("blocks", "sleeping", "0.3", "3")
 	w := watch(t, "--threshold", "5ms", "--duration", "1h")
 	require.NoError(t, w.cmd.Process.Signal(syscall.SIGSTOP))

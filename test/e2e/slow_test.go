@@ -3,9 +3,13 @@
 package e2e
 
 import (
+	"maps"
 	"os"
+	"slices"
 	"syscall"
 	"time"
+
+	"github.com/loopwatch/loopwatch/test/truth"
 )
 
 // emulatedEnv says that this machine is emulated: some twenty times slower than others, now and
@@ -33,6 +37,18 @@ func usualThreshold() time.Duration {
 // seconds is how the truth programs want a duration.
 func seconds(d time.Duration) string { return ftoa(d.Seconds()) }
 
+// loopsOfTurn are the loops the truth programs run on: all of them, unless the machine is emulated. There every
+// other one runs attached by fentry and the others by tracepoints, and asyncio both times.
+func loopsOfTurn() (loops []string) {
+	others := slices.DeleteFunc(slices.Sorted(maps.Keys(truth.Loops)), func(loop string) bool { return loop == "asyncio" })
+	for n, loop := range others {
+		if !emulated || n%2 == turn() {
+			loops = append(loops, loop)
+		}
+	}
+	return append(loops, "asyncio")
+}
+
 // parts is by what the kinds of blocks are shared out among the loops: each plays them all, unless the
 // machine is emulated. There asyncio plays one half attached by fentry and the other by tracepoints.
 func parts(loop string) int {
@@ -53,12 +69,32 @@ func turn() int {
 	return 0
 }
 
+// settling is how long loopwatch may take to notice a loop that has just begun.
+const settling = 500 * time.Millisecond
+
+// crowded is the same where others begin and end at the same time.
+func crowded() time.Duration {
+	if emulated {
+		return 4 * settling
+	}
+	return settling
+}
+
 // busyFor is how long a program runs that takes a whole CPU.
 func busyFor() time.Duration {
 	if emulated {
 		return 1500 * time.Millisecond // above settling, or there is nothing to judge
 	}
 	return 3 * time.Second
+}
+
+// probed is how often a Probed program blocks in each way, and among how many objects the collector works: some
+// twenty milliseconds' worth, a hundred where the machine is emulated.
+func probed() (rounds, objects int) {
+	if emulated {
+		return 3, 50_000
+	}
+	return 8, 400_000
 }
 
 // endings are the signals that end loopwatch, where each start of it is cheap; else the one it
@@ -68,4 +104,13 @@ func endings() []syscall.Signal {
 		return []syscall.Signal{syscall.SIGKILL}
 	}
 	return []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL}
+}
+
+// delays is for how long a thread may not have run while it waited for a CPU for so long by the kernel's account. That
+// leaves out the switches themselves, some tens of microseconds each on an emulated machine.
+func delays(account int64) int64 {
+	if emulated {
+		return account + account/20
+	}
+	return account
 }

@@ -5,7 +5,6 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"runtime"
 	"slices"
 	"strconv"
@@ -21,9 +20,6 @@ import (
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
-
-// settling is how long loopwatch may take to notice a loop that has just begun.
-const settling = 500 * time.Millisecond
 
 // batch is how many interpreters share an observation: a report holds a bounded number of
 // blocks, and those of all of them would be too many.
@@ -77,7 +73,7 @@ func perform(t *testing.T, stage *stage, pythons []testpython.Interp, args ...st
 	for _, python := range pythons {
 		stage.install(t, python)
 		stage.compile(t, python)
-		for _, loop := range slices.Sorted(maps.Keys(truth.Loops)) {
+		for _, loop := range loopsOfTurn() {
 			all = append(all, &performance{python: python, loop: loop})
 		}
 	}
@@ -112,7 +108,7 @@ func (p *performance) play(stage *stage, args []string) ([]truth.Entry, error) {
 	if err := run.ready(); err != nil {
 		return nil, err
 	}
-	time.Sleep(settling)
+	time.Sleep(crowded())
 	return run.play()
 }
 
@@ -192,7 +188,7 @@ func demandCoverage(t *testing.T, all []*performance) {
 	for _, p := range all {
 		played[p.loop] = true
 	}
-	for loop := range truth.Loops {
+	for _, loop := range loopsOfTurn() {
 		if loop != "curio" {
 			assert.True(t, played[loop], "no interpreter has %s: install its Debian package", loop)
 		}

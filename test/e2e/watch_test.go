@@ -68,6 +68,9 @@ func watchAs(t testing.TB, attributes *syscall.SysProcAttr, args ...string) *wat
 		_ = w.cmd.Process.Kill()
 		<-w.exited
 	})
+	if emulated { // it needs a tenth of such a machine, and not when the others leave it some
+		require.NoError(t, prefer(w.cmd.Process.Pid))
+	}
 	for deadline := time.Now().Add(patience); !strings.Contains(w.screen.text(), "watching"); time.Sleep(5 * time.Millisecond) {
 		select {
 		case <-w.exited:

@@ -34,6 +34,14 @@ def sleeping(seconds):
     say([start, clock()])
 
 
+def deeply(seconds, depth=240):
+    """With a stack that takes much room."""
+    if depth:
+        deeply(seconds, depth - 1)
+    else:
+        sleeping(seconds)
+
+
 def computing(seconds):
     start = clock()
     stop = start + seconds * 1e9
@@ -53,7 +61,7 @@ def working(turns):
 async def blocks(how, argument, count):
     await start()
     for _ in range(int(count)):
-        {"sleeping": sleeping, "computing": computing, "working": lambda n: working(int(n))}[how](float(argument))
+        {"sleeping": sleeping, "deeply": deeply, "computing": computing, "working": lambda n: working(int(n))}[how](float(argument))
         await asyncio.sleep(0.02)
 
 

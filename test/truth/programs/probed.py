@@ -1,5 +1,7 @@
 """Collections and imports in callbacks of an asyncio loop, timed by the program itself.
 
+usage: probed.py ROUNDS OBJECTS: five blocks in each round, and what the collector has to look through.
+
 Prints "ready", waits for the end of its stdin, then prints a JSON line for each block: what
 gc.callbacks and the clock around an import saw, and how long the thread waited for a CPU
 meanwhile by the kernel's account. Ends with {"kind": "done"}.
@@ -15,7 +17,7 @@ import tempfile
 import time
 
 PROC = 4  # the suite hands /proc down: a bare Debian tree has none mounted
-ROUNDS = 8
+ROUNDS, OBJECTS = int(sys.argv[1]), int(sys.argv[2])
 clock = time.monotonic_ns
 
 
@@ -97,7 +99,7 @@ async def main():
         for kind, function, *args in (
             ("gc", collect, 1, 0),
             ("gc", collect, 3, 0),
-            ("gc", collect, 1, 200000),
+            ("gc", collect, 1, OBJECTS // 2),
             ("import", do_import, f"slow_{n}"),
             ("import", do_import, f"quick_{n}", f"slow_{n}_again", f"quick_{n}_again"),
         ):
@@ -114,7 +116,7 @@ for n in range(ROUNDS):
     write_modules(modules, n)
     write_modules(modules, f"{n}_again")
 sys.path.insert(0, modules)
-heap = make_heap(400000)
+heap = make_heap(OBJECTS)
 gc.collect()
 gc.disable()  # collections happen where they are planned
 gc.callbacks.append(on_gc)

@@ -89,10 +89,10 @@ func TestSkipsNeedLeave(t *testing.T) {
 }
 
 func TestOmissions(t *testing.T) {
-	tests := []string{"TestTruth", "TestJudge", "TestTargets", "TestDrillKill"}
+	tests := []string{"TestTruth", "TestJudge", "TestHolders", "TestDrillKill"}
 	s := &Suite{Tests: tests}
 	assert.Equal(t, []string{"TestTruth"}, s.Of(Row{Name: "6.1"}, "fentry"))
-	assert.Equal(t, []string{"TestTruth", "TestTargets"}, s.Of(Row{Name: "6.1"}, "tracepoint"))
+	assert.Equal(t, []string{"TestTruth", "TestHolders"}, s.Of(Row{Name: "6.1"}, "tracepoint"))
 	assert.Equal(t, []string{"TestDrillKill"}, s.Of(Row{Name: "6.1"}, Drills))
 	assert.NoError(t, checkOmissions("TestJudge *\n# TestNone\n", tests))
 	assert.ErrorContains(t, checkOmissions("TestNone *\n", tests), "TestNone")

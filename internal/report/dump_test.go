@@ -110,3 +110,16 @@ func TestDumpHostileNames(t *testing.T) {
 		require.LessOrEqual(t, len(back.Processes[0].Command), maxString)
 	}
 }
+
+// The middle of what a task awaits gives way to the place it stands at and to its own coroutine.
+func TestPlaces(t *testing.T) {
+	task := &DumpTask{}
+	for n := 1; n <= 5; n++ { // innermost first
+		task.Frames = append(task.Frames, Frame{Function: fmt.Sprint("f", n), File: "/a.py", Line: n})
+	}
+	assert.Equal(t, "f5 a.py:5 → f4 a.py:4 → f3 a.py:3 → f2 a.py:2 → f1 a.py:1", placesOf(task, 5))
+	assert.Equal(t, "f5 a.py:5 → f4 a.py:4 → … → f2 a.py:2 → f1 a.py:1", placesOf(task, 4))
+	assert.Equal(t, "f5 a.py:5 → … → f2 a.py:2 → f1 a.py:1", placesOf(task, 3))
+	assert.Equal(t, "f5 a.py:5 → … → f1 a.py:1", placesOf(task, 2))
+	assert.Empty(t, placesOf(&DumpTask{}, 2))
+}

@@ -501,11 +501,15 @@ func (w *treeWriter) line(task *DumpTask, more int, again bool, indent, branch s
 		t.printf("%s%s%s%s\n", indent, branch, label, t.style(styleFaint, " (see above)"))
 		return
 	}
-	where := placesOf(task)
+	columns := max(t.width-width-2, 24)
+	where := placesOf(task, maxPlaces)
+	for places := maxPlaces - 1; places >= 2 && safetext.Width(where) > columns; places-- {
+		where = placesOf(task, places)
+	}
 	if len(task.Frames) == 0 {
 		where = "no Python coroutine to be read"
 	}
-	t.printf("%s%s%s  %s\n", indent, branch, label, t.fit(where, max(t.width-width-2, 24)))
+	t.printf("%s%s%s  %s\n", indent, branch, label, t.fit(where, columns))
 }
 
 // fit is cut for what names itself by its end.
@@ -519,19 +523,21 @@ func (t *dumpWriter) fit(s string, columns int) string {
 // maxPlaces bounds the coroutines named in the line of a task.
 const maxPlaces = 4
 
-// placesOf names where a task stands: its own coroutine, then what it awaits down to the innermost.
-func placesOf(task *DumpTask) string {
-	frames := task.Frames
+// placesOf names where a task stands: its own coroutine, then what it awaits down to the innermost, without the
+// middle of more than so many.
+func placesOf(task *DumpTask, places int) string {
+	n := len(task.Frames)
+	name := func(f Frame) string {
+		return safetext.Middle(safetext.Line(f.Function), 40) + " " + safetext.Middle(fileLine(f, true), 40)
+	}
 	var parts []string
-	for i := len(frames) - 1; i >= 0; i-- {
-		depth := len(frames) - 1 - i
-		if depth >= maxPlaces/2 && i >= maxPlaces/2 {
-			if depth == maxPlaces/2 {
-				parts = append(parts, "…")
-			}
-			continue
+	for i := n - 1; i >= 0; i-- {
+		switch depth := n - 1 - i; {
+		case n <= places, depth < places/2, i < places-places/2:
+			parts = append(parts, name(task.Frames[i]))
+		case depth == places/2:
+			parts = append(parts, "…")
 		}
-		parts = append(parts, safetext.Middle(safetext.Line(frames[i].Function), 40)+" "+safetext.Middle(fileLine(frames[i], true), 40))
 	}
 	return strings.Join(parts, " → ")
 }

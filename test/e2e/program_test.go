@@ -48,6 +48,9 @@ func (s *stage) traced(t testing.TB) *stage {
 	return s
 }
 
+// leftovers is the directory, beside the programs, that they take for /tmp: many are killed before they could clean up.
+const leftovers = "tmp"
+
 // install writes the programs where python can see them.
 func (s *stage) install(t testing.TB, python testpython.Interp) {
 	t.Helper()
@@ -59,6 +62,8 @@ func (s *stage) install(t testing.TB, python testpython.Interp) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	require.NoError(t, os.Chmod(dir, 0o755))
 	require.NoError(t, truth.Write(dir))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, leftovers), 0o755))
+	require.NoError(t, os.Chmod(filepath.Join(dir, leftovers), 0o777|os.ModeSticky))
 	s.dirs[python.Root] = dir
 }
 
@@ -104,7 +109,9 @@ func (s *stage) command(python testpython.Interp, name string, args ...string) (
 	if err != nil {
 		return nil, err
 	}
-	return python.Command(append([]string{"-W", "ignore", filepath.Join(inside, name)}, args...)...), nil
+	cmd := python.Command(append([]string{"-W", "ignore", filepath.Join(inside, name)}, args...)...)
+	cmd.Env = append(cmd.Env, "TMPDIR="+filepath.Join(inside, leftovers))
+	return cmd, nil
 }
 
 // startCommand starts what command has prepared.

@@ -28,7 +28,7 @@ const (
 	Resting  = "rest.py"    // FUNCTION
 	Tasks    = "tasks.py"   // asyncio|uvloop SECONDS ROUNDS
 	Holders  = "holders.py" // TIMES [WAY …]
-	Probed   = "probed.py" // ROUNDS OBJECTS
+	Probed   = "probed.py"  // ROUNDS OBJECTS
 	Storm    = "storm.py"   // PROCESSES RATE SECONDS TIMES
 	Hostile  = "hostile.py" // DIRECTORY WORDS...
 	Delaying = "delaying.py"

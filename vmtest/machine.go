@@ -161,7 +161,7 @@ func (m *Machine) qemu(ctx context.Context, initrd, console, ports string) error
 	args := []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-kernel", m.Kernel.Image, "-initrd", initrd,
-		"-append", "console=" + m.arch.console + " panic=-1 mitigations=off",
+		"-append", "console=" + m.arch.console + " panic=-1 mitigations=off transparent_hugepage=never",
 		"-chardev", "file,id=console,path=" + console, "-serial", "chardev:console",
 		"-chardev", "stdio,id=output,signal=off",
 		"-chardev", "file,id=status,path=" + ports,

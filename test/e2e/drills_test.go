@@ -185,8 +185,8 @@ func TestDrillFullDisk(t *testing.T) {
 	var exit *exec.ExitError
 	require.ErrorAs(t, w.err, &exit)
 	assert.Equal(t, 1, exit.ExitCode())
-	assert.Contains(t, w.screen.text(), "no space left on device")
-	assert.Contains(t, w.screen.text(), "make room")
+	assert.Contains(t, w.screen.last(), "no space left on device")
+	assert.Contains(t, w.screen.last(), "make room")
 	content, err := os.ReadFile(place)
 	require.NoError(t, err)
 	assert.Equal(t, earlier, string(content))

@@ -29,7 +29,7 @@ type server struct {
 	port int
 }
 
-// serve starts module's server of truth.Application with two workers. It returns when a
+// serve starts module's server of truth.Application; PORT and WORKER in args are filled in. It returns when a
 // worker answers.
 func serve(t *testing.T, module string, args ...string) *server {
 	t.Helper()
@@ -43,8 +43,12 @@ func serve(t *testing.T, module string, args ...string) *server {
 
 	stage := newStage(t)
 	stage.install(t, all[n])
+	worker := "uvicorn.workers.UvicornWorker"
+	if !has(t, all[n], "httptools") { // it is made for; Debian 11 does without
+		worker = "uvicorn.workers.UvicornH11Worker"
+	}
 	for i := range args {
-		args[i] = strings.ReplaceAll(args[i], "PORT", strconv.Itoa(port))
+		args[i] = strings.NewReplacer("PORT", strconv.Itoa(port), "WORKER", worker).Replace(args[i])
 	}
 	cmd := all[n].Command(append([]string{"-W", "ignore", "-m", module}, args...)...)
 	cmd.Dir = stage.dirs[""]
@@ -56,6 +60,9 @@ func serve(t *testing.T, module string, args ...string) *server {
 			_ = unix.Kill(child, unix.SIGKILL)
 		}
 		p.kill()
+		if t.Failed() {
+			t.Logf("%s said:\n%s", module, &p.stderr)
+		}
 	})
 	require.Eventually(t, func() bool { _, err := s.get("/"); return err == nil }, patience, 50*time.Millisecond)
 	return s
@@ -131,7 +138,7 @@ func TestServersStartedLater(t *testing.T) {
 		args   []string
 	}{
 		{"uvicorn", []string{"app:application", "--workers", "2", "--port", "PORT", "--log-level", "error"}},
-		{"gunicorn", []string{"app:application", "-w", "2", "-k", "uvicorn.workers.UvicornWorker", "-b", "127.0.0.1:PORT", "--log-level", "error"}},
+		{"gunicorn", []string{"app:application", "-w", "2", "-k", "WORKER", "-b", "127.0.0.1:PORT", "--log-level", "error"}},
 	} {
 		t.Run(test.module, func(t *testing.T) {
 			w := watch(t, "--duration", "1h")
@@ -145,7 +152,7 @@ func TestServersStartedLater(t *testing.T) {
 
 // TestChildren: with --children a worker is watched that is forked while loopwatch watches.
 func TestChildren(t *testing.T) {
-	s := serve(t, "gunicorn", "app:application", "-w", "1", "-k", "uvicorn.workers.UvicornWorker", "-b", "127.0.0.1:PORT", "--log-level", "error")
+	s := serve(t, "gunicorn", "app:application", "-w", "1", "-k", "WORKER", "-b", "127.0.0.1:PORT", "--log-level", "error")
 	w := watch(t, "--pid", itoa(s.pid()), "--children", "--duration", "1h")
 	blocked := s.blockEach(t)
 	old := s.workers(t)

@@ -132,6 +132,7 @@ type screen struct {
 	terminal *os.File // the program's side
 	mu       sync.Mutex
 	shown    bytes.Buffer
+	ended    chan struct{} // closed when nobody has the program's side any more
 }
 
 func newScreen(t testing.TB) *screen {
@@ -141,10 +142,9 @@ func newScreen(t testing.TB) *screen {
 	require.NoError(t, unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0))
 	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, master.Fd(), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY)
 	require.Zero(t, errno, "open the terminal's other side")
-	s := &screen{terminal: os.NewFile(peer, "terminal")}
-	read := make(chan struct{})
+	s := &screen{terminal: os.NewFile(peer, "terminal"), ended: make(chan struct{})}
 	go func() {
-		defer close(read)
+		defer close(s.ended)
 		buffer := make([]byte, 4096)
 		for {
 			n, err := master.Read(buffer) // EIO once the last program has closed its side
@@ -158,7 +158,7 @@ func newScreen(t testing.TB) *screen {
 	}()
 	t.Cleanup(func() {
 		s.started()
-		<-read
+		<-s.ended
 		_ = master.Close()
 	})
 	return s
@@ -166,6 +166,12 @@ func newScreen(t testing.TB) *screen {
 
 // started gives up our own hold on the program's side.
 func (s *screen) started() { _ = s.terminal.Close() }
+
+// last returns all that was shown, once the last program has closed it.
+func (s *screen) last() string {
+	<-s.ended
+	return s.text()
+}
 
 func (s *screen) text() string {
 	s.mu.Lock()

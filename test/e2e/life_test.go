@@ -46,7 +46,7 @@ func newest(t *testing.T) testpython.Interp {
 
 // TestLoopThereBefore: a loop at rest since before the start is found by the scan alone.
 func TestLoopThereBefore(t *testing.T) {
-	for _, python := range testpython.All(t) {
+	for _, python := range few(t) {
 		t.Run(python.Name, func(t *testing.T) {
 			p := sleeper(t, python, seconds(usualThreshold()))
 			w := watch(t, "--pid", itoa(p.pid()), "--duration", "1h")
@@ -61,7 +61,7 @@ func TestLoopThereBefore(t *testing.T) {
 
 // TestKilledInBlock: what is known of a block survives the process.
 func TestKilledInBlock(t *testing.T) {
-	for _, python := range testpython.All(t) {
+	for _, python := range few(t) {
 		t.Run(python.Name, func(t *testing.T) {
 			p := sleeper(t, python, "60")
 			w := watch(t, "--pid", itoa(p.pid()), "--duration", "1h")

@@ -7,8 +7,10 @@ import (
 	"os"
 	"slices"
 	"syscall"
+	"testing"
 	"time"
 
+	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -78,6 +80,17 @@ func crowded() time.Duration {
 		return 4 * settling
 	}
 	return settling
+}
+
+// few are the interpreters for tests of what is the kernel's rather than theirs: where the machine is emulated, the
+// newest stands for all.
+func few(t testing.TB) []testpython.Interp {
+	t.Helper()
+	all := testpython.All(t)
+	if emulated {
+		return all[len(all)-1:]
+	}
+	return all
 }
 
 // busyFor is how long a program runs that takes a whole CPU.

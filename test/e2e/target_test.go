@@ -37,7 +37,7 @@ type targetEntry struct {
 func TestTargets(t *testing.T) {
 	const threshold = 50 * time.Millisecond
 	slow := mountSlowFS(t, 120*time.Millisecond)
-	for _, python := range testpython.All(t) {
+	for _, python := range few(t) {
 		t.Run(python.Name, func(t *testing.T) {
 			script := python.Script(t, "targets.py", targetsProgram)
 			outside := filepath.Join("/", python.Root, path.Dir(script), "own")

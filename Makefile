@@ -82,7 +82,7 @@ fuzz: need-go ## Every fuzz test for FUZZTIME (10s, or 1000x)
 .PHONY: lint
 lint: need-go ## gofmt, go vet, staticcheck
 	@bad=$$(gofmt -l .); if [[ $$bad ]]; then echo "gofmt would change:" >&2; echo "$$bad" >&2; exit 1; fi
-	@$(GO) vet ./... && $(GO) vet -tags man ./cmd/loopwatch
+	@$(GO) vet ./... && $(GO) vet -tags man ./cmd/loopwatch && $(GO) vet -tags drills ./test/e2e
 	@$(GO) run $(STATICCHECK) ./...
 
 .PHONY: demo

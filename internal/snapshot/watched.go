@@ -10,8 +10,11 @@ import (
 )
 
 // maxWatch bounds how long loops are watched: where the threshold is longer, it is not found out whether they are
-// blocked, but that they have been active for so long.
-const maxWatch = 300 * time.Millisecond
+// blocked, but that they have been active for so long. maxWatched bounds how many.
+const (
+	maxWatch   = 300 * time.Millisecond
+	maxWatched = 512
+)
 
 // watch looks for a while at the loops of which nothing tells when their iteration began: one that returns from no
 // wait meanwhile, and is in none at the end, was active all the time.
@@ -32,11 +35,11 @@ func (t *taking) watch() error {
 			if !t.vague(th) {
 				continue
 			}
-			if len(all) >= maxSampled {
+			if len(all) >= maxWatched {
 				t.lose(reasonUnwatched, 1)
 				continue
 			}
-			returns, err := probes.CountReturns(th.doing.TID, waits())
+			returns, err := probes.CountReturns(th.doing.TID, syscalls.Waiting())
 			if err != nil {
 				t.lose(reasonUnwatched, 1)
 				continue
@@ -55,7 +58,7 @@ func (t *taking) watch() error {
 	}
 	for _, w := range all {
 		d, there := now[w.thread.doing.TID]
-		resting := !d.Running && isWait(d.Syscall)
+		resting := !d.Running && syscalls.Lookup(d.Syscall).Waiting()
 		if n, err := w.returns.Count(); err == nil && n == 0 && there && !resting {
 			w.thread.verdict.since, w.thread.verdict.atLeast = began, true
 			w.thread.doing.At = d.At
@@ -68,24 +71,4 @@ func (t *taking) watch() error {
 func (t *taking) vague(th *thread) bool {
 	v := th.verdict
 	return v.kind != "" && !v.idle && (v.since == 0 || v.atLeast && th.doing.At-v.since < int64(t.options.Threshold))
-}
-
-// isWait tells the syscalls that a loop may rest in.
-func isWait(nr int) bool {
-	switch syscalls.Lookup(nr).Object {
-	case syscalls.Epoll, syscalls.Poll, syscalls.Select:
-		return true
-	}
-	return false
-}
-
-// waits are the numbers of those.
-func waits() (numbers []int) {
-	const some = 512 // more than there are
-	for nr := range some {
-		if isWait(nr) {
-			numbers = append(numbers, nr)
-		}
-	}
-	return numbers
 }

@@ -8,6 +8,7 @@ package syscalls
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -87,6 +88,21 @@ func Objects(max int) []uint8 {
 	}
 	return out
 }
+
+// Waiting returns the numbers of the calls that wait until one of several descriptors is ready: those a loop may rest
+// in.
+func Waiting() (numbers []int) {
+	for nr, c := range calls {
+		if c.Waiting() {
+			numbers = append(numbers, nr)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers
+}
+
+// Waiting tells such a call.
+func (c Call) Waiting() bool { return c.Object == Epoll || c.Object == Poll || c.Object == Select }
 
 // calls joins the names of this architecture with what is known by name.
 var calls = func() map[int]Call {

@@ -41,3 +41,10 @@ func TestObjects(t *testing.T) {
 	assert.EqualValues(t, NoObject, objects[unix.SYS_FUTEX])
 	assert.Len(t, Objects(3), 3)
 }
+
+func TestWaiting(t *testing.T) {
+	numbers := Waiting()
+	assert.Subset(t, numbers, []int{unix.SYS_EPOLL_PWAIT, unix.SYS_PPOLL, unix.SYS_PSELECT6})
+	assert.NotContains(t, numbers, unix.SYS_EPOLL_CTL)
+	assert.NotContains(t, numbers, unix.SYS_READ)
+}

@@ -338,3 +338,9 @@ func TestDrillOverflow(t *testing.T) {
 		assert.Positive(t, l.BlockedNS)
 	}
 }
+
+// last returns all that was shown, once the last program has closed it.
+func (s *screen) last() string {
+	<-s.ended
+	return s.text()
+}

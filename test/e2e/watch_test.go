@@ -167,12 +167,6 @@ func newScreen(t testing.TB) *screen {
 // started gives up our own hold on the program's side.
 func (s *screen) started() { _ = s.terminal.Close() }
 
-// last returns all that was shown, once the last program has closed it.
-func (s *screen) last() string {
-	<-s.ended
-	return s.text()
-}
-
 func (s *screen) text() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

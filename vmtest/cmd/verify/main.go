@@ -12,6 +12,7 @@ import (
 	"maps"
 	"os"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
 // limit is how many instructions the verifier processes at most (BPF_COMPLEXITY_LIMIT_INSNS,
@@ -105,7 +107,39 @@ func takeCensus() error {
 	if _, err := c.Sockets(map[int][]int{self: {0, 1, 2}}); err != nil {
 		return err
 	}
+	if err := countReturns(); err != nil {
+		return err
+	}
 	fmt.Printf("census of %d threads in %.2f s\n", len(threads), time.Since(start).Seconds())
+	return nil
+}
+
+// countReturns has the kernel count this thread's waits, as dump does those of loops.
+func countReturns() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(epoll)
+	r, err := probes.CountReturns(unix.Gettid(), syscalls.Waiting())
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	const times = 3
+	for range times {
+		if _, err := unix.EpollWait(epoll, make([]unix.EpollEvent, 1), 0); err != nil {
+			return err
+		}
+	}
+	switch n, err := r.Count(); {
+	case err != nil:
+		return err
+	case n != times:
+		return fmt.Errorf("%d returns from epoll_wait were counted as %d", times, n)
+	}
 	return nil
 }
 

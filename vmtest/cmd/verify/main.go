@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Verify runs in a guest: it loads every BPF program and prints what the verifier counted, and opens the probes in each mode as loopwatch does. Its status is 1 if the verifier
-// refuses a program or has less than half of its limit left, or if no way to attach is open or
-// the tracepoints are not. That a kernel refuses fentry is shown, and is not an error.
+// Verify runs in a guest: it loads every BPF program and prints what the verifier counted, takes a census, counts
+// waits, and opens the probes in each mode as loopwatch does. Its status is 1 if the verifier refuses a program or has
+// less than half of its limit left, if the census or the counting fails, or if no way to attach is open or the
+// tracepoints are not. That a kernel refuses fentry is shown, and is not an error.
 package main
 
 import (

@@ -35,7 +35,7 @@ var hooks = []hook{
 	{HookIterator, "threads that are there already", []string{loopwatchProgSeed, loopwatchProgListThreads}, nil},
 }
 
-// waitHooks are the two ways to hook the waits: one observation uses one of them.
+// waitHook tells the two ways to hook the waits, of which an observation uses one.
 func waitHook(h Hook) bool { return h == HookFentry || h == HookTracepoint }
 
 // attachAll attaches the programs of one mode and those all modes share.

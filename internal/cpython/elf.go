@@ -8,37 +8,27 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/loopwatch/loopwatch/internal/elffile"
 )
 
-// The file is whatever a watched process has mapped, and root reads it: debug/elf warns that it
-// is not made for that, so this reads the little that is needed, with a bound on each size.
+// Bounds of what is read of a file, beside elffile's.
 const (
-	maxSegments = 128
-	maxSections = 4096
-	maxTable    = 256 << 20 // bytes of a symbol table or its names
-	pieceSize   = 256 << 10 // bytes held of one at a time
+	maxTable  = 256 << 20 // bytes of a symbol table or its names
+	pieceSize = 256 << 10 // bytes held of one at a time
 )
 
 // Numbers of the ELF-64 format (System V gABI, and elf.h).
 const (
-	elfHeaderSize  = 64
-	elfSegmentSize = 56
-	elfSectionSize = 64
-	elfSymbolSize  = 24
+	elfSymbolSize = 24
 
-	segmentLoad     = 1      // PT_LOAD
 	sectionSymbols  = 2      // SHT_SYMTAB
 	sectionDynamic  = 11     // SHT_DYNSYM
 	symbolUndefined = 0      // SHN_UNDEF
 	symbolReserved  = 0xff00 // SHN_LORESERVE: absolute, common and other non-sections
 )
 
-var (
-	errNotELF  = errors.New("not an ELF file")
-	errELF32   = errors.New("a 32-bit program")
-	errBadELF  = errors.New("malformed ELF file")
-	errNoImage = errors.New("nothing of Python in it")
-)
+var errNoImage = errors.New("nothing of Python in it")
 
 // Symbols that tell what a file is. The functions date a release that does not say its own
 // version: each came with the minor release named, in an object file that no program with an
@@ -63,51 +53,27 @@ var wantedSymbols = []string{
 
 // image is what was found in one ELF file. Addresses are the file's own, without load bias.
 type image struct {
-	segments []segment
+	segments []elffile.Segment
 	symbols  map[string]uint64 // of wantedSymbols those the file defines
 	imports  bool              // Python's API is used and not defined: libpython is another file
 	runtime  uint64            // of _PyRuntime, by symbol or section; 0 where there is none
 	asyncio  uint64            // of what _asyncio says of itself (3.14 on), 0 where there is none
 }
 
-// segment is a PT_LOAD program header.
-type segment struct {
-	offset, addr, fileSize, memSize uint64
-}
-
-type section struct {
-	name               string
-	nameAt, kind, link uint32
-	addr, offset, size uint64
-}
-
 // scanELF reads what Locate needs of an ELF-64 file of size bytes. The memory it takes is
 // bounded whatever the file says.
 func scanELF(r io.ReaderAt, size int64) (*image, error) {
-	head := make([]byte, elfHeaderSize)
-	if err := readAt(r, head, 0, size); err != nil {
-		return nil, errNotELF
-	}
-	if !bytes.Equal(head[:4], []byte("\x7fELF")) || head[5] != 1 /* little endian */ {
-		return nil, errNotELF
-	}
-	if head[4] != 2 /* ELFCLASS64 */ {
-		return nil, errELF32
-	}
-	img := &image{symbols: map[string]uint64{}}
-	var err error
-	if img.segments, err = readSegments(r, head, size); err != nil {
-		return nil, err
-	}
-	sections, err := readSections(r, head, size)
+	f, err := elffile.Open(r, size)
 	if err != nil {
 		return nil, err
 	}
+	img := &image{symbols: map[string]uint64{}, segments: f.Segments}
+	sections := f.Sections
 	// .dynsym survives strip and is nearly always enough, .symtab is the larger.
 	for _, kind := range []uint32{sectionDynamic, sectionSymbols} {
 		for _, s := range sections {
-			if s.kind == kind && int(s.link) < len(sections) {
-				if err := img.readSymbols(r, s, sections[s.link], size); err != nil {
+			if s.Kind == kind && int(s.Link) < len(sections) {
+				if err := img.readSymbols(f, s, sections[s.Link]); err != nil {
 					return nil, err
 				}
 			}
@@ -117,16 +83,16 @@ func scanELF(r io.ReaderAt, size int64) (*image, error) {
 		}
 	}
 	for _, s := range sections {
-		if s.name == ".AsyncioDebug" && s.size >= asyncioDebugSize {
-			img.asyncio = s.addr
+		if s.Name == ".AsyncioDebug" && s.Size >= asyncioDebugSize {
+			img.asyncio = s.Addr
 		}
 	}
 	img.runtime = img.symbols[symRuntime]
 	if img.runtime == 0 {
 		// _PyRuntime has a section of its own from 3.11 on, and it is first there.
 		for _, s := range sections {
-			if s.name == ".PyRuntime" && s.addr != 0 {
-				img.runtime = s.addr
+			if s.Name == ".PyRuntime" && s.Addr != 0 {
+				img.runtime = s.Addr
 			}
 		}
 	}
@@ -156,77 +122,10 @@ func (img *image) minor() int {
 	return -1
 }
 
-func readSegments(r io.ReaderAt, head []byte, size int64) ([]segment, error) {
-	at := binary.LittleEndian.Uint64(head[32:])
-	each, count := binary.LittleEndian.Uint16(head[54:]), int(binary.LittleEndian.Uint16(head[56:]))
-	if each != elfSegmentSize || count > maxSegments {
-		return nil, fmt.Errorf("%w: program headers", errBadELF)
-	}
-	table := make([]byte, count*elfSegmentSize)
-	if err := readAt(r, table, at, size); err != nil {
-		return nil, fmt.Errorf("read program headers: %w", err)
-	}
-	var out []segment
-	for ; len(table) > 0; table = table[elfSegmentSize:] {
-		if binary.LittleEndian.Uint32(table) == segmentLoad {
-			out = append(out, segment{
-				offset:   binary.LittleEndian.Uint64(table[8:]),
-				addr:     binary.LittleEndian.Uint64(table[16:]),
-				fileSize: binary.LittleEndian.Uint64(table[32:]),
-				memSize:  binary.LittleEndian.Uint64(table[40:]),
-			})
-		}
-	}
-	return out, nil
-}
-
-// readSections returns no sections where the file has none.
-func readSections(r io.ReaderAt, head []byte, size int64) ([]section, error) {
-	at := binary.LittleEndian.Uint64(head[40:])
-	each, count := binary.LittleEndian.Uint16(head[58:]), int(binary.LittleEndian.Uint16(head[60:]))
-	names := int(binary.LittleEndian.Uint16(head[62:]))
-	if at == 0 || count == 0 {
-		return nil, nil
-	}
-	if each != elfSectionSize || count > maxSections || names >= count {
-		return nil, fmt.Errorf("%w: section headers", errBadELF)
-	}
-	table := make([]byte, count*elfSectionSize)
-	if err := readAt(r, table, at, size); err != nil {
-		return nil, fmt.Errorf("read section headers: %w", err)
-	}
-	out := make([]section, 0, count)
-	for ; len(table) > 0; table = table[elfSectionSize:] {
-		out = append(out, section{
-			nameAt: binary.LittleEndian.Uint32(table),
-			kind:   binary.LittleEndian.Uint32(table[4:]),
-			addr:   binary.LittleEndian.Uint64(table[16:]),
-			offset: binary.LittleEndian.Uint64(table[24:]),
-			size:   binary.LittleEndian.Uint64(table[32:]),
-			link:   binary.LittleEndian.Uint32(table[40:]),
-		})
-	}
-	const longest = 1 << 20 // for 4096 names
-	if out[names].size > longest {
-		return nil, fmt.Errorf("%w: section names", errBadELF)
-	}
-	text := make([]byte, out[names].size)
-	if err := readAt(r, text, out[names].offset, size); err != nil {
-		return nil, fmt.Errorf("read section names: %w", err)
-	}
-	for i := range out {
-		if from := int(out[i].nameAt); from < len(text) {
-			name, _, _ := bytes.Cut(text[from:min(len(text), from+64)], []byte{0})
-			out[i].name = string(name)
-		}
-	}
-	return out, nil
-}
-
 // readSymbols notes the wanted symbols of a table and its names. Only defined ones: every
 // extension module lists _PyRuntime too, as something it needs.
-func (img *image) readSymbols(r io.ReaderAt, table, names section, size int64) error {
-	if names.size > maxTable || table.size > maxTable {
+func (img *image) readSymbols(f *elffile.File, table, names elffile.Section) error {
+	if names.Size > maxTable || table.Size > maxTable {
 		return nil // an enormous program; a Python's tables are some 2 MiB
 	}
 	// A linker may let a name be the end of a longer one, so every place counts.
@@ -234,7 +133,7 @@ func (img *image) readSymbols(r io.ReaderAt, table, names section, size int64) e
 	const most = 256 // of places, against a table that is made of nothing else
 	const overlap = 32
 	var start uint64
-	err := pieces(r, names, size, 1, overlap, func(piece []byte) bool {
+	err := pieces(f, names, 1, overlap, func(piece []byte) bool {
 		for _, name := range wantedSymbols {
 			needle := name + "\x00"
 			for at := 0; len(wanted) < most; {
@@ -255,7 +154,7 @@ func (img *image) readSymbols(r io.ReaderAt, table, names section, size int64) e
 	if len(wanted) == 0 {
 		return nil
 	}
-	err = pieces(r, table, size, elfSymbolSize, 0, func(piece []byte) bool {
+	err = pieces(f, table, elfSymbolSize, 0, func(piece []byte) bool {
 		for ; len(piece) >= elfSymbolSize; piece = piece[elfSymbolSize:] {
 			name, ok := wanted[binary.LittleEndian.Uint32(piece)]
 			if !ok {
@@ -280,28 +179,17 @@ func (img *image) readSymbols(r io.ReaderAt, table, names section, size int64) e
 
 // pieces reads a section bit by bit. Each piece but the last is a multiple of unit long and
 // begins overlap bytes before the end of the one before. It stops when use returns false.
-func pieces(r io.ReaderAt, s section, size int64, unit, overlap uint64, use func([]byte) bool) error {
+func pieces(f *elffile.File, s elffile.Section, unit, overlap uint64, use func([]byte) bool) error {
 	step := pieceSize / unit * unit
-	buf := make([]byte, min(step+overlap, s.size))
-	for at := uint64(0); at < s.size; at += step {
-		piece := buf[:min(step+overlap, s.size-at)]
-		if err := readAt(r, piece, s.offset+at, size); err != nil {
+	buf := make([]byte, min(step+overlap, s.Size))
+	for at := uint64(0); at < s.Size; at += step {
+		piece := buf[:min(step+overlap, s.Size-at)]
+		if err := f.Read(piece, s.Offset+at); err != nil {
 			return err
 		}
 		if !use(piece) {
 			return nil
 		}
-	}
-	return nil
-}
-
-// readAt fills p from the file, or fails without reading where the file is too short.
-func readAt(r io.ReaderAt, p []byte, at uint64, size int64) error {
-	if at > uint64(size) || uint64(len(p)) > uint64(size)-at {
-		return fmt.Errorf("%w: it is too short", errBadELF)
-	}
-	if n, err := r.ReadAt(p, int64(at)); n < len(p) {
-		return err
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/elffile"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
@@ -68,13 +69,13 @@ func TestScanELF(t *testing.T) {
 	assert.NotZero(t, other.symbols[symPyPy])
 
 	_, err = scan([]byte("#!/bin/sh\n"))
-	assert.ErrorIs(t, err, errNotELF)
+	assert.ErrorIs(t, err, elffile.ErrNotELF)
 	_, err = scan(nil)
-	assert.ErrorIs(t, err, errNotELF)
+	assert.ErrorIs(t, err, elffile.ErrNotELF)
 	thirtyTwo := build(t, definesRuntime)
 	thirtyTwo[4] = 1
 	_, err = scan(thirtyTwo)
-	assert.ErrorIs(t, err, errELF32)
+	assert.ErrorIs(t, err, elffile.Err32Bit)
 }
 
 func TestScanELFOfRealFiles(t *testing.T) {
@@ -121,7 +122,7 @@ func FuzzScanELF(f *testing.F) {
 			require.Nil(t, img)
 			return
 		}
-		require.LessOrEqual(t, len(img.segments), maxSegments)
+		require.LessOrEqual(t, len(img.segments), elffile.MaxSegments)
 		_, _ = img.bias(maps, img.runtime)
 		_ = img.minor()
 	})
@@ -227,12 +228,12 @@ func TestVersionText(t *testing.T) {
 		"x3.9.2 (default":                                                       0, "\x003.9.2\x00": 0,
 	} {
 		memory := fakeMemory(append(make([]byte, 100), text...))
-		img := &image{segments: []segment{{addr: 0, fileSize: 0, memSize: uint64(len(memory))}}}
+		img := &image{segments: []elffile.Segment{{Addr: 0, FileSize: 0, MemSize: uint64(len(memory))}}}
 		assert.Equal(t, want, img.liveVersion(memory, 0, -1), "%q", text)
 		assert.Zero(t, img.liveVersion(memory, 0, 8))
 	}
 	twice := fakeMemory("\x003.9.2 (a\x003.9.3 (b\x00")
-	img := &image{segments: []segment{{memSize: uint64(len(twice))}}}
+	img := &image{segments: []elffile.Segment{{MemSize: uint64(len(twice))}}}
 	assert.Zero(t, img.liveVersion(twice, 0, -1), "two different ones say nothing")
 }
 

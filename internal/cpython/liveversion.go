@@ -26,11 +26,11 @@ var versionText = regexp.MustCompile(`^\x00([23])\.(\d{1,2})\.(\d{1,2})(?:(a|b|r
 func (img *image) liveVersion(m process.Memory, bias uint64, minor int) Version {
 	var found Version
 	for _, s := range img.segments {
-		if s.memSize <= s.fileSize {
+		if s.MemSize <= s.FileSize {
 			continue
 		}
-		b := make([]byte, min(s.memSize-s.fileSize, maxZeroed))
-		if err := m.Read(bias+s.addr+s.fileSize, b); err != nil {
+		b := make([]byte, min(s.MemSize-s.FileSize, maxZeroed))
+		if err := m.Read(bias+s.Addr+s.FileSize, b); err != nil {
 			continue
 		}
 		// Nearly all of it is zeros: look for dots, and only there for the text.

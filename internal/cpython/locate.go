@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/loopwatch/loopwatch/internal/elffile"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -37,10 +38,10 @@ func Locate(p *process.Process) (*Runtime, error) {
 		img, err := images.get(p, f.maps[0])
 		switch {
 		case err == nil:
-		case errors.Is(err, errELF32) && f.named:
+		case errors.Is(err, elffile.Err32Bit) && f.named:
 			refusal = &UnsupportedError{"a 32-bit Python: only 64-bit ones are supported"}
 			continue
-		case errors.Is(err, errNoImage), errors.Is(err, errNotELF), errors.Is(err, errELF32), errors.Is(err, errBadELF):
+		case errors.Is(err, errNoImage), errors.Is(err, elffile.ErrNotELF), errors.Is(err, elffile.Err32Bit), errors.Is(err, elffile.ErrMalformed):
 			continue
 		default:
 			if i == 0 || f.named {
@@ -200,8 +201,8 @@ func (img *image) bias(maps []process.Mapping, wanted uint64) (uint64, bool) {
 	votes := map[uint64]int{}
 	for _, s := range img.segments {
 		for _, m := range maps {
-			if s.fileSize > 0 && m.Offset == s.offset&^(page-1) {
-				votes[m.Start-s.addr&^(page-1)]++
+			if s.FileSize > 0 && m.Offset == s.Offset&^(page-1) {
+				votes[m.Start-s.Addr&^(page-1)]++
 			}
 		}
 	}
@@ -221,11 +222,11 @@ func (img *image) bias(maps []process.Mapping, wanted uint64) (uint64, bool) {
 func (img *image) mapped(maps []process.Mapping, bias, addr uint64) bool {
 	page := uint64(os.Getpagesize())
 	for _, s := range img.segments {
-		if addr < s.addr || addr-s.addr >= s.memSize {
+		if addr < s.Addr || addr-s.Addr >= s.MemSize {
 			continue
 		}
 		for _, m := range maps {
-			if m.Start == bias+s.addr&^(page-1) && m.Offset == s.offset&^(page-1) {
+			if m.Start == bias+s.Addr&^(page-1) && m.Offset == s.Offset&^(page-1) {
 				return true
 			}
 		}

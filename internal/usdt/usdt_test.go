@@ -17,7 +17,15 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/elffile"
 	"github.com/loopwatch/loopwatch/internal/testpython"
+)
+
+// Of the ELF-64 format.
+const (
+	segmentSize = 56
+	sectionSize = 64
+	segmentLoad = 1
 )
 
 // distributed lists the interpreters of this machine and its Debian trees that come from Debian:
@@ -287,7 +295,7 @@ func TestHostile(t *testing.T) {
 		}
 	}
 	_, err := Parse(strings.NewReader("#!/bin/sh\n"), 10, "python")
-	assert.ErrorIs(t, err, ErrNotELF)
+	assert.ErrorIs(t, err, elffile.ErrNotELF)
 	m.machine = 8
 	b := m.bytes()
 	_, err = Parse(bytes.NewReader(b), int64(len(b)), "python")

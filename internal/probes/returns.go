@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -64,8 +65,8 @@ func (r *Returns) Count() (uint64, error) {
 // Close ends the counting.
 func (r *Returns) Close() error { return unix.Close(r.fd) }
 
-// sysExit returns the number of the tracepoint at the end of syscalls.
-func sysExit() (uint64, error) {
+// sysExit returns the number of the tracepoint at the end of syscalls, read once: it stays while the kernel does.
+var sysExit = sync.OnceValues(func() (uint64, error) {
 	for _, dir := range tracefsDirs {
 		if b, err := os.ReadFile(dir + "/events/raw_syscalls/sys_exit/id"); err == nil {
 			return strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
@@ -75,4 +76,4 @@ func sysExit() (uint64, error) {
 		return 0, err
 	}
 	return 0, &HostError{What: what, Why: "this kernel has no tracepoint raw_syscalls/sys_exit", Do: "use a kernel with CONFIG_FTRACE_SYSCALLS"}
-}
+})

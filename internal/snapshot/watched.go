@@ -30,6 +30,7 @@ func (t *taking) watch() error {
 		}
 	}()
 	var began int64
+	waits := syscalls.Waiting()
 	for _, p := range t.procs {
 		for _, th := range p.threads {
 			if !t.vague(th) {
@@ -39,7 +40,7 @@ func (t *taking) watch() error {
 				t.lose(reasonUnwatched, 1)
 				continue
 			}
-			returns, err := probes.CountReturns(th.doing.TID, syscalls.Waiting())
+			returns, err := probes.CountReturns(th.doing.TID, waits)
 			if err != nil {
 				t.lose(reasonUnwatched, 1)
 				continue

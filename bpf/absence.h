@@ -40,11 +40,43 @@ static __always_inline void note_clocks(struct thread *t, const struct task_stru
 	t->off_clock = now - task->se.exec_start;
 }
 
+/* A thread has slept for `ns` and no stack says where. That time belongs to no other stack. */
+static __always_inline void slept_stackless(struct thread *t, __u32 tid, struct task_struct *task,
+					    __u64 from, __u64 ns, __u64 now)
+{
+	struct sample *s = spare_sample(t);
+	struct entry e;
+
+	if (s && ns >= quantum()) {
+		if (s->at != from || s->tid != tid)
+			fill_stackless(s, t, tid, task, from);
+		s->ns = ns;
+		s->waited_ns = t->waited_ns;
+		s->throttled_ns = t->throttled_ns;
+		keep(t, s, now);
+		return;
+	}
+	t->stackless_ns += ns;
+	read_entry(entry_regs(task), &e);
+	/* A lock is often waited for in slices, the GIL always: those of one futex are one. */
+	if (t->stackless.ns && e.nr == NR_FUTEX && t->stackless.nr == NR_FUTEX &&
+	    e.args[0] == t->stackless.args[0])
+		ns += t->stackless.ns;
+	else if (ns <= t->stackless.ns)
+		return;
+	t->stackless.at = from;
+	t->stackless.ns = ns;
+	t->stackless.nr = e.nr;
+	t->stackless.args[0] = e.args[0];
+	t->stackless.args[1] = e.args[1];
+	t->stackless.args[2] = e.args[2];
+}
+
 /* A loop's thread is back on the CPU since `now`. */
 static __always_inline void arrive(struct thread *t, __u32 tid, struct task_struct *task, __u64 now)
 {
 	struct sample *s;
-	__u64 ns, waited, throttled, number;
+	__u64 ns, waited, throttled, number, from = t->off_since;
 
 	if (t->resting) {
 		t->resting = 0;
@@ -53,7 +85,7 @@ static __always_inline void arrive(struct thread *t, __u32 tid, struct task_stru
 		return;
 	}
 	wake_up(tid);
-	ns = now - t->off_since;
+	ns = now - from;
 	t->off_since = 0;
 	waited = waited_for_cpu(t, task, ns);
 	throttled = held_back(t, waited);
@@ -63,6 +95,10 @@ static __always_inline void arrive(struct thread *t, __u32 tid, struct task_stru
 	if (!t->asleep)
 		return;
 	ns -= waited;
+	if (!t->stopped && !t->has_stack) {
+		slept_stackless(t, tid, task, from, ns, now);
+		return;
+	}
 	if (t->stopped)
 		t->stopped_ns += ns;
 	else
@@ -92,7 +128,7 @@ static __always_inline void arrive(struct thread *t, __u32 tid, struct task_stru
  * without the tracepoint. Since when follows from the scheduler's own account of its CPU time. */
 static __noinline int catch_up(struct thread *t, __u32 tid, __u64 now)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *task = current_task();
 	__u64 left = t->resting ? t->since : t->off_since;
 	__u64 ran = BPF_CORE_READ(task, se.sum_exec_runtime) - t->off_exec;
 	__s64 since = now - t->off_clock - BPF_CORE_READ(task, se.exec_start);

@@ -109,3 +109,11 @@ static __always_inline __u32 task_state(struct task_struct *task)
 		return BPF_CORE_READ(task, __state);
 	return (__u32)BPF_CORE_READ((struct task_struct___old *)task, state);
 }
+
+/* Whether a task is on a CPU now; where the kernel does not say, one that does not sleep may be. */
+static __always_inline bool on_cpu(struct task_struct *task)
+{
+	if (bpf_core_field_exists(task->on_cpu))
+		return BPF_CORE_READ(task, on_cpu);
+	return task_state(task) == TASK_RUNNING;
+}

@@ -238,6 +238,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	unsigned int flags;
+	int on_cpu; /* CONFIG_SMP */
 	int prio;
 	struct sched_entity se;
 	bool throttled; /* 6.18 and later */

@@ -26,6 +26,7 @@ const struct delayed_record *type_delayed_record __attribute__((unused));
 const struct life_record *type_life_record __attribute__((unused));
 const enum record_type *type_record_type __attribute__((unused));
 const enum verdict *type_verdict __attribute__((unused));
+const enum seed_pass *type_seed_pass __attribute__((unused));
 const enum sample_kind *type_sample_kind __attribute__((unused));
 const enum sample_flag *type_sample_flag __attribute__((unused));
 const enum instr_kind *type_instr_kind __attribute__((unused));
@@ -342,6 +343,10 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 	s->stopped = t->stopped;
 	read_kernel_stack(ctx, s);
 	t->has_stack = !walk_stack(&t->config, &s->stack, &s->task, &s->callback);
+	if (!t->has_stack) { /* the shorter sleeps before have lost theirs with it */
+		t->stackless_ns += t->pending_ns;
+		t->pending_ns = 0;
+	}
 	if (in_gil_wait(&t->config, s))
 		find_gil_holder(prev, &t->config, s);
 	if (t->has_stack && t->config.rest_code && s->stack.frames[0].code == t->config.rest_code) {
@@ -390,11 +395,13 @@ static __always_inline void woken(struct task_struct *task)
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
 	struct sample *s;
 
-	if (!t || t->in_wait || !t->asleep || !t->has_stack || !t->off_since)
+	if (!t || t->in_wait || !t->asleep || !t->off_since)
 		return;
 	if (bpf_ktime_get_ns() - t->off_since + t->pending_ns < quantum())
 		return;
 	s = spare_sample(t);
+	if (s && !t->has_stack && (s->at != t->off_since || s->tid != tid))
+		fill_stackless(s, t, tid, task, t->off_since);
 	if (!s || s->nr != NR_FUTEX || s->at != t->off_since || s->tid != tid ||
 	    in_gil_wait(&t->config, s))
 		return;
@@ -541,7 +548,7 @@ int list_threads(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-/* Run once at the start: every thread of a process known as Python that no hook has met yet. */
+/* Run at the start: every thread of a process known as Python that no hook has met yet. */
 SEC("iter/task")
 int seed(struct bpf_iter__task *ctx)
 {
@@ -551,6 +558,7 @@ int seed(struct bpf_iter__task *ctx)
 	struct thread *t;
 	struct entry e;
 	__s32 fd = NO_FD;
+	bool away;
 	__u64 now;
 
 	if (!task)
@@ -562,10 +570,13 @@ int seed(struct bpf_iter__task *ctx)
 	process = bpf_map_lookup_elem(&processes, &tgid);
 	if (!process || process->verdict != VERDICT_LOOP || bpf_map_lookup_elem(&threads, &tid))
 		return 0;
-	/* Only a thread that sleeps is in the kernel for sure: else the registers are stale. */
+	/* One that is on a CPU may be in user mode: its registers are stale. */
+	away = !on_cpu(task);
 	read_entry(entry_regs(task), &e);
-	if (task_state(task) != TASK_RUNNING && is_epoll_wait(e.nr))
+	if (away && is_epoll_wait(e.nr)) /* woken already, perhaps */
 		fd = (__s32)e.args[0];
+	if (fd != NO_FD && seeding == SEED_ACTIVE)
+		return 0;
 	now = bpf_ktime_get_ns();
 	t = new_thread(task, tgid, tid, now);
 	if (!t)
@@ -573,10 +584,10 @@ int seed(struct bpf_iter__task *ctx)
 	if (fd == NO_FD) {
 		open_period(t, now);
 		t->seeded = 1;
-		if (task_state(task) != TASK_RUNNING) {
+		if (away) {
 			t->off_since = now;
-			t->asleep = 1;
-			t->stopped = is_stopped(task, task_state(task));
+			t->asleep = task_state(task) != TASK_RUNNING;
+			t->stopped = t->asleep && is_stopped(task, task_state(task));
 			leave_cpu(t, task);
 			t->off_exec = BPF_CORE_READ(task, se.sum_exec_runtime);
 		}

@@ -114,6 +114,7 @@ volatile __u32 generation = 1;        /* moved on with every change of `configs`
 volatile const __u32 filtered;        /* watch the processes in `wanted` only */
 volatile const __u32 follow_children; /* and those they fork */
 volatile __u32 watch_ready;           /* on_ready is attached */
+volatile __u32 seeding;               /* enum seed_pass: which threads seed announces */
 volatile __s32 listed;                /* the process whose threads list_threads lists */
 
 /* Which thread ids, modulo the size, may be in `threads`: spares all other tasks the look-up.

@@ -71,6 +71,8 @@ static __always_inline void open_period(struct thread *t, __u64 now)
 	t->throttled_ns = 0;
 	t->stopped_ns = 0;
 	t->pending_ns = 0;
+	t->stackless_ns = 0;
+	t->stackless.ns = 0;
 	t->last_tick = 0;
 	t->held = 0;
 	t->samples = 0;
@@ -114,6 +116,8 @@ static __always_inline void send_block(struct thread *t, __u32 tid, __u64 now, _
 	b->throttled_ns = t->throttled_ns;
 	b->stopped_ns = t->stopped_ns;
 	b->ready_at = t->ready_at >= t->since ? t->ready_at : 0;
+	b->stackless_ns = t->stackless_ns;
+	b->stackless = t->stackless;
 	b->samples = t->samples;
 	b->pad = 0;
 	bpf_ringbuf_submit(b, 0);

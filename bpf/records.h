@@ -50,6 +50,12 @@ enum verdict {
 	VERDICT_IGNORED = 2,
 };
 
+/* Threads that are there at the start are announced in two passes, the urgent ones first. */
+enum seed_pass {
+	SEED_ACTIVE = 1, /* outside a wait: perhaps in a block */
+	SEED_REST,
+};
+
 enum sample_kind {
 	SAMPLE_OFF = 1, /* a stretch off the CPU */
 	SAMPLE_TICK = 2,
@@ -210,6 +216,15 @@ struct py_callback {
 #define OWNER_GENERATOR 1
 #define OWNER_UNKNOWN 255
 
+/* A sleep of which no stack could be taken: the thread was not known well enough when it began. */
+struct stackless {
+	__u64 at; /* left the CPU; of slices of one futex, the last time */
+	__u64 ns; /* asleep, 0: there was none */
+	__u64 args[3];
+	__s32 nr; /* syscall, or -1 */
+	__u32 pad;
+};
+
 /* What the kernel knows of a thread. Only the kernel writes it. */
 struct thread {
 	__u64 since;  /* the present wait or active period began, ns */
@@ -222,6 +237,7 @@ struct thread {
 	__u64 throttled_ns; /* of that held back by a quota */
 	__u64 stopped_ns; /* of it stopped */
 	__u64 pending_ns; /* of it not yet carried by a sample */
+	__u64 stackless_ns; /* of it asleep without a stack, and in no sample */
 	__u64 run_delay;  /* sched_info.run_delay when the present stretch began */
 	__u64 quota_rq;   /* then: the cfs_rq a quota may hold back, 0 none */
 	__u64 quota_clock; /* and how long it has been, by the scheduler's books */
@@ -252,6 +268,7 @@ struct thread {
 	__s32 asked_fd;
 	__s32 epoll_fd; /* whose instance `epoll` is */
 	__u32 pad2;
+	struct stackless stackless; /* the longest of stackless_ns */
 	struct thread_config config;
 };
 
@@ -386,6 +403,8 @@ struct block_record {
 	__u64 throttled_ns; /* of that held back by a quota */
 	__u64 stopped_ns; /* of it stopped by a signal, a tracer or a freezer */
 	__u64 ready_at; /* the first event that waited for it to end, 0 not known */
+	__u64 stackless_ns; /* of off_ns, asleep without a stack, and in no sample */
+	struct stackless stackless; /* the longest of these */
 	__u32 samples;
 	__u32 pad;
 };

@@ -129,6 +129,56 @@ static __always_inline void fill_sample(struct sample *s, const struct thread *t
 	read_target(t->config.slot * SAMPLES_PER_LOOP + spare(t));
 }
 
+/* What a thread slept in since `from`, read where its memory is not at hand: no stack. */
+static __always_inline void fill_stackless(struct sample *s, const struct thread *t, __u32 tid,
+					   struct task_struct *task, __u64 from)
+{
+	struct file *file;
+	struct entry e;
+
+	read_entry(entry_regs(task), &e);
+	s->type = RECORD_SAMPLE;
+	s->kind = SAMPLE_OFF;
+	s->tid = tid;
+	s->period = t->period;
+	s->at = from;
+	s->cpu_ns = 0;
+	s->stopped = t->stopped;
+	s->state = 0;
+	s->nr = e.nr;
+	s->ip = e.ip;
+	s->args[0] = e.args[0];
+	s->args[1] = e.args[1];
+	s->args[2] = e.args[2];
+	s->flags = 0;
+	s->kernel_depth = 0;
+	s->room = room_of(t, tid);
+	s->task.task = 0;
+	s->callback.frame = 0;
+	s->stack.depth = 0;
+	s->stack.failed = 0;
+	__builtin_memset(&s->target, 0, __builtin_offsetof(struct target, data));
+	s->target.fd = NO_FD;
+	if (s->nr < 0 || s->nr >= SYSCALLS)
+		return;
+	switch (syscall_objects[s->nr & (SYSCALLS - 1)]) {
+	case OBJECT_FD:
+	case OBJECT_CONNECT:
+	case OBJECT_SENDTO:
+	case OBJECT_SENDMSG:
+		break;
+	default:
+		return;
+	}
+	file = file_of(task, (__s32)s->args[0]);
+	if (!file)
+		return;
+	s->target.fd = (__s32)s->args[0];
+	s->target.mode = BPF_CORE_READ(file, f_inode, i_mode);
+	if ((s->target.mode & S_IFMT) == S_IFSOCK)
+		describe_socket(&s->target, file);
+}
+
 /* The thread runs outside its wait, and has for a while; the last such sample is at least `gap`
  * nanoseconds old. */
 static __always_inline void sample_running(struct thread *t, __u32 tid, struct task_struct *task,

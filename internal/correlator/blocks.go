@@ -88,7 +88,7 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 	p := period{
 		start: b.Start, end: b.End, whole: true,
 		offNS: b.OffNS, waitedNS: b.WaitedNS, throttledNS: b.ThrottledNS, stoppedNS: b.StoppedNS,
-		pieces: t.pieces(t.withGlimpse(b.Period, b.OffNS-b.WaitedNS, samples)), inside: t.takeInside(b.Period),
+		pieces: t.pieces(t.complete(b.Period, samples, b.Stackless)), inside: t.takeInside(b.Period), seeded: b.Seeded,
 	}
 	c.flush(t)
 	t.ended = b.Period
@@ -140,7 +140,7 @@ func (c *Correlator) ongoing(t *thread, k probes.Thread, samples []*probes.Sampl
 	}
 	p := period{
 		start: k.Since, end: now, whole: true,
-		offNS: k.OffNS, waitedNS: k.WaitedNS, throttledNS: k.ThrottledNS, stoppedNS: k.StoppedNS,
+		offNS: k.OffNS, waitedNS: k.WaitedNS, throttledNS: k.ThrottledNS, stoppedNS: k.StoppedNS, seeded: k.Seeded,
 	}
 	if k.OffAt != 0 {
 		open := max(now-k.OffAt, 0)
@@ -155,7 +155,8 @@ func (c *Correlator) ongoing(t *thread, k probes.Thread, samples []*probes.Sampl
 			p.stoppedNS += open
 		}
 	}
-	p.pieces = t.pieces(t.withGlimpse(k.Period, p.offNS-p.waitedNS, slices.Concat(samples, held)))
+	c.glimpseNow(t, k)
+	p.pieces = t.pieces(t.complete(k.Period, slices.Concat(samples, held), k.Stackless))
 	p.inside, err = c.kernel.Inside(k, now, p.offNS, p.waitedNS+p.stoppedNS)
 	c.check(err)
 	parts, _ := p.split()

@@ -230,29 +230,48 @@ func (c *Correlator) onWait(w *probes.Wait) {
 			return
 		}
 	}
-	raw, coherent := rawFrames(w.Stack), w.Stack != nil
-	if now, ok, err := c.kernel.Thread(w.TID); w.FD < 0 && err == nil && ok && now.InWait {
-		w.FD = now.WaitFD // it has begun to wait since
-	}
-	if !coherent {
-		raw, coherent = c.walkHere(t, w)
-	}
-	if w.FD < 0 && (!coherent || !t.proc.classify(t.proc.resolver.Frames(raw)).Running) {
-		// Not in a wait and in no loop: one of a program's other threads.
-		c.dropThread(w.TID)
-		c.check(c.kernel.ForgetThread(w.TID))
+	if w.Stack != nil {
+		c.judge(t, w.FD, rawFrames(w.Stack))
 		return
 	}
-	if !coherent { // the kernel can walk from now on, and will ask again
+	here, ok := c.walkHere(t)
+	switch {
+	case ok && here.thread.InWait:
+		c.judge(t, here.thread.WaitFD, here.raw)
+	case ok && c.insideLoop(t, here.raw):
+		c.judge(t, -1, here.raw)
+		c.lookAgain(t)
+	case ok && w.FD < 0: // in no wait and in no loop: one of a program's other threads
+		c.dropThread(w.TID)
+		c.check(c.kernel.ForgetThread(w.TID))
+	default: // the kernel can walk from now on, and will ask again
 		if t.slot == probes.NoSlot {
 			// It may be a loop in a block already: with a place for samples its stacks are kept.
 			_ = c.giveSlot(t) // without one it is judged all the same
 		}
 		c.configure(t)
-		c.lookInside(t)
+		c.lookAgain(t)
+	}
+}
+
+// insideLoop tells whether a stack seen outside a wait is inside a loop.
+func (c *Correlator) insideLoop(t *thread, raw []cpython.RawFrame) bool {
+	v := t.proc.classify(t.proc.resolver.Frames(raw))
+	return v.Running || c.bareLoop(t, v) != ""
+}
+
+// lookAgain looks at a thread that may have fallen asleep just before the kernel was told how to
+// walk it.
+func (c *Correlator) lookAgain(t *thread) {
+	k, ok, err := c.kernel.Thread(t.tid)
+	if err != nil || !ok || !sleepsUnseen(k) {
 		return
 	}
-	c.judge(t, w.FD, raw)
+	if t.glimpseOf(k.Period, k.OffAt) == nil {
+		if here, ok := c.walkHere(t); ok && !t.isLoop() && !here.thread.InWait && c.insideLoop(t, here.raw) {
+			c.judge(t, -1, here.raw)
+		}
+	}
 }
 
 // refuseThread ignores a thread that has no Python thread state.
@@ -267,24 +286,6 @@ func (c *Correlator) refuseThread(t *thread, fd int) {
 	c.configure(t)
 }
 
-// walkHere walks from user space. The stack is good if the thread has stayed in one and the same
-// wait all the time, which an idle loop does, or one that was seeded outside of any in that.
-func (c *Correlator) walkHere(t *thread, w *probes.Wait) ([]cpython.RawFrame, bool) {
-	before, ok, err := c.kernel.Thread(t.tid)
-	if err != nil || !ok || before.InWait != (w.FD >= 0) || before.InWait && before.WaitFD != w.FD {
-		return nil, false
-	}
-	raw, err := t.proc.runtime.Stack(t.proc.memory, t.state.Addr, maxWalk)
-	if err != nil || len(raw) == 0 {
-		return nil, false
-	}
-	after, ok, err := c.kernel.Thread(t.tid)
-	if err != nil || !ok || after.InWait != before.InWait || after.Period != before.Period {
-		return nil, false
-	}
-	return raw, true
-}
-
 // maxWalk bounds a walk from user space.
 const maxWalk = 4096
 
@@ -294,10 +295,14 @@ func (c *Correlator) judge(t *thread, fd int, raw []cpython.RawFrame) {
 	v := t.proc.classify(frames)
 	// Deeper in than the loop's own wait: that of something a callback uses.
 	deeper := t.kind == eventloop.UVLoop && !v.Running && len(raw) > len(t.anchor) && len(t.anchor) > 0 && t.onAnchor(raw)
+	bare := eventloop.Kind("")
+	if fd < 0 {
+		bare = c.bareLoop(t, v)
+	}
 	switch {
 	case fd >= 0 && v.AtRest && v.Kind != "" && !deeper:
 		t.kind, t.verdict = v.Kind, probes.Watched
-		t.anchor = slices.Clone(raw)
+		t.anchor, t.bare = slices.Clone(raw), false
 		t.learnCaller(raw, frames)
 		t.setFD(fd, probes.Watched)
 	case v.Running && !t.isLoop(): // a loop, but this is no wait of its own
@@ -305,6 +310,8 @@ func (c *Correlator) judge(t *thread, fd int, raw []cpython.RawFrame) {
 		t.setFD(fd, probes.Ignored)
 	case t.isLoop():
 		t.setFD(fd, probes.Ignored)
+	case bare != "":
+		t.kind, t.verdict, t.bare = bare, probes.Pending, true
 	default:
 		t.verdict = probes.Ignored
 		t.setFD(fd, probes.Ignored)
@@ -315,18 +322,19 @@ func (c *Correlator) judge(t *thread, fd int, raw []cpython.RawFrame) {
 			t.verdict, t.kind = probes.Ignored, ""
 		}
 	}
-	if t.isLoop() {
-		c.useProbes(t.proc)
-	} else {
+	if !t.isLoop() {
 		c.takeSlot(t)
 	}
 	c.configure(t)
+	if t.isLoop() {
+		c.useProbes(t.proc) // takes its time: the kernel knows the thread by now
+	}
 	c.settle(t)
 }
 
 // doubt has a thread's waits judged anew: its stacks no longer show the loop that it ran.
 func (c *Correlator) doubt(t *thread) {
-	t.anchor, t.fds, t.verdict = nil, nil, probes.Pending
+	t.anchor, t.bare, t.fds, t.verdict = nil, false, nil, probes.Pending
 	c.configure(t)
 }
 

@@ -3,75 +3,168 @@
 package correlator
 
 import (
+	"slices"
+
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/target"
 )
 
-// glimpse is a stack walked from user space in the middle of an active period, for want of one
-// of the kernel's: the thread fell asleep before the kernel could walk it, because loopwatch
-// or the program had only just started.
+// glimpse is what a thread sleeps in, read from user space because the kernel could not: the thread
+// fell asleep before the kernel knew how to walk its stack. It belongs to one stretch off the CPU,
+// the one of that period that began at sample.At, and to no other.
 type glimpse struct {
 	sample *probes.Sample
 	raw    []cpython.RawFrame
 }
 
-// glimpseAt walks a thread that is outside its wait. The stack is only as good as the thread is
-// still: it is checked that the period stays the same, and that it sleeps.
-func (c *Correlator) glimpseAt(t *thread) *glimpse {
-	before, ok, err := c.kernel.Thread(t.tid)
-	if err != nil || !ok || before.InWait {
-		return nil
+// maxGlimpses bounds the glimpses kept of one thread: each is of a stretch of its own.
+const maxGlimpses = 4
+
+// sight is a stack walked from user space, and what the kernel knew of the thread then.
+type sight struct {
+	thread probes.Thread
+	raw    []cpython.RawFrame
+}
+
+// walkTries is how often a walk is tried of a thread that goes on meanwhile.
+const walkTries = 3
+
+// walkHere walks a thread from user space. The stack is good if the thread has stayed in the same
+// wait or the same active period meanwhile. If it sleeps outside a wait and the kernel has no stack
+// of that, it is kept as a glimpse.
+func (c *Correlator) walkHere(t *thread) (sight, bool) {
+	for range walkTries {
+		before, ok, err := c.kernel.Thread(t.tid)
+		if err != nil || !ok {
+			return sight{}, false
+		}
+		raw, err := t.proc.runtime.Stack(t.proc.memory, t.state.Addr, maxWalk)
+		if err != nil || len(raw) == 0 {
+			continue
+		}
+		var s *probes.Sample
+		if sleepsUnseen(before) {
+			s = c.sampleHere(t, before, raw)
+		}
+		after, ok, err := c.kernel.Thread(t.tid)
+		if err != nil || !ok {
+			return sight{}, false
+		}
+		if after.InWait != before.InWait || after.Period != before.Period || after.WaitFD != before.WaitFD {
+			continue
+		}
+		if s != nil && after.OffAt == before.OffAt {
+			t.keepGlimpse(&glimpse{s, raw})
+		}
+		return sight{after, raw}, true
 	}
+	return sight{}, false
+}
+
+// sleepsUnseen tells a thread that sleeps outside its wait in a stretch the kernel has no stack of.
+func sleepsUnseen(k probes.Thread) bool {
+	return !k.InWait && k.OffAt != 0 && k.Asleep && !k.HasStack
+}
+
+// sampleHere reads from user space what the kernel would have put into a sample; nil where the
+// thread no longer sleeps.
+func (c *Correlator) sampleHere(t *thread, k probes.Thread, raw []cpython.RawFrame) *probes.Sample {
 	call, err := t.proc.process.Syscall(t.tid)
 	if err != nil || call.Running {
 		return nil
 	}
-	raw, err := t.proc.runtime.Stack(t.proc.memory, t.state.Addr, maxWalk)
-	if err != nil || len(raw) == 0 {
-		return nil
-	}
-	task := t.runningTask()
-	after, ok, err := c.kernel.Thread(t.tid)
-	if err != nil || !ok || after.InWait || after.Period != before.Period || after.OffAt != before.OffAt {
-		return nil
-	}
+	works := target.Call{Process: t.proc.process, Memory: t.proc.memory, Number: call.Number, Args: [5]uint64(call.Args[:5])}
 	s := &probes.Sample{
-		TID: t.tid, Period: before.Period, Kind: probes.Off, At: before.OffAt, Syscall: call.Number, Args: [3]uint64(call.Args[:3]),
-		Task: task,
+		TID: t.tid, Period: k.Period, Kind: probes.Off, At: k.OffAt, Syscall: call.Number, Args: [3]uint64(call.Args[:3]),
+		Stopped: k.Stopped, Target: works.Choose(works.Object(), nil),
 	}
-	s.Target = t.glimpsedTarget(call)
+	c.findTasks(t)
+	s.Task = t.runningTask()
 	for _, f := range raw {
 		s.Stack.Frames = append(s.Stack.Frames, probes.Frame(f))
 	}
-	return &glimpse{s, raw}
+	return s
 }
 
-// lookInside judges a thread by what it does in the middle of a period, where a loop's own
-// frames are on the stack.
-func (c *Correlator) lookInside(t *thread) {
-	c.findTasks(t)
-	g := c.glimpseAt(t)
-	if g == nil {
+// keepGlimpse names what was seen, while it is there to be read, and keeps it.
+func (t *thread) keepGlimpse(g *glimpse) {
+	if t.glimpseOf(g.sample.Period, g.sample.At) != nil {
 		return
 	}
-	t.glimpse = g
-	if t.proc.classify(t.proc.resolver.Frames(g.raw)).Running {
-		c.judge(t, -1, g.raw)
+	if len(t.glimpses) == maxGlimpses {
+		t.glimpses = slices.Delete(t.glimpses, 0, 1)
+	}
+	t.glimpses = append(t.glimpses, g)
+}
+
+func (t *thread) glimpseOf(period uint64, at int64) *glimpse {
+	for _, g := range t.glimpses {
+		if g.sample.Period == period && g.sample.At == at {
+			return g
+		}
+	}
+	return nil
+}
+
+// glimpseNow looks at a thread if it sleeps in a stretch that the kernel has no stack of.
+func (c *Correlator) glimpseNow(t *thread, k probes.Thread) {
+	if t.state.Addr != 0 && sleepsUnseen(k) && t.glimpseOf(k.Period, k.OffAt) == nil {
+		c.walkHere(t)
 	}
 }
 
-// withGlimpse adds the glimpse of a period to its samples where none of them shows what the
-// thread slept in for offNS nanoseconds.
-func (t *thread) withGlimpse(period uint64, offNS int64, samples []*probes.Sample) []*probes.Sample {
-	if t.glimpse == nil || t.glimpse.sample.Period != period {
-		return samples
+// complete returns the samples of a period with all that is known of the stretches without a stack:
+// those glimpsed get it, and what no sample carries gets samples of its own.
+func (t *thread) complete(period uint64, samples []*probes.Sample, blind probes.Stackless) []*probes.Sample {
+	out := slices.Clone(samples)
+	if blind.NS > 0 {
+		out = append(out, &probes.Sample{
+			TID: t.tid, Period: period, Kind: probes.Off, At: blind.At, NS: blind.NS, Syscall: blind.Syscall, Args: blind.Args,
+			Target: probes.Target{FD: -1},
+		})
 	}
-	for _, s := range samples {
-		if s.Kind == probes.Off {
-			return samples
+	if rest := blind.TotalNS - blind.NS; rest > 0 {
+		out = append(out, &probes.Sample{
+			TID: t.tid, Period: period, Kind: probes.Off, At: blind.At + blind.NS, NS: rest, Syscall: -1, Target: probes.Target{FD: -1},
+		})
+	}
+	for i, s := range out {
+		if s.Kind != probes.Off || len(s.Stack.Frames) > 0 {
+			continue
+		}
+		if g := t.glimpseOf(period, s.At); g != nil {
+			out[i] = g.completing(s)
 		}
 	}
-	s := *t.glimpse.sample
-	s.NS = offNS
-	return append(samples, &s)
+	return out
+}
+
+// completing returns the kernel's sample of a stretch with what only user space could read of it.
+func (g *glimpse) completing(s *probes.Sample) *probes.Sample {
+	full := *s
+	full.Stack, full.Task = g.sample.Stack, g.sample.Task
+	full.Syscall, full.Args = g.sample.Syscall, g.sample.Args
+	if full.Target.Kind == probes.NoTarget {
+		full.Target = g.sample.Target
+	}
+	return &full
+}
+
+// bareLoop tells the loop that a thread is inside of though no frame of the loop is on its stack: uvloop
+// as asyncio has it running on this thread, gevent by its greenlets. "" is none.
+func (c *Correlator) bareLoop(t *thread, v eventloop.Verdict) eventloop.Kind {
+	switch {
+	case v.Running:
+		return ""
+	case v.Kind == eventloop.UVLoop:
+		c.findTasks(t)
+		if t.canNameTasks() && t.tasks.reader.RunningLoop(t.proc.memory, t.state) != 0 {
+			return v.Kind
+		}
+	case v.Detached && t.proc.Extension("gevent"):
+		return eventloop.Gevent
+	}
+	return ""
 }

@@ -146,7 +146,5 @@ func (c *Correlator) nameOpen(t *thread, k probes.Thread) {
 		t.name(s, rawFrames(&s.Stack))
 		t.holder(s)
 	}
-	if len(held) == 0 && t.period != k.Period && (t.glimpse == nil || t.glimpse.sample.Period != k.Period) {
-		t.glimpse = c.glimpseAt(t)
-	}
+	c.glimpseNow(t, k)
 }

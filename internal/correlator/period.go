@@ -17,6 +17,7 @@ type period struct {
 	throttledNS int64 // of that, held back by a quota
 	stoppedNS   int64 // of offNS, stopped
 	whole       bool  // these are the kernel's own exact sums
+	seeded      bool  // it was going on when it was first seen: start is when that was
 	pieces      []piece
 	inside      *probes.Inside // what the interpreter's own probes said of it, nil if nothing
 }
@@ -29,7 +30,7 @@ func (p *period) split() (parts []period, restNS int64) {
 		return []period{*p}, 0
 	}
 	p.whole = false
-	part := period{start: p.start}
+	part := period{start: p.start, seeded: p.seeded}
 	covered := p.start // everything before belongs to a part or a rest
 	// Sums of the kernel's up to where the part began.
 	var waited, throttled int64

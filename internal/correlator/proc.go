@@ -103,24 +103,26 @@ type thread struct {
 	fds     []probes.FDVerdict
 	// anchor is the stack at the loop's own wait. Of a loop without Python frames of its own
 	// (uvloop), all of it stands at the root of every stack inside.
-	anchor   []cpython.RawFrame
+	anchor []cpython.RawFrame
+	// bare says that such a loop was met in the middle of a period, before any wait of its own.
+	bare     bool
 	restCode uint64
 	// caller and callerCode tell the loop's callbacks apart, see learnCaller.
 	caller     eventloop.Caller
 	callerCode uint64
 
-	period  uint64 // that the samples belong to
-	ended   uint64 // the last period that was reported as a block
-	told    uint64 // the last one reported before it had ended
-	samples []*probes.Sample
-	glimpse *glimpse
-	inside  *probes.Inside           // what the interpreter's own probes said last
-	early   []earlyBlock             // ended before the thread was judged
-	named   map[int64]naming         // of the period going on, named early, by Sample.At
-	inNamed uint64                   // that period
-	holders map[int64]*report.Holder // the same of who held what was waited for
-	fix     correction
-	ready   *readyBlock
+	period   uint64 // that the samples belong to
+	ended    uint64 // the last period that was reported as a block
+	told     uint64 // the last one reported before it had ended
+	samples  []*probes.Sample
+	glimpses []*glimpse               // the newest last
+	inside   *probes.Inside           // what the interpreter's own probes said last
+	early    []earlyBlock             // ended before the thread was judged
+	named    map[int64]naming         // of the period going on, named early, by Sample.At
+	inNamed  uint64                   // that period
+	holders  map[int64]*report.Holder // the same of who held what was waited for
+	fix      correction
+	ready    *readyBlock
 }
 
 // naming is a sample with names in place of addresses.
@@ -182,6 +184,9 @@ func (t *thread) setFD(fd int, v probes.Verdict) {
 // place tells whether a stack lies inside the thread's running loop, and whether everything
 // inside is the loop's own machinery, at rest.
 func (t *thread) place(raw []cpython.RawFrame, v eventloop.Verdict) (inside, atRest bool) {
+	if t.bare && !v.Ending {
+		return true, false
+	}
 	if t.kind == eventloop.UVLoop && !v.Running && len(t.anchor) > 0 {
 		inside = t.onAnchor(raw)
 		return inside, inside && len(raw) == len(t.anchor)

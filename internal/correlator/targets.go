@@ -11,9 +11,9 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/kernelstack"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
+	"github.com/loopwatch/loopwatch/internal/target"
 )
 
 // kernelCauses is what a place in the kernel means where the syscall says nothing.
@@ -62,18 +62,12 @@ func countArgument(call syscalls.Call) int {
 	return 1
 }
 
-// Magic numbers of file systems without a path (include/uapi/linux/magic.h).
-const (
-	anonInodeFS = 0x09041934
-	pipeFS      = 0x50495045
-)
-
 // objectCause goes by the kind of file.
 func objectCause(t *probes.Target, leaf *report.Frame) report.Cause {
 	if t.Kind == probes.ChildTarget {
 		return report.CauseSubprocess
 	}
-	if t.Magic == anonInodeFS {
+	if t.Magic == target.AnonInodeFS {
 		return cmp.Or(anonymousCauses[t.Path], report.CauseUnknown)
 	}
 	switch t.Mode & unix.S_IFMT {
@@ -154,7 +148,7 @@ func targetText(s *probes.Sample, cause report.Cause) string {
 	t := &s.Target
 	switch cause {
 	case report.CauseSleep:
-		if t.Magic != anonInodeFS {
+		if t.Magic != target.AnonInodeFS {
 			return ""
 		}
 	case report.CauseGIL, report.CauseLock, report.CauseStopped, report.CauseRunqueue, report.CauseThrottled:
@@ -201,9 +195,9 @@ func describe(t *probes.Target) (text string, names bool) {
 
 func fileText(t *probes.Target) (text string, names bool) {
 	switch {
-	case t.Magic == anonInodeFS:
+	case t.Magic == target.AnonInodeFS:
 		return strings.Trim(t.Path, "[]"), false
-	case t.Magic == pipeFS:
+	case t.Magic == target.PipeFS:
 		return "pipe", false
 	case t.Deleted:
 		return t.Path + " (deleted)", true
@@ -246,30 +240,4 @@ var protocols = map[uint8]string{
 var families = map[uint16]string{
 	unix.AF_NETLINK: "netlink", unix.AF_PACKET: "packet", unix.AF_VSOCK: "vsock", unix.AF_BLUETOOTH: "bluetooth",
 	unix.AF_CAN: "can", unix.AF_ALG: "alg", unix.AF_TIPC: "tipc", unix.AF_XDP: "xdp",
-}
-
-// glimpsedTarget reads from outside what the kernel had no chance to record: what a descriptor's
-// link says. The thread sleeps meanwhile, as glimpseAt makes sure.
-func (t *thread) glimpsedTarget(call process.Syscall) probes.Target {
-	target := probes.Target{FD: -1}
-	switch syscalls.Lookup(call.Number).Object {
-	case syscalls.FD, syscalls.Connect, syscalls.SendTo, syscalls.SendMsg, syscalls.Epoll:
-	case syscalls.Wait:
-		target.Kind = probes.ChildTarget
-		return target
-	default:
-		return target
-	}
-	target.FD = int(int32(call.Args[0]))
-	mode, device, path := t.proc.process.Descriptor(target.FD)
-	target.Mode, target.Device = mode, device
-	switch name, anonymous := strings.CutPrefix(path, "anon_inode:"); {
-	case anonymous:
-		target.Kind, target.Path, target.Magic = probes.FileTarget, name, anonInodeFS
-	case strings.HasPrefix(path, "pipe:["):
-		target.Kind, target.Magic = probes.FileTarget, pipeFS
-	case strings.HasPrefix(path, "/"):
-		target.Kind, target.Path = probes.FileTarget, path
-	}
-	return target
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/target"
 )
 
 func TestTargetText(t *testing.T) {
@@ -20,7 +21,7 @@ func TestTargetText(t *testing.T) {
 	file := func(mode, device, magic uint32, path string) probes.Target {
 		return probes.Target{Kind: probes.FileTarget, Mode: mode, Device: device, Magic: magic, Path: path}
 	}
-	pipe := file(unix.S_IFIFO, 0, pipeFS, "")
+	pipe := file(unix.S_IFIFO, 0, target.PipeFS, "")
 	pipe.Child = 12
 	deleted := file(unix.S_IFREG, 0, 0, "/a")
 	deleted.Deleted = true
@@ -45,7 +46,7 @@ func TestTargetText(t *testing.T) {
 		{probes.Target{Kind: probes.ChildTarget}, report.CauseSubprocess, "any child"},
 		{file(unix.S_IFIFO, 0, 1, "/a/fifo"), report.CausePipe, "/a/fifo"},
 		{file(unix.S_IFCHR, 136<<20|3, 1, "/dev/pts/3"), report.CausePipe, "tty /dev/pts/3"},
-		{file(0, 0, anonInodeFS, "[timerfd]"), report.CauseSleep, "timerfd"},
+		{file(0, 0, target.AnonInodeFS, "[timerfd]"), report.CauseSleep, "timerfd"},
 		{deleted, report.CauseFile, "/a (deleted)"},
 		{file(unix.S_IFREG, 0, 0, "/a"), report.CauseLock, ""},
 	} {
@@ -58,12 +59,12 @@ func TestObjectCause(t *testing.T) {
 		target probes.Target
 		want   report.Cause
 	}{
-		{probes.Target{Kind: probes.FileTarget, Magic: anonInodeFS, Path: "[timerfd]"}, report.CauseSleep},
-		{probes.Target{Kind: probes.FileTarget, Magic: anonInodeFS, Path: "[eventfd]"}, report.CausePipe},
-		{probes.Target{Kind: probes.ChildTarget, Magic: anonInodeFS}, report.CauseSubprocess},
+		{probes.Target{Kind: probes.FileTarget, Magic: target.AnonInodeFS, Path: "[timerfd]"}, report.CauseSleep},
+		{probes.Target{Kind: probes.FileTarget, Magic: target.AnonInodeFS, Path: "[eventfd]"}, report.CausePipe},
+		{probes.Target{Kind: probes.ChildTarget, Magic: target.AnonInodeFS}, report.CauseSubprocess},
 		{probes.Target{Mode: unix.S_IFCHR, Device: 1<<20 | 8}, report.CauseFile},
 		{probes.Target{Mode: unix.S_IFCHR, Device: 5 << 20}, report.CausePipe},
-		{probes.Target{Magic: anonInodeFS, Path: "[io_uring]"}, report.CauseUnknown}, // can be anything
+		{probes.Target{Magic: target.AnonInodeFS, Path: "[io_uring]"}, report.CauseUnknown}, // can be anything
 		{probes.Target{}, report.CauseUnknown},
 	} {
 		assert.Equal(t, test.want, objectCause(&test.target, nil), "%+v", test.target)

@@ -15,7 +15,7 @@ import (
 // block puts everything together.
 func (t *thread) block(p period, ongoing bool) report.Block {
 	b := report.Block{
-		PID: t.proc.process.PID, TID: t.tid, StartNS: p.start, DurationNS: p.end - p.start, Ongoing: ongoing,
+		PID: t.proc.process.PID, TID: t.tid, StartNS: p.start, DurationNS: p.end - p.start, Ongoing: ongoing, AtLeast: p.seeded,
 		BreakdownNS: p.share(),
 	}
 	b.Shape = p.shape()

@@ -154,10 +154,13 @@ type ending struct {
 // run observes from now until the time is up.
 func (w *window) run(ctx context.Context) (ending, error) {
 	w.started, w.startedNS = time.Now(), monotonic()
-	if err := w.probes.Seed(); err != nil {
-		return ending{}, err
+	// What is outside its wait now may go on in a moment: its stack is read before all else.
+	for _, pass := range []probes.SeedPass{probes.SeedActive, probes.SeedRest} {
+		if err := w.probes.Seed(pass); err != nil {
+			return ending{}, err
+		}
+		w.drain()
 	}
-	w.drain()
 	if w.options.Ready != nil {
 		w.options.Ready(w.status())
 	}

@@ -171,7 +171,20 @@ func (p *Probes) setRate(rate int) error {
 
 // Seed announces every thread of the processes already said to be Python, so that loops that
 // rest, or are blocked right now, are known without waiting for their next wait.
-func (p *Probes) Seed() error { return p.iterate(loopwatchProgSeed, io.Discard) }
+func (p *Probes) Seed(pass SeedPass) error {
+	if err := p.coll.Variables[loopwatchVarSeeding].Set(uint32(pass)); err != nil {
+		return fmt.Errorf("choose the threads to announce: %w", err)
+	}
+	return p.iterate(loopwatchProgSeed, io.Discard)
+}
+
+// SeedPass chooses among the threads that Seed announces.
+type SeedPass uint32
+
+const (
+	SeedActive = SeedPass(loopwatchSeedPassSEED_ACTIVE) // those outside a wait: perhaps in a block
+	SeedRest   = SeedPass(loopwatchSeedPassSEED_REST)   // all others
+)
 
 // maxThreads bounds the threads ThreadPointers lists of one process.
 const maxThreads = 1 << 16

@@ -184,10 +184,11 @@ type Thread struct {
 	RestedPeriod                     uint64 // then the number of the period before
 	Stopped, Throttled               bool   // the stretch going on, or what it began with
 	Seeded                           bool
+	HasStack                         bool      // of the stretch off the CPU going on, or the last one
+	Stackless                        Stackless // of OffNS
 	Verdict                          Verdict
 	held                             uint32
 	slot                             uint32
-	stack                            bool
 }
 
 func threadOf(tid uint32, k *loopwatchThread) Thread {
@@ -196,8 +197,8 @@ func threadOf(tid uint32, k *loopwatchThread) Thread {
 		OffAt: int64(k.OffSince), Asleep: k.Asleep != 0,
 		WaitedNS: int64(k.WaitedNs), ThrottledNS: int64(k.ThrottledNs), StoppedNS: int64(k.StoppedNs),
 		RestedAt: int64(k.RestedAt), RestedPeriod: k.RestedPeriod,
-		Stopped: k.Stopped != 0, Throttled: k.Throttled != 0, Seeded: k.Seeded != 0, Verdict: Verdict(k.Config.Verdict),
-		held: k.Held, slot: k.Config.Slot, stack: k.HasStack != 0,
+		Stopped: k.Stopped != 0, Throttled: k.Throttled != 0, Seeded: k.Seeded != 0, HasStack: k.HasStack != 0, Stackless: stacklessOf(k.StacklessNs, &k.Stackless), Verdict: Verdict(k.Config.Verdict),
+		held: k.Held, slot: k.Config.Slot,
 	}
 }
 
@@ -239,14 +240,14 @@ func (p *Probes) Threads() ([]Thread, error) {
 }
 
 // HeldSamples reads the samples the kernel holds back for the present period of a loop, and
-// the stretch off the CPU going on, whose NS is then counted up to now. They may change while
+// the stretch off the CPU going on, whose NS is then counted up to now; it may have no stack. They may change while
 // they are read: the caller shall compare Period before and after.
 func (p *Probes) HeldSamples(t Thread, now int64) ([]*Sample, error) {
 	if t.slot == NoSlot {
 		return nil, nil
 	}
 	n := t.held
-	if t.OffAt != 0 && t.Asleep && t.stack {
+	if t.OffAt != 0 && t.Asleep && t.HasStack {
 		n++
 	}
 	var out []*Sample
@@ -266,6 +267,11 @@ func (p *Probes) HeldSamples(t Thread, now int64) ([]*Sample, error) {
 			s.NS = now - s.At
 		}
 		out = append(out, s)
+	}
+	if t.OffAt != 0 && t.Asleep && !t.HasStack && !t.Stopped {
+		out = append(out, &Sample{
+			TID: t.TID, Period: t.Period, Kind: Off, At: t.OffAt, NS: now - t.OffAt, Syscall: -1, Target: Target{FD: -1},
+		})
 	}
 	return out, nil
 }

@@ -88,6 +88,7 @@ const (
 	censusVarIgnored          = "ignored"
 	censusVarListed           = "listed"
 	censusVarMarks            = "marks"
+	censusVarSeeding          = "seeding"
 	censusVarSleepers         = "sleepers"
 	censusVarSyscallObjects   = "syscall_objects"
 	censusVarThreshold        = "threshold"
@@ -175,6 +176,7 @@ type censusVariableSpecs struct {
 	Ignored          *ebpf.VariableSpec `ebpf:"ignored"`
 	Listed           *ebpf.VariableSpec `ebpf:"listed"`
 	Marks            *ebpf.VariableSpec `ebpf:"marks"`
+	Seeding          *ebpf.VariableSpec `ebpf:"seeding"`
 	Sleepers         *ebpf.VariableSpec `ebpf:"sleepers"`
 	SyscallObjects   *ebpf.VariableSpec `ebpf:"syscall_objects"`
 	Threshold        *ebpf.VariableSpec `ebpf:"threshold"`
@@ -253,6 +255,7 @@ type censusVariables struct {
 	Ignored          *ebpf.Variable `ebpf:"ignored"`
 	Listed           *ebpf.Variable `ebpf:"listed"`
 	Marks            *ebpf.Variable `ebpf:"marks"`
+	Seeding          *ebpf.Variable `ebpf:"seeding"`
 	Sleepers         *ebpf.Variable `ebpf:"sleepers"`
 	SyscallObjects   *ebpf.Variable `ebpf:"syscall_objects"`
 	Threshold        *ebpf.Variable `ebpf:"threshold"`

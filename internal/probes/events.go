@@ -124,9 +124,26 @@ type Block struct {
 	ThrottledNS int64 // of that, held back by a cgroup's quota
 	StoppedNS   int64 // of OffNS, stopped by a signal, a tracer or a freezer
 	ReadyAt     int64 // the first event that waited for it to end, 0 not known (fentry only)
-	Samples     int   // sent for it
-	Exited      bool  // the thread ended in the middle
-	Seeded      bool  // it was going on when first seen: Start is when that was
+	Stackless   Stackless
+	Samples     int  // sent for it
+	Exited      bool // the thread ended in the middle
+	Seeded      bool // it was going on when first seen: Start is when that was
+}
+
+// Stackless is time asleep in a period that no sample has, because no stack could be taken when it began.
+type Stackless struct {
+	TotalNS int64
+	// The longest stretch of it: when it began, and what it slept in.
+	At, NS  int64
+	Syscall int // -1: none
+	Args    [3]uint64
+}
+
+func stacklessOf(total uint64, c *loopwatchStackless) Stackless {
+	if c.Ns == 0 {
+		return Stackless{TotalNS: int64(total)}
+	}
+	return Stackless{TotalNS: int64(total), At: int64(c.At), NS: int64(c.Ns), Syscall: int(c.Nr), Args: c.Args}
 }
 
 // Delayed says how many events waited for a block to end, which came before: what the first wait
@@ -262,7 +279,7 @@ func (d *decoder) decode(raw []byte) (Event, error) {
 		return &Block{
 			PID: int(c.Tgid), TID: int(c.Tid), Period: c.Period, Start: int64(c.Start), End: int64(c.End),
 			OffNS: int64(c.OffNs), WaitedNS: int64(c.WaitedNs), ThrottledNS: int64(c.ThrottledNs),
-			StoppedNS: int64(c.StoppedNs), ReadyAt: int64(c.ReadyAt), Samples: int(c.Samples),
+			StoppedNS: int64(c.StoppedNs), ReadyAt: int64(c.ReadyAt), Samples: int(c.Samples), Stackless: stacklessOf(c.StacklessNs, &c.Stackless),
 			Exited: c.Flags&blockExited != 0, Seeded: c.Flags&blockSeeded != 0,
 		}, nil
 	case loopwatchRecordTypeRECORD_DELAYED:

@@ -27,6 +27,8 @@ type loopwatchBlockRecord struct {
 	ThrottledNs uint64
 	StoppedNs   uint64
 	ReadyAt     uint64
+	StacklessNs uint64
+	Stackless   loopwatchStackless
 	Samples     uint32
 	Pad         uint32
 }
@@ -311,11 +313,27 @@ type loopwatchScratch struct {
 	}
 }
 
+type loopwatchSeedPass uint32
+
+const (
+	loopwatchSeedPassSEED_ACTIVE loopwatchSeedPass = 1
+	loopwatchSeedPassSEED_REST   loopwatchSeedPass = 2
+)
+
 type loopwatchStack struct {
 	_      structs.HostLayout
 	Depth  uint32
 	Failed uint32
 	Frames [256]loopwatchPyFrame
+}
+
+type loopwatchStackless struct {
+	_    structs.HostLayout
+	At   uint64
+	Ns   uint64
+	Args [3]uint64
+	Nr   int32
+	Pad  uint32
 }
 
 type loopwatchSyscallObject uint32
@@ -384,6 +402,7 @@ type loopwatchThread struct {
 	ThrottledNs    uint64
 	StoppedNs      uint64
 	PendingNs      uint64
+	StacklessNs    uint64
 	RunDelay       uint64
 	QuotaRq        uint64
 	QuotaClock     uint64
@@ -415,6 +434,7 @@ type loopwatchThread struct {
 	EpollFd        int32
 	Pad2           uint32
 	_              [4]byte
+	Stackless      loopwatchStackless
 	Config         loopwatchThreadConfig
 }
 
@@ -541,6 +561,7 @@ const (
 	loopwatchVarIgnored           = "ignored"
 	loopwatchVarListed            = "listed"
 	loopwatchVarMarks             = "marks"
+	loopwatchVarSeeding           = "seeding"
 	loopwatchVarSleepers          = "sleepers"
 	loopwatchVarSyscallObjects    = "syscall_objects"
 	loopwatchVarThreshold         = "threshold"
@@ -555,6 +576,7 @@ const (
 	loopwatchVarTypeRoom          = "type_room"
 	loopwatchVarTypeSampleFlag    = "type_sample_flag"
 	loopwatchVarTypeSampleKind    = "type_sample_kind"
+	loopwatchVarTypeSeedPass      = "type_seed_pass"
 	loopwatchVarTypeSyscallObject = "type_syscall_object"
 	loopwatchVarTypeTargetKind    = "type_target_kind"
 	loopwatchVarTypeThreadPointer = "type_thread_pointer"
@@ -655,6 +677,7 @@ type loopwatchVariableSpecs struct {
 	Ignored           *ebpf.VariableSpec `ebpf:"ignored"`
 	Listed            *ebpf.VariableSpec `ebpf:"listed"`
 	Marks             *ebpf.VariableSpec `ebpf:"marks"`
+	Seeding           *ebpf.VariableSpec `ebpf:"seeding"`
 	Sleepers          *ebpf.VariableSpec `ebpf:"sleepers"`
 	SyscallObjects    *ebpf.VariableSpec `ebpf:"syscall_objects"`
 	Threshold         *ebpf.VariableSpec `ebpf:"threshold"`
@@ -669,6 +692,7 @@ type loopwatchVariableSpecs struct {
 	TypeRoom          *ebpf.VariableSpec `ebpf:"type_room"`
 	TypeSampleFlag    *ebpf.VariableSpec `ebpf:"type_sample_flag"`
 	TypeSampleKind    *ebpf.VariableSpec `ebpf:"type_sample_kind"`
+	TypeSeedPass      *ebpf.VariableSpec `ebpf:"type_seed_pass"`
 	TypeSyscallObject *ebpf.VariableSpec `ebpf:"type_syscall_object"`
 	TypeTargetKind    *ebpf.VariableSpec `ebpf:"type_target_kind"`
 	TypeThreadPointer *ebpf.VariableSpec `ebpf:"type_thread_pointer"`
@@ -746,6 +770,7 @@ type loopwatchVariables struct {
 	Ignored           *ebpf.Variable `ebpf:"ignored"`
 	Listed            *ebpf.Variable `ebpf:"listed"`
 	Marks             *ebpf.Variable `ebpf:"marks"`
+	Seeding           *ebpf.Variable `ebpf:"seeding"`
 	Sleepers          *ebpf.Variable `ebpf:"sleepers"`
 	SyscallObjects    *ebpf.Variable `ebpf:"syscall_objects"`
 	Threshold         *ebpf.Variable `ebpf:"threshold"`
@@ -760,6 +785,7 @@ type loopwatchVariables struct {
 	TypeRoom          *ebpf.Variable `ebpf:"type_room"`
 	TypeSampleFlag    *ebpf.Variable `ebpf:"type_sample_flag"`
 	TypeSampleKind    *ebpf.Variable `ebpf:"type_sample_kind"`
+	TypeSeedPass      *ebpf.Variable `ebpf:"type_seed_pass"`
 	TypeSyscallObject *ebpf.Variable `ebpf:"type_syscall_object"`
 	TypeTargetKind    *ebpf.Variable `ebpf:"type_target_kind"`
 	TypeThreadPointer *ebpf.Variable `ebpf:"type_thread_pointer"`

@@ -91,7 +91,7 @@ func tryHook(spec *ebpf.CollectionSpec, h hook, o Options) error {
 		return err
 	}
 	if h.name == HookIterator {
-		return p.Seed() // it finds no process it was told of
+		return p.Seed(SeedRest) // it finds no process it was told of
 	}
 	return h.attach(p, o)
 }

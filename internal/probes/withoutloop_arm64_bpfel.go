@@ -242,6 +242,7 @@ type withoutLoopThread struct {
 	ThrottledNs    uint64
 	StoppedNs      uint64
 	PendingNs      uint64
+	StacklessNs    uint64
 	RunDelay       uint64
 	QuotaRq        uint64
 	QuotaClock     uint64
@@ -273,7 +274,15 @@ type withoutLoopThread struct {
 	EpollFd        int32
 	Pad2           uint32
 	_              [4]byte
-	Config         withoutLoopThreadConfig
+	Stackless      struct {
+		_    structs.HostLayout
+		At   uint64
+		Ns   uint64
+		Args [3]uint64
+		Nr   int32
+		Pad  uint32
+	}
+	Config withoutLoopThreadConfig
 }
 
 type withoutLoopThreadConfig struct {
@@ -373,6 +382,7 @@ const (
 	withoutLoopVarIgnored           = "ignored"
 	withoutLoopVarListed            = "listed"
 	withoutLoopVarMarks             = "marks"
+	withoutLoopVarSeeding           = "seeding"
 	withoutLoopVarSleepers          = "sleepers"
 	withoutLoopVarSyscallObjects    = "syscall_objects"
 	withoutLoopVarThreshold         = "threshold"
@@ -387,6 +397,7 @@ const (
 	withoutLoopVarTypeRoom          = "type_room"
 	withoutLoopVarTypeSampleFlag    = "type_sample_flag"
 	withoutLoopVarTypeSampleKind    = "type_sample_kind"
+	withoutLoopVarTypeSeedPass      = "type_seed_pass"
 	withoutLoopVarTypeSyscallObject = "type_syscall_object"
 	withoutLoopVarTypeTargetKind    = "type_target_kind"
 	withoutLoopVarTypeThreadPointer = "type_thread_pointer"
@@ -510,6 +521,7 @@ type withoutLoopVariableSpecs struct {
 	Ignored           *ebpf.VariableSpec `ebpf:"ignored"`
 	Listed            *ebpf.VariableSpec `ebpf:"listed"`
 	Marks             *ebpf.VariableSpec `ebpf:"marks"`
+	Seeding           *ebpf.VariableSpec `ebpf:"seeding"`
 	Sleepers          *ebpf.VariableSpec `ebpf:"sleepers"`
 	SyscallObjects    *ebpf.VariableSpec `ebpf:"syscall_objects"`
 	Threshold         *ebpf.VariableSpec `ebpf:"threshold"`
@@ -524,6 +536,7 @@ type withoutLoopVariableSpecs struct {
 	TypeRoom          *ebpf.VariableSpec `ebpf:"type_room"`
 	TypeSampleFlag    *ebpf.VariableSpec `ebpf:"type_sample_flag"`
 	TypeSampleKind    *ebpf.VariableSpec `ebpf:"type_sample_kind"`
+	TypeSeedPass      *ebpf.VariableSpec `ebpf:"type_seed_pass"`
 	TypeSyscallObject *ebpf.VariableSpec `ebpf:"type_syscall_object"`
 	TypeTargetKind    *ebpf.VariableSpec `ebpf:"type_target_kind"`
 	TypeThreadPointer *ebpf.VariableSpec `ebpf:"type_thread_pointer"`
@@ -601,6 +614,7 @@ type withoutLoopVariables struct {
 	Ignored           *ebpf.Variable `ebpf:"ignored"`
 	Listed            *ebpf.Variable `ebpf:"listed"`
 	Marks             *ebpf.Variable `ebpf:"marks"`
+	Seeding           *ebpf.Variable `ebpf:"seeding"`
 	Sleepers          *ebpf.Variable `ebpf:"sleepers"`
 	SyscallObjects    *ebpf.Variable `ebpf:"syscall_objects"`
 	Threshold         *ebpf.Variable `ebpf:"threshold"`
@@ -615,6 +629,7 @@ type withoutLoopVariables struct {
 	TypeRoom          *ebpf.Variable `ebpf:"type_room"`
 	TypeSampleFlag    *ebpf.Variable `ebpf:"type_sample_flag"`
 	TypeSampleKind    *ebpf.Variable `ebpf:"type_sample_kind"`
+	TypeSeedPass      *ebpf.Variable `ebpf:"type_seed_pass"`
 	TypeSyscallObject *ebpf.Variable `ebpf:"type_syscall_object"`
 	TypeTargetKind    *ebpf.Variable `ebpf:"type_target_kind"`
 	TypeThreadPointer *ebpf.Variable `ebpf:"type_thread_pointer"`

@@ -127,6 +127,7 @@ type Block struct {
 	TID         int             `json:"tid"`
 	StartNS     int64           `json:"start_ns"`
 	DurationNS  int64           `json:"duration_ns"`
+	AtLeast     bool            `json:"at_least,omitempty"` // it was going on when it was first seen: DurationNS is a lower bound
 	Ongoing     bool            `json:"ongoing"`
 	Cause       Cause           `json:"cause"`
 	Shape       Shape           `json:"shape,omitempty"` // absent where it could not be told

@@ -14,6 +14,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
+	"github.com/loopwatch/loopwatch/internal/target"
 )
 
 // proc is one Python process.
@@ -60,7 +61,7 @@ type thread struct {
 
 	verdict verdict // see judge
 	target  probes.Target
-	fds     []int // that target may be, see wants
+	object  target.Object // what its syscall works on
 	ip      sampled
 }
 

@@ -216,7 +216,7 @@ func open(mode string) error {
 		fmt.Printf(", because %s", tail(p.Fallback()))
 	}
 	fmt.Println()
-	return errors.Join(err, p.Seed(), p.Close())
+	return errors.Join(err, p.Seed(probes.SeedRest), p.Close())
 }
 
 // isTracing tells fentry and fexit, whose function a kernel may lack.

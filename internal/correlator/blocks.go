@@ -134,6 +134,25 @@ func illegible(frames []report.Frame) bool {
 
 // ongoing returns the block a thread is in, nil where it is in none. samples are those sent so far.
 func (c *Correlator) ongoing(t *thread, k probes.Thread, samples []*probes.Sample, now int64) *report.Block {
+	parts, _ := c.openParts(t, k, samples, now)
+	return c.lastPart(t, parts, now)
+}
+
+// lastPart returns the block that the last part of an open period is, nil if it is none.
+func (c *Correlator) lastPart(t *thread, parts []period, now int64) *report.Block {
+	if len(parts) == 0 {
+		return nil
+	}
+	last := parts[len(parts)-1]
+	if last.end != now || last.end-last.start < int64(c.opts.Threshold) {
+		return nil
+	}
+	b := t.block(last, true)
+	return &b
+}
+
+// openParts returns the period that a thread is in, cut where the loop rested, and the time cut out.
+func (c *Correlator) openParts(t *thread, k probes.Thread, samples []*probes.Sample, now int64) ([]period, int64) {
 	held, err := c.kernel.HeldSamples(k, now)
 	if err != nil {
 		c.check(err)
@@ -159,16 +178,34 @@ func (c *Correlator) ongoing(t *thread, k probes.Thread, samples []*probes.Sampl
 	p.pieces = t.pieces(t.complete(k.Period, slices.Concat(samples, held), k.Stackless))
 	p.inside, err = c.kernel.Inside(k, now, p.offNS, p.waitedNS+p.stoppedNS)
 	c.check(err)
-	parts, _ := p.split()
-	if len(parts) == 0 {
-		return nil
+	c.learnRest(t, p.pieces)
+	return p.split()
+}
+
+// finishOpen tells of what a thread is in at the end of the observation, and enters it into the
+// corrections of its books but for the part still going on, whose length it returns.
+func (c *Correlator) finishOpen(t *thread, k probes.Thread, now int64) (openNS int64) {
+	openNS = max(now-k.Since, 0)
+	if k.InWait || t.ended == k.Period || openNS < int64(c.opts.Threshold) {
+		return openNS
 	}
-	last := parts[len(parts)-1]
-	if last.end != now || last.end-last.start < int64(c.opts.Threshold) {
-		return nil
+	parts, rest := c.openParts(t, k, t.takeSamples(k.Period), now)
+	if b := c.lastPart(t, parts, now); b != nil && t.told != k.Period {
+		defer c.emit(*b)
 	}
-	b := t.block(last, true)
-	return &b
+	t.fix.restNS += rest
+	openNS = 0
+	if n := len(parts); n > 0 && parts[n-1].end == now {
+		openNS = now - parts[n-1].start
+		parts = parts[:n-1]
+	}
+	for _, part := range parts {
+		t.fix.added = append(t.fix.added, part.end-part.start)
+		if part.end-part.start >= int64(c.opts.Threshold) {
+			c.emit(t.block(part, false))
+		}
+	}
+	return openNS
 }
 
 // ongoingAfter is for how long a block has to go on past the threshold to be told of before its end:

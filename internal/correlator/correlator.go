@@ -185,17 +185,13 @@ func (c *Correlator) Finish(now int64) (Result, error) {
 		if t == nil || !t.isLoop() {
 			continue
 		}
-		if !k.InWait && t.ended != k.Period && now-k.Since >= int64(c.opts.Threshold) {
-			if b := c.ongoing(t, k, t.takeSamples(k.Period), now); b != nil && t.told != k.Period {
-				c.emit(*b)
-			}
-		}
-		c.endLoop(t, &k, now)
+		openNS := c.finishOpen(t, k, now)
+		c.endLoop(t, &k, now, openNS)
 		delete(c.threads, k.TID)
 	}
 	for _, t := range c.threads { // loops the kernel has lost sight of
 		if t.isLoop() {
-			c.endLoop(t, nil, now)
+			c.endLoop(t, nil, now, 0)
 		}
 	}
 	var err error

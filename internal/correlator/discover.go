@@ -385,7 +385,7 @@ func (c *Correlator) configure(t *thread) {
 func (c *Correlator) onExit(e *probes.Exit) {
 	if t := c.threads[e.TID]; t != nil {
 		if t.isLoop() {
-			c.endLoop(t, nil, 0)
+			c.endLoop(t, nil, 0, 0)
 		}
 		c.dropThread(e.TID)
 	}
@@ -410,7 +410,7 @@ func (c *Correlator) forgetProcess(pid int) {
 			continue
 		}
 		if t.isLoop() {
-			c.endLoop(t, nil, 0)
+			c.endLoop(t, nil, 0, 0)
 		}
 		c.dropThread(tid)
 	}

@@ -39,8 +39,8 @@ func (f *correction) apply(b *probes.Books) {
 }
 
 // endLoop makes a loop's row out of its books and frees its place. k is its thread's present
-// state, nil where it has ended.
-func (c *Correlator) endLoop(t *thread, k *probes.Thread, now int64) {
+// state, nil where it has ended, and openNS how long that has gone on.
+func (c *Correlator) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
 	c.flush(t)
 	defer func() { t.slot = probes.NoSlot }()
 	defer c.slots.give(t.slot)
@@ -58,11 +58,11 @@ func (c *Correlator) endLoop(t *thread, k *probes.Thread, now int64) {
 	}
 	t.fix.apply(books)
 	if k != nil {
-		if open := max(now-k.Since, 0); k.InWait {
-			books.IdleNS += open
+		if k.InWait {
+			books.IdleNS += openNS
 		} else {
-			books.ActiveNS += open
-			books.MaxNS = max(books.MaxNS, open)
+			books.ActiveNS += openNS
+			books.MaxNS = max(books.MaxNS, openNS)
 		}
 	}
 	if k != nil {

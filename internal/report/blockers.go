@@ -30,6 +30,7 @@ func (g *Blockers) Add(block *Block) (b *Blocker, heaviest bool) {
 	}
 	b.Count++
 	b.TotalNS += block.DurationNS
+	b.AtLeast = b.AtLeast || block.LowerBound()
 	if b.Stack != nil && block.DurationNS <= b.MaxNS {
 		return b, false
 	}

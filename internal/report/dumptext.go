@@ -117,13 +117,10 @@ func forNS(ns *int64) int64 {
 
 // howLong returns "3.2 s", "≥ 3.2 s" or "for an unknown time".
 func howLong(th *DumpThread) string {
-	switch {
-	case th.ForNS == nil:
+	if th.ForNS == nil {
 		return "for an unknown time"
-	case th.AtLeast:
-		return "≥ " + humanDuration(*th.ForNS)
 	}
-	return humanDuration(*th.ForNS)
+	return boundedDuration(*th.ForNS, th.AtLeast)
 }
 
 // placeOf returns "fetch app.py:35 (net, tcp 10.0.0.1:443)".

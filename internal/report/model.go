@@ -122,12 +122,14 @@ const (
 // Block is one active period of a loop of at least the threshold. The values of BreakdownNS
 // add up to DurationNS.
 type Block struct {
-	Schema      string          `json:"schema,omitempty"`
-	PID         int             `json:"pid"`
-	TID         int             `json:"tid"`
-	StartNS     int64           `json:"start_ns"`
-	DurationNS  int64           `json:"duration_ns"`
-	AtLeast     bool            `json:"at_least,omitempty"` // it was going on when it was first seen: DurationNS is a lower bound
+	Schema     string `json:"schema,omitempty"`
+	PID        int    `json:"pid"`
+	TID        int    `json:"tid"`
+	StartNS    int64  `json:"start_ns"`
+	DurationNS int64  `json:"duration_ns"`
+	// AtLeast says that the loop was outside its wait already when the observation began, and since when is not
+	// known: DurationNS is a lower bound.
+	AtLeast     bool            `json:"at_least,omitempty"`
 	Ongoing     bool            `json:"ongoing"`
 	Cause       Cause           `json:"cause"`
 	Shape       Shape           `json:"shape,omitempty"` // absent where it could not be told
@@ -139,6 +141,9 @@ type Block struct {
 	Detail      Detail          `json:"detail"`
 	Delayed     *Delayed        `json:"delayed,omitempty"`
 }
+
+// LowerBound tells whether the block took longer than its duration says, or may have.
+func (b *Block) LowerBound() bool { return b.AtLeast || b.Ongoing }
 
 // Percentiles describes the distribution of a loop's active periods.
 type Percentiles struct {
@@ -184,12 +189,15 @@ type LoopID struct {
 
 // Blocker groups blocks by cause and culprit.
 type Blocker struct {
-	Cause   Cause    `json:"cause"`
-	Culprit *Frame   `json:"culprit"`
-	Detail  Detail   `json:"detail"`
-	Count   int64    `json:"count"`
-	TotalNS int64    `json:"total_ns"`
-	MaxNS   int64    `json:"max_ns"`
+	Cause   Cause  `json:"cause"`
+	Culprit *Frame `json:"culprit"`
+	Detail  Detail `json:"detail"`
+	Count   int64  `json:"count"`
+	TotalNS int64  `json:"total_ns"`
+	MaxNS   int64  `json:"max_ns"`
+	// AtLeast says that TotalNS and MaxNS are lower bounds: of one of the blocks it is not known when it began, or
+	// it had not ended.
+	AtLeast bool     `json:"at_least,omitempty"`
 	Loops   []LoopID `json:"loops"`
 	Stack   []Frame  `json:"stack"`
 	Advice  string   `json:"advice,omitempty"`

@@ -70,7 +70,7 @@ const streamClock = time.TimeOnly + ".000"
 func (s *Stream) Write(b *Block, l Loop, start, now time.Time) error {
 	id := LoopID{b.PID, b.TID}
 	key := foldKey{id, b.Key()}
-	line := streamLine{word(string(b.Cause)), loopName(l), culpritName(b.Culprit), []string{evidence(b.Detail)}}
+	line := streamLine{word(string(b.Cause)), loopName(l), culpritName(b.Culprit), []string{streamNote(b)}}
 	f := s.folds[key]
 	folded := f != nil && now.Before(f.until)
 	if b.Ongoing {
@@ -79,14 +79,14 @@ func (s *Stream) Write(b *Block, l Loop, start, now time.Time) error {
 		if !g.told {
 			return nil
 		}
-		return s.print(start, "≥ "+humanDuration(b.DurationNS), line)
+		return s.print(start, boundedDuration(b.DurationNS, true), line)
 	}
 	g := s.going[id]
 	told := g != nil && g.told && g.startNS == b.StartNS
 	delete(s.going, id)
 	if folded {
 		f.longest = max(f.longest, b.DurationNS)
-		if !told {
+		if !told && !b.AtLeast { // the line of many says how long they took at most
 			f.line = line
 			f.count++
 			f.sum += b.DurationNS
@@ -96,7 +96,22 @@ func (s *Stream) Write(b *Block, l Loop, start, now time.Time) error {
 	} else if len(s.folds) < maxFolds {
 		s.folds[key] = &fold{until: now.Add(FoldWindow), longest: b.DurationNS}
 	}
-	return s.print(start, humanDuration(b.DurationNS), line)
+	return s.print(start, boundedDuration(b.DurationNS, b.AtLeast), line)
+}
+
+// streamNote is the evidence behind a block's cause, after what ≥ means where its line has one.
+func streamNote(b *Block) string {
+	var parts []string
+	switch {
+	case b.Ongoing:
+		parts = append(parts, "still going on")
+	case b.AtLeast:
+		parts = append(parts, "had begun before the start")
+	}
+	if e := evidence(b.Detail); e != "" {
+		parts = append(parts, e)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // Flush prints what was folded and whose time has come, all of it where the end has, and the blocks
@@ -147,7 +162,7 @@ func (s *Stream) flushGoing(now time.Time, end bool) error {
 			continue
 		}
 		g.told = true
-		if err := s.print(g.start, "≥ "+humanDuration(int64(took)), g.line); err != nil {
+		if err := s.print(g.start, boundedDuration(int64(took), true), g.line); err != nil {
 			return err
 		}
 	}

@@ -53,6 +53,27 @@ func TestStreamPrintsBlocksAsTheyCome(t *testing.T) {
 	assert.Contains(t, lines[2], "  2 s ")
 }
 
+// A block whose beginning nobody saw, too, may have taken longer than its line says, and is never among those counted.
+func TestStreamMarksLowerBounds(t *testing.T) {
+	s := newStreamed(TextOptions{})
+	b := Block{PID: 7, TID: 7, DurationNS: 3 * int64(time.Second), AtLeast: true, Cause: CauseSleep, Detail: Detail{Syscall: "clock_nanosleep"},
+		Culprit: &Frame{Function: "get", File: "/srv/app.py", Line: 42}}
+	write := func() {
+		block := b
+		require.NoError(t, s.Write(&block, Loop{PID: 7, TID: 7, Command: "python3 app.py"}, s.now, s.now))
+	}
+	write()
+	write()
+	b.Ongoing = true
+	write()
+	require.NoError(t, s.Flush(s.now.Add(4*time.Second), true))
+	const start = "03:04:05.678  ≥ 3 s      sleep       app.py[7]                 get app.py:42  "
+	assert.Equal(t, start+"had begun before the start, in clock_nanosleep", s.lines()[0])
+	assert.Equal(t, s.lines()[0], s.lines()[1])
+	assert.Equal(t, "03:04:05.678  ≥ 4 s      sleep       app.py[7]                 get app.py:42  still going on, in clock_nanosleep", s.lines()[2])
+	assert.Len(t, s.lines(), 3)
+}
+
 // A block that hangs is told of though others like it are being counted, once it outlasts them.
 func TestStreamTellsOfWhatOutlastsTheUsual(t *testing.T) {
 	s := newStreamed(TextOptions{})

@@ -198,11 +198,13 @@ func (t *textWriter) blockers() {
 	}
 	if rest := blockers[n:]; len(rest) > 0 {
 		var total int64
+		atLeast := false
 		for _, b := range rest {
 			total += b.TotalNS
+			atLeast = atLeast || b.AtLeast
 		}
 		t.printf("%s\n", t.style(styleFaint, fmt.Sprintf("… and %s, %s in all (--verbose shows them)",
-			plural(int64(len(rest)), "more blocker"), humanDuration(total))))
+			plural(int64(len(rest)), "more blocker"), boundedDuration(total, atLeast))))
 	}
 }
 
@@ -212,7 +214,7 @@ func (t *textWriter) blocker(number int, b *Blocker, about *About) {
 		where = ", in " + t.names.List(b.Loops, 3)
 	}
 	t.printf("%2d. %s  %s, %s in %s, max %s%s\n", number, t.style(styleRed, culpritName(b.Culprit)), word(string(b.Cause)),
-		humanDuration(b.TotalNS), plural(b.Count, "block"), humanDuration(b.MaxNS), where)
+		boundedDuration(b.TotalNS, b.AtLeast), plural(b.Count, "block"), boundedDuration(b.MaxNS, b.AtLeast), where)
 	if evidence := evidence(b.Detail); evidence != "" {
 		t.printf("      %s\n", t.cut(evidence, t.width-6))
 	}
@@ -352,11 +354,7 @@ func (t *textWriter) blocks() {
 		if err == nil {
 			wall = started.Add(time.Duration(b.StartNS - t.r.StartedNS)).Format("15:04:05.000")
 		}
-		took := humanDuration(b.DurationNS)
-		if b.Ongoing {
-			took = "≥ " + took // still going on when the observation ended
-		}
-		rows = append(rows, []string{wall, humanDuration(b.StartNS - t.r.StartedNS), took, word(string(b.Cause)),
+		rows = append(rows, []string{wall, humanDuration(b.StartNS - t.r.StartedNS), boundedDuration(b.DurationNS, b.LowerBound()), word(string(b.Cause)),
 			t.names.Of(LoopID{b.PID, b.TID}), culpritName(b.Culprit), taskName(b.Task)})
 	}
 	t.section(title)

@@ -63,6 +63,8 @@ func example() *Report {
 			Detail: Detail{Syscall: "recvfrom", FD: &fd, Target: "tcp 127.0.0.1:8081", GIL: GILReleased}},
 		Block{PID: 77, TID: 77, StartNS: 9000 * ms, DurationNS: 120 * ms, Cause: CauseRunqueue,
 			Stacks: []Stack{{120 * ms, CauseRunqueue, sleepStack}}},
+		Block{PID: 500, TID: 500, DurationNS: 312 * ms, AtLeast: true, Cause: CauseFile, Culprit: &Frame{"load", "/srv/app/load.py", 5, true},
+			Stacks: []Stack{{312 * ms, CauseFile, []Frame{{"load", "/srv/app/load.py", 5, true}}}}, Detail: Detail{Syscall: "read", Target: "/srv/data.csv"}},
 		Block{PID: 77, TID: 77, StartNS: 9500 * ms, DurationNS: 500 * ms, Ongoing: true, Cause: CauseGIL,
 			Detail: Detail{Holder: &Holder{TID: 99, Thread: "worker", Frames: []Frame{{"crunch", "/srv/app/work.py", 3, true}}}}})
 	return Assemble(Meta{

@@ -37,6 +37,14 @@ func humanDuration(ns int64) string {
 	return fmt.Sprintf("%d h %d min", seconds/3600, seconds%3600/60)
 }
 
+// boundedDuration writes a duration that may be a lower bound: ≥ 312 ms.
+func boundedDuration(ns int64, atLeast bool) string {
+	if atLeast {
+		return "≥ " + humanDuration(ns)
+	}
+	return humanDuration(ns)
+}
+
 // trimZeros takes away the zeros that only pretend precision: 4.20 is 4.2, 10.0 is 10.
 func trimZeros(s string) string {
 	for s[len(s)-1] == '0' {

@@ -47,7 +47,7 @@ func VerdictOf(r *Report) Verdict {
 		Summary: fmt.Sprintf("%d of %s blocked, %s in all during %s (%s of %s or more).",
 			blockedLoops, plural(int64(len(r.Loops)), "loop"), humanDuration(blockedNS), window, plural(blocks, "block"), threshold),
 		Worst: fmt.Sprintf("%s, %s, %d x, %s, max %s, in %s", culpritName(worst.Culprit), worst.Cause,
-			worst.Count, humanDuration(worst.TotalNS), humanDuration(worst.MaxNS), NamesOf(r).List(worst.Loops, 1)),
+			worst.Count, boundedDuration(worst.TotalNS, worst.AtLeast), boundedDuration(worst.MaxNS, worst.AtLeast), NamesOf(r).List(worst.Loops, 1)),
 		Blocked: true,
 	}
 }

@@ -13,6 +13,9 @@ import (
 // HumanDuration writes nanoseconds as people say them: 312 ms, 4.21 s.
 func HumanDuration(ns int64) string { return humanDuration(ns) }
 
+// BoundedDuration is HumanDuration of what may be a lower bound: ≥ 312 ms.
+func BoundedDuration(ns int64, atLeast bool) string { return boundedDuration(ns, atLeast) }
+
 // Percent writes a share of one as a percentage.
 func Percent(share float64) string { return percent(share) }
 

@@ -32,7 +32,7 @@ func (m *model) loopAnswer() (text string, bad bool) {
 	}
 	switch l.State {
 	case live.Blocked:
-		return fmt.Sprintf("%s is blocked, for %s now: %s.", name(l), compact(l.For), blame(l.Block.Cause, l.Block.Culprit, ", ")), true
+		return fmt.Sprintf("%s is blocked, for %s now: %s.", name(l), blockedTime(l), blame(l.Block.Cause, l.Block.Culprit, ", ")), true
 	case live.Ended:
 		return fmt.Sprintf("%s has ended, %s ago.", name(l), compact(l.For)), false
 	case live.Idle:

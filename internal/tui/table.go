@@ -70,7 +70,7 @@ func where(l *live.Loop) string {
 func inBlock(l *live.Loop) string {
 	switch l.State {
 	case live.Blocked:
-		return compact(l.For)
+		return blockedTime(l)
 	case live.Ended:
 		return "ended"
 	}

@@ -140,6 +140,8 @@ func TestScreens(t *testing.T) {
 		l.State, l.Block, l.Blockers = live.Idle, nil, nil
 		l.Figures = figures(float64(i), .01, 0, 0, time.Duration(i)*time.Millisecond, nil)
 	}
+	bound := incident()
+	bound.Loops[0].Block.AtLeast = true
 	none := &live.Snapshot{At: start.Add(time.Second), Started: start, Counting: start, Every: time.Second, Threshold: 100 * time.Millisecond}
 	unsupported := &live.Snapshot{At: start, Started: start, Counting: start, Every: time.Second, Threshold: 100 * time.Millisecond,
 		Unsupported: []report.Unsupported{{PID: 9, Command: "python2 old.py", Reason: "CPython 2.7 is not supported"}},
@@ -164,6 +166,8 @@ func TestScreens(t *testing.T) {
 		{"help-200x50", incident(), 200, 50, []string{"?"}},
 		{"loop-80x24", incident(), 80, 24, []string{"enter"}},
 		{"loop-200x50", incident(), 200, 50, []string{"enter"}},
+		{"at-least-80x24", bound, 80, 24, nil},
+		{"at-least-loop-80x24", bound, 80, 24, []string{"enter"}},
 		{"loop-80x24-scrolled", incident(), 80, 24, []string{"enter", "pgdown"}},
 		{"filter-80x24", incident(), 80, 24, []string{"/", "s", "h", "o", "p"}},
 		{"filter-none-80x24", incident(), 80, 24, []string{"/", "x", "y", "z", "enter"}},

@@ -41,7 +41,7 @@ func answer(s *live.Snapshot, w live.Window) (text string, bad bool) {
 	}
 	switch {
 	case now != nil && (now.For >= longNow || most == nil):
-		text = fmt.Sprintf("%s is blocked, for %s now: %s.", name(now), compact(now.For), blame(now.Block.Cause, now.Block.Culprit, ", "))
+		text = fmt.Sprintf("%s is blocked, for %s now: %s.", name(now), blockedTime(now), blame(now.Block.Cause, now.Block.Culprit, ", "))
 		if blocked > 1 {
 			verb := "is"
 			if blocked > 2 {
@@ -58,7 +58,7 @@ func answer(s *live.Snapshot, w live.Window) (text string, bad bool) {
 		}
 		also := "Right now nobody is."
 		if now != nil {
-			also = fmt.Sprintf("Right now: %s, for %s.", name(now), compact(now.For))
+			also = fmt.Sprintf("Right now: %s, for %s.", name(now), blockedTime(now))
 		}
 		return fmt.Sprintf("%s is blocked most, %s of %s%s. %s", name(most), report.Percent(f.BlockedShare()), windowName(w, s), by, also), true
 	}
@@ -96,6 +96,14 @@ func blame(cause report.Cause, culprit *report.Frame, sep string) string {
 		return c
 	}
 	return c + sep + report.CulpritName(culprit)
+}
+
+// blockedTime returns for how long a loop has been blocked: 3.21 s, or ≥ 3.21 s.
+func blockedTime(l *live.Loop) string {
+	if l.Block != nil && l.Block.AtLeast {
+		return "≥ " + compact(l.For)
+	}
+	return compact(l.For)
 }
 
 func windowName(w live.Window, s *live.Snapshot) string {

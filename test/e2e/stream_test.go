@@ -342,7 +342,7 @@ func TestWatchFolds(t *testing.T) {
 			n, err := strconv.Atoi(m[1])
 			require.NoError(t, err)
 			total += n
-		} else if !strings.Contains(l, "≥") {
+		} else if !strings.Contains(l, "still going on") {
 			total++
 		}
 	}

@@ -20,7 +20,7 @@ type graphs struct {
 	Causes    []string `json:"causes"`
 	Classes   []string `json:"classes"`
 	Lanes     []lane   `json:"lanes"`
-	Blocks    [][]any  `json:"blocks"` // lane, start, duration, cause, blocker, culprit, ongoing, task, events, longest wait
+	Blocks    [][]any  `json:"blocks"` // lane, start, duration, cause, blocker, culprit, bound, task, events, longest wait
 	Strings   []string `json:"strings"`
 	Frames    [][]any  `json:"frames"` // function, file, line, application code
 	Tree      []any    `json:"tree"`   // frame, ns, causes of its own time, children
@@ -124,17 +124,20 @@ func (g *graphs) timeline(r *report.Report, v *view) {
 		}
 		row := []any{lanes[report.LoopID{PID: b.PID, TID: b.TID}], b.StartNS - r.StartedNS, b.DurationNS, g.cause(b.Cause), blocker,
 			g.string(report.CulpritName(b.Culprit))}
-		ongoing := 0
+		bound := 0 // bits: it went on, it began at a time not known
 		if b.Ongoing {
-			ongoing = 1
+			bound |= 1
+		}
+		if b.AtLeast {
+			bound |= 2
 		}
 		switch { // what most blocks do not have stands last and is left away
 		case b.Delayed != nil:
-			row = append(row, ongoing, g.string(clean(b.Task)), b.Delayed.Events, b.Delayed.MaxNS)
+			row = append(row, bound, g.string(clean(b.Task)), b.Delayed.Events, b.Delayed.MaxNS)
 		case b.Task != "":
-			row = append(row, ongoing, g.string(clean(b.Task)))
-		case b.Ongoing:
-			row = append(row, ongoing)
+			row = append(row, bound, g.string(clean(b.Task)))
+		case bound != 0:
+			row = append(row, bound)
 		}
 		g.Blocks = append(g.Blocks, row)
 	}

@@ -159,6 +159,30 @@ func TestEverythingIsShown(t *testing.T) {
 	}
 }
 
+// Of a lower bound every view says so: a bar, its row among the longest, the sum of its blocker.
+func TestLowerBounds(t *testing.T) {
+	f := report.Frame{Function: "f", File: "/srv/a.py", Line: 1, App: true}
+	block := func(start int64) report.Block {
+		return report.Block{PID: 1, TID: 1, StartNS: start, DurationNS: 312e6, Cause: report.CauseSleep, Culprit: &f}
+	}
+	began, went, whole := block(0), block(2e9), block(1e9)
+	began.AtLeast, went.Ongoing = true, true
+	for want, blocks := range map[int][]report.Block{0: {whole}, 1: {went}, 2: {began}} {
+		page := written(t, report.Assemble(report.Meta{EndedNS: 1e10, ThresholdNS: 1e8}, []report.Loop{{PID: 1, TID: 1}}, blocks))
+		row := readGraphs(t, page).Blocks[0]
+		if want == 0 {
+			assert.Len(t, row, 6)
+			assert.NotContains(t, page, "≥ 312")
+			continue
+		}
+		require.Len(t, row, 7)
+		assert.EqualValues(t, want, row[6])
+		assert.Contains(t, page, "≥ 312 ms</td>", "in the table of blocks")
+		assert.Contains(t, page, "≥ 312\u00a0ms", "of the blocker")
+		assert.Contains(t, page, "the longest ≥ 312\u00a0ms")
+	}
+}
+
 func TestNothingToShow(t *testing.T) {
 	page := written(t, report.Assemble(report.Meta{EndedNS: 1e10, ThresholdNS: 1e8}, nil, nil))
 	assert.Contains(t, page, "no Python process with one was found")

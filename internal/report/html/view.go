@@ -264,6 +264,7 @@ func (v *view) loops(r *report.Report) {
 
 func (v *view) blockers(r *report.Report, names report.LoopNames) {
 	var all, rest int64
+	atLeast := false
 	for i := range r.Blockers {
 		all += r.Blockers[i].TotalNS
 	}
@@ -272,6 +273,7 @@ func (v *view) blockers(r *report.Report, names report.LoopNames) {
 		b := &r.Blockers[i]
 		if i >= maxBlockers {
 			rest += b.TotalNS
+			atLeast = atLeast || b.AtLeast
 			continue
 		}
 		v.Blockers = append(v.Blockers, newBlocker(i+1, b, all, about[b.Key()], names))
@@ -280,7 +282,7 @@ func (v *view) blockers(r *report.Report, names report.LoopNames) {
 		v.Blockers, v.Others = v.Blockers[:firstBlockers], v.Blockers[firstBlockers:]
 	}
 	if out := len(r.Blockers) - maxBlockers; out > 0 {
-		v.RestOut = fmt.Sprintf("%s, %s in all, are in the JSON report.", report.Plural(int64(out), "more blocker"), report.HumanDuration(rest))
+		v.RestOut = fmt.Sprintf("%s, %s in all, are in the JSON report.", report.Plural(int64(out), "more blocker"), report.BoundedDuration(rest, atLeast))
 	}
 	if len(v.Blockers) > 0 {
 		v.Worst = &v.Blockers[0]
@@ -291,8 +293,8 @@ func newBlocker(number int, b *report.Blocker, all int64, about *report.About, n
 	share := float64(b.TotalNS) / float64(max(all, 1))
 	out := blockerView{
 		Number: number, Open: number <= openBlockers, Cause: causeOf(b.Cause),
-		Total: glued(report.HumanDuration(b.TotalNS)), Share: report.Percent(share), Width: width(share),
-		Facts:    glued(fmt.Sprintf("%s, the longest %s", report.Plural(b.Count, "block"), report.HumanDuration(b.MaxNS))),
+		Total: glued(report.BoundedDuration(b.TotalNS, b.AtLeast)), Share: report.Percent(share), Width: width(share),
+		Facts:    glued(fmt.Sprintf("%s, the longest %s", report.Plural(b.Count, "block"), report.BoundedDuration(b.MaxNS, b.AtLeast))),
 		In:       names.List(b.Loops, blockerLoops),
 		Evidence: cleanUpTo(report.Evidence(b.Detail), 4*maxName),
 		Advice:   wordsOf(cleanUpTo(b.Advice, 4*maxName)),
@@ -427,15 +429,12 @@ func (v *view) longest(r *report.Report, names report.LoopNames) {
 	for i := range blocks {
 		b := &blocks[i]
 		row := blockView{
-			After: report.HumanDuration(b.StartNS - r.StartedNS), Took: report.HumanDuration(b.DurationNS),
+			After: report.HumanDuration(b.StartNS - r.StartedNS), Took: report.BoundedDuration(b.DurationNS, b.LowerBound()),
 			Loop: names.Of(report.LoopID{PID: b.PID, TID: b.TID}), Culprit: report.CulpritName(b.Culprit), Task: clean(b.Task),
 			Cause: causeOf(b.Cause), Blocker: numbers[b.Key()],
 		}
 		if err == nil {
 			row.At = started.Add(time.Duration(b.StartNS - r.StartedNS)).Format("15:04:05.000")
-		}
-		if b.Ongoing {
-			row.Took = "≥ " + row.Took
 		}
 		v.Longest = append(v.Longest, row)
 	}

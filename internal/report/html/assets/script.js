@@ -43,7 +43,7 @@
 
   // ---- timeline ----
 
-  const [LANE, START, TOOK, CAUSE, BLOCKER, CULPRIT, ONGOING, TASK, EVENTS, WAITED] = Array(10).keys();
+  const [LANE, START, TOOK, CAUSE, BLOCKER, CULPRIT, BOUND, TASK, EVENTS, WAITED] = Array(10).keys();
   // A block can have begun before the observation did, and end after it.
   const first = Math.min(0, ...data.lanes.map((_, i) => data.blocks.find((b) => b[LANE] === i)?.[START] ?? 0));
   const last = data.blocks.reduce((max, b) => Math.max(max, b[START] + b[TOOK]), data.window) || 1;
@@ -53,14 +53,16 @@
   const shift = zone === "Z" ? 0 : (zone[0] === "-" ? -1 : 1) * (zone.slice(1, 3) * 60 + +zone.slice(4)) * 60000;
   const clock = (ns) => isNaN(startedAt) ? "" : new Date(startedAt + shift + ns / 1e6).toISOString().slice(11, 23);
 
+  const took = (b) => (b[BOUND] ? "≥ " : "") + human(b[TOOK]);
+
   function describe(b) {
-    return `${human(b[TOOK])}, ${data.causes[b[CAUSE]]}, ${data.strings[b[CULPRIT]]}`;
+    return `${took(b)}, ${data.causes[b[CAUSE]]}, ${data.strings[b[CULPRIT]]}`;
   }
 
   function showBlock(lane, b, n, of) {
     const panel = $("block");
     panel.replaceChildren();
-    panel.append(element("b", "", (b[ONGOING] ? "≥ " : "") + human(b[TOOK])), chip(b[CAUSE]), " ");
+    panel.append(element("b", "", took(b)), chip(b[CAUSE]), " ");
     const culprit = data.strings[b[CULPRIT]];
     if (b[BLOCKER]) {
       const a = element("a", "", culprit);
@@ -70,7 +72,8 @@
       panel.append(culprit);
     }
     const notes = [`block ${n} of ${of}, ${lane.name}`, `${clock(b[START])}, ${human(Math.abs(b[START]))} ${b[START] < 0 ? "before" : "after"} the start`];
-    if (b[ONGOING]) notes.push("still going on at the end");
+    if (b[BOUND] & 2) notes.push("had begun before the start, when is not known");
+    if (b[BOUND] & 1) notes.push("still going on at the end");
     if (data.strings[b[TASK]]) notes.push("task " + data.strings[b[TASK]]);
     if (b[EVENTS]) notes.push(`${b[EVENTS]} events had to wait, the longest for ${human(b[WAITED])}`);
     panel.append(element("div", "dim", notes.join(" · ")));

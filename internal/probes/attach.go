@@ -92,8 +92,8 @@ func (p *Probes) attachPrograms(names ...string) error {
 const readyFunction = "ep_poll_callback"
 
 // hasFunction tells whether this kernel has one function of that name which fentry could hook.
-func hasFunction(name string) bool {
-	kernel, err := btf.LoadKernelSpec()
+func hasFunction(types *btf.Cache, name string) bool {
+	kernel, err := types.Kernel()
 	if err != nil {
 		return false
 	}

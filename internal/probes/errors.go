@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
 
@@ -76,12 +75,16 @@ func checkKernel() (string, *HostError) {
 	return release, nil
 }
 
+const kernelBTF = "/sys/kernel/btf/vmlinux"
+
 func checkBTF() (string, *HostError) {
-	if _, err := btf.LoadKernelSpec(); err != nil {
-		return "none", &HostError{What: what, Why: "this kernel carries no BTF type information (/sys/kernel/btf/vmlinux)",
+	f, err := os.Open(kernelBTF) // reading all of it takes long, and is done once, for loading
+	if err != nil {
+		return "none", &HostError{What: what, Why: "this kernel carries no BTF type information (" + kernelBTF + ")",
 			Do: "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of current distributions are", Err: err}
 	}
-	return "/sys/kernel/btf/vmlinux", nil
+	_ = f.Close()
+	return kernelBTF, nil
 }
 
 // Inodes of the namespaces a host begins with: PROC_PID_INIT_INO and PROC_USER_INIT_INO of

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
@@ -125,72 +126,69 @@ func (o *Options) setDefaults() {
 	o.Loops = min(max(o.Loops, 256), MaxLoops)
 }
 
-// loadAndAttach tries the ways to hook the waits from the best on.
+// loadAndAttach loads everything, then attaches it: the waits in the best way there is.
 func (p *Probes) loadAndAttach(o Options) error {
-	spec, _, err := loadObject()
+	types := btf.NewCache()
+	spec, _, err := loadObject(types)
 	if err != nil {
 		return err
 	}
 	if err := configure(spec, o); err != nil {
 		return err
 	}
+	p.prepareUSDT(spec, o.USDT)
+	l := loader{spec: spec, types: types}
+	if p.coll, err = l.maps(); err != nil {
+		return explain(HookTracing, err)
+	}
 	modes := []string{AttachFentry, AttachTracepoint}
 	if o.Attach != AttachAuto {
 		modes = []string{o.Attach}
 	}
-	var first error
-	for _, mode := range modes {
-		err := p.try(spec.Copy(), mode, o)
+	// Kernels that refuse the best way do so at once, so it is loaded before what every way needs. Nothing
+	// is attached until all is loaded: a wait hooked without the rest would be booked wrongly.
+	for len(modes) > 1 {
+		if p.fallback = l.load(p.coll, waitPrograms(modes[0])); p.fallback == nil {
+			break
+		}
+		modes = modes[1:]
+	}
+	if err := l.load(p.coll, l.sharedPrograms()); err != nil {
+		return explain(HookTracing, err)
+	}
+	for i, mode := range modes {
+		if err = l.load(p.coll, waitPrograms(mode)); err == nil {
+			err = p.attachAll(mode, o)
+		}
 		if err == nil {
 			p.attach = mode
-			p.fallback = first
 			return nil
 		}
-		p.detach()
-		if first == nil {
-			first = err
-		}
-		if mode == modes[len(modes)-1] {
+		p.unhook()
+		if i == len(modes)-1 {
 			return explain(Hook(mode), err)
 		}
+		p.fallback = err
+		for _, name := range waitPrograms(mode) {
+			_ = p.coll.Programs[name].Close() // nil where it was not loaded
+			delete(p.coll.Programs, name)
+		}
 	}
-	return first
+	return nil
 }
 
 // loadObject returns the programs as this kernel can take them: with bpf_loop (5.17) or without.
-func loadObject() (spec *ebpf.CollectionSpec, loops bool, err error) {
+func loadObject(types *btf.Cache) (spec *ebpf.CollectionSpec, loops bool, err error) {
 	loops = !errors.Is(features.HaveProgramHelper(ebpf.TracePoint, asm.FnLoop), ebpf.ErrNotSupported)
 	if loops {
 		spec, err = loadLoopwatch()
 	} else {
 		spec, err = loadWithoutLoop()
 	}
-	if err == nil && !hasFunction(readyFunction) {
+	if err == nil && !hasFunction(types, readyFunction) {
 		delete(spec.Programs, loopwatchProgOnReady)
 	}
 	return spec, loops, err
-}
-
-// try loads the programs of one mode and attaches them.
-func (p *Probes) try(spec *ebpf.CollectionSpec, mode string, o Options) error {
-	for _, h := range hooks {
-		if waitHook(h.name) && string(h.name) != mode {
-			drop(spec, h.programs)
-		}
-	}
-	p.prepareUSDT(spec, o.USDT)
-	coll, err := ebpf.NewCollection(spec)
-	if err != nil {
-		return fmt.Errorf("load: %w", err)
-	}
-	p.coll = coll
-	return p.attachAll(mode, o)
-}
-
-func drop(spec *ebpf.CollectionSpec, programs []string) {
-	for _, name := range programs {
-		delete(spec.Programs, name)
-	}
 }
 
 // Attach returns how the waits are hooked: AttachFentry or AttachTracepoint.
@@ -241,7 +239,8 @@ func (p *Probes) Stats() ([]ProgramStats, error) {
 	return out, nil
 }
 
-func (p *Probes) detach() {
+// unhook detaches the programs and keeps them.
+func (p *Probes) unhook() {
 	for u := range p.usdt.open {
 		_ = u.Close()
 	}
@@ -249,6 +248,10 @@ func (p *Probes) detach() {
 		_ = c.Close()
 	}
 	p.closers, p.ticks = nil, nil
+}
+
+func (p *Probes) detach() {
+	p.unhook()
 	if p.coll != nil {
 		p.coll.Close()
 		p.coll = nil

@@ -5,13 +5,12 @@ package probes
 import (
 	"debug/elf"
 	"errors"
-	"fmt"
 	"os"
 	"reflect"
 	"runtime"
-	"slices"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 
 	"github.com/loopwatch/loopwatch/internal/usdt"
 )
@@ -47,7 +46,8 @@ type Trial struct {
 // them: what Open may use, one by one. It takes privileges, see Requirements.
 func TryHooks() ([]Trial, error) {
 	_, _ = Memlock()
-	spec, loops, err := loadObject()
+	types := btf.NewCache()
+	spec, loops, err := loadObject(types)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func TryHooks() ([]Trial, error) {
 	var out []Trial
 	for _, h := range hooks {
 		t := Trial{Hook: h.name, What: h.what}
-		if err := tryHook(spec.Copy(), h, o); err != nil {
+		if err := tryHook(loader{spec, types}, h, o); err != nil {
 			t.Err = explain(h.name, err)
 		}
 		if h.name == HookTracing {
@@ -71,7 +71,7 @@ func TryHooks() ([]Trial, error) {
 		out = append(out, t)
 	}
 	t := Trial{Hook: HookUprobes}
-	multi, err := tryUprobes(spec.Copy())
+	multi, err := tryUprobes(loader{spec, types})
 	switch {
 	case err != nil:
 		t.Err = explain(HookUprobes, err)
@@ -84,10 +84,10 @@ func TryHooks() ([]Trial, error) {
 }
 
 // tryHook loads and attaches one hook's programs alone.
-func tryHook(spec *ebpf.CollectionSpec, h hook, o Options) error {
+func tryHook(l loader, h hook, o Options) error {
 	p := &Probes{loops: o.Loops}
 	defer p.detach()
-	if err := p.loadOnly(spec, h.programs); err != nil {
+	if err := p.loadOnly(l, h.programs); err != nil {
 		return err
 	}
 	if h.name == HookIterator {
@@ -96,18 +96,11 @@ func tryHook(spec *ebpf.CollectionSpec, h hook, o Options) error {
 	return h.attach(p, o)
 }
 
-func (p *Probes) loadOnly(spec *ebpf.CollectionSpec, programs []string) error {
-	for name := range spec.Programs {
-		if !slices.Contains(programs, name) {
-			delete(spec.Programs, name)
-		}
+func (p *Probes) loadOnly(l loader, programs []string) (err error) {
+	if p.coll, err = l.maps(); err != nil {
+		return err
 	}
-	coll, err := ebpf.NewCollection(spec)
-	if err != nil {
-		return fmt.Errorf("load: %w", err)
-	}
-	p.coll = coll
-	return nil
+	return l.load(p.coll, programs)
 }
 
 // raised is a counter such as a probe's, here one of loopwatch itself. It begins with something,
@@ -120,7 +113,7 @@ var raised = [8]uint16{1: 0x10ad}
 func site() { runtime.Gosched() }
 
 // tryUprobes puts a probe with a counter on loopwatch itself, and sees whether the counter goes up.
-func tryUprobes(spec *ebpf.CollectionSpec) (multi bool, err error) {
+func tryUprobes(l loader) (multi bool, err error) {
 	code, err := offsetOf(reflect.ValueOf(site).Pointer())
 	if err != nil {
 		return false, err
@@ -131,14 +124,15 @@ func tryUprobes(spec *ebpf.CollectionSpec) (multi bool, err error) {
 	}
 	p := &Probes{}
 	defer p.detach()
-	p.prepareUSDT(spec, true)
+	l.spec = l.spec.Copy()
+	p.prepareUSDT(l.spec, true)
 	var programs []string
-	for name, prog := range spec.Programs {
+	for name, prog := range l.spec.Programs {
 		if prog.Type == ebpf.Kprobe {
 			programs = append(programs, name)
 		}
 	}
-	if err := p.loadOnly(spec, programs); err != nil {
+	if err := p.loadOnly(l, programs); err != nil {
 		return false, err
 	}
 	u, err := p.AttachUSDT("/proc/self/exe", USDTAudit, []usdt.Site{{Name: string(USDTAudit), Offset: code, SemaphoreOffset: counter}})

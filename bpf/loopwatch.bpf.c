@@ -39,8 +39,9 @@ const enum counter *type_counter __attribute__((unused));
 const enum syscall_object *type_syscall_object __attribute__((unused));
 const enum target_kind *type_target_kind __attribute__((unused));
 
-#define UNANSWERED_NS 100000000ULL /* ask again: user space may have lost the question */
+#define LOST_AGAIN_NS 100000000ULL /* there was no room for the question */
 #define ASK_AGAIN_NS 1000000000ULL /* a descriptor number may be reused for a loop's */
+#define ASK_DOUBLINGS 6            /* of the wait for an answer, before the question is put again */
 
 static __always_inline __u32 fd_verdict(const struct thread *t, __s32 fd)
 {
@@ -69,9 +70,14 @@ static __always_inline void ask(struct thread *t, __u32 tid, __s32 fd, __u64 now
 {
 	struct wait_record *r;
 
+	if (t->asked_fd != fd)
+		t->asks = 0;
+	if (t->asks < ASK_DOUBLINGS)
+		t->asks++;
 	t->asked_at = now;
 	t->asked_fd = fd;
 	t->asked_with_stack = !!t->config.tstate;
+	t->ask_lost = 0;
 	if (t->config.tstate) {
 		r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
 		if (!r)
@@ -88,6 +94,7 @@ static __always_inline void ask(struct thread *t, __u32 tid, __s32 fd, __u64 now
 	bpf_ringbuf_submit(r, 0);
 	return;
 lost:
+	t->ask_lost = 1;
 	count(LOST_RECORDS);
 }
 
@@ -98,8 +105,11 @@ static __always_inline bool to_ask(const struct thread *t, __s32 fd, __u32 verdi
 
 	if (verdict == VERDICT_IGNORED)
 		return since > ASK_AGAIN_NS;
-	return fd != t->asked_fd || since > UNANSWERED_NS ||
-	       (t->config.tstate && !t->asked_with_stack);
+	if (t->ask_lost)
+		return since > LOST_AGAIN_NS;
+	/* Who is slow to answer is not helped by more questions. */
+	return fd != t->asked_fd || (t->config.tstate && !t->asked_with_stack) ||
+	       since > ASK_AGAIN_NS << (t->asks & 7);
 }
 
 /* 1 if the process is one to be watched, or not yet known. What is no Python now may load one

@@ -262,9 +262,11 @@ struct thread {
 	__u8 resting;  /* the wait is a rest off the CPU, see rest_code */
 	__u8 seeded;   /* the present period began before it was first seen */
 	__u8 asked_with_stack;
+	__u8 asks;     /* questions about `asked_fd`, up to a bound */
+	__u8 ask_lost; /* the last one found no room */
 	__u8 slept;    /* in the present wait */
 	__u8 blocked;  /* the last period was a block, and how many events waited is not told yet */
-	__u8 pad[1];
+	__u8 pad[7];
 	__s32 asked_fd;
 	__s32 epoll_fd; /* whose instance `epoll` is */
 	__u32 pad2;

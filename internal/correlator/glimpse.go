@@ -97,6 +97,7 @@ func (t *thread) keepGlimpse(g *glimpse) {
 		t.glimpses = slices.Delete(t.glimpses, 0, 1)
 	}
 	t.glimpses = append(t.glimpses, g)
+	t.proc.resolver.Frames(g.raw) // remembered: the process may have ended when its block is judged
 }
 
 func (t *thread) glimpseOf(period uint64, at int64) *glimpse {

@@ -267,9 +267,11 @@ type withoutLoopThread struct {
 	Resting        uint8
 	Seeded         uint8
 	AskedWithStack uint8
+	Asks           uint8
+	AskLost        uint8
 	Slept          uint8
 	Blocked        uint8
-	Pad            [1]uint8
+	Pad            [7]uint8
 	AskedFd        int32
 	EpollFd        int32
 	Pad2           uint32

@@ -127,3 +127,11 @@ func delays(account int64) int64 {
 	}
 	return account
 }
+
+// observationsUnderWay is how many observations of TestBlocksUnderWay begin in the middle of blocks.
+func observationsUnderWay() int {
+	if emulated {
+		return 2
+	}
+	return 6
+}

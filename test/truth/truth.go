@@ -33,6 +33,8 @@ const (
 	Hostile  = "hostile.py" // DIRECTORY WORDS...
 	Delaying = "delaying.py"
 	Standing = "standing.py" // LOOP idle|sleep|spin|gil
+	Again    = "again.py"    // LOOP KIND --seconds S, of Causing's kinds
+	Brief    = "brief.py"    // KIND --loops N --iteration N --seconds S
 
 	Application = "app.py" // not run but served, as app:application
 )

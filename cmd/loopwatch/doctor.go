@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/loopwatch/loopwatch/internal/doctor"
+	"github.com/loopwatch/loopwatch/internal/priority"
 )
 
 // errSaid ends a command with status 1 whose output has said why already.
@@ -33,13 +34,16 @@ these processes cannot be watched; 2 wrong usage.`,
 			"  loopwatch doctor --pid 1234\n" +
 			"  sudo loopwatch doctor --format json | jq .works",
 		Args: noArguments,
-		RunE: func(*cobra.Command, []string) error { return a.doctor(&f, format.value) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.prefer(c, &f, priority.Own, func(usualPriority) error { return a.doctor(&f, format.value) })
+		},
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.VarP(&f.pids, "pid", "p", "look only at this process; may be given several times (default every Python process)")
 	flags.VarP(&format, "format", "f", "what to print: "+format.list())
 	flags.StringVarP(&f.output, "output", "o", "", "write the result to this `file` instead of stdout")
+	f.nice.register(c)
 	flags.BoolVar(&f.noColor, "no-color", false, "no colours (also: the environment variable NO_COLOR, or stdout is no terminal)")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "list all processes")
 	complete(c, "format", format.allowed)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/loopwatch/loopwatch/internal/priority"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/snapshot"
 )
@@ -18,6 +19,7 @@ type dumpFlags struct {
 	threshold durationValue
 	format    choice
 	output    string
+	nice      niceValue
 	noColor   bool
 	verbose   bool
 }
@@ -42,7 +44,10 @@ Exit status: 0 done, 1 could not do it, 2 wrong usage.`,
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, _ []string) error { return a.dump(c, &f) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			shared := observeFlags{nice: f.nice, output: f.output, verbose: f.verbose}
+			return a.prefer(c, &shared, priority.Own, func(usualPriority) error { return a.dump(c, &f) })
+		},
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
@@ -50,6 +55,7 @@ Exit status: 0 done, 1 could not do it, 2 wrong usage.`,
 	flags.VarP(&f.threshold, "threshold", "t", "a loop that has been active for at least this long is blocked")
 	flags.VarP(&f.format, "format", "f", "what to print: "+f.format.list())
 	flags.StringVarP(&f.output, "output", "o", "", "write the result to this `file` instead of stdout")
+	f.nice.register(c)
 	flags.BoolVar(&f.noColor, "no-color", false, "no colours (also: the environment variable NO_COLOR, or stdout is no terminal)")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show everything: whole stacks, every process, every task")
 	complete(c, "format", f.format.allowed)

@@ -34,6 +34,7 @@ type observeFlags struct {
 	rate      rateValue
 	attach    choice
 	usdt      probesValue
+	nice      niceValue
 	output    string
 	noColor   bool
 	verbose   bool
@@ -53,6 +54,7 @@ func (f *observeFlags) register(c *cobra.Command) {
 	flags.StringVarP(&f.output, "output", "o", "", "write the result to this `file` instead of stdout")
 	flags.Var(&f.attach, "attach", "how to hook the waits of the loops: "+f.attach.list())
 	flags.Var(&f.usdt, "usdt", "the interpreters' own probes to use, where they have any: auto, none, or some of "+strings.Join(observe.USDTKinds(), ","))
+	f.nice.register(c)
 	flags.BoolVar(&f.noColor, "no-color", false, "no colours (also: the environment variable NO_COLOR, or stdout is no terminal)")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show everything: whole stacks, every blocker")
 	complete(c, "attach", f.attach.allowed)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/doctor"
 	"github.com/loopwatch/loopwatch/internal/observe"
+	"github.com/loopwatch/loopwatch/internal/priority"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/snapshot"
 )
@@ -41,7 +42,7 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	a := &app{
 		stdout: stdout, stderr: stderr, screen: screenOf, observe: observe.Run, watchBlocks: observe.Watch, watchLive: observe.Live,
-		takeDump: snapshot.Take, examine: doctor.Examine,
+		takeDump: snapshot.Take, examine: doctor.Examine, raise: priority.Raise,
 	}
 	return a.run(args)
 }
@@ -55,6 +56,7 @@ type app struct {
 	watchBlocks    func(context.Context, observe.Options, func(observe.Sighting)) (report.Lost, error)
 	watchLive      func(context.Context, observe.Options, observe.LiveOptions) (report.Lost, error)
 	examine        func(pids []int) (*doctor.Diagnosis, error)
+	raise          func(priority.Options) (*priority.Priority, error) // nil leaves the priority alone
 }
 
 func (a *app) run(args []string) (status int) {

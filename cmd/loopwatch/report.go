@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/loopwatch/loopwatch/internal/priority"
 )
 
 // errBlocked ends a command that did what it should and saw the block it was told to fail on.
@@ -34,7 +36,9 @@ Exit status: 0 done, 1 could not do it, 2 wrong usage, 3 with --fail-on-block wh
 			"  sudo loopwatch report --format json --output report.json\n" +
 			"  sudo loopwatch report --format pprof --output blocked.pb.gz && go tool pprof -http : blocked.pb.gz",
 		Args: noArguments,
-		RunE: func(c *cobra.Command, _ []string) error { return a.report(c, &f) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.prefer(c, &f.observeFlags, priority.Own, func(usualPriority) error { return a.report(c, &f) })
+		},
 	}
 	f.register(c)
 	f.format = reportFormats()

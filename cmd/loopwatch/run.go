@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/loopwatch/loopwatch/internal/observe"
+	"github.com/loopwatch/loopwatch/internal/priority"
 )
 
 // childError ends "run" with the status of its command.
@@ -45,7 +46,10 @@ Exit status: that of the command, 128 and the signal's number where one ended it
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error { return a.runChild(c, &f, args) },
+		RunE: func(c *cobra.Command, args []string) error {
+			// The session is the command's, too.
+			return a.prefer(c, &f.observeFlags, priority.Never, func(usual usualPriority) error { return a.runChild(c, &f, args, usual) })
+		},
 	}
 	f.register(c)
 	f.forever(c)
@@ -64,7 +68,7 @@ Exit status: that of the command, 128 and the signal's number where one ended it
 	return c
 }
 
-func (a *app) runChild(c *cobra.Command, f *runFlags, args []string) error {
+func (a *app) runChild(c *cobra.Command, f *runFlags, args []string, usual usualPriority) error {
 	if len(f.pids) > 0 || f.children {
 		return usage(c, "run watches what it starts: leave out --pid and --children")
 	}
@@ -95,7 +99,7 @@ func (a *app) runChild(c *cobra.Command, f *runFlags, args []string) error {
 	var startErr error
 	ended := make(chan int, 1)
 	options.Ready = func(observe.Status) {
-		if startErr = child.start(); startErr != nil {
+		if startErr = usual(child.start); startErr != nil {
 			stop()
 			return
 		}

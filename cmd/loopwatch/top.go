@@ -15,6 +15,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/live"
 	"github.com/loopwatch/loopwatch/internal/observe"
+	"github.com/loopwatch/loopwatch/internal/priority"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/tui"
 )
@@ -38,7 +39,9 @@ is interrupted.`,
 			"  sudo loopwatch top --pid 1234 --children --threshold 20ms\n" +
 			"  sudo loopwatch top --delay 10s --duration 1m | tee loops.txt",
 		Args: noArguments,
-		RunE: func(c *cobra.Command, _ []string) error { return a.top(c, &f, time.Duration(delay)) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.prefer(c, &f, priority.Alone, func(usualPriority) error { return a.top(c, &f, time.Duration(delay)) })
+		},
 	}
 	f.register(c)
 	f.forever(c)

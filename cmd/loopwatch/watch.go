@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/observe"
+	"github.com/loopwatch/loopwatch/internal/priority"
 	"github.com/loopwatch/loopwatch/internal/report"
 )
 
@@ -43,7 +44,9 @@ watched never wait.`,
 			"  sudo loopwatch watch --pid 1234 --children --threshold 20ms\n" +
 			"  sudo loopwatch watch --format jsonl | jq -r '[.cause, .culprit.function, .duration_ns] | @tsv'",
 		Args: noArguments,
-		RunE: func(c *cobra.Command, _ []string) error { return a.watch(c, &f, format.value) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.prefer(c, &f, priority.Own, func(usualPriority) error { return a.watch(c, &f, format.value) })
+		},
 	}
 	f.register(c)
 	f.forever(c)

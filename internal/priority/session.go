@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package priority
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// sessionEnv tells the process that Move starts whose it is, and the niceness from before.
+const sessionEnv = "LOOPWATCH_SESSION"
+
+// Move runs this program anew in a session of its own where Raise found others in the session, and
+// returns the status with which that has ended. Signals that come here are passed on: the first
+// process keeps the place in the shell's job and at the terminal. Where there is no need, or no
+// such process can be started, moved is false and the caller goes on itself.
+func (p *Priority) Move() (status int, moved bool) {
+	if !p.shared {
+		return 0, false
+	}
+	// The other one is killed when the thread that started it ends.
+	runtime.LockOSThread()
+	c := exec.Command("/proc/self/exe", os.Args[1:]...) // also where the file was replaced
+	c.Args[0] = os.Args[0]
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
+	c.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d", sessionEnv, os.Getpid(), p.original))
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	signals := make(chan os.Signal, 16)
+	passed := []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGWINCH, unix.SIGTSTP}
+	if !signal.Ignored(unix.SIGHUP) { // as under nohup
+		passed = append(passed, unix.SIGHUP)
+	}
+	signal.Notify(signals, passed...)
+	defer signal.Stop(signals)
+	if err := c.Start(); err != nil {
+		runtime.UnlockOSThread()
+		return 0, false
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	for {
+		select {
+		case s := <-signals:
+			pass(c.Process, s)
+		case err := <-ended:
+			return statusOf(err), true
+		}
+	}
+}
+
+// pass hands a signal on. The other session has no terminal that could stop it. It is called on a locked
+// thread.
+func pass(to *os.Process, s os.Signal) {
+	if s != unix.SIGTSTP {
+		_ = to.Signal(s)
+		return
+	}
+	_ = to.Signal(unix.SIGSTOP)
+	_ = unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGSTOP) // this thread, or it would run on for a moment
+	// The shell has continued this process.
+	_ = to.Signal(unix.SIGCONT)
+}
+
+// statusOf returns the exit status, or ends this process by the signal that has ended the other.
+func statusOf(err error) int {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return 0
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() {
+		return exit.ExitCode()
+	}
+	switch s := status.Signal(); s {
+	case unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGKILL:
+		signal.Reset(s)
+		_ = unix.Tgkill(os.Getpid(), unix.Gettid(), s)
+	}
+	return 128 + int(status.Signal())
+}
+
+// arrive tells whether this process was started by Move, and binds its life to that of the first one.
+func (p *Priority) arrive() (bool, error) {
+	var first, nice int
+	if n, _ := fmt.Sscanf(os.Getenv(sessionEnv), "%d %d", &first, &nice); n != 2 {
+		return false, nil
+	}
+	if err := os.Unsetenv(sessionEnv); err != nil {
+		return false, err
+	}
+	if os.Getppid() != first {
+		return false, errAbandoned
+	}
+	// All threads: that of one is lost with it. Not by exec's attribute, which a file's capabilities undo.
+	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0); errno != 0 {
+		return false, errno
+	}
+	if os.Getppid() != first { // it ended before this was asked for
+		return false, errAbandoned
+	}
+	// Not "exe", by which it was started. A name is no more than a help for those who look.
+	_ = os.WriteFile("/proc/self/comm", []byte(filepath.Base(os.Args[0])), 0)
+	p.original = nice
+	return true, nil
+}

@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"sync"
 
 	"github.com/loopwatch/loopwatch/internal/process"
 )
@@ -18,6 +20,9 @@ const MaxDict = 1 << 16
 // ErrNoKey says that a dict has no such key.
 var ErrNoKey = errors.New("no such key")
 
+// maxKeysHead bounds what stands before the index of a dict's table.
+const maxKeysHead = 64
+
 var errBadDict = errors.New("not a dict, or one that changes")
 
 // Entry is one entry of a dict: addresses of objects.
@@ -26,36 +31,55 @@ type Entry struct{ Key, Value uint64 }
 // Dict returns the entries of a dict in the order of their insertion. Where there are more than
 // MaxDict it fails. The dict can change while it is read: what was read is to be checked.
 func (r *Runtime) Dict(m process.Memory, dict uint64) ([]Entry, error) {
-	keys, err := readU64(m, dict+uint64(r.Layout.DictKeys))
+	t, err := r.tableOf(m, dict)
 	if err != nil {
-		return nil, fmt.Errorf("read dict: %w", err)
+		return nil, err
 	}
-	entries, shared, err := r.table(m, keys)
-	if err == nil && shared { // by the instances of a class: it has no values
-		err = errBadDict
-	}
-	return slices.DeleteFunc(entries, func(e Entry) bool { return e.Key == 0 || e.Value == 0 }), err
+	entries, err := t.all(m)
+	return slices.DeleteFunc(entries, Entry.none), err
 }
 
-// table returns all entries of a dict's table, and whether it says that it is shared by several
-// dicts and so has no values.
-func (r *Runtime) table(m process.Memory, keys uint64) (out []Entry, shared bool, err error) {
-	l := &r.Layout
-	head := make([]byte, l.KeysIndex)
-	if err := m.Read(keys, head); err != nil {
-		return nil, false, fmt.Errorf("read dict: %w", err)
+// none tells the place of an entry that was deleted.
+func (e Entry) none() bool { return e.Key == 0 || e.Value == 0 }
+
+// table is where a dict has its entries.
+type table struct {
+	at     uint64 // the first
+	width  uint64 // bytes of each
+	count  uint64 // MaxDict at most
+	shared bool   // by the instances of a class: it has no values
+}
+
+// tableOf finds the table of a dict that has one of its own.
+func (r *Runtime) tableOf(m process.Memory, dict uint64) (table, error) {
+	keys, err := readU64(m, dict+uint64(r.Layout.DictKeys))
+	if err != nil {
+		return table{}, fmt.Errorf("read dict: %w", err)
 	}
-	count := binary.LittleEndian.Uint64(head[l.KeysCount:])
+	t, err := r.tableAt(m, keys)
+	if err == nil && t.shared {
+		err = errBadDict
+	}
+	return t, err
+}
+
+func (r *Runtime) tableAt(m process.Memory, keys uint64) (table, error) {
+	l := &r.Layout
+	var room [maxKeysHead]byte
+	head := room[:min(l.KeysIndex, maxKeysHead)]
+	if err := m.Read(keys, head); err != nil {
+		return table{}, fmt.Errorf("read dict: %w", err)
+	}
+	t := table{width: 24, count: binary.LittleEndian.Uint64(head[l.KeysCount:])}
 	var index uint64 // bytes of it
-	width := uint64(24)
 	if l.KeysLog2 != 0 {
 		log2, kind := head[l.KeysLog2], head[l.KeysKind]
 		if log2 > 32 || kind > 2 {
-			return nil, false, errBadDict
+			return table{}, errBadDict
 		}
-		shared = kind == 2
+		t.shared = kind == 2
 		if index = 1 << log2; kind != 0 { // all keys are str, which know their hash
-			width = 16
+			t.width = 16
 		}
 	} else {
 		slots := binary.LittleEndian.Uint64(head[l.KeysSize:])
@@ -67,43 +91,123 @@ func (r *Runtime) table(m process.Memory, keys uint64) (out []Entry, shared bool
 		case slots <= 0xffffffff:
 			index = 4 * slots
 		default:
-			return nil, false, errBadDict
+			return table{}, errBadDict
 		}
 	}
-	if count > MaxDict {
-		return nil, false, fmt.Errorf("%w: %d entries", errBadDict, count)
+	if t.count > MaxDict {
+		return table{}, fmt.Errorf("%w: %d entries", errBadDict, t.count)
 	}
-	b := make([]byte, count*width)
-	if err := m.Read(keys+uint64(l.KeysIndex)+index, b); err != nil {
-		return nil, false, fmt.Errorf("read dict: %w", err)
-	}
-	for ; len(b) > 0; b = b[width:] {
-		out = append(out, Entry{binary.LittleEndian.Uint64(b[width-16:]), binary.LittleEndian.Uint64(b[width-8:])})
-	}
-	return out, shared, nil
+	t.at = keys + uint64(l.KeysIndex) + index
+	return t, nil
 }
+
+// some reads n entries from the first on.
+func (t table) some(m process.Memory, first, n uint64) ([]Entry, error) {
+	b := make([]byte, n*t.width)
+	if err := m.Read(t.at+first*t.width, b); err != nil {
+		return nil, fmt.Errorf("read dict: %w", err)
+	}
+	out := make([]Entry, 0, n)
+	for w := t.width; len(b) > 0; b = b[w:] {
+		out = append(out, Entry{binary.LittleEndian.Uint64(b[w-16:]), binary.LittleEndian.Uint64(b[w-8:])})
+	}
+	return out, nil
+}
+
+func (t table) all(m process.Memory) ([]Entry, error) { return t.some(m, 0, t.count) }
 
 // Item returns the value that a dict has under a key of ASCII text.
 func (r *Runtime) Item(m process.Memory, dict uint64, key string) (uint64, error) {
-	entries, err := r.Dict(m, dict)
+	t, err := r.tableOf(m, dict)
 	if err != nil {
 		return 0, err
 	}
-	for _, e := range entries {
-		if r.isText(m, e.Key, key) {
-			return e.Value, nil
+	hint := hintKey{r.Version.Minor(), key}
+	if n := hints.get(hint); n < t.count {
+		if e, err := t.some(m, n, 1); err == nil && !e[0].none() && r.isText(m, e[0].Key, key) {
+			return e[0].Value, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: %s", ErrNoKey, key)
+	entries, err := t.all(m)
+	if err != nil {
+		return 0, err
+	}
+	n, ok := r.find(m, entries, key)
+	if !ok {
+		return 0, fmt.Errorf("%w: %s", ErrNoKey, key)
+	}
+	hints.put(hint, uint64(n))
+	return entries[n].Value, nil
+}
+
+// find returns which of some entries has a key of this ASCII text.
+func (r *Runtime) find(m process.Memory, entries []Entry, key string) (n int, ok bool) {
+	const piece = 256
+	size := int(r.Layout.StrASCII) + len(key)
+	text := make([]byte, size*min(piece, len(entries)))
+	places := make([]process.Place, 0, min(piece, len(entries)))
+	which := make([]int, 0, cap(places))
+	for from := 0; from < len(entries); from += piece {
+		places, which = places[:0], which[:0]
+		for i, e := range entries[from:min(from+piece, len(entries))] {
+			if !e.none() {
+				places = append(places, process.Place{Addr: e.Key, P: text[i*size : (i+1)*size]})
+				which = append(which, from+i)
+			}
+		}
+		process.ReadEach(m, places)
+		for i, p := range places {
+			if p.OK && r.Layout.hasText(p.P, key) {
+				return which[i], true
+			}
+		}
+	}
+	return 0, false
+}
+
+// hintKey names what was looked for in a dict.
+type hintKey struct {
+	minor int
+	key   string // one of the few that loopwatch knows
+}
+
+// hintTable remembers at which place of a dict a key was found last: modules fill theirs in the same order
+// in every process, and programs of one kind import the same.
+type hintTable struct {
+	mu sync.Mutex
+	m  map[hintKey]uint64
+}
+
+const maxHints = 1024
+
+var hints hintTable
+
+func (h *hintTable) get(k hintKey) uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n, ok := h.m[k]; ok {
+		return n
+	}
+	return math.MaxUint64
+}
+
+func (h *hintTable) put(k hintKey, n uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.m == nil || len(h.m) >= maxHints {
+		h.m = make(map[hintKey]uint64)
+	}
+	h.m[k] = n
 }
 
 // isText tells whether an object is a compact str of this ASCII text. Little is read of others.
 func (r *Runtime) isText(m process.Memory, addr uint64, text string) bool {
-	l := &r.Layout
-	b := make([]byte, int(l.StrASCII)+len(text))
-	if m.Read(addr, b) != nil {
-		return false
-	}
+	b := make([]byte, int(r.Layout.StrASCII)+len(text))
+	return m.Read(addr, b) == nil && r.Layout.hasText(b, text)
+}
+
+// hasText tells whether a str object that is seen as far as such a text would go has it.
+func (l *Layout) hasText(b []byte, text string) bool {
 	state := binary.LittleEndian.Uint32(b[l.StrState:])
 	return binary.LittleEndian.Uint64(b[l.StrLength:]) == uint64(len(text)) && state>>l.StrCompactBit&1 == 1 &&
 		state>>l.StrASCIIBit&1 == 1 && string(b[l.StrASCII:]) == text

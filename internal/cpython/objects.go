@@ -276,14 +276,19 @@ const maxShared = 1 << 10
 
 // valueOf looks a name up in a shared table, whose values are elsewhere.
 func (r *Runtime) valueOf(m process.Memory, keys, values uint64, name string) (uint64, error) {
-	entries, _, err := r.table(m, keys)
+	t, err := r.tableAt(m, keys)
+	if err != nil {
+		return 0, err
+	}
+	t.count = min(t.count, maxShared)
+	entries, err := t.all(m)
 	if err != nil {
 		return 0, err
 	}
 	if r.Version.Minor() >= 13 {
 		values += offValues
 	}
-	for i, e := range entries[:min(len(entries), maxShared)] {
+	for i, e := range entries {
 		if r.isText(m, e.Key, name) {
 			value, err := readU64(m, values+8*uint64(i))
 			if err == nil && value == 0 {

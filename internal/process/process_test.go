@@ -325,3 +325,55 @@ func TestRuns(t *testing.T) {
 	assert.True(t, Exists(child.Process.Pid))
 	require.Error(t, child.Wait())
 }
+
+// What is not mapped is left out, and the rest read, whatever stands between.
+func TestReadEach(t *testing.T) {
+	p, err := Open(os.Getpid())
+	require.NoError(t, err)
+	page := os.Getpagesize()
+	area, err := unix.Mmap(-1, 0, 2*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	require.NoError(t, err)
+	defer func() { _ = unix.Munmap(area) }()
+	for i := range area {
+		area[i] = byte(i % 251)
+	}
+	require.NoError(t, unix.Mprotect(area[page:], unix.PROT_NONE))
+	start := uint64(uintptr(unsafe.Pointer(&area[0])))
+	var places []Place
+	for i := range 3000 {
+		at := start + uint64(i%(page-8))
+		switch {
+		case i%97 == 5:
+			at = 16 // never mapped
+		case i%89 == 7:
+			at = start + uint64(page) - 3 // runs off the end
+		}
+		places = append(places, Place{Addr: at, P: make([]byte, 1+i%8), OK: i%2 == 0})
+	}
+	counted := &counting{m: p.Memory()}
+	for name, m := range map[string]Memory{"at once": p.Memory(), "one by one": counted} {
+		ReadEach(m, places)
+		for _, it := range places {
+			one := make([]byte, len(it.P))
+			if err := p.Memory().Read(it.Addr, one); assert.Equal(t, err == nil, it.OK, "%s, %#x", name, it.Addr) && it.OK {
+				assert.Equal(t, one, it.P, "%s, %#x", name, it.Addr)
+			}
+		}
+	}
+	assert.Equal(t, len(places), counted.n)
+	gone := []Place{{Addr: start, P: make([]byte, 8), OK: true}}
+	ReadEach(vm(1<<30), gone)
+	assert.False(t, gone[0].OK)
+	ReadEach(p.Memory(), nil)
+}
+
+// counting is a Memory that reads only one place at a time.
+type counting struct {
+	m Memory
+	n int
+}
+
+func (c *counting) Read(addr uint64, p []byte) error {
+	c.n++
+	return c.m.Read(addr, p)
+}

@@ -92,6 +92,9 @@ func lookAll(pids []int) []found {
 		wg.Go(func() {
 			for i := range next {
 				out[i] = look(pids[i])
+				if out[i].err == nil {
+					out[i].proc.findTasksAhead()
+				}
 			}
 		})
 	}

@@ -16,6 +16,7 @@ import (
 // tasks is how one interpreter of a process keeps its asyncio tasks.
 type tasks struct {
 	reader *asyncio.Tasks // nil where that is not known
+	ahead  *asyncio.Tasks // the same, found before a loop was known and not told to the kernel
 	layout uint32         // the kernel's, with it
 	at     time.Time      // of the last attempt
 }
@@ -48,7 +49,10 @@ func (c *Correlator) findTasks(t *thread) {
 		return
 	}
 	known.at = time.Now()
-	reader, err := asyncio.Find(t.proc.process, t.proc.runtime, t.state.Interp)
+	reader, err := known.ahead, error(nil)
+	if reader == nil {
+		reader, err = asyncio.Find(t.proc.process, t.proc.runtime, t.state.Interp)
+	}
 	if errors.Is(err, asyncio.ErrNone) {
 		return
 	}
@@ -62,6 +66,17 @@ func (c *Correlator) findTasks(t *thread) {
 		return
 	}
 	known.reader = reader
+}
+
+// findTasksAhead finds what findTasks is likely to ask for. It only reads, so it may run beside the correlator.
+func (p *proc) findTasksAhead() {
+	interp := p.firstInterp()
+	if interp == 0 {
+		return
+	}
+	if reader, err := asyncio.Find(p.process, p.runtime, interp); err == nil {
+		p.tasks = map[uint64]*tasks{interp: {ahead: reader}}
+	}
 }
 
 // taskLayout is a process's layout with what names the running task.

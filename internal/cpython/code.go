@@ -4,6 +4,7 @@ package cpython
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -60,20 +61,28 @@ func (r *Runtime) ReadCode(m process.Memory, addr uint64) (*Code, error) {
 		FirstLine: int(firstLine), Check: CodeCheck(firstLine, args),
 		id: [3]uint64{f.u64(l.CodeName), f.u64(l.CodeFile), f.u64(l.CodeLines)},
 	}
-	for _, s := range []struct {
+	texts := []struct {
 		to   *string
 		what string
 		at   uint32
 	}{
 		{&c.Name, "name", l.CodeName},
-		{&c.QualName, "qualified name", l.CodeQualName},
 		{&c.File, "file name", l.CodeFile},
-	} {
-		if s.at == 0 {
-			continue
-		}
+		{&c.QualName, "qualified name", l.CodeQualName},
+	}
+	if l.CodeQualName == 0 {
+		texts = texts[:2]
+	}
+	places := make([]process.Place, 0, 4)
+	room := make([]byte, 4*glance)
+	for i, s := range texts {
+		places = append(places, process.Place{Addr: f.u64(s.at), P: room[i*glance:][:glance]})
+	}
+	places = append(places, process.Place{Addr: f.u64(l.CodeLines), P: room[3*glance:]})
+	process.ReadEach(m, places)
+	for i, s := range texts {
 		var cut bool
-		if *s.to, cut, err = r.readStr(m, f.u64(s.at)); err != nil {
+		if *s.to, cut, err = r.readStrFrom(m, places[i].Addr, places[i].Seen()); err != nil {
 			return nil, fmt.Errorf("read %s of code object at %#x: %w", s.what, addr, err)
 		}
 		c.Cut = c.Cut || cut
@@ -86,7 +95,7 @@ func (r *Runtime) ReadCode(m process.Memory, addr uint64) (*Code, error) {
 	default:
 		c.format = linetable.Locations
 	}
-	if c.table, err = r.readBytes(m, f.u64(l.CodeLines)); err != nil {
+	if c.table, err = r.readBytes(m, f.u64(l.CodeLines), places[len(texts)].Seen()); err != nil {
 		return nil, fmt.Errorf("read line table of %s: %w", c.Name, err)
 	}
 	return c, nil
@@ -150,17 +159,23 @@ func (r *Runtime) checkType(m process.Memory, typ uint64) error {
 	return nil
 }
 
-// readBytes reads a bytes object of at most MaxLineTable.
-func (r *Runtime) readBytes(m process.Memory, addr uint64) ([]byte, error) {
-	size, err := readU64(m, addr+uint64(r.Layout.BytesSize))
-	if err != nil {
+// readBytes reads a bytes object of at most MaxLineTable, of which the beginning has been read, or nothing.
+func (r *Runtime) readBytes(m process.Memory, addr uint64, seen []byte) (_ []byte, err error) {
+	l := &r.Layout
+	var size uint64
+	if uint32(len(seen)) >= l.BytesSize+8 {
+		size = binary.LittleEndian.Uint64(seen[l.BytesSize:])
+	} else if size, err = readU64(m, addr+uint64(l.BytesSize)); err != nil {
 		return nil, err
 	}
 	if size > MaxLineTable {
 		return nil, errLongTable
 	}
+	if uint64(l.BytesData)+size <= uint64(len(seen)) {
+		return bytes.Clone(seen[l.BytesData:][:size]), nil
+	}
 	b := make([]byte, size)
-	if err := m.Read(addr+uint64(r.Layout.BytesData), b); err != nil {
+	if err := m.Read(addr+uint64(l.BytesData), b); err != nil {
 		return nil, err
 	}
 	return b, nil

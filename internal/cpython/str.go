@@ -24,15 +24,38 @@ var errBadStr = errors.New("not a str object")
 // surrogates, by which Python keeps undecodable bytes of a path) become U+FFFD. cut says that
 // the string was longer than MaxString and ends in an ellipsis.
 func (r *Runtime) readStr(m process.Memory, addr uint64) (s string, cut bool, err error) {
+	var room [glance]byte
+	if m.Read(addr, room[:]) != nil {
+		return r.readStrFrom(m, addr, nil)
+	}
+	return r.readStrFrom(m, addr, room[:])
+}
+
+// glance is how much is read of an object before its size is known: most often all of it. Where less is
+// mapped, only what is needed is read.
+const glance = 192
+
+// readStrFrom is readStr where the beginning of the object has been read, or nothing.
+func (r *Runtime) readStrFrom(m process.Memory, addr uint64, seen []byte) (s string, cut bool, err error) {
 	l := &r.Layout
-	var buf [128]byte
-	f, err := readFields(m, addr, buf[:], l.StrLength, l.StrState)
+	var length uint64
+	var state uint32
+	if uint32(len(seen)) >= max(l.StrLength+8, l.StrState+4) {
+		length, state = binary.LittleEndian.Uint64(seen[l.StrLength:]), binary.LittleEndian.Uint32(seen[l.StrState:])
+	} else {
+		var buf [128]byte
+		f, err := readFields(m, addr, buf[:], l.StrLength, l.StrState)
+		if err != nil {
+			return "", false, err
+		}
+		length, state = f.u64(l.StrLength), uint32(f.i32(l.StrState))
+	}
+	h, err := l.strHead(length, state)
 	if err != nil {
 		return "", false, err
 	}
-	h, err := l.strHead(f.u64(l.StrLength), uint32(f.i32(l.StrState)))
-	if err != nil {
-		return "", false, err
+	if h.text != 0 && uint64(h.text)+h.bytes() <= uint64(len(seen)) {
+		return h.decode(seen[h.text:][:h.bytes()])
 	}
 	at := addr + uint64(h.text)
 	if h.text == 0 { // an instance of a subclass, or made by the old C API

@@ -21,6 +21,14 @@ type Place struct {
 	OK   bool // P was filled completely
 }
 
+// Seen returns what was read there, nil where it could not be.
+func (p Place) Seen() []byte {
+	if !p.OK {
+		return nil
+	}
+	return p.P
+}
+
 // ReadEach reads many places, each as Read does. Of a process's memory it reads many with one system call,
 // which costs more than most of what is read.
 func ReadEach(m Memory, places []Place) {

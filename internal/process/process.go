@@ -11,12 +11,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // MaxCmdline bounds what Cmdline returns, in bytes.
@@ -209,12 +211,41 @@ func (p *Process) path(name string) string {
 	return "/proc/" + strconv.Itoa(p.PID) + "/" + name
 }
 
-// readFile reads the first limit bytes of a file of /proc, whose size stat does not tell.
+// rooms are for reading files of /proc, whose size stat does not tell: large enough for nearly all.
+var rooms = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// readFile reads the first limit bytes of a file of /proc. An os.File would first be offered to the
+// runtime's poller, which takes as many system calls as the reading.
 func readFile(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	fd, err := ignoringEINTR(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
 	if err != nil {
-		return nil, err
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, limit))
+	defer unix.Close(fd)
+	room := rooms.Get().(*[64 << 10]byte)
+	defer rooms.Put(room)
+	b := room[:0]
+	for int64(len(b)) < limit {
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+		free := b[len(b):min(int64(cap(b)), limit)]
+		n, err := ignoringEINTR(func() (int, error) { return unix.Read(fd, free) })
+		if err != nil {
+			return bytes.Clone(b), &os.PathError{Op: "read", Path: path, Err: err}
+		}
+		if n == 0 {
+			break
+		}
+		b = b[:len(b)+n]
+	}
+	return bytes.Clone(b), nil
+}
+
+func ignoringEINTR(call func() (int, error)) (n int, err error) {
+	for {
+		if n, err = call(); err != unix.EINTR {
+			return n, err
+		}
+	}
 }

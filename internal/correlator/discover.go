@@ -426,7 +426,8 @@ func kernelLayout(l *cpython.Layout) probes.Layout {
 		TstateThreadId: l.ThreadID, TstateFrame: l.ThreadFrame, ViaCframe: l.ViaCFrame, CframeFrame: l.CFrameFrame,
 		FrameCode: l.FrameCode, FramePrevious: l.FrameBack, FrameInstr: l.FrameInstr, FrameOwner: l.FrameOwner,
 		ShimOwners: l.ShimOwners, CodeTagMask: l.FrameCodeTag, InstrKind: uint32(l.InstrKind),
-		CodeArgcount: l.CodeArgs, CodeFirstlineno: l.CodeLine, CodeAdaptive: l.CodeInstrs, FrameLocals: l.FrameLocals,
+		// The two words that the walker makes cpython.CodeCheck of.
+		CodeFirstlineno: l.CodeFile, CodeArgcount: l.CodeLine, CodeAdaptive: l.CodeInstrs, FrameLocals: l.FrameLocals,
 		TstateNext: l.ThreadNext, GilSize: l.GILSize, GilLocked: l.GILLocked, GilHolder: l.GILLastHolder,
 	}
 }

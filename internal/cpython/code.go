@@ -18,6 +18,7 @@ const MaxLineTable = 4 << 20
 
 var (
 	errNotCode   = errors.New("not a code object")
+	errFreed     = errors.New("the code object has been freed")
 	errLongTable = fmt.Errorf("its line table is longer than %d bytes", MaxLineTable)
 )
 
@@ -41,7 +42,7 @@ type Code struct {
 // used again for another one, only Check tells.
 func (r *Runtime) ReadCode(m process.Memory, addr uint64) (*Code, error) {
 	l := &r.Layout
-	wanted := []uint32{l.ObjectType, l.CodeArgs, l.CodeLine, l.CodeName, l.CodeFile, l.CodeLines}
+	wanted := []uint32{l.refCount(), l.ObjectType, l.CodeLine, l.CodeName, l.CodeFile, l.CodeLines}
 	if l.CodeQualName != 0 {
 		wanted = append(wanted, l.CodeQualName)
 	}
@@ -53,12 +54,12 @@ func (r *Runtime) ReadCode(m process.Memory, addr uint64) (*Code, error) {
 	if err := r.checkType(m, f.u64(l.ObjectType)); err != nil {
 		return nil, fmt.Errorf("read code object at %#x: %w", addr, err)
 	}
-	firstLine, args := f.i32(l.CodeLine), f.i32(l.CodeArgs)
-	if args < 0 {
-		return nil, fmt.Errorf("read code object at %#x: %w", addr, errNotCode)
+	if freed(f.u64(l.refCount())) {
+		return nil, fmt.Errorf("read code object at %#x: %w", addr, errFreed)
 	}
+	firstLine := f.i32(l.CodeLine)
 	c := &Code{
-		FirstLine: int(firstLine), Check: CodeCheck(firstLine, args),
+		FirstLine: int(firstLine), Check: CodeCheck(f.u64(l.CodeFile), firstLine),
 		id: [3]uint64{f.u64(l.CodeName), f.u64(l.CodeFile), f.u64(l.CodeLines)},
 	}
 	texts := []struct {
@@ -107,8 +108,8 @@ func (r *Runtime) ReadCode(m process.Memory, addr uint64) (*Code, error) {
 func (r *Runtime) IsCode(m process.Memory, addr uint64, c *Code) bool {
 	l := &r.Layout
 	var buf [512]byte
-	f, err := readFields(m, addr, buf[:], l.CodeArgs, l.CodeLine, l.CodeName, l.CodeFile, l.CodeLines)
-	if err != nil || CodeCheck(f.i32(l.CodeLine), f.i32(l.CodeArgs)) != c.Check ||
+	f, err := readFields(m, addr, buf[:], l.refCount(), l.CodeLine, l.CodeName, l.CodeFile, l.CodeLines)
+	if err != nil || freed(f.u64(l.refCount())) || CodeCheck(f.u64(l.CodeFile), f.i32(l.CodeLine)) != c.Check ||
 		c.id != [3]uint64{f.u64(l.CodeName), f.u64(l.CodeFile), f.u64(l.CodeLines)} {
 		return false
 	}
@@ -135,6 +136,14 @@ func (c *Code) Line(instr int32) int {
 func (c *Code) Size() int {
 	return 128 + len(c.Name) + len(c.QualName) + len(c.File) + len(c.table)
 }
+
+// refCount is where every object has its reference count: just before its type.
+func (l *Layout) refCount() uint32 { return max(l.ObjectType, 8) - 8 }
+
+// freed tells by its reference count that an object has been freed and lies where it lay: what it
+// pointed to may be something else by now. The count is then 0 or gives way to the address of the
+// next free place. It has 32 bits and from 3.14 on 16 flags at the top.
+func freed(refCount uint64) bool { return uint32(refCount) == 0 || uint16(refCount>>32) != 0 }
 
 // checkType makes sure that a type is that of code objects, by its address where that is
 // known and else by its name.

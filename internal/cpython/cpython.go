@@ -28,9 +28,12 @@ type RawFrame struct {
 	Check uint32 // CodeCheck of the code object, to notice that the address was used again
 }
 
-// CodeCheck makes RawFrame.Check from two fields of a code object.
-func CodeCheck(firstLine, argCount int32) uint32 {
-	return uint32(firstLine) ^ uint32(argCount)<<24
+// CodeCheck makes RawFrame.Check from two fields of a code object: where its path lies in memory,
+// and its first line. The line alone would not do: all modules begin in the first one, and the code
+// of one is often followed by that of the next, at the same address. Their paths are in use at the
+// same time and so differ by address.
+func CodeCheck(file uint64, firstLine int32) uint32 {
+	return uint32(file) ^ uint32(firstLine)<<24
 }
 
 // Thread is a PyThreadState.

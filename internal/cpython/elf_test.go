@@ -142,7 +142,7 @@ func FuzzDebugOffsets(f *testing.F) {
 			return
 		}
 		for _, off := range []uint32{
-			l.ThreadID, l.ThreadFrame, l.FrameCode, l.FrameBack, l.FrameInstr, l.FrameOwner, l.CodeArgs, l.CodeLine,
+			l.ThreadID, l.ThreadFrame, l.FrameCode, l.FrameBack, l.FrameInstr, l.FrameOwner, l.CodeLine,
 			l.ThreadNext, l.ThreadInterp, l.ThreadNative, l.CodeName, l.CodeQualName, l.CodeFile, l.CodeLines, l.StrState,
 		} {
 			require.Less(t, off, uint32(maxOffset))

@@ -150,6 +150,7 @@ func TestCodeObjectsOfGarbage(t *testing.T) {
 			state := uint64(1<<l.StrKindBit | 1<<l.StrCompactBit | 1<<l.StrASCIIBit)
 			w := words{
 				code + uint64(l.ObjectType): rt.CodeType,
+				code:                        2,
 				code + uint64(l.CodeName):   name,
 				code + uint64(l.CodeFile):   file,
 				code + uint64(l.CodeLines):  table,
@@ -170,14 +171,15 @@ func TestCodeObjectsOfGarbage(t *testing.T) {
 		assert.Equal(t, "abc", c.File)
 
 		for what, spoil := range map[string]func(words){
-			"another type":            func(w words) { w[code+uint64(l.ObjectType)]++ },
-			"negative argument count": func(w words) { w[(code+uint64(l.CodeArgs))&^7] = ^uint64(0) },
-			"no name":                 func(w words) { w[code+uint64(l.CodeName)] = 0 },
-			"wild file name":          func(w words) { w[code+uint64(l.CodeFile)] = 8 },
-			"negative length":         func(w words) { w[name+uint64(l.StrLength)] = 1 << 63 },
-			"unknown kind":            func(w words) { w[name+uint64(l.StrState)] = 5 << l.StrKindBit },
-			"kind 0":                  func(w words) { w[name+uint64(l.StrState)] = 0 },
-			"wild characters":         func(w words) { w[name+uint64(l.StrState)] = 1 << l.StrKindBit },
+			"another type":         func(w words) { w[code+uint64(l.ObjectType)]++ },
+			"freed":                func(w words) { w[code] = 0 },
+			"freed before another": func(w words) { w[code] = 0x7f0012345670 },
+			"no name":              func(w words) { w[code+uint64(l.CodeName)] = 0 },
+			"wild file name":       func(w words) { w[code+uint64(l.CodeFile)] = 8 },
+			"negative length":      func(w words) { w[name+uint64(l.StrLength)] = 1 << 63 },
+			"unknown kind":         func(w words) { w[name+uint64(l.StrState)] = 5 << l.StrKindBit },
+			"kind 0":               func(w words) { w[name+uint64(l.StrState)] = 0 },
+			"wild characters":      func(w words) { w[name+uint64(l.StrState)] = 1 << l.StrKindBit },
 			"beyond Unicode": func(w words) {
 				w[name+uint64(l.StrState)] = 4<<l.StrKindBit | 1<<l.StrCompactBit
 				w[name+uint64(l.StrCompact)] = 0x110000
@@ -203,6 +205,38 @@ func TestCodeObjectsOfGarbage(t *testing.T) {
 		assert.True(t, c.Cut)
 		assert.Equal(t, cpython.MaxString, len(strings.TrimSuffix(c.Name, "…")))
 		assert.Less(t, m.bytes, 1<<16)
+	}
+}
+
+// The code of a module makes room for that of the next, which looks the same but for its path.
+func TestNextModuleAtTheSameAddress(t *testing.T) {
+	for _, rt := range layoutsToTry(t) {
+		l := rt.Layout
+		const code, name, first, second, table = 0x10000, 0x20000, 0x30000, 0x30040, 0x40000
+		w := words{
+			code: 1, code + uint64(l.ObjectType): rt.CodeType, code + uint64(l.CodeName): name,
+			code + uint64(l.CodeFile): first, code + uint64(l.CodeLines): table,
+		}
+		w[(code+uint64(l.CodeLine))&^7] = 1 << (8 * (l.CodeLine & 7))
+		if l.CodeQualName != 0 {
+			w[code+uint64(l.CodeQualName)] = name
+		}
+		for at, text := range map[uint64]uint64{name: 0x656d616e, first: 0x31797020, second: 0x32797020} {
+			w[at+uint64(l.StrLength)] = 4
+			w[at+uint64(l.StrState)] = 1<<l.StrKindBit | 1<<l.StrCompactBit | 1<<l.StrASCIIBit
+			w[at+uint64(l.StrASCII)] = text
+		}
+		before, err := rt.ReadCode(w, code)
+		require.NoError(t, err)
+		assert.True(t, rt.IsCode(w, code, before))
+
+		w[code+uint64(l.CodeFile)] = second
+		after, err := rt.ReadCode(w, code)
+		require.NoError(t, err)
+		assert.Equal(t, before.FirstLine, after.FirstLine)
+		assert.NotEqual(t, before.File, after.File)
+		assert.NotEqual(t, before.Check, after.Check)
+		assert.False(t, rt.IsCode(w, code, before))
 	}
 }
 

@@ -36,8 +36,8 @@ type FrameLayout struct {
 	FrameOwner   uint32 // frame: 1 byte, who owns it (3.11 on)
 	FrameLocals  uint32 // frame: its first local variable, a pointer tagged by FrameCodeTag
 	ShimOwners   uint32 // bit n set: frames of owner n mark a way through C and are skipped
-	CodeArgs     uint32 // code: co_argcount, int32
 	CodeLine     uint32 // code: co_firstlineno, int32
+	CodeFile     uint32 // code: co_filename
 	CodeInstrs   uint32 // code: first instruction (co_code_adaptive); only with InstrPointer
 	ObjectType   uint32 // any object: ob_type, 8 bytes
 }
@@ -68,7 +68,6 @@ type Layout struct {
 
 	CodeName     uint32 // code: co_name
 	CodeQualName uint32 // code: co_qualname (3.11 on)
-	CodeFile     uint32 // code: co_filename
 	CodeLines    uint32 // code: co_lnotab to 3.9, co_linetable from 3.10 on
 
 	TypeName  uint32 // type: tp_name

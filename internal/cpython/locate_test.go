@@ -354,7 +354,7 @@ time.sleep(3600)
 				file = "<script>"
 			}
 			for line := 2; line <= 4; line++ {
-				assert.Contains(t, fmt.Sprint(found), fmt.Sprintf(" %s:%d [1,0]", file, line))
+				assert.Contains(t, fmt.Sprint(found), fmt.Sprintf(" %s:%d [1]", file, line))
 			}
 		})
 	}

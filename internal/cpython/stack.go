@@ -187,11 +187,11 @@ func (r *Runtime) walk(m process.Memory, tstate uint64, visit func(addr uint64, 
 // readCheck returns 0 where the code object cannot be read: resolving the frame will fail.
 func readCheck(m process.Memory, l *FrameLayout, code uint64) uint32 {
 	var buf [64]byte
-	f, err := readFields(m, code, buf[:], l.CodeArgs, l.CodeLine)
+	f, err := readFields(m, code, buf[:], l.CodeFile, l.CodeLine)
 	if err != nil {
 		return 0
 	}
-	return CodeCheck(f.i32(l.CodeLine), f.i32(l.CodeArgs))
+	return CodeCheck(f.u64(l.CodeFile), f.i32(l.CodeLine))
 }
 
 // instr returns the index of the instruction that a frame is at.

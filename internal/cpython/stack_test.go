@@ -29,11 +29,11 @@ type place struct {
 
 type placeFrame struct {
 	Function, Name, File string
-	Line, First, Args    int
+	Line, First          int
 }
 
 func (f placeFrame) String() string {
-	return fmt.Sprintf("%s (%s) %s:%d [%d,%d]", f.Function, f.Name, f.File, f.Line, f.First, f.Args)
+	return fmt.Sprintf("%s (%s) %s:%d [%d]", f.Function, f.Name, f.File, f.Line, f.First)
 }
 
 // cut shortens as readStr does.
@@ -74,8 +74,7 @@ func seen(t *testing.T, rt *cpython.Runtime, m process.Memory, tstate uint64) []
 			assert.Empty(t, code.QualName)
 			function = code.Name
 		}
-		args := int((code.Check ^ uint32(code.FirstLine)) >> 24)
-		out = append(out, placeFrame{function, code.Name, code.File, code.Line(f.Instr), code.FirstLine, args}.String())
+		out = append(out, placeFrame{function, code.Name, code.File, code.Line(f.Instr), code.FirstLine}.String())
 	}
 	return out
 }

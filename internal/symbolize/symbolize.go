@@ -32,7 +32,7 @@ const (
 
 // Reasons for frames without a name, as reports count them.
 const (
-	ReasonUnreadable = "code_objects_unreadable"   // no code object there, or its memory is gone
+	ReasonUnreadable = "code_objects_unreadable"   // no code object there, or it has been freed
 	ReasonReused     = "code_objects_gone"         // another one stands at the address by now
 	ReasonUnknown    = "instructions_out_of_range" // the frame is named, its line is not
 )

@@ -20,7 +20,7 @@ def note():
         code = f.f_code
         frames.append({
             "function": getattr(code, "co_qualname", code.co_name), "name": code.co_name,
-            "file": code.co_filename, "line": f.f_lineno, "first": code.co_firstlineno, "args": code.co_argcount,
+            "file": code.co_filename, "line": f.f_lineno, "first": code.co_firstlineno,
         })
         f = f.f_back
     noted[threading.current_thread().name] = {

@@ -32,7 +32,7 @@ type Table struct {
 var frameFields = map[string]bool{
 	"ThreadID": true, "ThreadFrame": true, "ViaCFrame": true, "CFrameFrame": true, "FrameCode": true,
 	"FrameCodeTag": true, "FrameBack": true, "FrameInstr": true, "InstrKind": true, "FrameOwner": true,
-	"FrameLocals": true, "ShimOwners": true, "CodeArgs": true, "CodeLine": true, "CodeInstrs": true, "ObjectType": true,
+	"FrameLocals": true, "ShimOwners": true, "CodeLine": true, "CodeFile": true, "CodeInstrs": true, "ObjectType": true,
 }
 
 // Measure compiles with the compiler cc against the headers in dir, such as

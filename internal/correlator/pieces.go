@@ -53,6 +53,7 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 		if len(p.frames) > 0 {
 			v := t.proc.classify(p.frames)
 			inside, atRest := t.place(p.raw, v)
+			inside = inside || illegible(p.frames) && t.onCaller(p.raw)
 			p.atRest = atRest && p.isOff() && restful(s)
 			p.function = functionOf(p.frames, v.Root)
 			p.callback = t.callbackOf(s, p.frames)

@@ -3,6 +3,8 @@
 package correlator
 
 import (
+	"slices"
+
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/probes"
@@ -45,6 +47,13 @@ func (c *Correlator) learnCallerInside(t *thread, pieces []piece) {
 			}
 		}
 	}
+}
+
+// onCaller tells whether the frame that calls the loop's callbacks is on a stack, of which it need not
+// be known by name: its code is where it was at the loop's own wait.
+func (t *thread) onCaller(raw []cpython.RawFrame) bool {
+	return t.callerCode > probes.CallerRoot &&
+		slices.ContainsFunc(raw, func(f cpython.RawFrame) bool { return f.Code == t.callerCode })
 }
 
 // callbackOf tells which callback a sample was taken in, as far as that can be told.

@@ -7,10 +7,20 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/report"
 )
+
+// What the loop calls is the loop's, named or not.
+func TestOnCaller(t *testing.T) {
+	stack := []cpython.RawFrame{{Code: 3}, {Code: 2}, {Code: 1}}
+	for caller, want := range map[uint64]bool{2: true, 4: false, 0: false, probes.CallerRoot: false} {
+		th := &thread{callerCode: caller}
+		assert.Equal(t, want, th.onCaller(stack), caller)
+	}
+}
 
 // of is a piece of so many milliseconds, taken in a callback.
 func of(id uint64, sure bool, length int64) piece {

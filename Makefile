@@ -87,7 +87,8 @@ lint: need-go ## gofmt, go vet, staticcheck
 
 .PHONY: demo
 demo: need-root deps-demo tracefs build ## A web application with three blocking calls, and the report that names them
-	@examples/demo/run ./loopwatch
+	@$(BUILD) -o dist/demo/show ./examples/demo/show
+	@examples/demo/run ./loopwatch dist/demo/show
 
 .PHONY: bench
 bench: need-root deps-bench need-go tracefs ## What loopwatch costs, measured beside an unwatched baseline (10 min)

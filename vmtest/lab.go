@@ -105,7 +105,7 @@ func (l *Lab) Native(ctx context.Context, kernel *Kernel) bool {
 			if !l.arch.native() {
 				return false
 			}
-			m := Machine{Kernel: kernel, Init: l.init, arch: l.arch, Clock: NativeClock, MemoryMiB: 512, ComeUp: nativeBoot, Deadline: nativeBoot}
+			m := Machine{Kernel: kernel, Init: l.init, arch: l.arch, Clock: NativeClock, MemoryMiB: 512, ComeUp: nativeBoot, Silence: nativeBoot}
 			_, err := m.Run(ctx)
 			if err != nil {
 				why, _, _ := strings.Cut(err.Error(), "\n")

@@ -38,9 +38,13 @@ type Machine struct {
 	MemoryMiB int           // default 1536
 	Clock     Clock         // default HostClock
 	ComeUp    time.Duration // from power on until the command starts; default 2 minutes
-	Deadline  time.Duration // for all of it; default 10 minutes
+	Silence   time.Duration // a guest whose command says nothing for so long hangs; default 10 minutes
 
 	CPU time.Duration // after Run: what its boots have taken of the host's CPUs
+
+	// hangs returns why the guest that the process emulates hangs, when it does, or nil when ctx is done
+	// before. Tests have their own.
+	hangs func(ctx context.Context, pid int, ready func() bool) error
 }
 
 // Clock is what time is to a guest.
@@ -101,20 +105,21 @@ func (m *Machine) Run(ctx context.Context) (status int, err error) {
 	if err := m.writeInitramfs(ctx, initrd); err != nil {
 		return 0, fmt.Errorf("make initramfs: %w", err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, orDefault(m.Deadline, 10*time.Minute), errors.New("guest did not end within its deadline"))
-	defer cancel()
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
 
 	ports := filepath.Join(dir, "status")
 	console := filepath.Join(dir, "console")
-	late := time.AfterFunc(orDefault(m.ComeUp, 2*time.Minute), func() {
-		if ready, _ := readStatus(ports); !ready {
-			giveUp(errors.New("guest did not boot within its deadline"))
+	p := newPatience(orDefault(m.ComeUp, 2*time.Minute), orDefault(m.Silence, 10*time.Minute))
+	hangs := m.hangs
+	if hangs == nil {
+		hangs = p.hangs
+	}
+	err = m.qemu(ctx, initrd, console, ports, p.listen(m.Output), func(pid int) {
+		if why := hangs(ctx, pid, func() bool { ready, _ := readStatus(ports); return ready }); why != nil {
+			giveUp(why)
 		}
 	})
-	defer late.Stop()
-	err = m.qemu(ctx, initrd, console, ports)
 	ready, code := readStatus(ports)
 	if code >= 0 {
 		return code, nil
@@ -152,8 +157,8 @@ func orDefault(d, or time.Duration) time.Duration {
 	return d
 }
 
-// qemu runs it to its end.
-func (m *Machine) qemu(ctx context.Context, initrd, console, ports string) error {
+// qemu runs it to its end, and watch beside it, which is told its process and has ctx to end by.
+func (m *Machine) qemu(ctx context.Context, initrd, console, ports string, output io.Writer, watch func(pid int)) error {
 	memory := m.MemoryMiB
 	if memory == 0 {
 		memory = 1536
@@ -186,7 +191,7 @@ func (m *Machine) qemu(ctx context.Context, initrd, console, ports string) error
 	}
 	var complaints bytes.Buffer
 	cmd := exec.CommandContext(ctx, m.arch.emulator, args...)
-	cmd.Stdout, cmd.Stderr = m.Output, &complaints
+	cmd.Stdout, cmd.Stderr = output, &complaints
 	// A session of its own: Ctrl-C is for this process, and the scheduler shares CPUs out among sessions.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = 5 * time.Second
@@ -194,7 +199,11 @@ func (m *Machine) qemu(ctx context.Context, initrd, console, ports string) error
 	// Pdeathsig is sent when the thread that started the child ends, so it has to stay.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	err := cmd.Run()
+	err := cmd.Start()
+	if err == nil {
+		go watch(cmd.Process.Pid)
+		err = cmd.Wait()
+	}
 	if end := cmd.ProcessState; end != nil {
 		m.CPU += end.UserTime() + end.SystemTime()
 	}

@@ -41,16 +41,16 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // options are the flags.
 type options struct {
-	arch     string
-	kernels  []string
-	emulate  bool
-	files    map[string]string
-	memory   int
-	clock    vmtest.Clock
-	deadline time.Duration
-	only     string
-	modes    []string
-	jobs     int
+	arch    string
+	kernels []string
+	emulate bool
+	files   map[string]string
+	memory  int
+	clock   vmtest.Clock
+	silence time.Duration
+	only    string
+	modes   []string
+	jobs    int
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
@@ -76,7 +76,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return nil
 	})
 	flags.IntVar(&o.memory, "memory", 1536, "of the guest, in `MiB`")
-	flags.DurationVar(&o.deadline, "deadline", 15*time.Minute, "for each guest")
+	flags.DurationVar(&o.silence, "silence", 15*time.Minute, "a guest that says nothing for so long has failed")
 	flags.StringVar(&o.only, "run", "", "test: only those that match this `REGEXP`")
 	flags.Func("mode", "test: in this `MODE` only (repeatable): "+strings.Join(vmtest.Modes, ", "), func(s string) error {
 		if !slices.Contains(vmtest.Modes, s) {
@@ -200,7 +200,7 @@ func runRow(ctx context.Context, lab *vmtest.Lab, row vmtest.Row, o options, com
 		return 0, err
 	}
 	m.Files, m.Command, m.Output = o.files, command, stdout
-	m.MemoryMiB, m.Deadline = o.memory, o.deadline
+	m.MemoryMiB, m.Silence = o.memory, o.silence
 	m.Clock = o.clock
 	if o.clock != vmtest.SkippingClock && !o.emulate && lab.Native(ctx, m.Kernel) {
 		m.Clock = vmtest.NativeClock
@@ -239,7 +239,7 @@ func bench(ctx context.Context, o options, stdout, stderr io.Writer) (int, error
 		o.kernels = []string{benchKernel}
 	}
 	o.clock, o.jobs = vmtest.SkippingClock, 1
-	o.deadline = max(o.deadline, time.Hour)
+	o.silence = max(o.silence, time.Hour)
 	const program = "server.py"
 	var err error
 	if o.files[program], err = vmtest.Source(ctx, "test/load/"+program); err != nil {

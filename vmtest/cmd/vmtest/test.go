@@ -103,7 +103,7 @@ func testGuest(ctx context.Context, lab *vmtest.Lab, suite *vmtest.Suite, outcom
 		defer log.Close()
 		var output bytes.Buffer
 		m.Output = io.MultiWriter(log, &output)
-		m.MemoryMiB, m.Deadline = o.memory, o.deadline
+		m.MemoryMiB, m.Silence = o.memory, o.silence
 		fmt.Fprintf(stderr, "==> %s: %s, log in %s\n", name, outcome.Release, log.Name())
 		_, failed := m.Boot(ctx, name, stderr)
 		outcome.CPU = m.CPU

@@ -25,4 +25,4 @@ async def test_login(accounts):
 async def test_wait_for(accounts):
     waiting = asyncio.create_task(accounts.wait_for("grace"))
     await accounts.register("grace", "hopper")
-    await asyncio.wait_for(waiting, 5)
+    await waiting

@@ -18,7 +18,7 @@ def get(path):
         with urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[1]}{path}", timeout=60) as answer:
             answer.read()
     except OSError as error:
-        print(f"load: {path}: {error}", file=sys.stderr, flush=True)
+        print(f"{path}: {error}", file=sys.stderr, flush=True)
         os._exit(1)  # from any thread
 
 

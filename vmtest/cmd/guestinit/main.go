@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -20,9 +19,6 @@ import (
 )
 
 const newRoot = "/newroot"
-
-// leftoverTime is for what the command left running to close the output.
-const leftoverTime = 2 * time.Second
 
 func main() {
 	if os.Getpid() != 1 {
@@ -196,24 +192,16 @@ func runCommand(j job.Job) error {
 	if err != nil {
 		return err
 	}
-	from, to, err := os.Pipe()
+	to, end, err := relay(out)
 	if err != nil {
 		return err
 	}
-	copied := make(chan error, 1)
-	go func() {
-		_, err := io.Copy(out, from)
-		copied <- err
-	}()
 	fmt.Fprintln(status, job.Ready)
 	env := append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"}, j.Env...)
 	attr := &os.ProcAttr{Dir: job.Payload, Env: env, Files: []*os.File{null, to, to}, Sys: &unix.SysProcAttr{Setsid: true}}
 	child, err := os.StartProcess(j.Command[0], j.Command, attr)
 	if err != nil {
 		return fmt.Errorf("start command: %w", err)
-	}
-	if err := to.Close(); err != nil {
-		return err
 	}
 	var ws unix.WaitStatus
 	for {
@@ -232,11 +220,7 @@ func runCommand(j job.Job) error {
 	if ws.Signaled() {
 		code = 128 + int(ws.Signal())
 	}
-	select {
-	case err = <-copied:
-	case <-time.After(leftoverTime):
-	}
-	if err != nil {
+	if err := end(); err != nil {
 		return fmt.Errorf("pass output on: %w", err)
 	}
 	_, err = fmt.Fprintf(status, "%s%d\n", job.Exit, code)

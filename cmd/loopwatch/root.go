@@ -69,6 +69,9 @@ func helpCommand() *cobra.Command {
 // subcommandNeeded refuses any use of a command that only groups others.
 func subcommandNeeded(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
+		if !c.HasParent() {
+			return usage(c, "no command given: begin with 'sudo loopwatch report'")
+		}
 		return usage(c, "no command given")
 	}
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {

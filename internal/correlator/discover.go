@@ -5,12 +5,8 @@ package correlator
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
@@ -141,15 +137,7 @@ func (f *found) whyNot() (reason, do string) {
 	case !process.Exists(f.pid):
 		return "there is no such process", other
 	}
-	if os.Geteuid() != 0 {
-		switch {
-		case errors.Is(f.err, fs.ErrPermission):
-			return "this user may not read it or its files", "run loopwatch as root"
-		case errors.Is(f.err, fs.ErrNotExist):
-			return "its file is no longer where it was", "run loopwatch as root, or add the capability CAP_CHECKPOINT_RESTORE"
-		}
-	}
-	return f.err.Error(), "run loopwatch as root on the host itself"
+	return probes.Unreadable(f.err)
 }
 
 // meet enters what look found; it returns nil where the process is not to be watched.
@@ -175,24 +163,14 @@ func (c *Correlator) meet(f found) *proc {
 		c.check(c.kernel.ForgetProcess(f.pid))
 	case !process.Exists(f.pid):
 		c.check(c.kernel.ForgetProcess(f.pid))
-	case !namedPython(f.pid):
-		// Nobody can say whether it is one.
-		c.check(c.kernel.SetProcess(f.pid, probes.Ignored))
-		c.lost[reasonOpaque]++
 	default:
-		c.refuse(f.pid, f.command, f.err.Error())
+		reason, do := f.whyNot()
+		c.refuse(f.pid, f.command, reason+"; "+do)
+		u := c.unsupported[f.pid]
+		u.Maybe = !cpython.Named(f.pid)
+		c.unsupported[f.pid] = u
 	}
 	return nil
-}
-
-// namedPython tells whether a process that cannot be read looks like a Python from outside.
-func namedPython(pid int) bool {
-	p, err := process.Open(pid)
-	if err != nil {
-		return false
-	}
-	exe, _ := p.Exe() // may be as unreadable as the rest
-	return strings.Contains(filepath.Base(exe), "python") || strings.Contains(p.Comm, "python")
 }
 
 // refuse lists a Python process as one that cannot be watched.
@@ -399,6 +377,9 @@ func (c *Correlator) onExit(e *probes.Exit) {
 
 // forgetProcess drops a process that ended or became another program.
 func (c *Correlator) forgetProcess(pid int) {
+	if c.unsupported[pid].Maybe {
+		c.lost[reasonOpaque]++ // it is no longer listed
+	}
 	delete(c.unsupported, pid)
 	p := c.procs[pid]
 	if p == nil {

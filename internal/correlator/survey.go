@@ -28,13 +28,13 @@ type Python struct {
 
 // Survey lists the Python processes of the host in ascending order of pid, as an observation would
 // find them; with pids those processes, Python or not. It looks from user space alone and once, so it
-// needs no kernel programs, and does not see every loop. opaque counts the processes that could not
-// be read and may be anything.
-func Survey(pids []int) (out []Python, opaque int, err error) {
+// needs no kernel programs, and does not see every loop. opaque are the processes that could not be
+// read and may be Pythons or not.
+func Survey(pids []int) (out, opaque []Python, err error) {
 	named := len(pids) > 0
 	if !named {
 		if pids, err = process.Scan(); err != nil {
-			return nil, 0, err
+			return nil, nil, err
 		}
 		pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == os.Getpid() })
 	}
@@ -47,8 +47,9 @@ func Survey(pids []int) (out []Python, opaque int, err error) {
 		case f.err == nil:
 		case !named && (errors.Is(f.err, cpython.ErrNotPython) || !process.Exists(f.pid)):
 			continue
-		case !named && f.unreadable() && !namedPython(f.pid):
-			opaque++
+		case !named && f.unreadable() && !cpython.Named(f.pid):
+			py.Reason, py.Do = f.whyNot()
+			opaque = append(opaque, py)
 			continue
 		default:
 			py.Reason, py.Do = f.whyNot()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"sort"
 	"strings"
@@ -82,6 +83,16 @@ func Locate(p *process.Process) (*Runtime, error) {
 		return nil, &UnsupportedError{"no CPython runtime in " + files[0].maps[0].Name() + ": a wrapper, or stripped of all symbols"}
 	}
 	return nil, ErrNotPython
+}
+
+// Named tells whether a process that cannot be read looks like a Python from outside.
+func Named(pid int) bool {
+	p, err := process.Open(pid)
+	if err != nil {
+		return false
+	}
+	exe, _ := p.Exe() // may be as unreadable as the rest
+	return strings.Contains(filepath.Base(exe), "python") || strings.Contains(p.Comm, "python")
 }
 
 // interpreterName matches what interpreters are called, and not tools written in Python.

@@ -69,7 +69,8 @@ type Diagnosis struct {
 	Processes  []Process `json:"processes"`
 	Unreadable int       `json:"unreadable"` // processes that may be anything
 
-	asked    bool // for certain processes
+	opaque   []Process // those
+	asked    bool      // for certain processes
 	fallback *probes.HostError
 }
 
@@ -97,8 +98,8 @@ func Examine(pids []int) (*Diagnosis, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.addProcesses(found)
-	d.Unreadable = opaque
+	d.Processes, d.opaque = processesOf(found), processesOf(opaque)
+	d.Unreadable = len(opaque)
 	d.Host.Arch = runtime.GOARCH
 	d.Host.Hostname, _ = os.Hostname()
 
@@ -131,8 +132,8 @@ func Examine(pids []int) (*Diagnosis, error) {
 	return d, nil
 }
 
-func (d *Diagnosis) addProcesses(found []correlator.Python) {
-	d.Processes = []Process{}
+func processesOf(found []correlator.Python) []Process {
+	out := []Process{}
 	for _, f := range found {
 		p := Process{
 			PID: f.PID, Command: f.Command, Python: f.Version, Loops: []string{}, USDT: append([]string{}, f.USDT...),
@@ -141,8 +142,9 @@ func (d *Diagnosis) addProcesses(found []correlator.Python) {
 		for _, kind := range f.Loops {
 			p.Loops = append(p.Loops, string(kind))
 		}
-		d.Processes = append(d.Processes, p)
+		out = append(out, p)
 	}
+	return out
 }
 
 // serves says what stands in for a hook that cannot be had.
@@ -233,6 +235,13 @@ func (d *Diagnosis) processesAnswer() string {
 	case d.asked && of == 1:
 		p := d.Processes[0]
 		return fmt.Sprintf("process %d cannot be watched: %s; %s", p.PID, p.Reason, p.Do)
+	case n == 0:
+		worst := groupsOf(d.Processes)[0]
+		who := fmt.Sprintf("none of the %d Python processes", of)
+		if of == 1 {
+			who = "not even the one Python process"
+		}
+		return fmt.Sprintf("%s can be watched: %s; %s", who, worst.reason, worst.do)
 	case d.asked && n < of:
 		return fmt.Sprintf("%d of %d processes asked for can be watched", n, of)
 	case n == of:

@@ -102,7 +102,7 @@ func TestTextCountsWhatItLeavesOut(t *testing.T) {
 	require.NoError(t, WriteText(&b, d, report.TextOptions{}))
 	assert.Contains(t, b.String(), "asyncio x2, trio")
 	assert.Contains(t, b.String(), "… and 11 more")
-	assert.Contains(t, b.String(), "not 9, 9, 9, 9, 9 and 25 more: CPython 3.7: too old\n    → upgrade\n")
+	assert.Contains(t, b.String(), " and 25 more: CPython 3.7: too old\n    → upgrade\n")
 	b.Reset()
 	require.NoError(t, WriteText(&b, d, report.TextOptions{Verbose: true}))
 	assert.NotContains(t, b.String(), "… and")

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -139,11 +138,9 @@ func (t *textWriter) processes(d *Diagnosis) {
 		t.table(d)
 	}
 	t.reasons(d.Processes)
-	if d.Unreadable > 0 {
-		t.wrapped("  ", 2, fmt.Sprintf("%s could not be read and may be anything", plural(d.Unreadable, "process", "processes")))
-		if os.Geteuid() != 0 {
-			t.wrapped("    → ", 6, "run loopwatch as root")
-		}
+	if len(d.opaque) > 0 {
+		t.printf("\n%s\n", t.style(bold, "May be Pythons or not"))
+		t.reasons(d.opaque)
 	}
 }
 
@@ -209,14 +206,14 @@ func kinds(loops []string) string {
 	return cmp.Or(strings.Join(out, ", "), "-")
 }
 
-// reasons says why processes cannot be watched, those of one reason together.
-func (t *textWriter) reasons(all []Process) {
-	const named = 5
-	type group struct {
-		reason, do string
-		pids       []string
-	}
-	var groups []*group
+// group is processes that cannot be watched for one reason.
+type group struct {
+	reason, do string
+	who        []string
+}
+
+// groupsOf sorts processes that cannot be watched by reason, that of most processes first.
+func groupsOf(all []Process) (groups []*group) {
 	for _, p := range all {
 		if p.Watchable {
 			continue
@@ -225,21 +222,21 @@ func (t *textWriter) reasons(all []Process) {
 		if i < 0 {
 			i, groups = len(groups), append(groups, &group{reason: p.Reason, do: p.Do})
 		}
-		groups[i].pids = append(groups[i].pids, strconv.Itoa(p.PID))
+		groups[i].who = append(groups[i].who, fmt.Sprintf("%s[%d]", safetext.Cut(safetext.Line(report.ShortCommand(p.Command)), 40), p.PID))
 	}
-	for _, g := range groups {
-		who := strings.Join(g.pids[:min(named, len(g.pids))], ", ")
-		if more := len(g.pids) - named; more > 0 {
-			who += fmt.Sprintf(" and %d more", more)
-		}
-		t.wrapped("  ", 2, fmt.Sprintf("not %s: %s", who, g.reason))
-		t.wrapped("    → ", 6, g.do)
-	}
+	slices.SortStableFunc(groups, func(x, y *group) int { return cmp.Compare(len(y.who), len(x.who)) })
+	return groups
 }
 
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
+// reasons says why processes cannot be watched, those of one reason together.
+func (t *textWriter) reasons(all []Process) {
+	const named = 5
+	for _, g := range groupsOf(all) {
+		who := strings.Join(g.who[:min(named, len(g.who))], ", ")
+		if more := len(g.who) - named; more > 0 {
+			who += fmt.Sprintf(" and %d more", more)
+		}
+		t.wrapped("  ", 2, fmt.Sprintf("%s: %s", who, g.reason))
+		t.wrapped("    → ", 6, g.do)
 	}
-	return strconv.Itoa(n) + " " + many
 }

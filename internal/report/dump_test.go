@@ -65,7 +65,7 @@ func TestDumpAnswersFirst(t *testing.T) {
 	assert.Contains(t, rest, "   └─ circle too  fetch")
 	assert.Contains(t, rest, "alone  fetch", "tasks that wait for one another have no root")
 	assert.Contains(t, rest, "active, since when is not known")
-	assert.Contains(t, rest, "stacks_torn: 1")
+	assert.Contains(t, rest, "1 stack that changed while being read: two moments may be mixed")
 
 	d := aDump("")
 	d.Processes = d.Processes[:1]

@@ -72,10 +72,16 @@ func (t *dumpWriter) headline() {
 			}
 		}
 	}
+	pythons, maybe := unwatched(t.d.Unsupported)
 	switch {
+	case len(t.d.Processes) == 0 && pythons > 0:
+		t.printf("%s\n%s\n", t.style(styleBold, fmt.Sprintf("Nothing can be said: %s can be looked into.", noneOf(pythons))), hang(mostly(t.d.Unsupported), t.fold()))
+	case len(t.d.Processes) == 0 && maybe > 0:
+		t.printf("%s\n", t.style(styleBold, "No Python process was found among those that could be read."))
+		t.printf("%s\n", hang("Start the program to be looked at. "+counted(int64(maybe), "processes")+" could not be read, see below.", t.fold()))
 	case len(t.d.Processes) == 0:
 		t.printf("%s\n", t.style(styleBold, "No Python process is here."))
-		t.printf("Start the program, or see that loopwatch runs in the PID namespace of the host.\n")
+		t.printf("Start the program to be looked at.\n")
 	case loops == 0:
 		t.printf("%s\n", t.style(styleBold, fmt.Sprintf("No event loop runs in %s.", pluralProcesses(len(t.d.Processes)))))
 	case blocked > 0:
@@ -541,10 +547,7 @@ func placesOf(task *DumpTask, places int) string {
 
 // problems says what stands above leaves out.
 func (t *dumpWriter) problems() {
-	if len(t.d.Lost) > 0 {
-		t.section("Not read")
-		t.reasons(t.d.Lost)
-	}
+	t.lost("Not read", "", t.d.Lost)
 	t.unsupported(t.d.Unsupported)
 }
 

@@ -218,11 +218,13 @@ type Lost struct {
 	Reasons map[string]int64 `json:"reasons,omitempty"`
 }
 
-// Unsupported is a Python process that could not be watched.
+// Unsupported is a process that could not be watched: a Python, or one of which nobody can say.
 type Unsupported struct {
 	PID     int    `json:"pid"`
 	Command string `json:"command"`
 	Reason  string `json:"reason"`
+	// Maybe says that it could not be read: it may be a Python or not.
+	Maybe bool `json:"maybe,omitempty"`
 }
 
 // Report is one observation.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
@@ -13,79 +15,113 @@ import (
 // reasonTexts says what each reason of Lost.Reasons counts. A few are no loss, but belong with what
 // can make a figure wrong.
 var reasonTexts = map[string]string{
-	ReasonBlocksOverLimit:   "blocks in every total, but not listed",
-	ReasonStacksOverLimit:   "light stacks of blocks with many",
-	ReasonBlockersOverLimit: "blocks under no blocker, there are too many",
+	ReasonBlocksOverLimit:   "blocks counted in every total, but not listed",
+	ReasonStacksOverLimit:   "stacks not listed: the lightest of blocks with many",
+	ReasonBlockersOverLimit: "blocks under no blocker: there were too many",
 	ReasonLoopsOverLimit:    "loops not listed with their blocker",
 
-	"records_lost_ring_full":        "events that came faster than they were read",
-	"stacks_lost_ring_full":         "stacks that came faster than they were read",
-	"holders_lost_ring_full":        "holders that came faster than they were read",
-	"stacks_skipped_bound_of_block": "stacks of blocks that had very many",
-	"thread_states_unreadable":      "stacks not taken: thread starting or ending",
-	"frames_unreadable":             "stacks that broke off at a frame",
-	"code_objects_unreadable":       "frames whose function could not be read",
-	"code_objects_gone":             "frames whose function had made room for another",
+	"records_lost_ring_full":        "events that came too fast to be read: blocks may be missing",
+	"stacks_lost_ring_full":         "stacks that came too fast to be read: some lines may be missing",
+	"holders_lost_ring_full":        "holders that came too fast to be read: a lock's holder may have no stack",
+	"stacks_skipped_bound_of_block": "stacks not taken of blocks that had very many",
+	"thread_states_unreadable":      "stacks not taken: the thread was starting or ending",
+	"frames_unreadable":             "stacks that broke off at a frame: outer lines are missing",
+	"code_objects_unreadable":       "frames without a name: the function could not be read",
+	"code_objects_gone":             "frames without a name: the function was gone when it was read",
 	"instructions_out_of_range":     "frames without a line",
-	"stacks_middle_cut":             "deep stacks that lack their middle",
-	"stacks_root_not_reached":       "deep stacks that lack their root",
+	"stacks_middle_cut":             "stacks too deep, without their middle",
+	"stacks_root_not_reached":       "stacks too deep, without their root",
 	"holders_unreadable":            "holders of a lock or the GIL without a stack",
 	"holders_not_found":             "holders of a lock or the GIL without a name",
-	"threads_over_limit":            "threads not watched, there are too many",
-	"processes_over_limit":          "processes not watched, there are too many",
+	"threads_over_limit":            "threads not watched: there were too many",
+	"processes_over_limit":          "processes not watched: there were too many",
 	"targets_unreadable":            "paths or addresses that could not be read",
-	"epoll_instances_over_limit":    "loops not told how long events waited",
-	"returns_to_cpu_worked_out":     "nothing lost: the kernel did not tell of these",
+	"epoll_instances_over_limit":    "loops of which it is not known how long events waited",
+	"returns_to_cpu_worked_out":     "returns to a CPU worked out by loopwatch: nothing is lost",
 
-	"loops_over_limit_not_watched":        "loops not watched, there are too many",
-	"ended_loops_over_limit":              "ended loops that are not listed",
-	"stacks_of_unknown_threads":           "stacks of threads nothing is known of",
-	"stacks_over_limit_of_one_block":      "stacks of one block that had very many",
-	"records_not_understood":              "events that could not be decoded",
-	"kernel_updates_failed":               "settings the kernel did not take",
-	"processes_unreadable":                "processes that may be Pythons or not",
-	"blocks_of_threads_never_judged":      "blocks of threads that ended too soon",
-	"blocks_of_unreadable_stacks":         "blocks not told: maybe not the loop's time",
-	"usdt_binaries_unreadable":            "interpreters whose own probes are not used",
-	"usdt_probes_not_attached":            "own probes the kernel did not attach",
-	"usdt_sites_refused":                  "own probes in a form not understood",
-	"usdt_probes_withdrawn_hit_too_often": "own probes taken off, they cost too much",
-	"asyncio_tasks_not_understood":        "processes whose tasks are not named",
+	"loops_over_limit_not_watched":        "loops not watched: there were too many",
+	"ended_loops_over_limit":              "loops that ended not listed: there were too many",
+	"stacks_of_unknown_threads":           "stacks of threads that nothing is known of, not used",
+	"stacks_over_limit_of_one_block":      "stacks not kept of blocks that had very many",
+	"records_not_understood":              "events that could not be decoded: blocks may be missing",
+	"kernel_updates_failed":               "settings the kernel did not take: blocks may be missing",
+	"processes_unreadable":                "processes, ended since, that could not be read: Pythons or not",
+	"blocks_of_threads_never_judged":      "blocks of threads that ended before a loop could be seen: not reported",
+	"blocks_of_unreadable_stacks":         "blocks not reported: the stack does not show whether the loop ran",
+	"usdt_binaries_unreadable":            "interpreters whose own probes could not be used: samples are used instead",
+	"usdt_probes_not_attached":            "probes of interpreters not attached by the kernel: samples are used instead",
+	"usdt_sites_refused":                  "probes of interpreters in a form not understood: samples are used instead",
+	"usdt_probes_withdrawn_hit_too_often": "probes of interpreters taken off because they cost too much",
+	"asyncio_tasks_not_understood":        "processes whose tasks have no name here",
 	"asyncio_tasks_without_name":          "stacks whose task could not be named",
 
 	"processes_starting_or_ending": "processes not looked at: starting or ending",
 	"processes_gone":               "processes that ended meanwhile",
-	"threads_without_an_end":       "processes whose list of threads broke off",
-	"stacks_unreadable":            "stacks that broke off",
-	"stacks_torn":                  "stacks that changed each time they were read",
+	"threads_without_an_end":       "processes whose list of threads broke off: threads may be missing",
+	"stacks_unreadable":            "stacks that broke off: outer lines are missing",
+	"stacks_torn":                  "stacks that changed while being read: two moments may be mixed",
 	"asyncio_tasks_unreadable":     "interpreters whose tasks could not be read",
-	"asyncio_tasks_torn":           "loops whose tasks changed while they were read",
-	"asyncio_tasks_not_of_c":       "tasks of another make than asyncio's own",
-	"asyncio_tasks_over_limit":     "tasks not listed, there are too many",
-	"asyncio_tasks_of_other_loops": "tasks of loops that no thread runs",
+	"asyncio_tasks_torn":           "loops whose tasks changed while being read",
+	"asyncio_tasks_not_of_c":       "tasks not shown: not made by asyncio's C module",
+	"asyncio_tasks_over_limit":     "tasks not listed: there were too many",
+	"asyncio_tasks_of_other_loops": "tasks of loops that no thread runs now, not shown",
 	"coroutines_cut":               "tasks that await more than is shown",
-	"targets_changed":              "calls that ended before their target was read",
-	"loops_not_watched":            "loops that may be blocked for longer than told",
+	"targets_changed":              "calls that ended before the target was read",
+	"loops_not_watched":            "loops that may be blocked for longer than shown",
 }
 
-// ReasonText says in a few words what a reason of Lost.Reasons counts, empty where it is not known.
+// noLoss are the reasons of Lost.Reasons that count what was made good: nobody has to act on them, and no figure is
+// less for them. The text leaves them out unless it is verbose.
+var noLoss = map[string]bool{"returns_to_cpu_worked_out": true}
+
+// ReasonText says in a few words what a reason of Lost.Reasons counts, empty where it is not known. It begins with
+// things in the plural.
 func ReasonText(reason string) string { return reasonTexts[reason] }
 
-// ReasonLines says what was lost: of each reason its name and count, and what that means, which begins a line of its
-// own where both do not fit into width columns (0: any number).
-func ReasonLines(counts map[string]int64, width int) [][2]string {
-	lines := make([][2]string, 0, len(counts))
+// ReasonLines says what was lost, a line for each reason, with the reason's name behind it where names are wanted.
+// Where that is wider than width (0: any), it goes on in an indented line.
+func ReasonLines(counts map[string]int64, names bool, width int) []string {
+	lines := make([]string, 0, len(counts))
 	for _, reason := range slices.Sorted(maps.Keys(counts)) {
-		line := fmt.Sprintf("  %s: %d", safetext.Line(reason), counts[reason])
-		says := reasonTexts[reason]
-		if says != "" {
-			between := ", "
-			if width > 0 && safetext.Width(line+between+says) > width {
-				between = "\n      "
-			}
-			says = between + says
+		if noLoss[reason] && !names {
+			continue
 		}
-		lines = append(lines, [2]string{line, says})
+		name, n := safetext.Line(reason), counts[reason]
+		things, rest, _ := strings.Cut(reasonTexts[reason], " ")
+		if things == "" { // a reason of another version's
+			lines = append(lines, fmt.Sprintf("  %s: %d", name, n))
+			continue
+		}
+		text := "  " + counted(n, things) + " " + rest
+		if names {
+			text += " (" + name + ")"
+		}
+		lines = append(lines, hang(text, width))
 	}
 	return lines
+}
+
+// counted returns "1 process" or "2 processes" for a word in the plural.
+func counted(n int64, things string) string {
+	if n == 1 {
+		if word, ok := strings.CutSuffix(things, "sses"); ok {
+			things = word + "ss"
+		} else {
+			things = strings.TrimSuffix(things, "s")
+		}
+	}
+	return strconv.FormatInt(n, 10) + " " + things
+}
+
+// LostLine says in a sentence what lost events and stacks mean, empty where none is.
+func LostLine(l Lost) string {
+	switch {
+	case l.Events > 0 && l.Stacks > 0:
+		return fmt.Sprintf("%s and %s were lost: there may be more blocks, and longer ones, than are shown.", plural(l.Events, "event"), plural(l.Stacks, "stack"))
+	case l.Events > 0:
+		return fmt.Sprintf("Lost: %s. There may be more blocks, and longer ones, than are shown.", plural(l.Events, "event"))
+	case l.Stacks > 0:
+		return fmt.Sprintf("Lost: %s. Some lines of code may be missing.", plural(l.Stacks, "stack"))
+	}
+	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/renderer"
@@ -130,4 +131,27 @@ func fit(columns []Column, rows [][]string, width int) (keep, widths []int) {
 		widths = append(widths, w)
 	}
 	return keep, widths
+}
+
+// hang breaks text at spaces where it is wider than width (0: any); what follows the first line is indented.
+func hang(text string, width int) string {
+	const indent = "      "
+	if width <= 0 || safetext.Width(text) <= width {
+		return text
+	}
+	begin := text[:len(text)-len(strings.TrimLeft(text, " "))]
+	line, used := begin, false
+	var b strings.Builder
+	for _, word := range strings.Fields(text) {
+		word = safetext.Middle(word, width-len(indent))
+		if used && safetext.Width(line)+1+safetext.Width(word) > width {
+			b.WriteString(line + "\n")
+			line, used = indent, false
+		}
+		if used {
+			line += " "
+		}
+		line, used = line+word, true
+	}
+	return b.String() + line
 }

@@ -24,11 +24,12 @@ type TextOptions struct {
 
 // Bounds of what the text shows unless it is verbose.
 const (
-	textBlockers = 10
-	textLoops    = 20
-	textBlocks   = 10
-	textProblems = 10
-	holderFrames = 6
+	textBlockers  = 10
+	textLoops     = 20
+	textBlocks    = 10
+	textProblems  = 10
+	textUnwatched = 5 // processes named that have one reason
+	holderFrames  = 6
 )
 
 // Widths: tables without a terminal are laid out for plainWidth; nothing is laid out for
@@ -316,6 +317,14 @@ func (t *textWriter) cut(s string, columns int) string {
 	return safetext.Middle(s, columns)
 }
 
+// fold is the width at which lines of words are broken: a file keeps them whole.
+func (t *textWriter) fold() int {
+	if t.o.Width == 0 {
+		return 0
+	}
+	return t.width
+}
+
 // blocks lists when the longest blocks were.
 func (t *textWriter) blocks() {
 	if len(t.r.Blocks) == 0 || t.err != nil {
@@ -363,37 +372,47 @@ func (t *textWriter) blocks() {
 
 // problems says what the figures above leave out.
 func (t *textWriter) problems() {
-	l := t.r.Lost
-	if l.Events > 0 || l.Stacks > 0 || len(l.Reasons) > 0 {
-		t.section("Lost")
-		if l.Events > 0 || l.Stacks > 0 {
-			t.printf("%s and %s: what stands above is a lower bound.\n", plural(l.Events, "event"), plural(l.Stacks, "stack"))
-		}
-		t.reasons(l.Reasons)
-	}
+	t.lost("Lost", LostLine(t.r.Lost), t.r.Lost.Reasons)
 	t.unsupported(t.r.Unsupported)
 }
 
-// reasons says what was lost, and what that means.
-func (t *textWriter) reasons(counts map[string]int64) {
-	for _, line := range ReasonLines(counts, t.width) {
-		t.printf("%s%s\n", line[0], t.style(styleFaint, line[1]))
+// lost says what was lost, and what that means, if there is anything to say.
+func (t *textWriter) lost(title, summary string, counts map[string]int64) {
+	lines := ReasonLines(counts, t.o.Verbose, t.fold())
+	if summary == "" && len(lines) == 0 {
+		return
+	}
+	t.section(title)
+	if summary != "" {
+		lines = append([]string{hang(summary, t.fold())}, lines...)
+	}
+	for _, line := range lines {
+		t.printf("%s\n", line)
 	}
 }
 
-// unsupported lists the Python processes that could not be looked into.
+// unsupported lists the processes that could not be looked into, those with the same reason together: first what is
+// known to be Python.
 func (t *textWriter) unsupported(all []Unsupported) {
 	if len(all) == 0 {
 		return
 	}
 	t.section("Not watched")
-	n := t.shown(len(all), textProblems)
-	for _, u := range all[:n] {
-		name := safetext.Cut(safetext.Line(shortCommand(u.Command)), 40)
-		t.printf("  %s[%d]: %s\n", name, u.PID, safetext.Middle(safetext.Line(u.Reason), 200))
+	groups := UnwatchedGroups(all)
+	n := t.shown(len(groups), textProblems)
+	names := textUnwatched
+	if t.o.Verbose {
+		names = len(all)
 	}
-	if rest := len(all) - n; rest > 0 {
-		t.printf("%s\n", t.style(styleFaint, fmt.Sprintf("  … and %d more (--verbose shows them)", rest)))
+	for _, line := range UnwatchedLines(groups[:n], names, t.fold()) {
+		t.printf("%s\n", line)
+	}
+	if rest := groups[n:]; len(rest) > 0 {
+		more := 0
+		for _, g := range rest {
+			more += len(g)
+		}
+		t.printf("%s\n", t.style(styleFaint, fmt.Sprintf("  … and %d more (--verbose shows them)", more)))
 	}
 }
 

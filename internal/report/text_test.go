@@ -71,7 +71,7 @@ func example() *Report {
 		StartedAt: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC), EndedNS: 10_000 * ms, ThresholdNS: 100 * ms, Processes: 4,
 		Host:        Host{Hostname: "web1", Kernel: "6.1.0-18-amd64", Arch: "amd64", Attach: "fentry"},
 		Lost:        Lost{Events: 2, Stacks: 1, Reasons: map[string]int64{"records_lost_ring_full": 2, "code_objects_unreadable": 1}},
-		Unsupported: []Unsupported{{4321, "/opt/old/bin/python3.7 /srv/legacy.py", "CPython 3.7 is older than 3.8"}},
+		Unsupported: []Unsupported{{PID: 4321, Command: "/opt/old/bin/python3.7 /srv/legacy.py", Reason: "CPython 3.7 is older than 3.8"}},
 	}, []Loop{
 		{PID: 1234, TID: 1234, Command: "/usr/bin/python3 -X dev /usr/bin/uvicorn app:app --workers 4", Python: "3.11.2", Loop: "asyncio",
 			Unit: "web.service", Iterations: 12345, IdleNS: 7000 * ms, ActiveNS: 3000 * ms, IterationNS: Percentiles{41_000, 90_000, 301 * ms, 308 * ms}},
@@ -88,7 +88,7 @@ func hostile(s string) *Report {
 	f := Frame{s, s, 1, true}
 	blocks := []Block{{PID: 1, TID: 2, DurationNS: 1, Task: s, Culprit: &f, Leaf: &f, Stacks: []Stack{{1, CauseCPU, []Frame{f, f, f}}},
 		Detail: Detail{Syscall: s, Target: s, Native: s, Holder: &Holder{Thread: s, Frames: []Frame{f}}}}}
-	return Assemble(Meta{EndedNS: 1, Host: Host{s, s, s, s}, Unsupported: []Unsupported{{1, s, s}}, Lost: r.Lost},
+	return Assemble(Meta{EndedNS: 1, Host: Host{s, s, s, s}, Unsupported: []Unsupported{{PID: 1, Command: s, Reason: s}}, Lost: r.Lost},
 		[]Loop{{PID: 1, TID: 2, Command: s, Python: s, Loop: s, Container: s, Unit: s}}, blocks)
 }
 
@@ -99,11 +99,21 @@ func TestTextGolden(t *testing.T) {
 	idle := meta
 	idle.Processes = 2
 	unsupported := meta
-	unsupported.Unsupported = []Unsupported{{4321, "python3.7", "CPython 3.7 is older than 3.8"}}
+	unsupported.Unsupported = []Unsupported{{PID: 4321, Command: "python3.7", Reason: "CPython 3.7 is older than 3.8"}}
+	refused := meta
+	for pid := range 7 {
+		refused.Unsupported = append(refused.Unsupported, Unsupported{PID: 100 + pid, Command: "python3 app.py", Reason: "unreadable: CAP_SYS_PTRACE is missing; run loopwatch as root"})
+	}
+	refused.Unsupported = append(refused.Unsupported, Unsupported{PID: 1, Command: "/sbin/init", Reason: "unreadable: CAP_SYS_PTRACE is missing; run loopwatch as root", Maybe: true},
+		Unsupported{PID: 4321, Command: "python3.7", Reason: "CPython 3.7 is older than 3.8"})
+	guarded := meta
+	guarded.Unsupported = []Unsupported{{PID: 1, Command: "/sbin/init", Reason: "unreadable even for root; something guards it", Maybe: true}}
 	for name, c := range map[string]struct {
 		report  *Report
 		options TextOptions
 	}{
+		"refused":      {Assemble(refused, nil, nil), TextOptions{Width: 80}},
+		"guarded":      {Assemble(guarded, nil, nil), TextOptions{Width: 80}},
 		"file":         {example(), TextOptions{}},
 		"80-columns":   {example(), TextOptions{Width: 80}},
 		"200-columns":  {example(), TextOptions{Width: 200, Color: true}},

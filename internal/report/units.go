@@ -61,6 +61,9 @@ func plural(n int64, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}
+	if thing[len(thing)-1] == 's' {
+		thing += "e"
+	}
 	return strconv.FormatInt(n, 10) + " " + thing + "s"
 }
 

@@ -44,34 +44,64 @@ func VerdictOf(r *Report) Verdict {
 	}
 	worst := r.Blockers[0]
 	return Verdict{
-		Summary: fmt.Sprintf("%d of %s blocked, %s in all during %s (%s of %s or more).",
-			blockedLoops, plural(int64(len(r.Loops)), "loop"), humanDuration(blockedNS), window, plural(blocks, "block"), threshold),
+		Summary: fmt.Sprintf("%d of %s blocked, %s in all during %s (%s of %s or more).%s",
+			blockedLoops, plural(int64(len(r.Loops)), "loop"), humanDuration(blockedNS), window, plural(blocks, "block"), threshold, stillBlocked(r)),
 		Worst: fmt.Sprintf("%s, %s, %d x, %s, max %s, in %s", culpritName(worst.Culprit), worst.Cause,
 			worst.Count, boundedDuration(worst.TotalNS, worst.AtLeast), boundedDuration(worst.MaxNS, worst.AtLeast), NamesOf(r).List(worst.Loops, 1)),
 		Blocked: true,
 	}
 }
 
+// stillBlocked names the loop that was blocked longest as the observation ended; empty where none was.
+func stillBlocked(r *Report) string {
+	var longest Loop
+	loops := 0
+	for _, l := range r.Loops {
+		if l.InBlockNS > 0 {
+			loops++
+		}
+		if l.InBlockNS > longest.InBlockNS {
+			longest = l
+		}
+	}
+	if loops == 0 {
+		return ""
+	}
+	begun := slices.ContainsFunc(r.Blocks, func(b Block) bool {
+		return b.Ongoing && b.AtLeast && b.PID == longest.PID && b.TID == longest.TID
+	})
+	text := fmt.Sprintf(" Still blocked at the end: %s, for %s", loopName(longest), boundedDuration(longest.InBlockNS, begun))
+	if loops > 1 {
+		text += fmt.Sprintf(", and %s", plural(int64(loops-1), "more loop"))
+	}
+	return text + "."
+}
+
 // noLoops tells apart that no Python runs, that none can be watched, and that none waits in a loop.
 func noLoops(r *Report, window string) Verdict {
+	pythons, maybe := unwatched(r.Unsupported)
+	const start = "Start the program to be watched, or give it some work: a loop shows up once it waits for events."
 	switch {
 	case r.Processes > 0:
 		who := fmt.Sprintf("none of the %d Python processes watched", r.Processes)
 		if r.Processes == 1 {
 			who = "the Python process watched never"
 		}
-		return Verdict{
+		v := Verdict{
 			Summary: fmt.Sprintf("No event loop was seen in %s: %s waited in one.", window, who),
 			Hint:    "A loop shows up once it waits for events; try a longer --duration, or give the program some work.",
 		}
-	case len(r.Unsupported) > 0:
+		if pythons > 0 {
+			v.Hint += fmt.Sprintf(" %s could not be watched, see below.", pluralProcesses(pythons))
+		}
+		return v
+	case pythons > 0:
+		return Verdict{Summary: fmt.Sprintf("No event loop could be watched in %s: %s can be watched.", window, noneOf(pythons)), Hint: mostly(r.Unsupported)}
+	case maybe > 0:
 		return Verdict{
-			Summary: fmt.Sprintf("No event loop could be watched in %s: of the Python processes here none is supported.", window),
-			Hint:    "The reasons stand below.",
+			Summary: fmt.Sprintf("No event loop was seen in %s: no Python process was found among those that could be read.", window),
+			Hint:    start + fmt.Sprintf(" %s could not be read, see below.", counted(int64(maybe), "processes")),
 		}
 	}
-	return Verdict{
-		Summary: fmt.Sprintf("No event loop was seen in %s: no Python process with one was found.", window),
-		Hint:    "Start the program to be watched, or give it some work: a loop shows up once it waits for events.",
-	}
+	return Verdict{Summary: fmt.Sprintf("No event loop was seen in %s: no Python process was found.", window), Hint: start}
 }

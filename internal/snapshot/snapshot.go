@@ -33,7 +33,6 @@ type Options struct {
 
 // Reasons under which report.Dump.Lost counts what could not be read.
 const (
-	reasonOpaque    = "processes_unreadable"
 	reasonStarting  = "processes_starting_or_ending"
 	reasonOver      = "processes_over_limit"
 	reasonGone      = "processes_gone"
@@ -191,11 +190,15 @@ func (t *taking) look(pid int, all bool) (*proc, *PIDError) {
 		return nil, &PIDError{pid, "its interpreter is just starting or ending", "try again in a moment"}
 	case all:
 		if p.Same() {
-			t.lose(reasonOpaque, 1)
+			reason, do := probes.Unreadable(err)
+			t.mu.Lock()
+			t.unsupported = append(t.unsupported, report.Unsupported{PID: pid, Command: p.Cmdline(), Reason: reason + "; " + do, Maybe: !cpython.Named(pid)})
+			t.mu.Unlock()
 		}
 		return nil, nil
 	}
-	return nil, &PIDError{pid, err.Error(), "run loopwatch as root on the host itself"}
+	reason, do := probes.Unreadable(err)
+	return nil, &PIDError{pid, reason, do}
 }
 
 // read reads every process until all of it was at rest meanwhile, or the rounds are over.

@@ -237,7 +237,7 @@ func TestRefusals(t *testing.T) {
 // Whatever is counted is explained.
 func TestEveryReasonHasWords(t *testing.T) {
 	for _, reason := range []string{
-		reasonOpaque, reasonStarting, reasonOver, reasonGone, reasonThreads, reasonUnwalked, reasonTorn, reasonTasks, reasonTornTasks,
+		reasonStarting, reasonOver, reasonGone, reasonThreads, reasonUnwalked, reasonTorn, reasonTasks, reasonTornTasks,
 		reasonPython, reasonMoreTasks, reasonStray, reasonCut, reasonTargets, reasonUnwatched,
 	} {
 		assert.NotEmpty(t, report.ReasonText(reason), reason)

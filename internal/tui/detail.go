@@ -3,8 +3,8 @@
 package tui
 
 import (
+	"cmp"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -194,13 +194,11 @@ func (m *model) explain(b *strings.Builder, term, means string) {
 func (m *model) unseenText() string {
 	var b strings.Builder
 	s := m.shown
-	if s.Lost.Events == 0 && s.Lost.Stacks == 0 {
-		b.WriteString("No event and no stack was lost.\n")
-	} else {
-		fmt.Fprintf(&b, "%s and %s lost: what the table says is a lower bound.\n", report.Plural(s.Lost.Events, "event"), report.Plural(s.Lost.Stacks, "stack"))
+	for _, line := range wrapAll(cmp.Or(report.LostLine(s.Lost), "No event and no stack was lost."), m.width) {
+		fmt.Fprintf(&b, "%s\n", line)
 	}
-	for _, line := range report.ReasonLines(s.Lost.Reasons, m.width) {
-		fmt.Fprintf(&b, "%s%s\n", line[0], faint.Render(line[1]))
+	for _, line := range report.ReasonLines(s.Lost.Reasons, false, m.width) {
+		fmt.Fprintf(&b, "%s\n", line)
 	}
 	b.WriteByte('\n')
 	if len(s.Unsupported) == 0 {
@@ -208,9 +206,8 @@ func (m *model) unseenText() string {
 		return b.String()
 	}
 	b.WriteString("Not watched:\n")
-	list := slices.SortedFunc(slices.Values(s.Unsupported), func(x, y report.Unsupported) int { return x.PID - y.PID })
-	for _, u := range list {
-		fmt.Fprintf(&b, "  %s: %s\n", report.LoopName(report.Loop{PID: u.PID, TID: u.PID, Command: u.Command}), safetext.Middle(safetext.Line(u.Reason), 200))
+	for _, line := range report.UnwatchedLines(report.UnwatchedGroups(s.Unsupported), 20, m.width) {
+		fmt.Fprintf(&b, "%s\n", line)
 	}
 	return b.String()
 }

@@ -372,7 +372,7 @@ func (m *model) conditions() string {
 	if lost := s.Lost.Events + s.Lost.Stacks; lost > 0 {
 		flags = append(flags, warning.Render(fmt.Sprintf("%d lost (u)", lost)))
 	}
-	if n := len(s.Unsupported); n > 0 {
+	if n, _ := report.Unwatched(s.Unsupported); n > 0 {
 		flags = append(flags, warning.Render(fmt.Sprintf("%d not watched (u)", n)))
 	}
 	tail := ""
@@ -456,11 +456,11 @@ func writePlain(w io.Writer, s *live.Snapshot, limit int) error {
 	if more := len(rows) - len(shown); more > 0 {
 		fmt.Fprintf(&b, " … and %s (--verbose shows them)\n", plural(more, "more loop"))
 	}
-	if s.Lost.Events > 0 || s.Lost.Stacks > 0 {
-		fmt.Fprintf(&b, " lost so far: %s and %s\n", plural(int(s.Lost.Events), "event"), plural(int(s.Lost.Stacks), "stack"))
+	if line := report.LostLine(s.Lost); line != "" {
+		fmt.Fprintf(&b, " so far %s\n", line)
 	}
-	if n := len(s.Unsupported); n > 0 {
-		fmt.Fprintf(&b, " not watched: %s (loopwatch report says why)\n", plural(n, "unsupported interpreter"))
+	if n, _ := report.Unwatched(s.Unsupported); n > 0 {
+		fmt.Fprintf(&b, " not watched: %s (loopwatch report says why)\n", plural(n, "Python process"))
 	}
 	b.WriteByte('\n')
 	_, err := io.WriteString(w, b.String())

@@ -71,13 +71,16 @@ func answer(s *live.Snapshot, w live.Window) (text string, bad bool) {
 
 // nothing says why there is no loop to show.
 func nothing(s *live.Snapshot) string {
+	pythons, _ := report.Unwatched(s.Unsupported)
 	switch {
 	case s.Processes == 1:
 		return "No event loop yet: the one Python process here has not waited in one. Waiting for it."
 	case s.Processes > 1:
 		return fmt.Sprintf("No event loop yet: none of the %d Python processes here has waited in one. Waiting.", s.Processes)
-	case len(s.Unsupported) > 0:
-		return "No event loop can be watched: no Python process here is supported (u says why). Waiting for others."
+	case pythons == 1:
+		return "No event loop can be watched: the one Python process here cannot be (u says why). Waiting for others."
+	case pythons > 1:
+		return fmt.Sprintf("No event loop can be watched: none of the %d Python processes here can be (u says why). Waiting for others.", pythons)
 	}
 	return "No Python process here yet. Waiting for one."
 }

@@ -442,9 +442,7 @@ func (v *view) longest(r *report.Report, names report.LoopNames) {
 
 func (v *view) problems(r *report.Report) {
 	l := r.Lost
-	if l.Events > 0 || l.Stacks > 0 {
-		v.LostNote = fmt.Sprintf("%s and %s were lost: the figures above are a lower bound.", report.Plural(l.Events, "event"), report.Plural(l.Stacks, "stack"))
-	}
+	v.LostNote = report.LostLine(l)
 	reasons := slices.DeleteFunc(slices.Sorted(maps.Keys(l.Reasons)), func(reason string) bool {
 		return reason == report.ReasonBlocksOverLimit // has a sentence of its own, see graphs.timeline
 	})
@@ -455,11 +453,12 @@ func (v *view) problems(r *report.Report) {
 		}
 		v.Lost = append(v.Lost, fact{clean(reason), value})
 	}
-	for _, u := range r.Unsupported[:min(len(r.Unsupported), maxProblems)] {
-		v.Problems = append(v.Problems, fact{report.LoopName(report.Loop{PID: u.PID, TID: u.PID, Command: u.Command}),
-			cleanUpTo(u.Reason, 2*maxName)})
+	groups := report.UnwatchedGroups(r.Unsupported)
+	for _, g := range groups[:min(len(groups), maxProblems)] {
+		who, why := report.UnwatchedText(g, blockerLoops)
+		v.Problems = append(v.Problems, fact{cleanUpTo(who, 2*maxName), cleanUpTo(why, 2*maxName)})
 	}
-	if out := len(r.Unsupported) - maxProblems; out > 0 {
-		v.ProbsOut = fmt.Sprintf("… and %d more, in the JSON report.", out)
+	if out := len(groups) - maxProblems; out > 0 {
+		v.ProbsOut = fmt.Sprintf("… and %s, in the JSON report.", report.Plural(int64(out), "more reason"))
 	}
 }

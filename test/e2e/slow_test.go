@@ -101,13 +101,12 @@ func busyFor() time.Duration {
 	return 3 * time.Second
 }
 
-// probed is how often a Probed program blocks in each way, and among how many objects the collector works: some
-// twenty milliseconds' worth, a hundred where the machine is emulated.
-func probed() (rounds, objects int) {
+// probed is how often a Probed program blocks in each way.
+func probed() (rounds int) {
 	if emulated {
-		return 3, 50_000
+		return 3
 	}
-	return 8, 400_000
+	return 5
 }
 
 // endings are the signals that end loopwatch, where each start of it is cheap; else the one it

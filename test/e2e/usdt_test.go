@@ -54,23 +54,24 @@ func playProbed(t *testing.T, p *program) (log []truth.Probe) {
 
 func startProbed(t *testing.T, python testpython.Interp) *program {
 	t.Helper()
-	rounds, objects := probed()
-	p := newStage(t).run(t, python, truth.Probed, itoa(rounds), itoa(objects))
+	p := newStage(t).run(t, python, truth.Probed, itoa(probed()), seconds(2*probesThreshold))
 	line, err := p.line()
 	require.NoError(t, err)
 	require.Equal(t, "ready", string(line))
 	return p
 }
 
+// probesThreshold is what TestProbes watches at.
+const probesThreshold = 10 * time.Millisecond
+
 // TestProbes: where the interpreter has probes, collections and imports are told as the program
 // itself saw them; where it has none, at least as what they are.
 func TestProbes(t *testing.T) {
-	const threshold = 10 * time.Millisecond
 	withProbes := 0
 	for _, python := range testpython.All(t) {
 		t.Run(python.Name, func(t *testing.T) {
 			p := startProbed(t, python)
-			w := watch(t, "--pid", itoa(p.pid()), "--threshold", threshold.String(), "--duration", "1h", "--usdt", "gc,import")
+			w := watch(t, "--pid", itoa(p.pid()), "--threshold", probesThreshold.String(), "--duration", "1h", "--usdt", "gc,import")
 			has := len(probedBy(t, fmt.Sprintf("/proc/%d/exe", p.pid()))) > 0
 			log := playProbed(t, p)
 			rep := w.stop(t)
@@ -145,9 +146,8 @@ func compareProbes(t *testing.T, log []truth.Probe, blocks []report.Block, exact
 			within(g.NS, b.BreakdownNS[report.CauseGC])
 		}
 	}
-	rounds, _ := probed()
-	assert.Equal(t, 3*rounds, seen["gc"])
-	assert.Equal(t, 2*rounds, seen["import"])
+	assert.Equal(t, 3*probed(), seen["gc"])
+	assert.Equal(t, 2*probed(), seen["import"])
 	t.Logf("%d blocks, %d of them short of a CPU; error of collections p50 %v max %v, of imports p50 %v max %v",
 		len(log), excused, quantile(pauses, .5), quantile(pauses, 1), quantile(imports, .5), quantile(imports, 1))
 	if exact {

@@ -1,6 +1,7 @@
 """Collections and imports in callbacks of an asyncio loop, timed by the program itself.
 
-usage: probed.py ROUNDS OBJECTS: five blocks in each round, and what the collector has to look through.
+usage: probed.py ROUNDS SECONDS: five blocks in each round; the collector has to look through what takes it so
+long, of a CPU's time.
 
 Prints "ready", waits for the end of its stdin, then prints a JSON line for each block: what
 gc.callbacks and the clock around an import saw, and how long the thread waited for a CPU
@@ -17,7 +18,7 @@ import tempfile
 import time
 
 PROC = 4  # the suite hands /proc down: a bare Debian tree has none mounted
-ROUNDS, OBJECTS = int(sys.argv[1]), int(sys.argv[2])
+ROUNDS, SECONDS = int(sys.argv[1]), float(sys.argv[2])
 clock = time.monotonic_ns
 
 
@@ -45,6 +46,17 @@ def make_heap(size):
     for one in heap:
         one.append(one)
     return heap
+
+
+def heap_for(seconds):
+    """Objects that take the collector so long to look at, or longer."""
+    heap = make_heap(10000)
+    while True:
+        start = time.thread_time()
+        gc.collect()
+        if time.thread_time() - start >= seconds:
+            return heap
+        heap += make_heap(len(heap) // 2)
 
 
 def block(kind, function, *args):
@@ -99,7 +111,7 @@ async def main():
         for kind, function, *args in (
             ("gc", collect, 1, 0),
             ("gc", collect, 3, 0),
-            ("gc", collect, 1, OBJECTS // 2),
+            ("gc", collect, 1, len(heap) // 2),
             ("import", do_import, f"slow_{n}"),
             ("import", do_import, f"quick_{n}", f"slow_{n}_again", f"quick_{n}_again"),
         ):
@@ -116,9 +128,8 @@ for n in range(ROUNDS):
     write_modules(modules, n)
     write_modules(modules, f"{n}_again")
 sys.path.insert(0, modules)
-heap = make_heap(OBJECTS)
-gc.collect()
 gc.disable()  # collections happen where they are planned
+heap = heap_for(SECONDS)
 gc.callbacks.append(on_gc)
 try:
     asyncio.run(main())

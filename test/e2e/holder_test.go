@@ -170,7 +170,9 @@ func judgeHeld(p *heldPlay, blocks []report.Block) *heldVerdict {
 		}
 		b := &blocks[n]
 		v.found++
-		if b.Cause == report.CauseRunqueue && b.BreakdownNS[b.Cause] > b.DurationNS/3 { // a busy machine
+		// A busy machine, if the kernel's account agrees.
+		if queued := b.BreakdownNS[report.CauseRunqueue]; b.Cause == report.CauseRunqueue && b.Culprit == nil &&
+			queued >= b.DurationNS/3 && queued <= e.RunDelayNS+int64(time.Millisecond) {
 			v.found, v.expected, v.queued = v.found-1, v.expected-1, v.queued+1
 			continue
 		}

@@ -28,7 +28,7 @@ const (
 	Resting  = "rest.py"    // FUNCTION
 	Tasks    = "tasks.py"   // asyncio|uvloop SECONDS ROUNDS
 	Holders  = "holders.py" // TIMES [WAY …]
-	Probed   = "probed.py"  // ROUNDS OBJECTS
+	Probed   = "probed.py"  // ROUNDS SECONDS
 	Storm    = "storm.py"   // PROCESSES RATE SECONDS TIMES
 	Hostile  = "hostile.py" // DIRECTORY WORDS...
 	Delaying = "delaying.py"
@@ -68,6 +68,9 @@ type HeldEntry struct {
 		TID      int    `json:"tid"`
 		Function string `json:"function"`
 	} `json:"holder"`
+	// RunDelayNS is for how long the loop's thread has been waiting for a CPU since the entry before, by the
+	// kernel's account.
+	RunDelayNS int64 `json:"run_delay_ns"`
 }
 
 // Write puts the programs into dir, readable by everybody.
@@ -164,10 +167,10 @@ type Probe struct {
 type Delayed struct {
 	Event   string // "done": there is nothing else
 	Kind    string
-	StartNS int64 `json:"start_ns"`
-	EndNS   int64 `json:"end_ns"`
-	Events  int64 // descriptors that became ready
-	FirstNS int64 `json:"first_ns"` // just before the first did, 0: none did
+	StartNS int64     `json:"start_ns"`
+	EndNS   int64     `json:"end_ns"`
+	Events  int64     // descriptors that became ready
+	FirstNS *[2]int64 `json:"first_ns"` // just before the first did and just after, nil: none did
 }
 
 // DurationNS is how long the block took.

@@ -23,7 +23,7 @@ def tell(entry):
 class Clients:
     def __init__(self, loop):
         self.pairs = [socket.socketpair() for _ in range(CLIENTS)]
-        self.first = 0
+        self.first = None
         for ours, theirs in self.pairs:
             ours.setblocking(False)
             loop.add_reader(ours, ours.recv, 1 << 20)
@@ -33,15 +33,18 @@ class Clients:
 
     def everybody(self):
         time.sleep(LATE)
-        self.first = clock()
         for _, theirs in self.pairs:
-            theirs.send(b"x")
+            self.wake(theirs)
+
+    def wake(self, theirs):
+        before = clock()
+        theirs.send(b"x")
+        self.first = self.first or (before, clock())
 
     def one_after_the_other(self):
-        for n, (_, theirs) in enumerate(self.pairs):
+        for _, theirs in self.pairs:
             time.sleep(LATE / 2)
-            self.first = self.first or clock()
-            theirs.send(b"x")
+            self.wake(theirs)
 
     def room_to_write(self):
         """Nobody asked for that: the loop only reads."""
@@ -78,7 +81,7 @@ async def main(loop):
         (clients.room_to_write, 0),
         (clients.everybody, CLIENTS),
     ):
-        clients.first = 0
+        clients.first = None
         if kind == clients.room_to_write:
             clients.fill()
         await asyncio.sleep(QUIET)

@@ -1,7 +1,8 @@
 """A loop that waits for what other threads and processes hold, and says who that was.
 
 Prints one JSON object for each wait: {"kind", "start_ns", "end_ns", "causes", "culprit", "gil",
-"holder": {"pid", "tid", "function"} or null}. First comes {"event": "ready", "child": PID}; it begins
+"holder": {"pid", "tid", "function"} or null, "run_delay_ns": for how long the loop's thread has waited for a
+CPU since the one before}. First comes {"event": "ready", "child": PID}; it begins
 when its stdin ends. Arguments: how often to wait in each way, and in which ways, all if none is named.
 """
 
@@ -20,6 +21,7 @@ import threading
 import time
 
 import turn
+from record import run_delay
 
 clock = time.monotonic_ns
 usleep = ctypes.PyDLL(None).usleep  # keeps the GIL
@@ -332,9 +334,9 @@ def heap_for(seconds):
     """Objects that take the collector so long to look at. Leaves it off."""
     gc.disable()
     objects = [[n] for n in range(200000)]
-    start = clock()
+    start = time.thread_time_ns()
     gc.collect()
-    each = (clock() - start) / len(objects)
+    each = (time.thread_time_ns() - start) / len(objects)
     return [[n] for n in range(min(4000000, int(seconds * 1e9 / each)))]
 
 
@@ -362,6 +364,7 @@ async def main():
     if not chosen and len(os.sched_getaffinity(0)) == 1:
         # A thread that only ever gives way for microseconds may be back before another gets the CPU.
         chosen = [case[0].__name__ for case in CASES if case[0] is not gil_in_bytecode]
+    delay = run_delay()
     for _ in range(int(sys.argv[1])):
         for function, causes, gil, holder, culprit, computes in CASES:
             if chosen and function.__name__ not in chosen:
@@ -375,8 +378,9 @@ async def main():
             turn.drop()
             gc.enable()
             await asyncio.sleep(0.05)
+            before, delay = delay, run_delay()
             entry = {
-                "kind": function.__name__, "start_ns": start, "end_ns": end, "causes": causes, "gil": gil,
+                "run_delay_ns": delay - before, "kind": function.__name__, "start_ns": start, "end_ns": end, "causes": causes, "gil": gil,
                 "culprit": culprit and culprit.__name__, "holder": None,
             }
             if holder:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/syscalls"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
 
@@ -45,6 +48,7 @@ type standing struct {
 	wanted
 	program *testpython.Program
 	since   int64 // by its own clock
+	delay   int64 // how long it had waited for a CPU by then
 	word    string
 
 	forgotten bool // something of it was not known that mostly is
@@ -55,6 +59,9 @@ type standing struct {
 func TestStates(t *testing.T) {
 	source, err := os.ReadFile("testdata/states.py")
 	require.NoError(t, err)
+	proc, err := os.Open("/proc") // trees have none
+	require.NoError(t, err)
+	defer proc.Close()
 	looks, forgotten := 0, 0
 	for _, py := range testpython.All(t) {
 		for _, loop := range []string{"asyncio", "uvloop"} {
@@ -66,7 +73,9 @@ func TestStates(t *testing.T) {
 				byPID := map[int]*standing{}
 				var pids []int
 				for _, w := range states {
-					s := &standing{wanted: w, program: testpython.Start(t, py.Command(py.Script(t, "states.py", string(source)), w.state, loop))}
+					cmd := py.Command(py.Script(t, "states.py", string(source)), w.state, loop)
+					cmd.ExtraFiles = []*os.File{proc}
+					s := &standing{wanted: w, program: testpython.Start(t, cmd)}
 					all = append(all, s)
 					pids = append(pids, s.program.PID)
 					byPID[s.program.PID] = s
@@ -76,11 +85,14 @@ func TestStates(t *testing.T) {
 					if strings.Contains(s.target, "%s") {
 						s.word, line = line, s.program.ReadLine(t)
 					}
-					_, err := fmt.Sscan(line, &s.since)
+					_, err := fmt.Sscan(line, &s.since, &s.delay)
 					require.NoError(t, err, line)
 				}
 				// What they have told they are about to do.
-				time.Sleep(300 * time.Millisecond)
+				for _, s := range all {
+					s.awaitState(t)
+				}
+				time.Sleep(200 * time.Millisecond)
 				before := monotonic()
 				d, refused, err := Take(Options{PIDs: pids})
 				require.NoError(t, err)
@@ -102,8 +114,37 @@ func TestStates(t *testing.T) {
 // mostly is how many of a hundred the kernel has to know the beginning of.
 const mostly = 80
 
-// slack is how much later than it began the kernel may tell of a sleep.
+// slack is how much later than it told a program may do what it told, beside its wait for a CPU.
 const slack = int64(20 * time.Millisecond)
+
+// awaitState waits until the program's loop has got where it told it is about to go.
+func (s *standing) awaitState(t *testing.T) {
+	t.Helper()
+	calls := s.syscalls
+	switch s.state {
+	case "idle":
+		calls = "epoll_wait epoll_pwait"
+	case "spin":
+		return
+	}
+	p, err := process.Open(s.program.PID)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		call, err := p.Syscall(p.PID)
+		return err == nil && call.Number >= 0 && slices.Contains(strings.Fields(calls), syscalls.Lookup(call.Number).Name)
+	}, time.Minute, time.Millisecond, s.state)
+}
+
+// delayed is how long the program's loop has waited for a CPU since it told.
+func (s *standing) delayed(t *testing.T) int64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", s.program.PID))
+	require.NoError(t, err)
+	var ran, waited int64
+	_, err = fmt.Sscan(string(text), &ran, &waited)
+	require.NoError(t, err)
+	return waited - s.delay
+}
 
 func (s *standing) check(t *testing.T, py testpython.Interp, loop string, p report.DumpProcess, before int64) {
 	require.Len(t, p.Loops, 1)
@@ -120,6 +161,7 @@ func (s *standing) check(t *testing.T, py testpython.Interp, loop string, p repo
 	// watched, from then on.
 	vague := loop == "uvloop" && (s.state == "spin" || s.state == "gil")
 	told := before - s.since
+	slack := slack + s.delayed(t)
 	// The kernel forgets when a thread fell asleep that it moves to another CPU meanwhile. One that is not idle is
 	// watched then, too.
 	short := l.ForNS != nil && l.AtLeast && *l.ForNS < told-slack

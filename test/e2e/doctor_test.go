@@ -143,7 +143,7 @@ func TestCapabilities(t *testing.T) {
 		w := watchAs(t, nobodyWith(all...), "--pid", itoa(p.pid()), "--duration", "1h")
 		log, err := p.play()
 		require.NoError(t, err)
-		v := judge(usualThreshold(), log, blocksOf(w.stop(t), p.pid()), nil)
+		v := judge(usualThreshold(), log, blocksOf(w.stop(t), p.pid()), p.waits)
 		assert.Equal(t, 1, v.right, "%s: %s", python.Name, v.summary())
 		assert.Empty(t, v.complaints, python.Name)
 	}

@@ -27,13 +27,16 @@ func TestDump(t *testing.T) {
 	python := newest(t)
 	pids := map[string]string{}
 	args := []string{"dump"}
-	for _, state := range []string{"idle", "sleep", "recv", "gil"} {
+	for state, call := range map[string][]string{
+		"idle": {"epoll_wait", "epoll_pwait"}, "sleep": sleepCalls, "recv": {"recvfrom"}, "gil": {"futex"},
+	} {
 		p := testpython.Start(t, python.Command(python.Script(t, "states.py", string(source)), state))
-		p.ReadLine(t) // it is there
+		p.ReadLine(t) // it is about to
+		asleepIn(t, p.PID, p.PID, call...)
 		pids[state] = itoa(p.PID)
 		args = append(args, itoa(p.PID))
 	}
-	time.Sleep(500 * time.Millisecond) // all are well over the threshold
+	time.Sleep(2 * usualThreshold()) // all are well over the threshold
 
 	got := do(t, 0, args...)
 	require.Equal(t, 0, got.status, got.stderr)
@@ -90,7 +93,7 @@ func TestDumpOfEveryLoop(t *testing.T) {
 			type stands struct {
 				*program
 				loop, state string
-				since       int64
+				since       int64 // the iteration it stands in did not begin before
 			}
 			var all []*stands
 			args := []string{"dump", "--format", "json"}
@@ -123,11 +126,17 @@ func TestDumpOfEveryLoop(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, "standing", e.Event)
 				s.since = e.StartNS
+				switch s.state {
+				case "sleep":
+					asleepIn(t, s.pid(), e.TID, sleepCalls...)
+				case "gil":
+					asleepIn(t, s.pid(), e.TID, "futex")
+				}
 			}
 			if len(all) == 0 {
 				return
 			}
-			time.Sleep(300 * time.Millisecond) // all are well over the threshold
+			time.Sleep(2 * usualThreshold()) // all are well over the threshold
 			got := do(t, 0, args...)
 			require.Equal(t, 0, got.status, got.stderr)
 			var d report.Dump
@@ -160,8 +169,7 @@ func TestDumpOfEveryLoop(t *testing.T) {
 						}
 					}
 					if assert.NotNil(t, l.ForNS) {
-						// An iteration may have begun a moment before the program told.
-						assert.LessOrEqual(t, *l.ForNS, d.TakenNS+d.TookNS-s.since+int64(20*time.Millisecond))
+						assert.LessOrEqual(t, *l.ForNS, d.TakenNS+d.TookNS-s.since)
 					}
 				})
 			}

@@ -101,8 +101,8 @@ func (v *verdict) compare(entry *truth.Entry, b *report.Block) {
 	if entry.Names(b.Culprit) {
 		v.right++
 	} else {
-		v.complain("wrong culprit: %s of %v is at %s (%s:%v), not at %s (cause %s, leaf %s)",
-			entry.Kind, time.Duration(entry.DurationNS()), entry.Function, entry.File, entry.Lines, describe(b.Culprit), b.Cause, describe(b.Leaf))
+		v.complain("wrong culprit: %s of %v is at %s (%s:%v), not at %s (cause %s, leaf %s)\n%s",
+			entry.Kind, time.Duration(entry.DurationNS()), entry.Function, entry.File, entry.Lines, describe(b.Culprit), b.Cause, describe(b.Leaf), stacksOf(b))
 	}
 	shape := entry.Shape
 	if shape == "" {

@@ -4,6 +4,13 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,7 +21,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/syscalls"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
@@ -25,17 +34,46 @@ import (
 // threshold (seconds), as soon as its stdin is closed.
 func sleeper(t *testing.T, python testpython.Interp, threshold string) *program {
 	t.Helper()
-	p := newStage(t).run(t, python, truth.Blocking, "asyncio", "--threshold", threshold, "--kind", "sleeping", "--over", "1", "--under", "0")
+	p := newStage(t).traced(t).run(t, python, truth.Blocking, "asyncio", "--threshold", threshold, "--kind", "sleeping", "--over", "1", "--under", "0")
 	require.NoError(t, p.ready())
 	return p
+}
+
+// block has a sleeper begin its block and waits until it sleeps.
+func (p *program) block(t *testing.T) {
+	t.Helper()
+	require.NoError(t, p.stdin.Close())
+	asleepIn(t, p.pid(), p.pid(), sleepCalls...)
+}
+
+// sleepCalls are those that time.sleep makes, by release.
+var sleepCalls = []string{"clock_nanosleep", "select", "pselect6"}
+
+// asleepIn waits until a thread of a process sleeps in one of these calls.
+func asleepIn(t *testing.T, pid, tid int, names ...string) {
+	t.Helper()
+	watched, err := process.Open(pid)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		call, err := watched.Syscall(tid)
+		return err == nil && call.Number >= 0 && slices.Contains(names, syscalls.Lookup(call.Number).Name)
+	}, patience, time.Millisecond, "thread %d does not sleep in %v", tid, names)
+}
+
+// unexplained returns the blocks reported of a program, but for those that ended and that the kernel's trace
+// shows, too: a busy machine makes some that no program plans.
+func (p *program) unexplained(rep *report.Report) []report.Block {
+	return slices.DeleteFunc(blocksOf(rep, p.pid()), func(b report.Block) bool {
+		return p.waits.saw(b.TID, b.StartNS, b.StartNS+b.DurationNS)
+	})
 }
 
 // sleeping asserts that b is the block of a sleeper.
 func sleeping(t *testing.T, b report.Block) {
 	t.Helper()
-	require.NotNil(t, b.Culprit)
-	assert.Equal(t, "sleeping", b.Culprit.Function)
-	assert.Equal(t, report.CauseSleep, b.Cause)
+	require.NotNil(t, b.Culprit, "%s", stacksOf(&b))
+	assert.Equal(t, "sleeping", b.Culprit.Function, "%s", stacksOf(&b))
+	assert.Equal(t, report.CauseSleep, b.Cause, "%v", b.BreakdownNS)
 }
 
 func newest(t *testing.T) testpython.Interp {
@@ -52,7 +90,7 @@ func TestLoopThereBefore(t *testing.T) {
 			w := watch(t, "--pid", itoa(p.pid()), "--duration", "1h")
 			log, err := p.play()
 			require.NoError(t, err)
-			v := judge(usualThreshold(), log, blocksOf(w.stop(t), p.pid()), nil)
+			v := judge(usualThreshold(), log, blocksOf(w.stop(t), p.pid()), p.waits)
 			assert.Equal(t, 1, v.right, v.summary())
 			assert.Empty(t, v.complaints)
 		})
@@ -65,15 +103,21 @@ func TestKilledInBlock(t *testing.T) {
 		t.Run(python.Name, func(t *testing.T) {
 			p := sleeper(t, python, "60")
 			w := watch(t, "--pid", itoa(p.pid()), "--duration", "1h")
-			require.NoError(t, p.stdin.Close())
-			time.Sleep(time.Second)
+			told := monotonic()
+			p.block(t)
+			asleep := monotonic()
+			time.Sleep(5 * usualThreshold())
+			killed := monotonic()
 			p.kill()
-			time.Sleep(200 * time.Millisecond)
-			blocks := blocksOf(w.stop(t), p.pid())
+			gone := monotonic()
+			blocks := p.unexplained(w.stop(t))
 			require.Len(t, blocks, 1)
-			sleeping(t, blocks[0])
-			assert.False(t, blocks[0].Ongoing, "a dead process blocks no more")
-			assert.InDelta(t, 900*time.Millisecond, blocks[0].DurationNS, float64(500*time.Millisecond))
+			b := blocks[0]
+			sleeping(t, b)
+			assert.False(t, b.Ongoing, "a dead process blocks no more")
+			assert.True(t, told <= b.StartNS && b.StartNS <= asleep, "it began when the program fell asleep: %d %d %d", told, b.StartNS, asleep)
+			end := b.StartNS + b.DurationNS
+			assert.True(t, killed <= end && end <= gone, "it ended with the program: %d %d %d", killed, end, gone)
 		})
 	}
 }
@@ -81,14 +125,18 @@ func TestKilledInBlock(t *testing.T) {
 // TestOngoing: a block that outlasts the window is reported as far as it has come.
 func TestOngoing(t *testing.T) {
 	p := sleeper(t, newest(t), "60")
-	w := watch(t, "--pid", itoa(p.pid()), "--duration", "2s")
-	require.NoError(t, p.stdin.Close())
-	rep := w.report(t)
-	blocks := blocksOf(rep, p.pid())
+	w := watch(t, "--pid", itoa(p.pid()), "--duration", "1h")
+	p.block(t)
+	time.Sleep(5 * usualThreshold())
+	told := monotonic()
+	rep := w.stop(t)
+	ended := monotonic()
+	blocks := p.unexplained(rep)
 	require.Len(t, blocks, 1)
 	sleeping(t, blocks[0])
 	assert.True(t, blocks[0].Ongoing)
-	assert.InDelta(t, rep.EndedNS, blocks[0].StartNS+blocks[0].DurationNS, float64(200*time.Millisecond))
+	assert.True(t, told <= rep.EndedNS && rep.EndedNS <= ended, "the window ends when it is told to: %d %d %d", told, rep.EndedNS, ended)
+	assert.Equal(t, rep.EndedNS, blocks[0].StartNS+blocks[0].DurationNS, "it goes on until then")
 	loops := loopsOf(rep, p.pid())
 	require.Len(t, loops, 1)
 	assert.Positive(t, loops[0].InBlockNS)
@@ -100,12 +148,12 @@ func TestSignals(t *testing.T) {
 		t.Run(signal.String(), func(t *testing.T) {
 			p := sleeper(t, newest(t), seconds(usualThreshold()))
 			w := watch(t, "--duration", "1h")
-			_, err := p.play()
+			log, err := p.play()
 			require.NoError(t, err)
 			require.NoError(t, w.cmd.Process.Signal(signal))
-			blocks := blocksOf(w.report(t), p.pid())
-			require.Len(t, blocks, 1)
-			sleeping(t, blocks[0])
+			v := judge(usualThreshold(), log, blocksOf(w.report(t), p.pid()), p.waits)
+			assert.Equal(t, 1, v.right, v.summary())
+			assert.Empty(t, v.complaints)
 		})
 	}
 }
@@ -115,10 +163,9 @@ func TestNothingLeftBehind(t *testing.T) {
 	for _, signal := range endings() {
 		t.Run(signal.String(), func(t *testing.T) {
 			p := sleeper(t, newest(t), seconds(usualThreshold()))
-			before := kernelObjects(t)
 			w := watch(t, "--duration", "1h")
-			during := without(kernelObjects(t), before)
-			require.NotEmpty(t, during, "the test sees the probes there are")
+			during := objectsOf(t, w.cmd.Process.Pid)
+			require.Subset(t, slices.Collect(maps.Keys(kernelObjects(t))), slices.Collect(maps.Keys(during)))
 			require.NoError(t, w.cmd.Process.Signal(signal))
 			<-w.exited
 			// The kernel frees programs after a grace period of its own.
@@ -143,8 +190,37 @@ type object struct {
 	id   uint32
 }
 
-// kernelObjects lists the BPF objects of the kernel. Others may be there: each test looks at
-// those that came.
+// objectsOf lists the BPF objects that a process has open, some of each kind.
+func objectsOf(t testing.TB, pid int) map[object]bool {
+	t.Helper()
+	infos, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
+	require.NoError(t, err)
+	objects := map[object]bool{}
+	kinds := map[string]bool{}
+	for _, info := range infos {
+		text, err := os.ReadFile(info)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // closed meanwhile
+		}
+		require.NoError(t, err)
+		for _, m := range objectID.FindAllStringSubmatch(string(text), -1) {
+			kind, number := m[1], m[2]
+			if kind == "prog" {
+				kind = "program"
+			}
+			id, err := strconv.ParseUint(number, 10, 32)
+			require.NoError(t, err)
+			objects[object{kind, uint32(id)}], kinds[kind] = true, true
+		}
+	}
+	require.Len(t, kinds, 3, "the test sees the programs, maps and links there are")
+	return objects
+}
+
+// objectID is how fdinfo has the number of an object.
+var objectID = regexp.MustCompile(`(?m)^(prog|map|link)_id:\s*(\d+)$`)
+
+// kernelObjects lists the BPF objects of the kernel, whoever's they are.
 func kernelObjects(t testing.TB) map[object]bool {
 	t.Helper()
 	objects := map[object]bool{}

@@ -90,6 +90,7 @@ type program struct {
 	lines  *bufio.Scanner
 	stderr bytes.Buffer
 	output *os.File
+	waits  *waits // of its stage
 }
 
 var errAbsent = errors.New("not installed")
@@ -117,7 +118,7 @@ func (s *stage) command(python testpython.Interp, name string, args ...string) (
 // startCommand starts what command has prepared.
 func (s *stage) startCommand(python testpython.Interp, cmd *exec.Cmd) (*program, error) {
 	var err error
-	p := &program{python: python, cmd: cmd}
+	p := &program{python: python, cmd: cmd, waits: s.waits}
 	p.cmd.ExtraFiles = []*os.File{s.turn, s.proc} // turn.TOKEN, record.PROC
 	p.cmd.Stderr = &p.stderr
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
@@ -140,8 +141,8 @@ func (s *stage) startCommand(python testpython.Interp, cmd *exec.Cmd) (*program,
 			return nil, err
 		}
 	}
-	// A program that hangs must not hang the tests: 10 minutes are more than any takes.
-	time.AfterFunc(10*time.Minute, func() { _ = p.cmd.Process.Kill() })
+	// A program that hangs must not hang the tests. An hour is more than any takes on the busiest machine.
+	time.AfterFunc(time.Hour, func() { _ = p.cmd.Process.Kill() })
 	return p, nil
 }
 

@@ -35,6 +35,8 @@ type waits struct {
 	since  map[int]int64      // by thread id: when it returned from its last wait
 	active map[int][]interval // by thread id: the active periods of at least leastActive
 	lost   int                // times that the tracer lost events
+	marks  int                // written into the trace by catchUp
+	marked int                // and read from it
 }
 
 // newWaits starts the tracer; it ends with the test.
@@ -134,6 +136,9 @@ func (w *waits) line(line string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if m == nil {
+		if _, n, ok := strings.Cut(line, "tracing_mark_write: "); ok {
+			w.marked, _ = strconv.Atoi(strings.TrimSpace(n))
+		}
 		if strings.Contains(line, "LOST") {
 			w.lost++
 			clear(w.since)
@@ -154,6 +159,24 @@ func (w *waits) line(line string) {
 	delete(w.since, tid)
 }
 
+// catchUp waits until everything has been read that the tracer has written down so far.
+func (w *waits) catchUp() {
+	if w.dir == "" { // a test of this very type
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.marks++
+	if err := os.WriteFile(filepath.Join(w.dir, "trace_marker"), []byte(strconv.Itoa(w.marks)), 0); err != nil {
+		return // it has ended, and has been read to the end
+	}
+	for end := time.Now().Add(patience); w.marked < w.marks && time.Now().Before(end); {
+		w.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		w.mu.Lock()
+	}
+}
+
 // saw tells whether the kernel saw one active period of a thread where somebody tells of one from
 // start to end, as long as that to half a millisecond.
 func (w *waits) saw(tid int, start, end int64) bool {
@@ -161,6 +184,7 @@ func (w *waits) saw(tid int, start, end int64) bool {
 		return false
 	}
 	const tolerance = int64(500 * time.Microsecond)
+	w.catchUp()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, a := range w.active[tid] {

@@ -2,8 +2,8 @@
 
 usage: standing.py LOOP idle|sleep|spin|gil
 
-Prints "ready" when the loop runs, and "standing" with the time when its standard input has ended and it is about to
-get there.
+Prints "ready" when the loop runs, and "standing" when its standard input has ended and it is about to get there, with
+its thread and the time before the wait after which it goes there.
 """
 
 import json
@@ -26,8 +26,12 @@ def hog():
     re.match(r"(a+)+$", "a" * 64 + "b")
 
 
-def stand(state):
-    say(event="standing", start_ns=time.monotonic_ns())
+def standing(since):
+    say(event="standing", tid=threading.get_native_id(), start_ns=since)
+
+
+def stand(state, since):
+    standing(since)
     if state == "gil":
         threading.Thread(target=hog, daemon=True).start()
     while state == "spin":
@@ -39,12 +43,14 @@ async def main(sleep, together):
     told = threading.Thread(target=sys.stdin.read)
     told.start()
     say(event="ready")
-    while told.is_alive():
+    going = True
+    while going:
+        going, since = told.is_alive(), time.monotonic_ns()
         await sleep(0.01)
     if sys.argv[2] == "idle":
-        say(event="standing", start_ns=time.monotonic_ns())
+        standing(since)
         await sleep(FOREVER)
-    stand(sys.argv[2])
+    stand(sys.argv[2], since)
 
 
 try:

@@ -1,4 +1,7 @@
-"""Loops that are not blocked, whatever it looks like from outside; named by the first argument."""
+"""Loops that are not blocked, whatever it looks like from outside; named by the first argument.
+
+Each prints "ready" once it has started up, which blocks by nature, and is at rest.
+"""
 
 import asyncio
 import hashlib
@@ -8,6 +11,17 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+
+
+def ready():
+    os.write(1, b"ready\n")
+
+
+async def at_rest():
+    """Let the loop wait a few times, then say that it is at rest."""
+    for _ in range(3):
+        await asyncio.sleep(0.02)
+    ready()
 
 
 async def idle_server():
@@ -22,6 +36,7 @@ async def idle_server():
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await at_rest()
     while True:
         writer.write(b"hello")
         await reader.read(1024)
@@ -29,6 +44,7 @@ async def idle_server():
 
 
 async def busy_with_nothing():
+    await at_rest()
     while True:
         await asyncio.sleep(0)
 
@@ -44,6 +60,8 @@ def hash_long():
 async def work_in_threads(*work):
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(4) as pool:
+        await asyncio.gather(*(loop.run_in_executor(pool, one) for one in work))
+        await at_rest()
         while True:
             await asyncio.gather(*(loop.run_in_executor(pool, one) for one in work))
 
@@ -62,6 +80,7 @@ async def idle_beside_blocked_threads():
     lock.acquire()
     for target, args in ((time.sleep, (3600,)), (os.read, (ours, 1)), (lock.acquire, ())):
         threading.Thread(target=target, args=args, daemon=True).start()
+    await at_rest()
     while True:
         await asyncio.sleep(0.05)
 
@@ -70,6 +89,7 @@ def loop_ended():
     """The loop is over; what its thread does then is nobody's business."""
 
     async def short():
+        await at_rest()
         for _ in range(60):
             await asyncio.sleep(0.05)
 
@@ -79,6 +99,7 @@ def loop_ended():
 
 def process_ends():
     async def short():
+        await at_rest()
         for _ in range(60):
             await asyncio.sleep(0.05)
 
@@ -88,18 +109,21 @@ def process_ends():
 def gevent_at_rest():
     import gevent
 
+    gevent.spawn_later(0.05, ready)
     gevent.sleep(3600)
 
 
 def eventlet_without_descriptors():
     import eventlet
 
+    eventlet.spawn_after(0.05, ready)
     eventlet.sleep(3600)
 
 
 def eventlet_at_rest():
     import eventlet
 
+    eventlet.spawn_after(0.05, ready)
     eventlet.listen(("127.0.0.1", 0)).accept()
 
 
@@ -110,6 +134,9 @@ def zeromq():
     ours, theirs = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
     port = ours.bind_to_random_port("tcp://127.0.0.1")
     theirs.connect("tcp://127.0.0.1:%d" % port)
+    theirs.send(b"x")
+    ours.recv()
+    ready()
     while True:
         theirs.send(b"x")
         ours.recv()
@@ -127,6 +154,8 @@ def grpc():
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     call = library.insecure_channel("127.0.0.1:%d" % port).unary_unary("/echo/echo")
+    call(b"x")
+    ready()
     while True:
         call(b"x")
         time.sleep(0.3)
@@ -134,7 +163,6 @@ def grpc():
 
 def main():
     program = globals()[sys.argv[1]]
-    os.write(1, b"ready\n")
     if inspect.iscoroutinefunction(program):
         # Python 3.6, which is only looked at, has no asyncio.run.
         run = asyncio.run if hasattr(asyncio, "run") else asyncio.get_event_loop().run_until_complete

@@ -2,8 +2,8 @@
 """An asyncio program all of whose names want to do harm where they are printed.
 
 hostile.py DIRECTORY WORDS...: makes files of hostile names in the directory, prints "ready" once its loop
-runs, and blocks it in one way after the other until its standard input ends. What is behind the
-directory is there to stand in the command line.
+runs, and blocks it in one way after the other until its standard input ends; after each round it prints when
+that began. What is behind the directory is there to stand in the command line.
 """
 
 import asyncio
@@ -138,6 +138,7 @@ async def play():
     await asyncio.sleep(0.02)
     os.write(1, b"ready\n")
     while not ended():
+        began = time.monotonic_ns()
         for way in WAYS:
             evil = disguise(way)
 
@@ -147,6 +148,7 @@ async def play():
             task.__code__ = disguise(task).__code__
             await asyncio.create_task(task(), name=LONG)
             await asyncio.sleep(0.02)
+        os.write(1, b"%d\n" % began)
 
 
 if __name__ == "__main__":

@@ -167,7 +167,7 @@ func TestTopRestoresTheTerminal(t *testing.T) {
 // TestTopChangesTheThreshold: the kernel counts by it from then on, and no more once it is back.
 func TestTopChangesTheThreshold(t *testing.T) {
 	const length = 30 * time.Millisecond
-	s := newStorm(t, 1, 5, length, 100)
+	s := newStorm(t, 1, 5, length, 1e6) // until it is killed
 	v := top(t, 100, 80, append([]string{"--delay", "500ms"}, s.flags()...)...)
 	v.until(t, "storm.py")
 	require.NoError(t, s.stdin.Close())

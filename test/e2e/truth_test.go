@@ -174,7 +174,6 @@ func compare(t *testing.T, threshold time.Duration, all []*performance, w *waits
 	assert.GreaterOrEqual(t, float64(total.right), bar*float64(total.found), "culprits right")
 	assert.GreaterOrEqual(t, float64(total.cause), bar*float64(total.found), "causes right")
 	assert.Zero(t, total.falseAlarms, "false alarms")
-	assert.Less(t, 10*total.unplanned, total.expected, "blocks the programs did not plan")
 	// Machines differ; what is asserted is only that the figures are of the right order.
 	assert.Less(t, quantile(total.startError, .5), threshold/2, "median error of the start")
 	assert.Less(t, quantile(total.durationError, .5), threshold/2, "median error of the duration")

@@ -5,6 +5,7 @@ package e2e
 import (
 	"os"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,8 +27,9 @@ func TestContainer(t *testing.T) {
 	type contained struct {
 		*program
 		log []truth.Entry
+		err error
 	}
-	var all []contained
+	var all []*contained
 	roots := map[string]bool{}
 	pythons := testpython.All(t)
 	if !slices.ContainsFunc(pythons, func(i testpython.Interp) bool { return i.Root != "" }) {
@@ -47,16 +49,20 @@ func TestContainer(t *testing.T) {
 		require.NoError(t, err)
 		t.Cleanup(p.kill)
 		require.NoError(t, p.ready())
-		time.Sleep(settling)
-		log, err := p.play()
-		require.NoError(t, err)
-		require.Len(t, log, 6, "five blocks and the end")
-		require.Equal(t, 1, log[0].TID, "it runs in its own PID namespace")
-		all = append(all, contained{p, log})
+		all = append(all, &contained{program: p})
 	}
 	require.Greater(t, len(roots), 1, "a root other than the machine's")
+	time.Sleep(settling)
+	var wait sync.WaitGroup
+	for _, p := range all {
+		wait.Go(func() { p.log, p.err = p.play() })
+	}
+	wait.Wait()
 	rep := w.stop(t)
 	for _, p := range all {
+		require.NoError(t, p.err, p.python.Name)
+		require.Len(t, p.log, 6, "five blocks and the end")
+		require.Equal(t, 1, p.log[0].TID, "it runs in its own PID namespace")
 		v := judge(threshold, p.log, blocksOf(rep, p.pid()), stage.waits)
 		assert.Equal(t, v.expected, v.right, p.python.Name)
 		assert.Empty(t, v.complaints, p.python.Name)

@@ -21,6 +21,7 @@ from blocks import BLOCKS
 from loops import LOOPS
 
 QUIET = 0.02
+GAP = 0.01  # before and after a block, which begins and ends with its iteration
 LINGER = 0.3  # what is named after a block's end has to be there a moment longer
 
 
@@ -101,20 +102,20 @@ async def play(options, sleep, together):
         while block.burns_cpu and not turn.take():
             await sleep(QUIET)
         made = log.prepare(block, seconds)
-        await sleep(QUIET)
+        await sleep(GAP)
         result = block.function(seconds, *made)
         if inspect.isawaitable(result):
             await result
-        await sleep(QUIET)
+        await sleep(GAP)
         turn.drop()
         log.write(record.take(block.kind, block.causes), seconds)
     if together and not options.kind:
         while not turn.take():
             await sleep(QUIET)
         seconds = 1.5 * options.threshold
-        await sleep(QUIET)
+        await sleep(GAP)
         await together([lambda: small_step(seconds / 20)] * 20)
-        await sleep(QUIET)
+        await sleep(GAP)
         turn.drop()
         entry = record.take("many_small", ("cpu", "native"))
         entry["shape"] = "many"

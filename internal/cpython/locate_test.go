@@ -122,7 +122,7 @@ func TestStarting(t *testing.T) {
 				var unsupported *cpython.UnsupportedError
 				assert.NotErrorAs(t, err, &unsupported)
 				return false
-			}, 20*time.Second, time.Millisecond)
+			}, time.Minute, time.Millisecond)
 			t.Log(answers)
 		})
 	}
@@ -348,7 +348,7 @@ time.sleep(3600)
 					}
 				}
 				return len(found) >= 3
-			}, 10*time.Second, 20*time.Millisecond)
+			}, time.Minute, 20*time.Millisecond)
 			file := "<string>"
 			if py.Minor >= 14 {
 				file = "<script>"

@@ -3,8 +3,13 @@
 package debian
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -59,6 +64,54 @@ func TestChoose(t *testing.T) {
 	assert.Equal(t, "arm64", other[0].arch)
 	_, err = choose([]string{"trixie", "potato"})
 	assert.ErrorContains(t, err, "potato")
+}
+
+func TestAtOnce(t *testing.T) {
+	wanted := []recipe{{suite: "a"}, {suite: "b"}, {suite: "c"}, {suite: "d", keysFrom: "a"}}
+	var mu sync.Mutex
+	now, most := 0, 0
+	var made []string
+	var first sync.WaitGroup // those that are made first, side by side
+	first.Add(abreast)
+	err := atOnce(t.Context(), wanted, func(_ context.Context, r recipe) error {
+		mu.Lock()
+		now++
+		most = max(most, now)
+		if r.suite == "d" {
+			assert.Contains(t, made, "a", "its keys are there")
+		}
+		mu.Unlock()
+		if slices.IndexFunc(wanted, func(w recipe) bool { return w.suite == r.suite }) < abreast {
+			first.Done()
+			first.Wait()
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		now--
+		made = append(made, r.suite)
+		return nil
+	})
+	require.NoError(t, err)
+	assert.ElementsMatch(t, []string{"a", "b", "c", "d"}, made)
+	assert.Equal(t, abreast, most)
+
+	broken := errors.New("no mirror")
+	var tried atomic.Int32
+	err = atOnce(t.Context(), wanted, func(ctx context.Context, r recipe) error {
+		tried.Add(1)
+		if r.suite == "a" {
+			return broken
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	require.ErrorIs(t, err, broken)
+	assert.NotContains(t, err.Error(), "\n", "one line, whatever else was given up")
+	assert.LessOrEqual(t, tried.Load(), int32(abreast))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, atOnce(ctx, wanted, nil), context.Canceled)
 }
 
 func TestStampFollowsTheRecipe(t *testing.T) {

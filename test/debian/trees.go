@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -63,7 +64,7 @@ func Make(ctx context.Context, progress io.Writer, names ...string) error {
 		return errors.New("trees are made and entered as root: run as root")
 	}
 	cache := Cache()
-	m := maker{roots: filepath.Join(cache, "roots"), building: filepath.Join(cache, "building"), progress: progress}
+	m := maker{roots: filepath.Join(cache, "roots"), building: filepath.Join(cache, "building"), progress: &lines{w: progress}}
 	if wanted = slices.DeleteFunc(wanted, m.have); len(wanted) == 0 {
 		return nil
 	}
@@ -72,15 +73,56 @@ func Make(ctx context.Context, progress io.Writer, names ...string) error {
 		return err
 	}
 	defer unlock()
+	return atOnce(ctx, slices.DeleteFunc(wanted, m.have), m.make) // some are there by now
+}
+
+// abreast is how many trees are made at once: a download waits for the mirror, and unpacking is the work of one
+// process.
+const abreast = 2
+
+// atOnce makes trees side by side, each after the one it has its keys from. When one fails the others are given up, and
+// its error is returned.
+func atOnce(ctx context.Context, wanted []recipe, make1 func(context.Context, recipe) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var failed error
+	var once sync.Once
+	var wait sync.WaitGroup
+	made := map[string]chan struct{}{}
+	slots := make(chan struct{}, abreast)
 	for _, r := range wanted {
-		if m.have(r) { // by now
-			continue
-		}
-		if err := m.make(ctx, r); err != nil {
-			return fmt.Errorf("make the Debian tree %s: %w", r.name(), err)
-		}
+		slots <- struct{}{}
+		keys, done := made[r.keysFrom], make(chan struct{})
+		made[r.name()] = done
+		wait.Go(func() {
+			defer func() { close(done); <-slots }()
+			if keys != nil {
+				<-keys
+			}
+			if ctx.Err() != nil {
+				once.Do(func() { failed = context.Cause(ctx) })
+				return
+			}
+			if err := make1(ctx, r); err != nil {
+				once.Do(func() { failed = fmt.Errorf("make the Debian tree %s: %w", r.name(), err) })
+				cancel(failed)
+			}
+		})
 	}
-	return nil
+	wait.Wait()
+	return failed
+}
+
+// lines passes whole lines on, from several writers.
+type lines struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(line)
 }
 
 // maker makes trees in building and moves the finished ones to roots, so that a tree under
@@ -112,7 +154,7 @@ func (m maker) make(ctx context.Context, r recipe) error {
 	if err := errors.Join(os.RemoveAll(fresh), os.RemoveAll(stale)); err != nil {
 		return err
 	}
-	if err := Room(m.building, r.bytes()); err != nil {
+	if err := Room(m.building, abreast*r.bytes()); err != nil {
 		return err
 	}
 	fmt.Fprintf(m.progress, "making the Debian tree %s, some minutes\n", r.name())
@@ -144,6 +186,7 @@ func (m maker) bootstrap(ctx context.Context, r recipe, dir string) error {
 		"--variant=apt", "--mode=root", "--quiet",
 		"--include=" + strings.Join(r.packages, ","),
 		`--aptopt=Acquire::Languages "none"`,
+		"--dpkgopt=force-unsafe-io", // nobody minds a tree that a crash of the machine has torn: it has no stamp
 	}
 	if r.arch != "" {
 		args[0] = "--variant=extract"

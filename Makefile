@@ -54,7 +54,10 @@ check-generated: generate ## Fail where the committed objects are not what their
 
 .PHONY: test
 test: need-root deps-test need-go tracefs roots ## All tests, end to end included (root; installs what it needs)
-	@$(GO) test -p 1 -count=1 -timeout 60m ./...
+	@failed=; \
+	$(GO) test -count=1 -timeout 1h $$($(GO) list ./... | grep -v '/test/e2e$$') || failed=1; \
+	$(GO) test -count=1 -timeout 3h ./test/e2e || failed=1; \
+	[[ ! $$failed ]] # the end-to-end tests watch the whole host, and so run alone
 
 .PHONY: vmtest
 vmtest: need-root deps-vmtest need-go ## The end-to-end tests under other kernels: all of vmtest/matrix.txt, or KERNEL=6.1, ARCH=arm64

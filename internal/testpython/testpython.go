@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sort"
 	"strings"
@@ -23,6 +24,10 @@ import (
 	"testing"
 	"time"
 )
+
+// patience is how long a program may say nothing: not a measure of anything, but an end to waiting for one that
+// hangs.
+const patience = 10 * time.Minute
 
 // RootsEnv names the directory that holds Debian trees (one directory each). Without it
 // DefaultRoots is searched.
@@ -144,7 +149,7 @@ func Start(t testing.TB, cmd *exec.Cmd) *Program {
 }
 
 // ReadLine returns the next line the program prints, without its end. It fails the test when
-// the program ends first or says nothing for a minute.
+// the program ends first or says nothing for long.
 func (p *Program) ReadLine(t testing.TB) string {
 	t.Helper()
 	type result struct {
@@ -162,7 +167,7 @@ func (p *Program) ReadLine(t testing.TB) string {
 			t.Fatalf("%s ended early: %v\n%s", p.Cmd.Path, r.err, p.stderr.String())
 		}
 		return strings.TrimSuffix(r.line, "\n")
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		t.Fatalf("%s printed nothing\n%s", p.Cmd.Path, p.stderr.String())
 		return ""
 	}
@@ -243,15 +248,22 @@ func Unsupported(testing.TB) []Interp {
 var everything = sync.OnceValue(find)
 
 func find() []Interp {
-	seen := map[string]bool{}
-	var out []Interp
+	type answer struct {
+		interp Interp
+		key    string
+		err    error
+	}
+	var answers []*answer
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, runtime.NumCPU())
 	add := func(root, path string) {
-		i, key, err := probe(root, path)
-		if err != nil || seen[key] {
-			return
-		}
-		seen[key] = true
-		out = append(out, i)
+		a := new(answer)
+		answers = append(answers, a)
+		wait.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			a.interp, a.key, a.err = probe(root, path)
+		})
 	}
 	for _, path := range candidates("/") {
 		add("", path)
@@ -271,6 +283,15 @@ func find() []Interp {
 			for _, path := range candidates(root) {
 				add(root, path)
 			}
+		}
+	}
+	wait.Wait()
+	seen := map[string]bool{}
+	var out []Interp
+	for _, a := range answers {
+		if a.err == nil && !seen[a.key] {
+			seen[a.key] = true
+			out = append(out, a.interp)
 		}
 	}
 	sort.SliceStable(out, func(a, b int) bool { return out[a].Minor < out[b].Minor })
@@ -309,6 +330,12 @@ func candidates(root string) []string {
 					continue
 				}
 				seen[rel] = true
+				// Most are names of another, which is asked anyway.
+				if file, err := filepath.EvalSymlinks(path); err == nil && seen[file] {
+					continue
+				} else if err == nil {
+					seen[file] = true
+				}
 				out = append(out, "/"+rel)
 			}
 		}
@@ -333,7 +360,7 @@ print(json.dumps([sys.implementation.name, platform.python_version(), sys.versio
 	if err := cmd.Start(); err != nil {
 		return i, "", err
 	}
-	timer := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+	timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
 	if err := cmd.Wait(); err != nil {
 		return i, "", err

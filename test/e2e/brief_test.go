@@ -4,12 +4,15 @@ package e2e
 
 import (
 	"fmt"
+	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -19,30 +22,24 @@ func TestShortLives(t *testing.T) {
 	threshold := usualThreshold()
 	stage := newStage(t)
 	var all verdict
-	for _, python := range few(t) {
+	for n, python := range few(t) {
 		stage.install(t, python)
 		stage.compile(t, python)
 		w := watch(t, "--threshold", threshold.String(), "--duration", "1h")
 		var lives []*life
-		for _, kind := range []string{"sleeping", "receiving_by_tcp", "locking", "importing_a_slow_module", "counting"} {
+		for m, kind := range []string{"sleeping", "receiving_by_tcp", "locking", "importing_a_slow_module", "counting"} {
 			for _, loops := range []int{1, 2, 8} {
 				if kind == "counting" && loops > 1 {
 					continue // they would wait for one another's GIL
 				}
-				for iteration := 1; iteration <= 3; iteration++ {
-					args := []string{kind, "--loops", itoa(loops), "--iteration", itoa(iteration), "--seconds", seconds(2 * threshold)}
-					p, err := stage.start(python, truth.Brief, args...)
-					require.NoError(t, err)
-					l := &life{program: p, what: fmt.Sprint(python.Name, args)}
-					l.log, err = p.whole()
-					require.NoError(t, err, l.what)
-					require.Len(t, l.log, loops, l.what)
-					lives = append(lives, l)
-				}
+				lives = append(lives, &life{kind: kind, loops: loops, iteration: 1 + (n+m+loops)%3})
 			}
 		}
+		sideBySide(lives, func(l *life) { l.live(stage, python) })
 		rep := w.stop(t)
 		for _, l := range lives {
+			require.NoError(t, l.err, l.what)
+			require.Len(t, l.log, l.loops, l.what)
 			all.add(l.judge(t, rep))
 		}
 	}
@@ -53,11 +50,42 @@ func TestShortLives(t *testing.T) {
 	assert.Empty(t, all.summary())
 }
 
-// life is a short-lived process and what it logged.
+// life is a short-lived process, and what it logged.
 type life struct {
-	*program
+	kind             string
+	loops, iteration int
+
 	what string
+	pid  int
 	log  []truth.Entry
+	err  error
+}
+
+// live runs the process to its end.
+func (l *life) live(stage *stage, python testpython.Interp) {
+	args := []string{l.kind, "--loops", itoa(l.loops), "--iteration", itoa(l.iteration), "--seconds", seconds(2 * usualThreshold())}
+	l.what = fmt.Sprint(python.Name, args)
+	p, err := stage.start(python, truth.Brief, args...)
+	if err != nil {
+		l.err = err
+		return
+	}
+	l.pid = p.pid()
+	l.log, l.err = p.whole()
+}
+
+// sideBySide does something with each of several things, a few at a time.
+func sideBySide[T any](things []T, do func(T)) {
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, 2*runtime.NumCPU())
+	for _, thing := range things {
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			do(thing)
+		})
+	}
+	wait.Wait()
 }
 
 // whole returns the log of a program that ends by itself.
@@ -78,7 +106,7 @@ func (l *life) judge(t *testing.T, rep *report.Report) *verdict {
 	var all verdict
 	for _, e := range l.log {
 		var blocks []report.Block
-		for _, b := range blocksOf(rep, l.pid()) {
+		for _, b := range blocksOf(rep, l.pid) {
 			if b.TID == e.TID {
 				blocks = append(blocks, b)
 			}

@@ -23,18 +23,19 @@ var programs embed.FS
 
 // Programs to run, as Write names them.
 const (
-	Blocking = "truth.py"   // LOOP --threshold SECONDS …
-	Causing  = "causes.py"  // the same, with evidence for the cause of each block
-	Resting  = "rest.py"    // FUNCTION
-	Tasks    = "tasks.py"   // asyncio|uvloop SECONDS ROUNDS
-	Holders  = "holders.py" // TIMES [WAY …]
-	Probed   = "probed.py"  // ROUNDS SECONDS
-	Storm    = "storm.py"   // PROCESSES RATE SECONDS TIMES
-	Hostile  = "hostile.py" // DIRECTORY WORDS...
-	Delaying = "delaying.py"
-	Standing = "standing.py" // LOOP idle|sleep|spin|gil
-	Again    = "again.py"    // LOOP KIND --seconds S, of Causing's kinds
-	Brief    = "brief.py"    // KIND --loops N --iteration N --seconds S
+	Blocking  = "truth.py"   // LOOP --threshold SECONDS …
+	Causing   = "causes.py"  // the same, with evidence for the cause of each block
+	Resting   = "rest.py"    // FUNCTION
+	Tasks     = "tasks.py"   // asyncio|uvloop SECONDS ROUNDS
+	Holders   = "holders.py" // TIMES [WAY …]
+	Probed    = "probed.py"  // ROUNDS SECONDS
+	Storm     = "storm.py"   // PROCESSES RATE SECONDS TIMES
+	Hostile   = "hostile.py" // DIRECTORY WORDS...
+	Delaying  = "delaying.py"
+	Standing  = "standing.py" // LOOP idle|sleep|spin|gil
+	Again     = "again.py"    // LOOP KIND --seconds S, of Causing's kinds
+	Brief     = "brief.py"    // KIND --loops N --iteration N --seconds S
+	Importing = "imports.py"  // SECONDS ROUNDS [KIND ...]
 
 	Application = "app.py" // not run but served, as app:application
 )

@@ -457,7 +457,7 @@ func writePlain(w io.Writer, s *live.Snapshot, limit int) error {
 		fmt.Fprintf(&b, " … and %s (--verbose shows them)\n", plural(more, "more loop"))
 	}
 	if line := report.LostLine(s.Lost); line != "" {
-		fmt.Fprintf(&b, " so far %s\n", line)
+		fmt.Fprintf(&b, " %s\n", line)
 	}
 	if n, _ := report.Unwatched(s.Unsupported); n > 0 {
 		fmt.Fprintf(&b, " not watched: %s (loopwatch report says why)\n", plural(n, "Python process"))

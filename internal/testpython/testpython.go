@@ -309,7 +309,12 @@ func find() []Interp {
 func candidates(root string) []string {
 	var dirs []string
 	if root == "/" {
-		dirs = filepath.SplitList(os.Getenv("PATH"))
+		for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+			if filepath.Base(dir) == "shims" { // pyenv's scripts, which take long to start what stands beside them
+				dir = filepath.Join(filepath.Dir(dir), "versions/*/bin")
+			}
+			dirs = append(dirs, dir)
+		}
 		if r := os.Getenv("PYENV_ROOT"); r != "" {
 			dirs = append(dirs, filepath.Join(r, "versions/*/bin"))
 		}

@@ -59,6 +59,7 @@ func TestContainer(t *testing.T) {
 	}
 	wait.Wait()
 	rep := w.stop(t)
+	t.Logf("lost: %+v", rep.Lost)
 	for _, p := range all {
 		require.NoError(t, p.err, p.python.Name)
 		require.Len(t, p.log, 6, "five blocks and the end")

@@ -83,6 +83,7 @@ func TestDump(t *testing.T) {
 func TestDumpOfEveryLoop(t *testing.T) {
 	stage := newStage(t)
 	standing := map[string]int{}
+	looks, forgotten := 0, 0
 	for _, python := range testpython.All(t) {
 		if python.Root == "" {
 			continue // loops are packaged in the Debian trees
@@ -170,13 +171,17 @@ func TestDumpOfEveryLoop(t *testing.T) {
 							assert.Equal(t, "stand", l.Culprit.Function)
 						}
 					}
-					if assert.NotNil(t, l.ForNS) {
+					looks++
+					if l.ForNS == nil && s.state == "idle" {
+						forgotten++ // the kernel forgets since when a thread sleeps that it moves to another CPU
+					} else if assert.NotNil(t, l.ForNS) {
 						assert.LessOrEqual(t, *l.ForNS, d.TakenNS+d.TookNS-s.since)
 					}
 				})
 			}
 		})
 	}
+	assert.LessOrEqual(t, 5*forgotten, looks, "loops of which nobody knows since when")
 	for loop := range truth.Loops {
 		if loop != "curio" { // in no package
 			assert.Positive(t, standing[loop], loop)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/loopwatch/loopwatch/internal/observe"
 	"github.com/loopwatch/loopwatch/internal/priority"
 )
 
@@ -64,7 +65,8 @@ func (a *app) report(c *cobra.Command, f *reportFlags) error {
 
 	options := f.options()
 	line := a.newProgress(options.Duration)
-	options.Ready, options.Progress, options.Warn = line.update, line.update, line.warn
+	options.Starting, options.Progress, options.Warn = line.starting, line.update, line.warn
+	options.Ready = func(s observe.Status) { line.begin(); line.update(s) }
 	rep, err := a.observe(c.Context(), options)
 	line.erase()
 	if err != nil {

@@ -91,14 +91,16 @@ func (a *app) runChild(c *cobra.Command, f *runFlags, args []string, usual usual
 	// Ctrl-C is the command's to take: the report comes when it has ended.
 	ctx, stop := context.WithCancel(context.WithoutCancel(c.Context()))
 	defer stop()
-	warn := func(text string) { a.newProgress(0).warn(text) }
+	line := a.newProgress(0)
+	warn := line.warn
 	options := f.options()
 	// What loopwatch starts from now on, and nothing else: it is no Python itself.
 	options.PIDs, options.Children = []int{os.Getpid()}, true
-	options.Warn = warn
+	options.Starting, options.Warn = line.starting, warn
 	var startErr error
 	ended := make(chan int, 1)
 	options.Ready = func(observe.Status) {
+		line.begin()
 		if startErr = usual(child.start); startErr != nil {
 			stop()
 			return

@@ -58,6 +58,7 @@ type progress struct {
 	mu    sync.Mutex // callbacks come from the observation's goroutines
 	shown bool
 	last  string
+	begun bool // starting has nothing to say any more
 	done  bool
 }
 
@@ -67,21 +68,38 @@ func (a *app) newProgress(duration time.Duration) *progress {
 
 // update shows the totals so far.
 func (p *progress) update(s observe.Status) {
-	columns, terminal := p.app.screen(p.app.stderr)
-	if !terminal {
-		return
-	}
 	text := fmt.Sprintf("%s in %s, %s", count(int64(s.Loops), "loop"),
 		count(int64(s.Processes), "Python process"), count(s.Blocks, "block"))
 	if left := p.duration - s.Elapsed; left > 0 {
 		text += fmt.Sprintf(", %d s left", (left+time.Second-1)/time.Second)
 	}
+	p.show("watching "+text+" (Ctrl-C ends early)", false)
+}
+
+// starting shows what is done before an observation begins.
+func (p *progress) starting(doing string) { p.show("starting: "+doing, true) }
+
+// begin ends what starting shows.
+func (p *progress) begin() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.done {
+	if p.shown {
+		fmt.Fprint(p.app.stderr, eraseLine)
+	}
+	p.shown, p.begun = false, true
+}
+
+func (p *progress) show(text string, starting bool) {
+	columns, terminal := p.app.screen(p.app.stderr)
+	if !terminal {
 		return
 	}
-	p.last = safetext.Cut("watching "+text+" (Ctrl-C ends early)", columns-1) // the last column may wrap
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done || starting && p.begun {
+		return
+	}
+	p.last = safetext.Cut(text, columns-1) // the last column may wrap
 	p.shown = true
 	fmt.Fprint(p.app.stderr, eraseLine, p.last)
 }

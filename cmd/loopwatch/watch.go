@@ -69,8 +69,9 @@ func (a *app) watch(c *cobra.Command, f *observeFlags, format string) error {
 	defer stop()
 	options := f.options()
 	line := a.newProgress(options.Duration)
-	options.Warn = line.warn
+	options.Starting, options.Warn = line.starting, line.warn
 	options.Ready = func(s observe.Status) {
+		line.begin()
 		a.sayWatching(s, time.Duration(f.threshold))
 	}
 	p := &printer{w: &tolerant{w: out.w, name: out.name, warn: line.warn, closed: stop}, queue: make(chan observe.Sighting, watchQueue)}

@@ -47,6 +47,9 @@ type Options struct {
 	Children  bool  // with PIDs: their descendants too
 	Self      int   // our own process, never watched
 	USDT      USDT  // which of the interpreters' own probes to use
+	// Looking, if set, is called while Discover looks at processes, from several goroutines, with how many
+	// it has looked at.
+	Looking func(done, of int)
 	// Emit is called with every block, in the order in which they end.
 	Emit func(report.Block)
 	// Ongoing, if set, is called once with a block that is still going on when it is noticed; Emit

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
@@ -48,7 +49,16 @@ func (c *Correlator) Discover() error {
 		return err
 	}
 	c.check(c.kernel.SetProcess(c.opts.Self, probes.Ignored))
-	for _, f := range lookAll(pids) {
+	var done atomic.Int64
+	also := func(f *found) {
+		if f.err == nil {
+			f.proc.findTasksAhead()
+		}
+		if n := done.Add(1); c.opts.Looking != nil {
+			c.opts.Looking(int(n), len(pids))
+		}
+	}
+	for _, f := range lookAll(pids, also) {
 		c.meet(f)
 	}
 	return c.refusal()
@@ -79,8 +89,9 @@ func (c *Correlator) candidates() ([]int, error) {
 	return pids, nil
 }
 
-// lookAll looks at many processes at once, as far as there are CPUs.
-func lookAll(pids []int) []found {
+// lookAll looks at many processes at once, as far as there are CPUs. also, if there is one, is called with
+// what was found of each, from several goroutines.
+func lookAll(pids []int, also func(*found)) []found {
 	out := make([]found, len(pids))
 	var wg sync.WaitGroup
 	next := make(chan int)
@@ -88,8 +99,8 @@ func lookAll(pids []int) []found {
 		wg.Go(func() {
 			for i := range next {
 				out[i] = look(pids[i])
-				if out[i].err == nil {
-					out[i].proc.findTasksAhead()
+				if also != nil {
+					also(&out[i])
 				}
 			}
 		})

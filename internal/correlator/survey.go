@@ -38,7 +38,7 @@ func Survey(pids []int) (out, opaque []Python, err error) {
 		}
 		pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == os.Getpid() })
 	}
-	for _, f := range lookAll(pids) {
+	for _, f := range lookAll(pids, nil) {
 		py := Python{PID: f.pid, Command: f.command}
 		if f.err == nil {
 			f.err = f.proc.survey(&py)

@@ -32,6 +32,9 @@ type Options struct {
 	Attach    string        // "auto" (default), "fentry" or "tracepoint"
 	USDT      []string      // of USDTKinds those to use; nil chooses by what they cost, empty is none
 
+	// Starting, if set, is called about once a second before Ready with what is being done. It may be called
+	// once more just after Ready.
+	Starting func(doing string)
 	// Ready, if set, is called once when every loop already there is being watched.
 	Ready func(Status)
 	// Progress, if set, is called about once a second while observing.
@@ -110,6 +113,7 @@ type window struct {
 	startedNS  int64 // the same moment by the kernel's clock
 	chores     []chore
 	missed     bool // that those asked for have ended was said
+	start      *start
 }
 
 // chore is something to do now and then while observing.
@@ -121,7 +125,13 @@ type chore struct {
 
 // open loads the probes and finds the Python processes that are there. The probes are the caller's
 // to close.
-func open(o Options, co correlator.Options) (*window, error) {
+func open(o Options, co correlator.Options) (_ *window, err error) {
+	start := newStart(o.Starting)
+	defer func() {
+		if err != nil {
+			start.end()
+		}
+	}()
 	if o.Threshold <= 0 {
 		o.Threshold = 100 * time.Millisecond
 	}
@@ -129,6 +139,7 @@ func open(o Options, co correlator.Options) (*window, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
+	start.at("loading programs into the kernel", 0, 0)
 	u := usdt(o.USDT)
 	p, err := probes.Open(probes.Options{
 		USDT: len(u.Kinds) > 0, Threshold: o.Threshold, Rate: o.Rate, Attach: o.Attach, Filter: len(o.PIDs) > 0, FollowChildren: o.Children,
@@ -137,8 +148,9 @@ func open(o Options, co correlator.Options) (*window, error) {
 	if err != nil {
 		return nil, err
 	}
+	co.Looking = func(done, of int) { start.at("looking at processes", done, of) }
 	co.Threshold, co.PIDs, co.Children, co.Self, co.USDT = o.Threshold, o.PIDs, o.Children, os.Getpid(), u
-	w := &window{options: o, probes: p, reader: p.Reader(), correlator: correlator.New(p, co)}
+	w := &window{options: o, probes: p, reader: p.Reader(), correlator: correlator.New(p, co), start: start}
 	if err := w.correlator.Discover(); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -154,13 +166,16 @@ type ending struct {
 // run observes from now until the time is up.
 func (w *window) run(ctx context.Context) (ending, error) {
 	w.started, w.startedNS = time.Now(), monotonic()
+	defer w.start.end()
 	// What is outside its wait now may go on in a moment: its stack is read before all else.
 	for _, pass := range []probes.SeedPass{probes.SeedActive, probes.SeedRest} {
 		if err := w.probes.Seed(pass); err != nil {
 			return ending{}, err
 		}
+		w.start.at("looking for event loops in their threads", 0, 0)
 		w.drain()
 	}
+	w.start.end()
 	if w.options.Ready != nil {
 		w.options.Ready(w.status())
 	}

@@ -29,6 +29,9 @@ var serverProgram string
 //go:embed loops.py
 var loopsProgram string
 
+//go:embed many.py
+var manyProgram string
+
 // Command prepares a run of a Python interpreter with arguments.
 type Command func(args ...string) *exec.Cmd
 
@@ -217,3 +220,20 @@ func (c *Crowd) Close() error {
 	}
 	return nil
 }
+
+// StartMany starts processes with one loop each, each of them anew, as services are. Each loop works for burst
+// of CPU time and pauses, again and again; with neither it only waits. On c CPUs some processes -
+// c * pause / burst of them want to run at a time. Close ends all of them.
+func StartMany(python Command, processes int, burst, pause time.Duration) (*Crowd, error) {
+	s, line, err := start(python, manyProgram, strconv.Itoa(processes), milliseconds(burst), milliseconds(pause))
+	if err != nil {
+		return nil, err
+	}
+	c := &Crowd{s}
+	if line != "ready" {
+		return nil, errors.Join(fmt.Errorf("the crowd said %q instead of ready", line), c.Close())
+	}
+	return c, nil
+}
+
+func milliseconds(d time.Duration) string { return fmt.Sprint(float64(d) / 1e6) }

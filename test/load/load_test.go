@@ -50,3 +50,24 @@ func TestCrowd(t *testing.T) {
 		assert.NoDirExists(t, "/proc/"+pid)
 	}
 }
+
+func TestMany(t *testing.T) {
+	python := testpython.All(t)[0]
+	for _, burst := range []time.Duration{0, time.Millisecond} {
+		c, err := StartMany(python.Command, 9, burst, 20*time.Millisecond)
+		require.NoError(t, err)
+		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", c.PID(), c.PID()))
+		require.NoError(t, err)
+		pids := strings.Fields(string(children))
+		require.Len(t, pids, 9)
+		for _, pid := range pids {
+			own, err := os.ReadFile("/proc/" + pid + "/cmdline")
+			require.NoError(t, err)
+			assert.Contains(t, string(own), "one", "each is started anew")
+		}
+		require.NoError(t, c.Close())
+		for _, pid := range pids {
+			assert.NoDirExists(t, "/proc/"+pid)
+		}
+	}
+}

@@ -9,8 +9,6 @@ import (
 	"strings"
 )
 
-const ownAutogroup = "/proc/self/autogroup"
-
 // sessionsShare tells whether the kernel shares the CPU among sessions, each with a niceness of its
 // own, before that of threads counts.
 func sessionsShare() bool {
@@ -43,17 +41,18 @@ func inRootGroup(groups, below string) bool {
 	return unified == "/" || !slices.Contains(strings.Fields(below), "cpu")
 }
 
-// setAutogroup gives the session of this process a niceness. A session begun before the kernel knew
+// setAutogroup gives the session of a process a niceness. A session begun before the kernel knew
 // autogroups has none: its file is empty.
-func setAutogroup(nice int) error {
-	text, err := os.ReadFile(ownAutogroup)
+func setAutogroup(pid, nice int) error {
+	file := "/proc/" + strconv.Itoa(pid) + "/autogroup"
+	text, err := os.ReadFile(file)
 	if err != nil || len(text) == 0 {
 		return err
 	}
 	if has, ok := autogroupNice(string(text)); ok && has == nice {
 		return nil // to write takes locks of the whole scheduler
 	}
-	return os.WriteFile(ownAutogroup, []byte(strconv.Itoa(nice)), 0)
+	return os.WriteFile(file, []byte(strconv.Itoa(nice)), 0)
 }
 
 // autogroupNice finds the niceness in "/autogroup-12 nice 0".

@@ -152,7 +152,7 @@ func (p *Priority) set(raised bool) error {
 		if !raised {
 			nice = max(nice, 0)
 		}
-		group = setAutogroup(nice)
+		group = setAutogroup(os.Getpid(), nice)
 	}
 	return errors.Join(setThreads(nice), group)
 }

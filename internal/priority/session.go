@@ -44,6 +44,8 @@ func (p *Priority) Move() (status int, moved bool) {
 		runtime.UnlockOSThread()
 		return 0, false
 	}
+	// It does so itself as well. On a busy host it would take seconds to get there.
+	_ = setAutogroup(c.Process.Pid, p.options.Nice)
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
 	for {

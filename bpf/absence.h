@@ -53,7 +53,7 @@ static __always_inline void slept_stackless(struct thread *t, __u32 tid, struct 
 		s->ns = ns;
 		s->waited_ns = t->waited_ns;
 		s->throttled_ns = t->throttled_ns;
-		keep(t, s, now);
+		keep(t, tid, s, now);
 		return;
 	}
 	t->stackless_ns += ns;
@@ -92,8 +92,11 @@ static __always_inline void arrive(struct thread *t, __u32 tid, struct task_stru
 	t->off_ns += ns;
 	t->waited_ns += waited;
 	t->throttled_ns += throttled;
-	if (!t->asleep)
+	if (!t->asleep) {
+		if (ns >= quantum())
+			keep_preempted(t, tid, now);
 		return;
+	}
 	ns -= waited;
 	if (!t->stopped && !t->has_stack) {
 		slept_stackless(t, tid, task, from, ns, now);
@@ -116,23 +119,28 @@ static __always_inline void arrive(struct thread *t, __u32 tid, struct task_stru
 	if (s->target.others) {
 		/* A function of its own takes numbers only, and this makes one of a pointer. */
 		bpf_probe_read_kernel(&number, sizeof(number), &task);
-		settle_target(t->config.slot * SAMPLES_PER_LOOP + spare(t), number);
+		settle_target(spare_index(t), number);
 	}
 	if (!t->stopped)
 		t->pending_ns = 0;
 	t->has_stack = 0;
-	keep(t, s, now);
+	keep(t, tid, s, now);
 }
 
 /* The thread runs, and yet nothing told that it is back: some kernels switch from some tasks
  * without the tracepoint. Since when follows from the scheduler's own account of its CPU time. */
-static __noinline int catch_up(struct thread *t, __u32 tid, __u64 now)
+__attribute__((noinline)) int catch_up(__u32 tid, __u64 now)
 {
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
 	struct task_struct *task = current_task();
-	__u64 left = t->resting ? t->since : t->off_since;
-	__u64 ran = BPF_CORE_READ(task, se.sum_exec_runtime) - t->off_exec;
-	__s64 since = now - t->off_clock - BPF_CORE_READ(task, se.exec_start);
+	__u64 left, ran;
+	__s64 since;
 
+	if (!t)
+		return 0;
+	left = t->resting ? t->since : t->off_since;
+	ran = BPF_CORE_READ(task, se.sum_exec_runtime) - t->off_exec;
+	since = now - t->off_clock - BPF_CORE_READ(task, se.exec_start);
 	if (t->off_clock && since > 0)
 		ran += since;
 	count(UNSEEN_RETURNS);

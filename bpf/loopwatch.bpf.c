@@ -193,12 +193,12 @@ static __always_inline int wait_enter(__s32 fd)
 			return 0;
 	}
 	if (is_away(t))
-		catch_up(t, tid, now);
+		catch_up(tid, now);
 	learn_epoll(t, tid, fd, now);
 	if (t->in_wait) /* its return was missed: no period to close */
 		t->since = now;
 	else
-		close_period(t, tid, now, 0);
+		close_period(tid, now, 0);
 	t->wait_fd = fd;
 	return 0;
 }
@@ -324,7 +324,7 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 	if (!t)
 		return;
 	if (is_away(t))
-		catch_up(t, tid, now);
+		catch_up(tid, now);
 	if (t->in_wait) {
 		if (preempt)
 			return;
@@ -342,6 +342,7 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 	if (!t->asleep) {
 		/* As good as a tick, and on a busy CPU it may be the only one. */
 		sample_running(t, tid, prev, quantum(), now);
+		note_preempted(t, tid, prev, now);
 		t->off_since = now;
 		return;
 	}
@@ -352,18 +353,17 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 	fill_sample(s, t, tid, prev, SAMPLE_OFF, state, now);
 	s->stopped = t->stopped;
 	read_kernel_stack(ctx, s);
-	t->has_stack = !walk_stack(&t->config, &s->stack, &s->task, &s->callback);
+	t->has_stack = !walk_sample(spare_index(t), tid);
 	if (!t->has_stack) { /* the shorter sleeps before have lost theirs with it */
 		t->stackless_ns += t->pending_ns;
 		t->pending_ns = 0;
 	}
-	if (in_gil_wait(&t->config, s))
-		find_gil_holder(prev, &t->config, s);
+	see_gil_holder(spare_index(t), tid);
 	if (t->has_stack && t->config.rest_code && s->stack.frames[0].code == t->config.rest_code) {
 		/* A loop that sleeps instead of waiting: eventlet's hub without descriptors. Its
 		 * stack is no evidence of what came before. */
 		t->has_stack = 0;
-		close_period(t, tid, now, 0);
+		close_period(tid, now, 0);
 		t->off_since = 0;
 		t->resting = 1;
 		t->slept = 1;
@@ -441,18 +441,19 @@ static __always_inline void send_life(__u32 type, __u32 tgid, __u32 tid, __u32 l
 	bpf_ringbuf_submit(r, 0);
 }
 
-/* Tells user space of blocks going on in which the loop sleeps, while their stacks can be named. */
-static __always_inline void tell_sleepers(__u64 now)
+/* Tells user space of a block going on in which the loop sleeps, while its stack can be named. */
+__attribute__((noinline)) int tell_sleeper(__u32 i, __u64 now)
 {
 	__u64 since;
 
-	for (int i = 0; i < SLEEPERS; i++) {
-		since = sleepers[i].since;
-		if (!since || now - since < threshold)
-			continue;
-		sleepers[i].since = 0;
-		send_life(RECORD_CROSSED, sleepers[i].tgid, sleepers[i].tid, 0);
-	}
+	if (i >= SLEEPERS)
+		return 0;
+	since = sleepers[i].since;
+	if (!since || now - since < threshold)
+		return 0;
+	sleepers[i].since = 0;
+	send_life(RECORD_CROSSED, sleepers[i].tgid, sleepers[i].tid, 0);
+	return 0;
 }
 
 /* A loop's thread is found running outside its wait. */
@@ -463,7 +464,8 @@ int on_tick(void *ctx)
 	__u64 now = bpf_ktime_get_ns();
 	struct thread *t;
 
-	tell_sleepers(now);
+	for (__u32 i = 0; i < SLEEPERS; i++)
+		tell_sleeper(i, now);
 	if (!marked(tid))
 		return 0;
 	t = bpf_map_lookup_elem(&threads, &tid);
@@ -472,7 +474,7 @@ int on_tick(void *ctx)
 	/* It may have been running since before user space knew how to walk it. */
 	refresh(t, tid);
 	if (is_away(t))
-		catch_up(t, tid, now);
+		catch_up(tid, now);
 	if (!t->in_wait)
 		sample_running(t, tid, current_task(), t->crossed ? 0 : quantum(), now);
 	return 0;
@@ -489,7 +491,7 @@ static __always_inline void forget_thread(__u32 tid, struct task_struct *task)
 		return;
 	refresh(t, tid);
 	if (!t->in_wait)
-		close_period(t, tid, bpf_ktime_get_ns(), BLOCK_EXITED);
+		close_period(tid, bpf_ktime_get_ns(), BLOCK_EXITED);
 	forget_epoll(t);
 	bpf_map_delete_elem(&threads, &tid);
 	bpf_map_delete_elem(&configs, &tid);

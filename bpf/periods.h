@@ -74,6 +74,7 @@ static __always_inline void open_period(struct thread *t, __u64 now)
 	t->stackless_ns = 0;
 	t->stackless.ns = 0;
 	t->last_tick = 0;
+	t->preempted = 0;
 	t->held = 0;
 	t->samples = 0;
 	t->crossed = 0;
@@ -89,7 +90,7 @@ static __always_inline void send_block(struct thread *t, __u32 tid, __u64 now, _
 	struct sample *s;
 
 	if (!t->crossed)
-		cross(t);
+		cross(tid);
 	/* What no sample carries yet goes with the last stack seen off the CPU. */
 	if (t->pending_ns && t->has_stack) {
 		s = spare_sample(t);
@@ -146,12 +147,17 @@ static __always_inline void send_delayed(struct thread *t, __u32 tid, __s32 even
 }
 
 /* Ends the active period at `now` and enters it into the books. The thread rests after. */
-static __always_inline void close_period(struct thread *t, __u32 tid, __u64 now, __u32 flags)
+__attribute__((noinline)) int close_period(__u32 tid, __u64 now, __u32 flags)
 {
-	__u64 ns = now - t->since;
-	__u32 slot = t->config.slot, n;
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
 	struct loop_books *b = 0;
+	__u32 slot, n;
+	__u64 ns;
 
+	if (!t)
+		return 0;
+	ns = now - t->since;
+	slot = t->config.slot;
 	t->slept = 0;
 	t->blocked = 0;
 	t->in_wait = 1;
@@ -173,6 +179,7 @@ static __always_inline void close_period(struct thread *t, __u32 tid, __u64 now,
 		send_block(t, tid, now, flags);
 	}
 	t->since = now;
+	return 0;
 }
 
 static __always_inline void book_rest(struct thread *t, __u64 now)

@@ -242,6 +242,7 @@ struct thread {
 	__u64 quota_rq;   /* then: the cfs_rq a quota may hold back, 0 none */
 	__u64 quota_clock; /* and how long it has been, by the scheduler's books */
 	__u64 last_tick;
+	__u64 preempted; /* when the stack in the spare sample was taken, 0: it is of something else */
 	__u64 rested_at; /* the loop last rested, 0 not known */
 	__u64 rested_period; /* then the number of the period before */
 	__u64 epoll;    /* address of the instance it waits on, 0 unknown (ready.h) */

@@ -40,6 +40,11 @@ static __always_inline __u32 spare(const struct thread *t)
 	return t->held < HELD_MAX ? t->held : HELD_MAX;
 }
 
+static __always_inline __u32 spare_index(const struct thread *t)
+{
+	return t->config.slot * SAMPLES_PER_LOOP + spare(t);
+}
+
 static __always_inline struct sample *spare_sample(const struct thread *t)
 {
 	return sample_at(t, spare(t));
@@ -75,22 +80,55 @@ static long send_held_step(__u32 n, struct thread *t)
 	return 0;
 }
 
+/*
+ * The functions without `static` are verified once each, and not at every place that calls them. They
+ * take numbers only: of a pointer the verifier would know nothing there.
+ */
+
 /* The period is a block: what was held back goes out. */
-static __always_inline void cross(struct thread *t)
+__attribute__((noinline)) int cross(__u32 tid)
 {
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+
+	if (!t)
+		return 0;
 	t->crossed = 1;
 	for (int n = 0; n < HELD_MAX; n++)
 		if (send_held_step(n, t))
 			break;
 	t->held = 0;
+	return 0;
+}
+
+/* Walks the stack of the thread on this CPU into a sample; 0 if there is at least one frame. */
+__attribute__((noinline)) int walk_sample(__u32 index, __u32 tid)
+{
+	struct held_sample *held = bpf_map_lookup_elem(&samples, &index);
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+
+	if (!held || !t)
+		return -1;
+	return walk_stack(&t->config, &held->sample.stack, &held->sample.task,
+			  &held->sample.callback);
+}
+
+/* The same of whoever holds the GIL that the thread on this CPU begins to wait for. */
+__attribute__((noinline)) int see_gil_holder(__u32 index, __u32 tid)
+{
+	struct held_sample *held = bpf_map_lookup_elem(&samples, &index);
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+
+	if (held && t && in_gil_wait(&t->config, &held->sample))
+		find_gil_holder(current_task(), &t->config, &held->sample);
+	return 0;
 }
 
 /* Keeps the spare sample, which `s` is. */
-static __always_inline void keep(struct thread *t, struct sample *s, __u64 now)
+static __always_inline void keep(struct thread *t, __u32 tid, struct sample *s, __u64 now)
 {
 	if (!t->crossed && now - t->since >= threshold) {
 		/* cross() leaves `s` where it is: it is none of the held ones. */
-		cross(t);
+		cross(tid);
 	}
 	if (t->crossed)
 		send_sample(t, s);
@@ -126,7 +164,7 @@ static __always_inline void fill_sample(struct sample *s, const struct thread *t
 	s->flags = interpreter_flags(&t->config);
 	s->kernel_depth = 0;
 	s->room = room_of(t, tid);
-	read_target(t->config.slot * SAMPLES_PER_LOOP + spare(t));
+	read_target(spare_index(t));
 }
 
 /* What a thread slept in since `from`, read where its memory is not at hand: no stack. */
@@ -197,7 +235,7 @@ static __always_inline void sample_running(struct thread *t, __u32 tid, struct t
 	if (t->pending_ns && t->has_stack) {
 		s->ns = t->pending_ns;
 		t->pending_ns = 0;
-		keep(t, s, now);
+		keep(t, tid, s, now);
 		s = spare_sample(t);
 		if (!s)
 			return;
@@ -205,6 +243,35 @@ static __always_inline void sample_running(struct thread *t, __u32 tid, struct t
 	t->has_stack = 0;
 	t->last_tick = now;
 	fill_sample(s, t, tid, task, SAMPLE_TICK, TASK_RUNNING, now);
-	walk_stack(&t->config, &s->stack, &s->task, &s->callback);
-	keep(t, s, now);
+	walk_sample(spare_index(t), tid);
+	keep(t, tid, s, now);
+}
+
+#define PREEMPTED_GAP_NS 1000000ULL /* between walks of a thread that is preempted */
+
+/* The thread runs and has to leave the CPU. It may be long until it gets one again, and nothing would be
+ * known of a period that is spent so: its stack is left in the spare sample. */
+static __always_inline void note_preempted(struct thread *t, __u32 tid, struct task_struct *task,
+					   __u64 now)
+{
+	struct sample *s = spare_sample(t);
+
+	if (!s || t->held || t->crossed || (t->pending_ns && t->has_stack))
+		return;
+	if (t->preempted && now - t->preempted < PREEMPTED_GAP_NS)
+		return;
+	t->preempted = now;
+	t->has_stack = 0;
+	fill_sample(s, t, tid, task, SAMPLE_TICK, TASK_RUNNING, now);
+	walk_sample(spare_index(t), tid);
+}
+
+/* It is back on the CPU, for want of which it has lost a while. */
+static __always_inline void keep_preempted(struct thread *t, __u32 tid, __u64 now)
+{
+	struct sample *s = spare_sample(t);
+
+	if (s && t->preempted && s->at == t->preempted && s->tid == tid)
+		keep(t, tid, s, now);
+	t->preempted = 0;
 }

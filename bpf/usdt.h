@@ -74,7 +74,7 @@ static __always_inline int usdt_hit(struct pt_regs *regs, __u32 index)
 		begin_inside(in, t, tid);
 	now = bpf_ktime_get_ns();
 	if (is_away(t))
-		catch_up(t, tid, now);
+		catch_up(tid, now);
 	switch (site->probe) {
 	case USDT_GC_START:
 		/* One that is open already has lost its end. */

@@ -407,6 +407,7 @@ type loopwatchThread struct {
 	QuotaRq        uint64
 	QuotaClock     uint64
 	LastTick       uint64
+	Preempted      uint64
 	RestedAt       uint64
 	RestedPeriod   uint64
 	Epoll          uint64

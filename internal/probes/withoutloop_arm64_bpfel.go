@@ -247,6 +247,7 @@ type withoutLoopThread struct {
 	QuotaRq        uint64
 	QuotaClock     uint64
 	LastTick       uint64
+	Preempted      uint64
 	RestedAt       uint64
 	RestedPeriod   uint64
 	Epoll          uint64

@@ -213,6 +213,8 @@ func (m maker) bootstrap(ctx context.Context, r recipe, dir string) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "mmdebstrap", append(args, r.suite, dir, mirror)...)
+	// It filters each package by a Python script: a slow python3 on the caller's PATH, such as pyenv's, is not to run it.
+	cmd.Env = append(os.Environ(), "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	// It goes on when asked to end, and dies with its mounts left behind when killed. In namespaces
 	// of its own both its children and its mounts go with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}

@@ -148,11 +148,11 @@ func (p *restingProgram) judge(t *testing.T, threshold time.Duration, rep *repor
 		// So is one whose CPU stands still: that, the witness saw.
 		queued := b.BreakdownNS[report.CauseRunqueue]
 		stalled := stalls.stalled(b.StartNS, b.StartNS+b.DurationNS)
-		// And one whose GIL another thread keeps that is not given a CPU: that is no time the kernel has an account
+		// And one whose GIL, or a lock of its executor, another thread keeps that is not given a CPU: that is no time the kernel has an account
 		// of, but its trace shows how long the loop was outside its wait, where that is its only rest.
 		var held int64
 		if p.loops == "asyncio" && p.waits.saw(b.TID, b.StartNS, b.StartNS+b.DurationNS) {
-			held = b.BreakdownNS[report.CauseGIL]
+			held = b.BreakdownNS[report.CauseGIL] + b.BreakdownNS[report.CauseLock]
 		}
 		if b.DurationNS-queued-stalled-held < int64(threshold) && queued <= p.runDelay {
 			continue

@@ -441,7 +441,8 @@ static __always_inline void send_life(__u32 type, __u32 tgid, __u32 tid, __u32 l
 	bpf_ringbuf_submit(r, 0);
 }
 
-/* Tells user space of a block going on in which the loop sleeps, while its stack can be named. */
+/* Tells user space of a sleep that is likely to become a block, while its stack can be named: the code
+ * of a module is gone when its import ends. */
 __attribute__((noinline)) int tell_sleeper(__u32 i, __u64 now)
 {
 	__u64 since;
@@ -449,7 +450,7 @@ __attribute__((noinline)) int tell_sleeper(__u32 i, __u64 now)
 	if (i >= SLEEPERS)
 		return 0;
 	since = sleepers[i].since;
-	if (!since || now - since < threshold)
+	if (!since || now - since < threshold / 2)
 		return 0;
 	sleepers[i].since = 0;
 	send_life(RECORD_CROSSED, sleepers[i].tgid, sleepers[i].tid, 0);

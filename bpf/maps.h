@@ -158,7 +158,7 @@ static __always_inline void set_ignored(__u32 tgid, bool yes)
 /* Loops asleep outside their wait, direct-mapped by thread id, and when their period began. The
  * ticks see from it that a block is going on although nothing happens. Where two loops meet in
  * one place, user space finds out by itself a moment later. */
-#define SLEEPERS 128
+#define SLEEPERS 512
 struct {
 	__u64 since; /* 0: none, or already told */
 	__u32 tid;

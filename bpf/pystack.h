@@ -56,7 +56,7 @@ static __always_inline long walk_frame(struct walk *w, const __u32 leaf, const _
 {
 	const struct py_layout *py = w->py;
 	__u64 code, previous, instr;
-	__u32 firstlineno = 0, argcount = 0, at;
+	__u32 path = 0, line = 0, at;
 	const bool own = leaf == STACK_LEAF;
 	struct py_frame *to;
 	__u8 owner;
@@ -81,9 +81,12 @@ static __always_inline long walk_frame(struct walk *w, const __u32 leaf, const _
 			w->callback->frame = w->callback->inner;
 		w->callback->inner = w->frame;
 	}
-	if (read_u32(&firstlineno, code + py->code_firstlineno) |
-	    read_u32(&argcount, code + py->code_argcount))
-		count(own ? FAILED_CODE : FAILED_HOLDER);
+	if (read_u32(&path, code + py->code_file) |
+	    read_u32(&line, code + py->code_line)) {
+		if (!own) /* it has moved on: what follows is no stack */
+			goto failed;
+		count(FAILED_CODE);
+	}
 
 	at = w->out->depth;
 	if (at >= leaf)
@@ -93,7 +96,7 @@ static __always_inline long walk_frame(struct walk *w, const __u32 leaf, const _
 	to = &w->out->frames[at];
 	to->code = code;
 	to->instr = instruction(py, code, instr);
-	to->check = firstlineno ^ argcount << 24;
+	to->check = path ^ line << 24;
 	w->out->depth++;
 next:
 	w->frame = previous;

@@ -39,7 +39,7 @@ enum record_type {
 	RECORD_EXEC,      /* struct life_record */
 	RECORD_EXIT,      /* struct life_record */
 	RECORD_DELAYED,   /* struct delayed_record: after the block it is about */
-	RECORD_CROSSED,   /* struct life_record: a loop asleep in a period that is a block by now */
+	RECORD_CROSSED,   /* struct life_record: a loop asleep in a period that is half a block by now */
 	RECORD_HOLDER,    /* struct holder: comes before the sample it belongs to */
 	RECORD_INSIDE,    /* struct inside, before the block it is about */
 };
@@ -138,8 +138,8 @@ struct py_layout {
 	__u32 shim_owners;   /* bit n set: frames with owner n are no Python frames */
 	__u32 code_tag_mask; /* bits to clear in the code pointer */
 	__u32 instr_kind;
-	__u32 code_argcount;
-	__u32 code_firstlineno;
+	__u32 code_file; /* co_filename */
+	__u32 code_line; /* co_firstlineno */
 	__u32 code_adaptive;
 	__u32 tstate_next;   /* in the interpreter's list of threads */
 	__u32 gil_size;      /* of the structure of the GIL: its futexes lie inside */
@@ -167,7 +167,7 @@ struct py_layout {
 struct py_frame {
 	__u64 code;
 	__s32 instr; /* code unit; -1 not started; INT_MIN unknown */
-	__u32 check; /* co_firstlineno ^ co_argcount << 24 */
+	__u32 check; /* low half of co_filename ^ co_firstlineno << 24 */
 };
 
 struct process {

@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/loopwatch/loopwatch/internal/doctor"
 	"github.com/loopwatch/loopwatch/internal/observe"
@@ -96,6 +97,10 @@ func (a *app) run(args []string) (status int) {
 	}
 }
 
+// sameSignal is how long after a signal another one is the same: who signals all processes of a job reaches
+// one in a session of its own twice, once by the process that passes it on (package priority).
+const sameSignal = 300 * time.Millisecond
+
 // interruptible returns a context that ends with the first SIGINT or SIGTERM, so that a
 // command ends its observation and prints what it has; the second one kills as usual. Both
 // are handled even where the shell that started us in the background had SIGINT ignored: who
@@ -111,8 +116,9 @@ func interruptible(parent context.Context) (context.Context, func()) {
 	go func() {
 		select {
 		case <-end:
-			signal.Stop(end)
 			cancel()
+			time.Sleep(sameSignal)
+			signal.Stop(end)
 		case <-ctx.Done():
 		}
 	}()

@@ -388,3 +388,18 @@ func (t *Tasks) RunningLoop(m process.Memory, thread cpython.Thread) uint64 {
 	}
 	return loop
 }
+
+// IsUVLoop tells whether the event loop at this address is a uvloop, or of a class made from it.
+func (t *Tasks) IsUVLoop(m process.Memory, loop uint64) bool {
+	typ, err := t.runtime.TypeOf(m, loop)
+	for range 4 {
+		if err != nil || typ == 0 {
+			return false
+		}
+		if name, _, err := t.runtime.TypeName(m, typ); err == nil && strings.HasPrefix(name, "uvloop.") {
+			return true
+		}
+		typ, err = t.runtime.Base(m, typ)
+	}
+	return false
+}

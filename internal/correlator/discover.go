@@ -419,7 +419,7 @@ func kernelLayout(l *cpython.Layout) probes.Layout {
 		FrameCode: l.FrameCode, FramePrevious: l.FrameBack, FrameInstr: l.FrameInstr, FrameOwner: l.FrameOwner,
 		ShimOwners: l.ShimOwners, CodeTagMask: l.FrameCodeTag, InstrKind: uint32(l.InstrKind),
 		// The two words that the walker makes cpython.CodeCheck of.
-		CodeFirstlineno: l.CodeFile, CodeArgcount: l.CodeLine, CodeAdaptive: l.CodeInstrs, FrameLocals: l.FrameLocals,
+		CodeFile: l.CodeFile, CodeLine: l.CodeLine, CodeAdaptive: l.CodeInstrs, FrameLocals: l.FrameLocals,
 		TstateNext: l.ThreadNext, GilSize: l.GILSize, GilLocked: l.GILLocked, GilHolder: l.GILLastHolder,
 	}
 }

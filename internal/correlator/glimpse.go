@@ -17,6 +17,7 @@ import (
 type glimpse struct {
 	sample *probes.Sample
 	raw    []cpython.RawFrame
+	named  naming // at once: what is there to be read may be gone a moment later
 }
 
 // maxGlimpses bounds the glimpses kept of one thread: each is of a stretch of its own.
@@ -56,7 +57,7 @@ func (c *Correlator) walkHere(t *thread) (sight, bool) {
 			continue
 		}
 		if s != nil && after.OffAt == before.OffAt {
-			t.keepGlimpse(&glimpse{s, raw})
+			t.keepGlimpse(s, raw)
 		}
 		return sight{after, raw}, true
 	}
@@ -88,16 +89,16 @@ func (c *Correlator) sampleHere(t *thread, k probes.Thread, raw []cpython.RawFra
 	return s
 }
 
-// keepGlimpse names what was seen, while it is there to be read, and keeps it.
-func (t *thread) keepGlimpse(g *glimpse) {
-	if t.glimpseOf(g.sample.Period, g.sample.At) != nil {
+// keepGlimpse keeps what was seen, with names.
+func (t *thread) keepGlimpse(s *probes.Sample, raw []cpython.RawFrame) {
+	if t.glimpseOf(s.Period, s.At) != nil {
 		return
 	}
 	if len(t.glimpses) == maxGlimpses {
 		t.glimpses = slices.Delete(t.glimpses, 0, 1)
 	}
-	t.glimpses = append(t.glimpses, g)
-	t.proc.resolver.Frames(g.raw) // remembered: the process may have ended when its block is judged
+	frames := t.proc.resolver.Frames(raw)
+	t.glimpses = append(t.glimpses, &glimpse{s, raw, naming{frames, t.taskName(s, frames)}})
 }
 
 func (t *thread) glimpseOf(period uint64, at int64) *glimpse {
@@ -159,13 +160,19 @@ func (c *Correlator) bareLoop(t *thread, v eventloop.Verdict) eventloop.Kind {
 	switch {
 	case v.Running:
 		return ""
-	case v.Kind == eventloop.UVLoop:
-		c.findTasks(t)
-		if t.canNameTasks() && t.tasks.reader.RunningLoop(t.proc.memory, t.state) != 0 {
-			return v.Kind
-		}
 	case v.Detached && t.proc.Extension("gevent"):
 		return eventloop.Gevent
+	case !t.proc.Extension("uvloop"):
+		return ""
+	}
+	c.findTasks(t)
+	if !t.canNameTasks() {
+		return ""
+	}
+	// The stack does not tell: its leaf may be anybody's.
+	tasks, memory := t.tasks.reader, t.proc.memory
+	if loop := tasks.RunningLoop(memory, t.state); loop != 0 && tasks.IsUVLoop(memory, loop) {
+		return eventloop.UVLoop
 	}
 	return ""
 }

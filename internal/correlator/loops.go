@@ -134,7 +134,7 @@ func (c *Correlator) onCrossed(e *probes.Crossed) {
 // nameOpen names the stacks of a period while it goes on: the process may be killed in the
 // middle, and the code of a module is gone as soon as it has been imported.
 func (c *Correlator) nameOpen(t *thread, k probes.Thread) {
-	if !t.isLoop() || k.InWait || t.inNamed == k.Period && len(t.named) > 0 {
+	if !t.isLoop() || k.InWait {
 		return
 	}
 	held, err := c.kernel.HeldSamples(k, k.OffAt)

@@ -83,6 +83,9 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 // name names the stack of a sample, once: the sooner the better. A frame without a file stands
 // for a middle that was cut.
 func (t *thread) name(s *probes.Sample, raw []cpython.RawFrame) naming {
+	if g := t.glimpseOf(s.Period, s.At); g != nil && slices.Equal(raw, g.raw) {
+		return g.named
+	}
 	if t.inNamed != s.Period || t.named == nil {
 		t.inNamed, t.named, t.holders = s.Period, make(map[int64]naming), nil
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -30,7 +31,8 @@ type probedFiles map[process.FileStamp]*probedFile
 // probedFile is one such file. Its probes are attached once for all processes.
 type probedFile struct {
 	stamp    process.FileStamp
-	users    int // processes with a loop
+	users    int       // processes with a loop
+	idle     time.Time // since there is none, zero: there is one
 	attached map[probes.USDTKind]*attachment
 }
 
@@ -73,6 +75,7 @@ func (c *Correlator) useProbes(p *proc) {
 		c.attachProbes(b, p)
 	}
 	b.users++
+	b.idle = time.Time{}
 	p.probed = b
 }
 
@@ -89,7 +92,12 @@ func (c *Correlator) attachProbes(b *probedFile, p *proc) {
 	}
 	for _, kind := range c.opts.USDT.Kinds {
 		// By the open file, not by a path: nothing can take its place meanwhile.
-		probe, err := c.kernel.AttachUSDT(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), kind, found.Sites)
+		path := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
+		probe, err := c.kernel.AttachUSDT(path, kind, found.Sites)
+		if errors.Is(err, probes.ErrFullUSDT) {
+			c.dropIdleProbes(0)
+			probe, err = c.kernel.AttachUSDT(path, kind, found.Sites)
+		}
 		switch {
 		case err == nil:
 			b.attached[kind] = &attachment{probe: probe}
@@ -118,24 +126,38 @@ func (p *proc) readProbes() (*os.File, *usdt.File, error) {
 	return f, found, nil
 }
 
-// releaseProbes detaches the probes that no process uses any more.
+// releaseProbes notes that a process has ended that used the probes of its file.
 func (c *Correlator) releaseProbes(p *proc) {
 	b := p.probed
 	if b == nil {
 		return
 	}
 	p.probed = nil
-	if b.users--; b.users > 0 {
-		return
+	if b.users--; b.users == 0 {
+		b.idle = time.Now()
 	}
-	delete(c.usdt, b.stamp)
-	for _, a := range b.attached {
-		c.check(a.probe.Close())
+}
+
+// idleAfter is how long probes stay that no process uses. To detach them takes the kernel some ten
+// milliseconds, in which events wait, and short-lived processes follow one another.
+const idleAfter = 10 * time.Second
+
+// dropIdleProbes detaches what no process has used for so long.
+func (c *Correlator) dropIdleProbes(after time.Duration) {
+	for stamp, b := range c.usdt {
+		if b.users > 0 || time.Since(b.idle) < after {
+			continue
+		}
+		delete(c.usdt, stamp)
+		for _, a := range b.attached {
+			c.check(a.probe.Close())
+		}
 	}
 }
 
 // limitProbes withdraws what is hit too often to be worth it.
 func (c *Correlator) limitProbes(now int64) {
+	c.dropIdleProbes(idleAfter)
 	limit := c.opts.USDT.MaxRate
 	if limit == 0 {
 		return

@@ -103,7 +103,10 @@ func (p *Priority) arrive() (bool, error) {
 	}
 	// All threads: that of one is lost with it. Not by exec's attribute, which a file's capabilities undo.
 	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0); errno != 0 {
-		return false, errno
+		// A build with cgo cannot: this thread is the first, and the last to end.
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+			return false, err
+		}
 	}
 	if os.Getppid() != first { // it ended before this was asked for
 		return false, errAbandoned

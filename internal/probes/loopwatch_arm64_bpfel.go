@@ -185,8 +185,8 @@ type loopwatchPyLayout struct {
 	ShimOwners      uint32
 	CodeTagMask     uint32
 	InstrKind       uint32
-	CodeArgcount    uint32
-	CodeFirstlineno uint32
+	CodeFile        uint32
+	CodeLine        uint32
 	CodeAdaptive    uint32
 	TstateNext      uint32
 	GilSize         uint32

@@ -68,17 +68,8 @@ func (t *thread) sample() *probes.Sample {
 }
 
 func (p *proc) isUVLoop(t *thread) bool {
-	typ, err := p.runtime.TypeOf(p.memory, t.loop)
-	for range 4 {
-		if err != nil || typ == 0 {
-			return false
-		}
-		if name, _, err := p.runtime.TypeName(p.memory, typ); err == nil && strings.HasPrefix(name, "uvloop.") {
-			return true
-		}
-		typ, err = p.runtime.Base(p.memory, typ)
-	}
-	return false
+	i := p.interps[t.state.Interp]
+	return i != nil && i.tasks != nil && i.tasks.IsUVLoop(p.memory, t.loop)
 }
 
 // iterationBegan returns when the iteration of asyncio's loop began that a thread is in, 0 where that cannot be told.

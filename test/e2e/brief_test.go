@@ -37,6 +37,7 @@ func TestShortLives(t *testing.T) {
 		}
 		sideBySide(lives, func(l *life) { l.live(stage, python) })
 		rep := w.stop(t)
+		t.Logf("%s: lost %+v; not watched: %+v", python.Name, rep.Lost, rep.Unsupported)
 		for _, l := range lives {
 			require.NoError(t, l.err, l.what)
 			require.Len(t, l.log, l.loops, l.what)
@@ -71,6 +72,7 @@ func (l *life) live(stage *stage, python testpython.Interp) {
 		return
 	}
 	l.pid = p.pid()
+	l.what += fmt.Sprint(" pid ", l.pid)
 	l.log, l.err = p.whole()
 }
 

@@ -288,7 +288,7 @@ func TestProbesGone(t *testing.T) {
 		time.Sleep(2 * settling)
 		assert.True(t, there(raised(t, second.pid(), sites)), "the other process still runs it")
 		second.kill()
-		eventually(gone, "gone with the last loop")
+		eventually(gone, "gone some time after the last loop")
 		w.stop(t)
 	})
 	after, err := os.ReadFile("/sys/kernel/tracing/uprobe_events")

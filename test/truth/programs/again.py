@@ -29,6 +29,7 @@ def arguments():
 
 async def play(options, sleep):
     kind = next(kind for kind in kinds.KINDS if kind.kind == options.kind)
+    turn.drop()
     log = Log()
     tell({"event": "ready"})
     while True:
@@ -43,8 +44,8 @@ async def play(options, sleep):
         entry.update(kind.facts)
         entry.update(kinds.said())
         log.write(entry, options.seconds)
-        await sleep(QUIET)
         turn.drop()
+        await sleep(3 * QUIET)  # another's turn
         kinds.tidy()
 
 

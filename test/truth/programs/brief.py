@@ -15,6 +15,7 @@ import kinds_peers
 import kinds_threads
 import kinds_work
 import record
+import turn
 
 
 def arguments():
@@ -38,6 +39,7 @@ async def live(options, kind, log, made):
 
 def main():
     options = arguments()
+    turn.drop()
     kind = next(kind for kind in kinds.KINDS if kind.kind == options.kind)
     lives = []
     for _ in range(options.loops):

@@ -1,4 +1,4 @@
-"""A second thread that ends the waits the blocking functions enter.
+"""Threads that end the waits the blocking functions enter.
 
 Each prepare function here runs an iteration before its block and returns what the block works
 on; the block starts the clock by go(), so that its length does not depend on when it begins.
@@ -7,34 +7,24 @@ on; the block starts the clock by go(), so that its length does not depend on wh
 import fcntl
 import functools
 import os
-import queue
 import socket
 import tempfile
 import threading
 import time
 
-_jobs = queue.Queue()
-_thread = None
 
+def later(seconds, hold, release):
+    """Have a thread hold(), and release() some seconds after the function returned is called."""
+    held, started = threading.Event(), threading.Event()
 
-def _work():
-    while True:
-        seconds, hold, release, held, started = _jobs.get()
+    def work():
         hold()
         held.set()
         started.wait()
         time.sleep(seconds)
         release()
 
-
-def later(seconds, hold, release):
-    """Have the thread hold(), and release() some seconds after the function returned is called."""
-    global _thread
-    if _thread is None:
-        _thread = threading.Thread(target=_work, name="helper", daemon=True)
-        _thread.start()
-    held, started = threading.Event(), threading.Event()
-    _jobs.put((seconds, hold, release, held, started))
+    threading.Thread(target=work, name="helper", daemon=True).start()
     held.wait()
     return started.set
 

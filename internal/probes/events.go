@@ -156,7 +156,7 @@ type Delayed struct {
 
 func (*Delayed) event() {}
 
-// Crossed says that a loop sleeps in a period that has become a block. It may come late or not
+// Crossed says that a loop sleeps in a period that is half a block by now. It may come late or not
 // at all.
 type Crossed struct{ PID, TID int }
 

@@ -251,17 +251,6 @@ func kernelObjects(t testing.TB) map[object]bool {
 	return objects
 }
 
-// without returns the objects of a that are not in b.
-func without(a, b map[object]bool) map[object]bool {
-	rest := map[object]bool{}
-	for o := range a {
-		if !b[o] {
-			rest[o] = true
-		}
-	}
-	return rest
-}
-
 // TestUnsupported: a Python that cannot be watched is listed with its version.
 func TestUnsupported(t *testing.T) {
 	pythons := testpython.Unsupported(t)

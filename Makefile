@@ -25,7 +25,7 @@ BUILD = $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 export SOURCE_DATE_EPOCH ?= $(shell git -c safe.directory='$(CURDIR)' log -1 --format=%ct 2>/dev/null || date +%s)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-# The newest whose modules proxy.golang.org has all: later ones take one that it refuses.
+# Pinned: later ones need a module that is not served everywhere.
 NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 FUZZTIME ?= 10s
 PREFIX ?= /usr/local

@@ -144,22 +144,29 @@ static __always_inline int process_wanted(__u32 tgid, __u64 now)
 static __always_inline struct thread *new_thread(struct task_struct *task, __u32 tgid, __u32 tid,
 						 __u64 now)
 {
-	struct thread fresh = {};
+	struct thread *t, *blank;
+	__u32 zero = 0;
 
-	fresh.since = now;
-	fresh.tgid = tgid;
-	fresh.thread_id = thread_pointer(task);
-	fresh.wait_fd = NO_FD;
-	fresh.in_wait = 1;
-	fresh.config.slot = NO_SLOT;
-	for (int i = 0; i < FDS_PER_THREAD; i++)
-		fresh.config.fds[i] = NO_FD;
-	if (bpf_map_update_elem(&threads, &tid, &fresh, BPF_NOEXIST)) {
+	blank = bpf_map_lookup_elem(&blank_threads, &zero);
+	if (!blank)
+		return 0;
+	if (bpf_map_update_elem(&threads, &tid, blank, BPF_NOEXIST)) {
 		count(FULL_THREADS);
 		return 0;
 	}
+	t = bpf_map_lookup_elem(&threads, &tid);
+	if (!t)
+		return 0;
+	t->since = now;
+	t->tgid = tgid;
+	t->thread_id = thread_pointer(task);
+	t->wait_fd = NO_FD;
+	t->in_wait = 1;
+	t->config.slot = NO_SLOT;
+	for (int i = 0; i < FDS_PER_THREAD; i++)
+		t->config.fds[i] = NO_FD;
 	marks[tid & (MARKS - 1)] = 1;
-	return bpf_map_lookup_elem(&threads, &tid);
+	return t;
 }
 
 static __always_inline int wait_enter(__s32 fd)

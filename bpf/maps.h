@@ -21,6 +21,14 @@ struct {
 	__type(value, struct thread);
 } threads SEC(".maps");
 
+/* What a thread begins with, all zero: it is too large for the stack of a program that calls others. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct thread);
+} blank_threads SEC(".maps");
+
 /* Thread id -> what user space says of it. Copied into struct thread when `generation` moves. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -64,6 +64,7 @@ type censusCensusThread struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	censusMapAsked            = "asked"
+	censusMapBlankThreads     = "blank_threads"
 	censusMapBooks            = "books"
 	censusMapConfigs          = "configs"
 	censusMapCounters         = "counters"
@@ -147,22 +148,23 @@ type censusProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type censusMapSpecs struct {
-	Asked     *ebpf.MapSpec `ebpf:"asked"`
-	Books     *ebpf.MapSpec `ebpf:"books"`
-	Configs   *ebpf.MapSpec `ebpf:"configs"`
-	Counters  *ebpf.MapSpec `ebpf:"counters"`
-	Described *ebpf.MapSpec `ebpf:"described"`
-	Epolls    *ebpf.MapSpec `ebpf:"epolls"`
-	Insides   *ebpf.MapSpec `ebpf:"insides"`
-	Layouts   *ebpf.MapSpec `ebpf:"layouts"`
-	Processes *ebpf.MapSpec `ebpf:"processes"`
-	Records   *ebpf.MapSpec `ebpf:"records"`
-	Samples   *ebpf.MapSpec `ebpf:"samples"`
-	Scratches *ebpf.MapSpec `ebpf:"scratches"`
-	Threads   *ebpf.MapSpec `ebpf:"threads"`
-	UsdtHits  *ebpf.MapSpec `ebpf:"usdt_hits"`
-	UsdtSites *ebpf.MapSpec `ebpf:"usdt_sites"`
-	Wanted    *ebpf.MapSpec `ebpf:"wanted"`
+	Asked        *ebpf.MapSpec `ebpf:"asked"`
+	BlankThreads *ebpf.MapSpec `ebpf:"blank_threads"`
+	Books        *ebpf.MapSpec `ebpf:"books"`
+	Configs      *ebpf.MapSpec `ebpf:"configs"`
+	Counters     *ebpf.MapSpec `ebpf:"counters"`
+	Described    *ebpf.MapSpec `ebpf:"described"`
+	Epolls       *ebpf.MapSpec `ebpf:"epolls"`
+	Insides      *ebpf.MapSpec `ebpf:"insides"`
+	Layouts      *ebpf.MapSpec `ebpf:"layouts"`
+	Processes    *ebpf.MapSpec `ebpf:"processes"`
+	Records      *ebpf.MapSpec `ebpf:"records"`
+	Samples      *ebpf.MapSpec `ebpf:"samples"`
+	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
+	Threads      *ebpf.MapSpec `ebpf:"threads"`
+	UsdtHits     *ebpf.MapSpec `ebpf:"usdt_hits"`
+	UsdtSites    *ebpf.MapSpec `ebpf:"usdt_sites"`
+	Wanted       *ebpf.MapSpec `ebpf:"wanted"`
 }
 
 // censusVariableSpecs contains global variables before they are loaded into the kernel.
@@ -205,27 +207,29 @@ func (o *censusObjects) Close() error {
 //
 // It can be passed to loadCensusObjects or ebpf.CollectionSpec.LoadAndAssign.
 type censusMaps struct {
-	Asked     *ebpf.Map `ebpf:"asked"`
-	Books     *ebpf.Map `ebpf:"books"`
-	Configs   *ebpf.Map `ebpf:"configs"`
-	Counters  *ebpf.Map `ebpf:"counters"`
-	Described *ebpf.Map `ebpf:"described"`
-	Epolls    *ebpf.Map `ebpf:"epolls"`
-	Insides   *ebpf.Map `ebpf:"insides"`
-	Layouts   *ebpf.Map `ebpf:"layouts"`
-	Processes *ebpf.Map `ebpf:"processes"`
-	Records   *ebpf.Map `ebpf:"records"`
-	Samples   *ebpf.Map `ebpf:"samples"`
-	Scratches *ebpf.Map `ebpf:"scratches"`
-	Threads   *ebpf.Map `ebpf:"threads"`
-	UsdtHits  *ebpf.Map `ebpf:"usdt_hits"`
-	UsdtSites *ebpf.Map `ebpf:"usdt_sites"`
-	Wanted    *ebpf.Map `ebpf:"wanted"`
+	Asked        *ebpf.Map `ebpf:"asked"`
+	BlankThreads *ebpf.Map `ebpf:"blank_threads"`
+	Books        *ebpf.Map `ebpf:"books"`
+	Configs      *ebpf.Map `ebpf:"configs"`
+	Counters     *ebpf.Map `ebpf:"counters"`
+	Described    *ebpf.Map `ebpf:"described"`
+	Epolls       *ebpf.Map `ebpf:"epolls"`
+	Insides      *ebpf.Map `ebpf:"insides"`
+	Layouts      *ebpf.Map `ebpf:"layouts"`
+	Processes    *ebpf.Map `ebpf:"processes"`
+	Records      *ebpf.Map `ebpf:"records"`
+	Samples      *ebpf.Map `ebpf:"samples"`
+	Scratches    *ebpf.Map `ebpf:"scratches"`
+	Threads      *ebpf.Map `ebpf:"threads"`
+	UsdtHits     *ebpf.Map `ebpf:"usdt_hits"`
+	UsdtSites    *ebpf.Map `ebpf:"usdt_sites"`
+	Wanted       *ebpf.Map `ebpf:"wanted"`
 }
 
 func (m *censusMaps) Close() error {
 	return _CensusClose(
 		m.Asked,
+		m.BlankThreads,
 		m.Books,
 		m.Configs,
 		m.Counters,

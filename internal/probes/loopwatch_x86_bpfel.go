@@ -529,6 +529,7 @@ type loopwatchWaitRecord struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	loopwatchMapBlankThreads      = "blank_threads"
 	loopwatchMapBooks             = "books"
 	loopwatchMapConfigs           = "configs"
 	loopwatchMapCounters          = "counters"
@@ -653,20 +654,21 @@ type loopwatchProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type loopwatchMapSpecs struct {
-	Books     *ebpf.MapSpec `ebpf:"books"`
-	Configs   *ebpf.MapSpec `ebpf:"configs"`
-	Counters  *ebpf.MapSpec `ebpf:"counters"`
-	Epolls    *ebpf.MapSpec `ebpf:"epolls"`
-	Insides   *ebpf.MapSpec `ebpf:"insides"`
-	Layouts   *ebpf.MapSpec `ebpf:"layouts"`
-	Processes *ebpf.MapSpec `ebpf:"processes"`
-	Records   *ebpf.MapSpec `ebpf:"records"`
-	Samples   *ebpf.MapSpec `ebpf:"samples"`
-	Scratches *ebpf.MapSpec `ebpf:"scratches"`
-	Threads   *ebpf.MapSpec `ebpf:"threads"`
-	UsdtHits  *ebpf.MapSpec `ebpf:"usdt_hits"`
-	UsdtSites *ebpf.MapSpec `ebpf:"usdt_sites"`
-	Wanted    *ebpf.MapSpec `ebpf:"wanted"`
+	BlankThreads *ebpf.MapSpec `ebpf:"blank_threads"`
+	Books        *ebpf.MapSpec `ebpf:"books"`
+	Configs      *ebpf.MapSpec `ebpf:"configs"`
+	Counters     *ebpf.MapSpec `ebpf:"counters"`
+	Epolls       *ebpf.MapSpec `ebpf:"epolls"`
+	Insides      *ebpf.MapSpec `ebpf:"insides"`
+	Layouts      *ebpf.MapSpec `ebpf:"layouts"`
+	Processes    *ebpf.MapSpec `ebpf:"processes"`
+	Records      *ebpf.MapSpec `ebpf:"records"`
+	Samples      *ebpf.MapSpec `ebpf:"samples"`
+	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
+	Threads      *ebpf.MapSpec `ebpf:"threads"`
+	UsdtHits     *ebpf.MapSpec `ebpf:"usdt_hits"`
+	UsdtSites    *ebpf.MapSpec `ebpf:"usdt_sites"`
+	Wanted       *ebpf.MapSpec `ebpf:"wanted"`
 }
 
 // loopwatchVariableSpecs contains global variables before they are loaded into the kernel.
@@ -727,24 +729,26 @@ func (o *loopwatchObjects) Close() error {
 //
 // It can be passed to loadLoopwatchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type loopwatchMaps struct {
-	Books     *ebpf.Map `ebpf:"books"`
-	Configs   *ebpf.Map `ebpf:"configs"`
-	Counters  *ebpf.Map `ebpf:"counters"`
-	Epolls    *ebpf.Map `ebpf:"epolls"`
-	Insides   *ebpf.Map `ebpf:"insides"`
-	Layouts   *ebpf.Map `ebpf:"layouts"`
-	Processes *ebpf.Map `ebpf:"processes"`
-	Records   *ebpf.Map `ebpf:"records"`
-	Samples   *ebpf.Map `ebpf:"samples"`
-	Scratches *ebpf.Map `ebpf:"scratches"`
-	Threads   *ebpf.Map `ebpf:"threads"`
-	UsdtHits  *ebpf.Map `ebpf:"usdt_hits"`
-	UsdtSites *ebpf.Map `ebpf:"usdt_sites"`
-	Wanted    *ebpf.Map `ebpf:"wanted"`
+	BlankThreads *ebpf.Map `ebpf:"blank_threads"`
+	Books        *ebpf.Map `ebpf:"books"`
+	Configs      *ebpf.Map `ebpf:"configs"`
+	Counters     *ebpf.Map `ebpf:"counters"`
+	Epolls       *ebpf.Map `ebpf:"epolls"`
+	Insides      *ebpf.Map `ebpf:"insides"`
+	Layouts      *ebpf.Map `ebpf:"layouts"`
+	Processes    *ebpf.Map `ebpf:"processes"`
+	Records      *ebpf.Map `ebpf:"records"`
+	Samples      *ebpf.Map `ebpf:"samples"`
+	Scratches    *ebpf.Map `ebpf:"scratches"`
+	Threads      *ebpf.Map `ebpf:"threads"`
+	UsdtHits     *ebpf.Map `ebpf:"usdt_hits"`
+	UsdtSites    *ebpf.Map `ebpf:"usdt_sites"`
+	Wanted       *ebpf.Map `ebpf:"wanted"`
 }
 
 func (m *loopwatchMaps) Close() error {
 	return _LoopwatchClose(
+		m.BlankThreads,
 		m.Books,
 		m.Configs,
 		m.Counters,

@@ -23,7 +23,7 @@ var debugOffsets = map[int][]string{
 		interp.size - next threads_head gc modules - - ceval_gil gil - gil_locked gil_holder
 		thread.size - thread.next thread.interp current_frame thread_id native_thread_id - -
 		frame.size previous executable instr_ptr localsplus owner
-		code.size filename name qualname linetable firstlineno argcount localsplusnames - co_code_adaptive
+		code.size filename name qualname linetable firstlineno - localsplusnames - co_code_adaptive
 		object.size ob_type
 		type.size tp_name - tp_flags
 		tuple.size ob_item - | - - - | dict.size ma_keys ma_values | - - | long.size lv_tag ob_digit
@@ -36,7 +36,7 @@ var debugOffsets = map[int][]string{
 		interp.size - next threads_head - gc modules - - ceval_gil gil - gil_locked gil_holder - -
 		thread.size - thread.next thread.interp current_frame thread_id native_thread_id - -
 		frame.size previous executable instr_ptr localsplus owner stackpointer -
-		code.size filename name qualname linetable firstlineno argcount localsplusnames - co_code_adaptive -
+		code.size filename name qualname linetable firstlineno - localsplusnames - co_code_adaptive -
 		object.size ob_type
 		type.size tp_name - tp_flags
 		tuple.size ob_item - | - - - | - - - - | dict.size ma_keys ma_values | - - | long.size lv_tag ob_digit
@@ -51,7 +51,7 @@ var debugOffsets = map[int][]string{
 		thread.size - thread.next thread.interp current_frame - - - thread_id native_thread_id - - - - - -
 		-
 		frame.size previous executable instr_ptr localsplus owner stackpointer -
-		code.size filename name qualname linetable firstlineno argcount localsplusnames - co_code_adaptive -
+		code.size filename name qualname linetable firstlineno - localsplusnames - co_code_adaptive -
 		object.size ob_type
 		type.size tp_name - tp_flags - -
 		heap.size ht_cached_keys | tuple.size ob_item - | - - - | - - - - | dict.size ma_keys ma_values | - - | long.size lv_tag ob_digit

@@ -344,3 +344,14 @@ func (s *screen) last() string {
 	<-s.ended
 	return s.text()
 }
+
+// without returns the objects of a that are not in b.
+func without(a, b map[object]bool) map[object]bool {
+	rest := map[object]bool{}
+	for o := range a {
+		if !b[o] {
+			rest[o] = true
+		}
+	}
+	return rest
+}

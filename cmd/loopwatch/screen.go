@@ -37,7 +37,10 @@ func (a *app) fail(err error) {
 func (a *app) sayWatching(s observe.Status, threshold time.Duration) {
 	text := fmt.Sprintf("watching %s in %s, blocks of %s and more", count(int64(s.Loops), "loop"), count(int64(s.Processes), "Python process"), threshold)
 	if s.Loops == 0 {
-		text = fmt.Sprintf("no event loop yet in %s; waiting for one, and for blocks of %s and more", count(int64(s.Processes), "Python process"), threshold)
+		text = fmt.Sprintf("watching %s, no event loop yet; blocks of %s and more", count(int64(s.Processes), "Python process"), threshold)
+		if s.Processes == 0 {
+			text = fmt.Sprintf("watching for Python processes, none is here yet; blocks of %s and more", threshold)
+		}
 	}
 	const how = " (Ctrl-C ends it)"
 	if columns, terminal := a.screen(a.stderr); !terminal || len(text)+len(how) <= columns {

@@ -154,10 +154,10 @@ def grpc():
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     call = library.insecure_channel("127.0.0.1:%d" % port).unary_unary("/echo/echo")
-    call(b"x")
+    call(b"x", wait_for_ready=True)  # a machine may be busy
     ready()
     while True:
-        call(b"x")
+        call(b"x", wait_for_ready=True)
         time.sleep(0.3)
 
 

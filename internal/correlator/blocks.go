@@ -151,7 +151,8 @@ func (c *Correlator) lastPart(t *thread, parts []period, now int64) *report.Bloc
 	return &b
 }
 
-// openParts returns the period that a thread is in, cut where the loop rested, and the time cut out.
+// openParts cuts the period that a thread is in where the loop rested, and returns the parts and the time cut
+// out. On the way it looks at a sleep that has no stack, and learns where the loop rests.
 func (c *Correlator) openParts(t *thread, k probes.Thread, samples []*probes.Sample, now int64) ([]period, int64) {
 	held, err := c.kernel.HeldSamples(k, now)
 	if err != nil {
@@ -182,8 +183,8 @@ func (c *Correlator) openParts(t *thread, k probes.Thread, samples []*probes.Sam
 	return p.split()
 }
 
-// finishOpen tells of what a thread is in at the end of the observation, and enters it into the
-// corrections of its books but for the part still going on, whose length it returns.
+// finishOpen reports the blocks of the period that a thread is in when the observation ends. It enters the
+// parts that have ended into the corrections of the loop's books, and returns the length of the last part.
 func (c *Correlator) finishOpen(t *thread, k probes.Thread, now int64) (openNS int64) {
 	openNS = max(now-k.Since, 0)
 	if k.InWait || t.ended == k.Period || openNS < int64(c.opts.Threshold) {

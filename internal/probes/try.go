@@ -91,7 +91,7 @@ func tryHook(l loader, h hook, o Options) error {
 		return err
 	}
 	if h.name == HookIterator {
-		return p.Seed(SeedRest) // it finds no process it was told of
+		return p.Seed(SeedRest) // it finds nothing: no process is entered
 	}
 	return h.attach(p, o)
 }

@@ -25,7 +25,7 @@ import (
 // preferred is the niceness loopwatch gives itself.
 const preferred = -20
 
-// status is what the kernel tells of a process or thread, "" if it is no more.
+// status is what the kernel says about a process or thread, "" if it has ended.
 type status string
 
 func statusOf(pid int) status {

@@ -61,13 +61,20 @@ func TestJudge(t *testing.T) {
 // TestWaits sees to it that a period nobody saw is called a false alarm, and one the kernel saw is not.
 func TestWaits(t *testing.T) {
 	const ms, threshold = int64(time.Millisecond), 20 * time.Millisecond
-	w := &waits{since: map[int]int64{}, active: map[int][]interval{}}
+	w := emptyWaits()
 	for _, line := range []string{
+		"        python3-77      [001] .....     0.900000: sys_epoll_wait(epfd: 3, events: 7f, maxevents: 2, timeout: 0)",
+		" a-9 [000] x-78      [000] .....     0.900000: sys_epoll_pwait(epfd: 3, events: 7f)",
 		"        python3-77      [001] .....     1.000000: sys_epoll_wait -> 0x1",
 		" a-9 [000] x-78      [000] .....     1.000000: sys_epoll_pwait -> 0x1",
+		"        python3-77      [001] .....     1.005000: sys_epoll_wait(epfd: 4, events: 7f, maxevents: 2, timeout: 0)",
+		"        python3-77      [001] .....     1.010000: sys_epoll_wait -> 0x1",
 		"        python3-77      [000] .....     1.025000: sys_epoll_wait(epfd: 3, events: 7f, maxevents: 2, timeout: 0)",
 		"        python3-77      [000] .....     1.026000: sys_epoll_wait -> 0x0",
 		" a-9 [000] x-78      [000] d..1.     1.025000: sys_epoll_pwait2(epfd: 3, events: 7f)",
+		"        python3-77      [001] .....     1.200000: sys_epoll_wait(epfd: 3, events: 7f, maxevents: 2, timeout: 0)",
+		"        python3-77      [001] .....     1.210000: sys_epoll_wait -> 0x0",
+		"        python3-77      [001] .....     1.240000: sched_process_exit: comm=python3 pid=77 prio=120",
 		"CPU:1 [LOST 5 EVENTS]",
 		"        python3-77      [000] .....     1.099000: sys_epoll_wait(epfd: 3, events: 7f, maxevents: 2, timeout: 0)",
 	} {
@@ -82,6 +89,9 @@ func TestWaits(t *testing.T) {
 		alarm      bool
 	}{
 		{"as seen", 1000*ms + ms/10, 1025*ms - ms/10, false},
+		{"a nested wait", 1010 * ms, 1025 * ms, true},
+		{"until the loop ended", 1210 * ms, 1235 * ms, false},
+		{"until after the thread ended", 1210 * ms, 1245 * ms, true},
 		{"longer", 1000 * ms, 1030 * ms, true},
 		{"elsewhere", 1500 * ms, 1525 * ms, true},
 		{"while events were lost", 1026 * ms, 1099 * ms, true},

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,11 +33,20 @@ type waits struct {
 	dir string
 
 	mu     sync.Mutex
-	since  map[int]int64      // by thread id: when it returned from its last wait
+	within map[int]string     // by thread id: the epoll object it waits for
+	since  map[wait]int64     // when a thread returned from its last wait for an object
 	active map[int][]interval // by thread id: the active periods of at least leastActive
+	ended  map[int][]interval // by thread id: from its last wait for an object to its end
 	lost   int                // times that the tracer lost events
 	marks  int                // written into the trace by catchUp
 	marked int                // and read from it
+}
+
+// wait is a thread and the descriptor of the epoll object it waits for. A wait for another object
+// than the loop's own is part of the loop's active period.
+type wait struct {
+	tid  int
+	epfd string
 }
 
 // newWaits starts the tracer; it ends with the test.
@@ -46,10 +56,8 @@ func newWaits(t testing.TB) *waits {
 		require.NoError(t, unix.Mount("tracefs", tracefs, "tracefs", 0, ""), "mount tracefs: the kernel's own tracer is the witness")
 	}
 	dropInstances()
-	w := &waits{
-		dir:   filepath.Join(tracefs, "instances", fmt.Sprintf("%s%d-%d", instancePrefix, os.Getpid(), time.Now().UnixNano())),
-		since: map[int]int64{}, active: map[int][]interval{},
-	}
+	w := emptyWaits()
+	w.dir = filepath.Join(tracefs, "instances", fmt.Sprintf("%s%d-%d", instancePrefix, os.Getpid(), time.Now().UnixNano()))
 	require.NoError(t, os.Mkdir(w.dir, 0o755))
 	t.Cleanup(func() { _ = os.Remove(w.dir) })
 	w.set(t, "trace_clock", "mono")
@@ -64,6 +72,7 @@ func newWaits(t testing.TB) *waits {
 			}
 		}
 	}
+	w.set(t, "events/sched/sched_process_exit/enable", "1")
 	pipe, err := os.OpenFile(filepath.Join(w.dir, "trace_pipe"), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	require.NoError(t, err)
 	ended := make(chan struct{})
@@ -78,6 +87,10 @@ func newWaits(t testing.TB) *waits {
 		}
 	})
 	return w
+}
+
+func emptyWaits() *waits {
+	return &waits{within: map[int]string{}, since: map[wait]int64{}, active: map[int][]interval{}, ended: map[int][]interval{}}
 }
 
 const instancePrefix = "loopwatch-e2e-"
@@ -112,8 +125,9 @@ func (w *waits) follow(pid int) error {
 }
 
 // A line of trace_pipe: "python3-812  [001] ..... 12.345678: sys_epoll_wait(epfd: 3, …" and
-// "… 12.345678: sys_epoll_wait -> 0x1". A program chooses what stands before the first "-".
-var traced = regexp.MustCompile(`-(\d+)\s+\[\d+\] \S+\s+(\d+)\.(\d{6}): sys_epoll_p?wait2?(\(| ->)`)
+// "… 12.345678: sys_epoll_wait -> 0x1", or "… 12.345678: sched_process_exit: …" at a thread's end. A
+// program chooses what stands before the first "-".
+var traced = regexp.MustCompile(`-(\d+)\s+\[\d+\] \S+\s+(\d+)\.(\d{6}): (?:sys_epoll_p?wait2?(?:\(epfd: (\w+),| ->)|(sched_process_exit): )`)
 
 // read follows the trace until it is closed.
 func (w *waits) read(pipe *os.File) {
@@ -141,6 +155,7 @@ func (w *waits) line(line string) {
 		}
 		if strings.Contains(line, "LOST") {
 			w.lost++
+			clear(w.within)
 			clear(w.since)
 		}
 		return
@@ -149,14 +164,28 @@ func (w *waits) line(line string) {
 	seconds, _ := strconv.ParseInt(m[2], 10, 64)
 	micros, _ := strconv.ParseInt(m[3], 10, 64)
 	at := seconds*1e9 + micros*1e3
-	if m[4] != "(" {
-		w.since[tid] = at
+	epfd, exit := m[4], m[5] != ""
+	if exit {
+		for last, from := range w.since {
+			if last.tid == tid {
+				w.ended[tid] = append(w.ended[tid], interval{from, at})
+				delete(w.since, last)
+			}
+		}
 		return
 	}
-	if from, ok := w.since[tid]; ok && at-from >= int64(leastActive) {
+	if epfd == "" {
+		if epfd, ok := w.within[tid]; ok {
+			w.since[wait{tid, epfd}] = at
+		}
+		delete(w.within, tid)
+		return
+	}
+	if from, ok := w.since[wait{tid, epfd}]; ok && at-from >= int64(leastActive) {
 		w.active[tid] = append(w.active[tid], interval{from, at})
 	}
-	delete(w.since, tid)
+	delete(w.since, wait{tid, epfd})
+	w.within[tid] = epfd
 }
 
 // catchUp waits until everything has been read that the tracer has written down so far.
@@ -178,7 +207,8 @@ func (w *waits) catchUp() {
 }
 
 // saw tells whether the kernel saw one active period of a thread where somebody tells of one from
-// start to end, as long as that to half a millisecond.
+// start to end, as long as that to half a millisecond. Of the last one, the end of the thread is known, not
+// the end of the loop.
 func (w *waits) saw(tid int, start, end int64) bool {
 	if w == nil {
 		return false
@@ -192,5 +222,7 @@ func (w *waits) saw(tid int, start, end int64) bool {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(w.ended[tid], func(last interval) bool {
+		return max(last.start-start, start-last.start) <= tolerance && end <= last.end+tolerance
+	})
 }

@@ -34,7 +34,7 @@ func (c *Correlator) onSample(s *probes.Sample) {
 	default:
 		t.samples = append(t.samples, s)
 	}
-	if t != nil && t.isLoop() && s.Period == t.period {
+	if t != nil && t.slot != probes.NoSlot && s.Period == t.period {
 		t.name(s, rawFrames(&s.Stack))
 		t.holder(s)
 		c.meetReleaser(s.Holder)

@@ -260,9 +260,15 @@ func (c *Correlator) lookAgain(t *thread) {
 		return
 	}
 	if t.glimpseOf(k.Period, k.OffAt) == nil {
-		if here, ok := c.walkHere(t); ok && !t.isLoop() && !here.thread.InWait && c.insideLoop(t, here.raw) {
-			c.judge(t, -1, here.raw)
-		}
+		c.judgeInside(t)
+	}
+}
+
+// judgeInside looks at a thread outside its wait. If it is not yet known as a loop and its stack is inside
+// one, it is judged.
+func (c *Correlator) judgeInside(t *thread) {
+	if here, ok := c.walkHere(t); ok && !t.isLoop() && !here.thread.InWait && c.insideLoop(t, here.raw) {
+		c.judge(t, -1, here.raw)
 	}
 }
 

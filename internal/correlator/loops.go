@@ -126,15 +126,20 @@ func (c *Correlator) onCrossed(e *probes.Crossed) {
 	if t == nil {
 		return
 	}
-	if k, ok, err := c.kernel.Thread(e.TID); err == nil && ok {
-		c.nameOpen(t, k)
+	k, ok, err := c.kernel.Thread(e.TID)
+	if err != nil || !ok {
+		return
+	}
+	c.nameOpen(t, k)
+	if !t.isLoop() && !k.InWait {
+		c.judgeInside(t)
 	}
 }
 
 // nameOpen names the stacks of a period while it goes on: the process may be killed in the
 // middle, and the code of a module is gone as soon as it has been imported.
 func (c *Correlator) nameOpen(t *thread, k probes.Thread) {
-	if !t.isLoop() || k.InWait {
+	if t.slot == probes.NoSlot || k.InWait {
 		return
 	}
 	held, err := c.kernel.HeldSamples(k, k.OffAt)

@@ -32,6 +32,9 @@ func configure(spec *ebpf.CollectionSpec, o Options) error {
 		return err
 	}
 	spec.Maps[loopwatchMapInsides].MaxEntries = uint32(o.Loops)
+	if !o.Filter {
+		spec.Maps[loopwatchMapWanted].MaxEntries = 1 // all room is made at once
+	}
 	if err := spec.Variables[loopwatchVarThreshold].Set(uint64(o.Threshold)); err != nil {
 		return err
 	}

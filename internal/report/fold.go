@@ -91,7 +91,13 @@ func packageOf(file string) string {
 // The command line is joined by spaces, so a path with a space in it is cut short; that
 // only costs beauty.
 func shortCommand(command string) string {
-	words := strings.Fields(command)
+	const most = 64 // a whole program may follow -c
+	words := make([]string, 0, most)
+	for word := range strings.FieldsSeq(command) {
+		if words = append(words, word); len(words) == most {
+			break
+		}
+	}
 	if len(words) == 0 {
 		return "?"
 	}

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"sync"
 
 	"github.com/loopwatch/loopwatch/internal/report"
 )
@@ -48,11 +49,14 @@ var styleText string
 //go:embed assets/script.js
 var scriptText string
 
-var page = template.Must(template.New("page").Parse(pageText))
+// page is parsed when it is first needed: most commands write no page.
+var page = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageText)) })
 
 // policy lets the page use its own style and script and nothing else.
-var policy = fmt.Sprintf("default-src 'none'; script-src '%s'; style-src '%s'; img-src data:; base-uri 'none'; form-action 'none'",
-	hashOf(scriptText), hashOf(styleText))
+func policy() string {
+	return fmt.Sprintf("default-src 'none'; script-src '%s'; style-src '%s'; img-src data:; base-uri 'none'; form-action 'none'",
+		hashOf(scriptText), hashOf(styleText))
+}
 
 func hashOf(text string) string {
 	sum := sha256.Sum256([]byte(text))
@@ -66,9 +70,9 @@ func Write(w io.Writer, r *report.Report) error {
 	if err != nil {
 		return fmt.Errorf("encode the graphs: %w", err)
 	}
-	v.Policy = policy
+	v.Policy = policy()
 	v.Style, v.Script, v.Data = template.CSS(styleText), template.JS(scriptText), template.JS(data)
-	if err := page.Execute(w, v); err != nil {
+	if err := page().Execute(w, v); err != nil {
 		return fmt.Errorf("write page: %w", err)
 	}
 	return nil

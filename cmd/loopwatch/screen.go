@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/loopwatch/loopwatch/internal/observe"
+	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
@@ -35,11 +36,12 @@ func (a *app) fail(err error) {
 
 // sayWatching tells that blocks are printed from now on, and of what.
 func (a *app) sayWatching(s observe.Status, threshold time.Duration) {
-	text := fmt.Sprintf("watching %s in %s, blocks of %s and more", count(int64(s.Loops), "loop"), count(int64(s.Processes), "Python process"), threshold)
+	least := report.HumanDuration(int64(threshold))
+	text := fmt.Sprintf("watching %s in %s, blocks of %s and more", count(int64(s.Loops), "loop"), count(int64(s.Processes), "Python process"), least)
 	if s.Loops == 0 {
-		text = fmt.Sprintf("watching %s, no event loop yet; blocks of %s and more", count(int64(s.Processes), "Python process"), threshold)
+		text = fmt.Sprintf("watching %s, no event loop yet; blocks of %s and more", count(int64(s.Processes), "Python process"), least)
 		if s.Processes == 0 {
-			text = fmt.Sprintf("watching for Python processes, none is here yet; blocks of %s and more", threshold)
+			text = fmt.Sprintf("watching for Python processes, none is here yet; blocks of %s and more", least)
 		}
 	}
 	const how = " (Ctrl-C ends it)"

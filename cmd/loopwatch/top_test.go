@@ -49,7 +49,7 @@ func TestTopPrintsLinesWithoutATerminal(t *testing.T) {
 	var out bytes.Buffer
 	status, stderr, o, l := topping(&out, 3, report.Lost{}, nil, "--delay", "5s", "-t", "20ms", "-p", "7")
 	assert.Zero(t, status)
-	assert.Contains(t, stderr, "watching 1 loop in 1 Python process, blocks of 20ms and more")
+	assert.Contains(t, stderr, "watching 1 loop in 1 Python process, blocks of 20 ms and more")
 	assert.Equal(t, 3, strings.Count(out.String(), " app.py[7] "))
 	assert.Equal(t, 20*time.Millisecond, o.Threshold)
 	assert.Equal(t, []int{7}, o.PIDs)

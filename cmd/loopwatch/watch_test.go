@@ -55,7 +55,7 @@ func TestWatchPrintsALinePerBlock(t *testing.T) {
 	var out bytes.Buffer
 	status, stderr := watching(&out, 100, false, "-f", "jsonl")
 	assert.Zero(t, status)
-	assert.Contains(t, stderr, "watching 2 loops in 1 Python process, blocks of 100ms and more")
+	assert.Contains(t, stderr, "watching 2 loops in 1 Python process, blocks of 100 ms and more")
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 	require.Len(t, lines, 100)
 	for _, line := range lines {

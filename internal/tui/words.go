@@ -56,7 +56,7 @@ func answer(s *live.Snapshot, w live.Window) (text string, bad bool) {
 		if f.Worst != nil {
 			by = ", by " + blame(f.Worst.Cause, f.Worst.Culprit, ", ")
 		}
-		also := "Right now nobody is."
+		also := "Nothing is blocked right now."
 		if now != nil {
 			also = fmt.Sprintf("Right now: %s, for %s.", name(now), blockedTime(now))
 		}

@@ -58,9 +58,10 @@ func (c *Correlator) onBlock(b *probes.Block) {
 	}
 	samples := t.takeSamples(b.Period)
 	if !t.isLoop() {
-		if b.Exited {
+		switch {
+		case b.Exited, t.verdict == probes.Pending && len(t.early) >= maxEarly:
 			c.lost[reasonUnjudged]++
-		} else if t.verdict == probes.Pending && len(t.early) < maxEarly {
+		case t.verdict == probes.Pending:
 			t.early = append(t.early, earlyBlock{b, samples})
 		}
 		return

@@ -384,6 +384,8 @@ func (c *Correlator) onExit(e *probes.Exit) {
 	if t := c.threads[e.TID]; t != nil {
 		if t.isLoop() {
 			c.endLoop(t, nil, 0, 0)
+		} else {
+			c.lost[reasonUnjudged] += int64(len(t.early))
 		}
 		c.dropThread(e.TID)
 	}

@@ -96,6 +96,8 @@ type Correlator struct {
 	slots   slotPool
 	usdt    probedFiles
 
+	detached chan error // what came of detaching probes
+
 	open        []probes.Thread // of Snapshot
 	blockCount  int64
 	met         int // Python processes, those that have ended, too
@@ -110,7 +112,7 @@ func New(k Kernel, o Options) *Correlator {
 		kernel: k, opts: o,
 		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: newSlotPool(k.Loops()),
 		unsupported: make(map[int]report.Unsupported), lost: make(map[string]int64),
-		usdt: make(probedFiles),
+		usdt: make(probedFiles), detached: make(chan error, 64),
 	}
 }
 
@@ -183,6 +185,8 @@ func (c *Correlator) Snapshot() (err error) {
 // Finish closes the books at the time now (CLOCK_MONOTONIC nanoseconds): blocks still going on
 // are reported as such, and every loop gets its row.
 func (c *Correlator) Finish(now int64) (Result, error) {
+	c.takeAttached(true)
+	c.takeDetached()
 	for _, k := range c.open {
 		t := c.threads[k.TID]
 		if t == nil || !t.isLoop() {

@@ -325,7 +325,7 @@ func (c *Correlator) judge(t *thread, fd int, raw []cpython.RawFrame) {
 	}
 	c.configure(t)
 	if t.isLoop() {
-		c.useProbes(t.proc) // takes its time: the kernel knows the thread by now
+		c.useProbes(t.proc)
 	}
 	c.settle(t)
 }

@@ -34,6 +34,16 @@ type probedFile struct {
 	users    int       // processes with a loop
 	idle     time.Time // since there is none, zero: there is one
 	attached map[probes.USDTKind]*attachment
+	// attaching delivers what has been attached, once. To attach and to detach takes the kernel tens of
+	// milliseconds, in which no event may have to wait; so others do that. It is nil afterwards.
+	attaching chan attached
+}
+
+// attached is what came of attaching the probes of a file.
+type attached struct {
+	probes map[probes.USDTKind]*probes.USDT
+	lost   map[string]int64
+	full   bool // there was no room in the kernel's table
 }
 
 type attachment struct {
@@ -72,38 +82,79 @@ func (c *Correlator) useProbes(p *proc) {
 	if b == nil {
 		b = &probedFile{stamp: stamp, attached: map[probes.USDTKind]*attachment{}}
 		c.usdt[stamp] = b
-		c.attachProbes(b, p)
+		c.startAttaching(b, p)
 	}
 	b.users++
 	b.idle = time.Time{}
 	p.probed = b
 }
 
-// attachProbes reads what probes a file has and attaches those wanted.
-func (c *Correlator) attachProbes(b *probedFile, p *proc) {
+// startAttaching reads what probes a process's interpreter has, and has those attached that are wanted.
+func (c *Correlator) startAttaching(b *probedFile, p *proc) {
 	f, found, err := p.readProbes()
 	if err != nil {
 		c.lost[reasonNoUSDT]++
 		return
 	}
-	defer f.Close()
 	for _, n := range found.Refused {
 		c.lost[reasonSites] += int64(n)
 	}
-	for _, kind := range c.opts.USDT.Kinds {
+	done := make(chan attached, 1)
+	b.attaching = done
+	go func() {
+		defer f.Close()
+		done <- attachProbes(c.kernel, f, found, c.opts.USDT.Kinds)
+	}()
+}
+
+// attachProbes attaches the probes of a file that are wanted.
+func attachProbes(k Kernel, f *os.File, found *usdt.File, kinds []probes.USDTKind) attached {
+	out := attached{probes: map[probes.USDTKind]*probes.USDT{}, lost: map[string]int64{}}
+	for _, kind := range kinds {
 		// By the open file, not by a path: nothing can take its place meanwhile.
-		path := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
-		probe, err := c.kernel.AttachUSDT(path, kind, found.Sites)
-		if errors.Is(err, probes.ErrFullUSDT) {
-			c.dropIdleProbes(0)
-			probe, err = c.kernel.AttachUSDT(path, kind, found.Sites)
-		}
+		probe, err := k.AttachUSDT(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), kind, found.Sites)
 		switch {
 		case err == nil:
-			b.attached[kind] = &attachment{probe: probe}
+			out.probes[kind] = probe
+		case errors.Is(err, probes.ErrFullUSDT):
+			out.full = true
+			out.lost[reasonUSDT]++
 		case !errors.Is(err, probes.ErrNoUSDT):
-			c.lost[reasonUSDT]++
+			out.lost[reasonUSDT]++
 		}
+	}
+	return out
+}
+
+// takeAttached takes over what has been attached since the last time. wait says to wait for what has not.
+func (c *Correlator) takeAttached(wait bool) {
+	for _, b := range c.usdt {
+		if b.attaching == nil || !wait && len(b.attaching) == 0 {
+			continue
+		}
+		got := <-b.attaching
+		b.attaching = nil
+		for kind, probe := range got.probes {
+			b.attached[kind] = &attachment{probe: probe}
+		}
+		for reason, n := range got.lost {
+			c.lost[reason] += n
+		}
+		if got.full {
+			c.dropIdleProbes(0) // there is room for the next file
+		}
+	}
+}
+
+// detach has something detached.
+func (c *Correlator) detach(how func() error) {
+	go func() { c.detached <- how() }()
+}
+
+// takeDetached counts what could not be detached.
+func (c *Correlator) takeDetached() {
+	for len(c.detached) > 0 {
+		c.check(<-c.detached)
 	}
 }
 
@@ -138,25 +189,26 @@ func (c *Correlator) releaseProbes(p *proc) {
 	}
 }
 
-// idleAfter is how long probes stay that no process uses. To detach them takes the kernel some ten
-// milliseconds, in which events wait, and short-lived processes follow one another.
+// idleAfter is how long probes stay that no process uses: short-lived processes follow one another.
 const idleAfter = 10 * time.Second
 
 // dropIdleProbes detaches what no process has used for so long.
 func (c *Correlator) dropIdleProbes(after time.Duration) {
 	for stamp, b := range c.usdt {
-		if b.users > 0 || time.Since(b.idle) < after {
+		if b.users > 0 || b.attaching != nil || time.Since(b.idle) < after {
 			continue
 		}
 		delete(c.usdt, stamp)
 		for _, a := range b.attached {
-			c.check(a.probe.Close())
+			c.detach(a.probe.Close)
 		}
 	}
 }
 
 // limitProbes withdraws what is hit too often to be worth it.
 func (c *Correlator) limitProbes(now int64) {
+	c.takeAttached(false)
+	c.takeDetached()
 	c.dropIdleProbes(idleAfter)
 	limit := c.opts.USDT.MaxRate
 	if limit == 0 {
@@ -166,7 +218,7 @@ func (c *Correlator) limitProbes(now int64) {
 	for _, b := range c.usdt {
 		for kind, a := range b.attached {
 			if a.closing {
-				c.check(a.probe.Close())
+				c.detach(a.probe.Close)
 				delete(b.attached, kind)
 				continue
 			}
@@ -180,7 +232,7 @@ func (c *Correlator) limitProbes(now int64) {
 			}
 			if a.at != 0 && busiest(a.hits, hits) > float64(limit)*float64(now-a.at)/1e9 {
 				c.lost[reasonOften]++
-				c.check(a.probe.CloseStart())
+				c.detach(a.probe.CloseStart)
 				a.closing = true
 			}
 			a.hits, a.at = hits, now

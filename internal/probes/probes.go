@@ -66,7 +66,7 @@ type Probes struct {
 
 	loops   int
 	layouts layoutTable
-	usdt    usdtTable
+	usdt    *usdtTable
 
 	mu         sync.Mutex
 	generation uint32
@@ -81,7 +81,7 @@ func Open(o Options) (_ *Probes, err error) {
 		return nil, err
 	}
 	_, locked := Memlock()
-	p := &Probes{loops: o.Loops, fixedRate: fixedRate}
+	p := &Probes{loops: o.Loops, fixedRate: fixedRate, usdt: &usdtTable{}}
 	defer func() {
 		if err != nil {
 			p.Close()
@@ -241,9 +241,7 @@ func (p *Probes) Stats() ([]ProgramStats, error) {
 
 // unhook detaches the programs and keeps them.
 func (p *Probes) unhook() {
-	for u := range p.usdt.open {
-		_ = u.Close()
-	}
+	p.usdt.close(false)
 	for _, c := range slices.Backward(p.closers) {
 		_ = c.Close()
 	}
@@ -251,6 +249,7 @@ func (p *Probes) unhook() {
 }
 
 func (p *Probes) detach() {
+	p.usdt.close(true)
 	p.unhook()
 	if p.coll != nil {
 		p.coll.Close()

@@ -85,7 +85,7 @@ func TryHooks() ([]Trial, error) {
 
 // tryHook loads and attaches one hook's programs alone.
 func tryHook(l loader, h hook, o Options) error {
-	p := &Probes{loops: o.Loops}
+	p := &Probes{loops: o.Loops, usdt: &usdtTable{}}
 	defer p.detach()
 	if err := p.loadOnly(l, h.programs); err != nil {
 		return err
@@ -122,7 +122,7 @@ func tryUprobes(l loader) (multi bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	p := &Probes{}
+	p := &Probes{usdt: &usdtTable{}}
 	defer p.detach()
 	l.spec = l.spec.Copy()
 	p.prepareUSDT(l.spec, true)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/features"
@@ -42,6 +43,7 @@ var usdtProbes = map[USDTKind][]struct {
 var (
 	ErrNoUSDT   = errors.New("the binary has no such probes")
 	ErrFullUSDT = errors.New("too many probes at once")
+	errClosed   = errors.New("the probes are closed")
 )
 
 // usdtHow translates where an argument is.
@@ -50,8 +52,11 @@ var usdtHow = map[usdt.How]loopwatchUsdtHow{
 	usdt.Register: loopwatchUsdtHowUSDT_REGISTER, usdt.Memory: loopwatchUsdtHowUSDT_MEMORY,
 }
 
-// usdtTable hands out places in the kernel's table of sites.
+// usdtTable hands out places in the kernel's table of sites. To attach and to detach takes the kernel tens of
+// milliseconds, so others than the goroutine that handles events may do it, one at a time.
 type usdtTable struct {
+	mu       sync.Mutex
+	closed   bool
 	programs []string // by place, or the one for all
 	multi    bool     // one link takes many sites (6.6 and later)
 	next     uint32
@@ -63,10 +68,11 @@ const usdtSites = 512 // USDT_SITES of bpf/maps.h
 
 // prepareUSDT finds out how sites can be attached, and drops the programs where none are wanted.
 func (p *Probes) prepareUSDT(spec *ebpf.CollectionSpec, wanted bool) {
-	table := usdtTable{open: map[*USDT]bool{}}
+	table := &usdtTable{open: map[*USDT]bool{}}
 	if prog := spec.Programs[loopwatchProgUsdt]; prog != nil {
 		if !wanted {
 			delete(spec.Programs, loopwatchProgUsdt)
+			p.usdt = table
 			return
 		}
 		table.programs = slices.Repeat([]string{loopwatchProgUsdt}, usdtSites)
@@ -107,13 +113,18 @@ func HasUSDT(kind USDTKind, sites []usdt.Site) bool {
 	return true
 }
 
-// AttachUSDT attaches the probes of one kind to the file at path, where sites are. It is
-// ErrNoUSDT where the file has them not, or only in part.
+// AttachUSDT attaches the probes of one kind to the file at path, where sites are. It returns
+// ErrNoUSDT where the file has none of them, or only a part. It is safe for concurrent use.
 func (p *Probes) AttachUSDT(path string, kind USDTKind, sites []usdt.Site) (_ *USDT, err error) {
+	p.usdt.mu.Lock()
+	defer p.usdt.mu.Unlock()
+	if p.usdt.closed {
+		return nil, errClosed
+	}
 	u := &USDT{probes: p}
 	defer func() {
 		if err != nil {
-			_ = u.Close()
+			_ = u.detach()
 		}
 	}()
 	executable, err := link.OpenExecutable(path)
@@ -200,8 +211,15 @@ func (u *USDT) Hits() ([]uint64, error) {
 	return total, nil
 }
 
-// CloseStart detaches what begins something, so that what has begun may still end before Close.
+// CloseStart detaches what begins something, so that what has begun may still end before Close. It is safe
+// for concurrent use.
 func (u *USDT) CloseStart() error {
+	u.probes.usdt.mu.Lock()
+	defer u.probes.usdt.mu.Unlock()
+	return u.detachStart()
+}
+
+func (u *USDT) detachStart() error {
 	var err error
 	for len(u.groups) > 1 {
 		last := len(u.groups) - 1
@@ -211,9 +229,15 @@ func (u *USDT) CloseStart() error {
 	return err
 }
 
-// Close detaches the probes.
+// Close detaches the probes. It is safe for concurrent use, but not beside Hits.
 func (u *USDT) Close() error {
-	err := u.CloseStart()
+	u.probes.usdt.mu.Lock()
+	defer u.probes.usdt.mu.Unlock()
+	return u.detach()
+}
+
+func (u *USDT) detach() error {
+	err := u.detachStart()
 	for _, g := range u.groups {
 		err = errors.Join(err, g.Close())
 	}
@@ -222,6 +246,16 @@ func (u *USDT) Close() error {
 	u.places = nil
 	delete(u.probes.usdt.open, u)
 	return err
+}
+
+// close detaches all that is attached. last says that nothing may be attached any more.
+func (t *usdtTable) close(last bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = t.closed || last
+	for u := range t.open {
+		_ = u.detach()
+	}
 }
 
 func (t *usdtTable) take() (uint32, bool) {

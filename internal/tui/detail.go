@@ -15,7 +15,7 @@ import (
 )
 
 // opened returns the loop whose page is shown, nil where it is gone.
-func (m *model) opened() *live.Loop {
+func (m *monitor) opened() *live.Loop {
 	for i := range m.shown.Loops {
 		if l := &m.shown.Loops[i]; l.ID() == m.selected {
 			return l
@@ -25,7 +25,7 @@ func (m *model) opened() *live.Loop {
 }
 
 // loopAnswer says what the loop on the page does now.
-func (m *model) loopAnswer() (text string, bad bool) {
+func (m *monitor) loopAnswer() (text string, bad bool) {
 	l := m.opened()
 	if l == nil {
 		return "This loop has ended. Esc goes back to the table.", false
@@ -47,7 +47,7 @@ func (m *model) loopAnswer() (text string, bad bool) {
 }
 
 // loopText is all there is to say of one loop.
-func (m *model) loopText() string {
+func (m *monitor) loopText() string {
 	l := m.opened()
 	if l == nil {
 		return ""
@@ -93,7 +93,7 @@ func (m *model) loopText() string {
 func section(b *strings.Builder, title string) { fmt.Fprintf(b, "\n%s\n", bold.Render(title)) }
 
 // figures prints the books by window.
-func (m *model) figures(b *strings.Builder, l *live.Loop) {
+func (m *monitor) figures(b *strings.Builder, l *live.Loop) {
 	fmt.Fprintf(b, "%s\n", faint.Render(fmt.Sprintf("  %-16s %6s %6s %7s %7s %7s %6s %7s", "", "IT/S", "BUSY", "P50", "P99", "MAX", "BLOCKS", "BLOCKED")))
 	for w := range live.Windows {
 		f := &l.Figures[w]
@@ -146,7 +146,7 @@ func bar(n, most int64, room int) string {
 }
 
 // helpText says what the keys do and what the columns mean.
-func (m *model) helpText() string {
+func (m *monitor) helpText() string {
 	var b strings.Builder
 	for _, k := range []struct{ key, does string }{
 		{"q Ctrl-C", "quit"},
@@ -180,7 +180,7 @@ func (m *model) helpText() string {
 }
 
 // explain prints a term and what it means, wrapped.
-func (m *model) explain(b *strings.Builder, term, means string) {
+func (m *monitor) explain(b *strings.Builder, term, means string) {
 	const termWidth = 14
 	for i, line := range wrapAll(means, m.width-termWidth-3) {
 		if i > 0 {
@@ -191,7 +191,7 @@ func (m *model) explain(b *strings.Builder, term, means string) {
 }
 
 // unseenText says what the figures leave out.
-func (m *model) unseenText() string {
+func (m *monitor) unseenText() string {
 	var b strings.Builder
 	s := m.shown
 	for _, line := range wrapAll(cmp.Or(report.LostLine(s.Lost), "No event and no stack was lost."), m.width) {

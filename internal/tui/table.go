@@ -282,7 +282,7 @@ func (t layout) header(sorted order) string {
 
 // headHeight is how many lines head takes. Where the answer may need two, there are always two: or
 // the table would jump.
-func (m *model) headHeight() int {
+func (m *monitor) headHeight() int {
 	switch {
 	case m.page == pageHelp || m.page == pageUnseen:
 		return 2
@@ -293,7 +293,7 @@ func (m *model) headHeight() int {
 }
 
 // head is the answer, and under which conditions it holds.
-func (m *model) head() []string {
+func (m *monitor) head() []string {
 	var text string
 	var bad bool
 	switch m.page {
@@ -345,7 +345,7 @@ func wrapAll(text string, width int) []string {
 }
 
 // conditions is the line under the answer.
-func (m *model) conditions() string {
+func (m *monitor) conditions() string {
 	s := m.shown
 	parts := []string{plural(len(s.Loops), "loop")}
 	if m.filter != "" && m.page == pageTable {
@@ -389,7 +389,7 @@ func (m *model) conditions() string {
 }
 
 // tableHeight is how many rows of the table fit.
-func (m *model) tableHeight() int {
+func (m *monitor) tableHeight() int {
 	if m.width == 0 {
 		return 1
 	}
@@ -397,7 +397,7 @@ func (m *model) tableHeight() int {
 }
 
 // table draws the rows that are on the screen.
-func (m *model) table() []string {
+func (m *monitor) table() []string {
 	if len(m.rows) == 0 {
 		if m.filter != "" {
 			return []string{"", faint.Render("No loop matches the filter. Esc shows all.")}

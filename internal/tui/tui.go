@@ -55,7 +55,7 @@ func Run(ctx context.Context, terminal *os.File, color bool, observe Observe) er
 	if first == nil {
 		return trace(err)
 	}
-	m := newModel(first, func(t time.Duration) {
+	m := newMonitor(first, func(t time.Duration) {
 		select {
 		case thresholds <- t:
 		default: // it is behind: the next key tells it the newest
@@ -144,8 +144,8 @@ func trace(err error) error {
 	return err
 }
 
-// guarded is a model that ends the program in order where it would panic.
-type guarded struct{ *model }
+// guarded is a monitor that ends the program in order where it would panic.
+type guarded struct{ *monitor }
 
 func (g guarded) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	var cmd tea.Cmd

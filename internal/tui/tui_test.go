@@ -77,15 +77,15 @@ func incident() *live.Snapshot {
 	return s
 }
 
-// screens is a model in a terminal of the given size.
-func screens(s *live.Snapshot, width, height int) *model {
-	m := newModel(s, func(time.Duration) {})
+// screens is a monitor in a terminal of the given size.
+func screens(s *live.Snapshot, width, height int) *monitor {
+	m := newMonitor(s, func(time.Duration) {})
 	m.update(tea.WindowSizeMsg{Width: width, Height: height})
 	return m
 }
 
-// press hands keys to a model: names as String returns them, anything else is typed.
-func press(m *model, names ...string) (last tea.Cmd) {
+// press hands keys to a monitor: names as String returns them, anything else is typed.
+func press(m *monitor, names ...string) (last tea.Cmd) {
 	special := map[string]tea.KeyPressMsg{
 		"enter": {Code: tea.KeyEnter}, "esc": {Code: tea.KeyEscape}, "up": {Code: tea.KeyUp}, "down": {Code: tea.KeyDown},
 		"pgdown": {Code: tea.KeyPgDown}, "pgup": {Code: tea.KeyPgUp}, "home": {Code: tea.KeyHome}, "end": {Code: tea.KeyEnd},
@@ -104,7 +104,7 @@ func press(m *model, names ...string) (last tea.Cmd) {
 }
 
 // checked draws the screen and holds it against what is true of every screen.
-func checked(t testing.TB, m *model) string {
+func checked(t testing.TB, m *monitor) string {
 	t.Helper()
 	text := m.screen()
 	lines := strings.Split(text, "\n")
@@ -280,7 +280,7 @@ func TestSortIsStable(t *testing.T) {
 	press(m, "S", "s")
 }
 
-func ids(m *model) (out []int) {
+func ids(m *monitor) (out []int) {
 	for _, l := range m.rows {
 		out = append(out, l.PID)
 	}
@@ -343,7 +343,7 @@ func TestThresholdKeys(t *testing.T) {
 	var asked []time.Duration
 	s := incident()
 	s.Threshold = 30 * time.Millisecond // not one of the list
-	m := newModel(s, func(d time.Duration) { asked = append(asked, d) })
+	m := newMonitor(s, func(d time.Duration) { asked = append(asked, d) })
 	m.update(tea.WindowSizeMsg{Width: 120, Height: 24})
 	press(m, "-")
 	assert.Equal(t, []time.Duration{20 * time.Millisecond}, asked)

@@ -45,8 +45,8 @@ var thresholds = []time.Duration{
 	100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second,
 }
 
-// model is the state of the view. It knows nothing of the terminal but its size.
-type model struct {
+// monitor is the state of the live view. It knows nothing of the terminal but its size.
+type monitor struct {
 	setThreshold  func(time.Duration)
 	width, height int
 	failure       error
@@ -71,8 +71,8 @@ type model struct {
 	text viewport.Model // of all pages but the table
 }
 
-func newModel(first *live.Snapshot, setThreshold func(time.Duration)) *model {
-	m := &model{
+func newMonitor(first *live.Snapshot, setThreshold func(time.Duration)) *monitor {
+	m := &monitor{
 		setThreshold: setThreshold, newest: first, shown: first, threshold: first.Threshold,
 		window: live.TenSeconds, text: viewport.New(),
 	}
@@ -85,8 +85,8 @@ func newModel(first *live.Snapshot, setThreshold func(time.Duration)) *model {
 	return m
 }
 
-// update takes one message. It is all there is to change the model.
-func (m *model) update(msg tea.Msg) tea.Cmd {
+// update takes one message. It is all there is to change the monitor.
+func (m *monitor) update(msg tea.Msg) tea.Cmd {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
@@ -112,7 +112,7 @@ func (m *model) update(msg tea.Msg) tea.Cmd {
 	return nil
 }
 
-func (m *model) press(k tea.KeyPressMsg) tea.Cmd {
+func (m *monitor) press(k tea.KeyPressMsg) tea.Cmd {
 	if k.String() == "ctrl+c" {
 		return tea.Quit
 	}
@@ -163,7 +163,7 @@ func (m *model) press(k tea.KeyPressMsg) tea.Cmd {
 }
 
 // pressTable handles the keys that only the table knows.
-func (m *model) pressTable(k tea.KeyPressMsg) tea.Cmd {
+func (m *monitor) pressTable(k tea.KeyPressMsg) tea.Cmd {
 	switch {
 	case key.Matches(k, keys.Sort):
 		m.sort, m.reverse = (m.sort+1)%len(orders), false
@@ -200,7 +200,7 @@ func (m *model) pressTable(k tea.KeyPressMsg) tea.Cmd {
 const maxFilter = 100
 
 // typed adds to the filter.
-func (m *model) typed(text string) {
+func (m *monitor) typed(text string) {
 	for _, r := range text {
 		if unicode.IsPrint(r) && len(m.filter) < maxFilter {
 			m.filter += string(r)
@@ -209,7 +209,7 @@ func (m *model) typed(text string) {
 	m.arrange()
 }
 
-func (m *model) scrollText(k tea.KeyPressMsg) tea.Cmd {
+func (m *monitor) scrollText(k tea.KeyPressMsg) tea.Cmd {
 	switch {
 	case key.Matches(k, keys.Top):
 		m.text.GotoTop()
@@ -223,7 +223,7 @@ func (m *model) scrollText(k tea.KeyPressMsg) tea.Cmd {
 	return nil
 }
 
-func (m *model) turnTo(p page) {
+func (m *monitor) turnTo(p page) {
 	if m.page == p {
 		m.back()
 		return
@@ -235,7 +235,7 @@ func (m *model) turnTo(p page) {
 	m.text.GotoTop()
 }
 
-func (m *model) back() {
+func (m *monitor) back() {
 	switch m.page {
 	case pageTable:
 		m.filter = ""
@@ -248,7 +248,7 @@ func (m *model) back() {
 }
 
 // step asks for the next threshold of the list, up or down.
-func (m *model) step(by int) {
+func (m *monitor) step(by int) {
 	at, found := slices.BinarySearch(thresholds, m.threshold)
 	switch {
 	case by < 0:
@@ -264,7 +264,7 @@ func (m *model) step(by int) {
 }
 
 // at returns the index of the selected row, -1 where there is none.
-func (m *model) at() int {
+func (m *monitor) at() int {
 	if len(m.rows) == 0 {
 		return -1
 	}
@@ -278,7 +278,7 @@ func (m *model) at() int {
 	return 0
 }
 
-func (m *model) move(by int) {
+func (m *monitor) move(by int) {
 	at := m.at()
 	if at < 0 {
 		return
@@ -287,7 +287,7 @@ func (m *model) move(by int) {
 }
 
 // arrange brings everything that follows from the rest up to date.
-func (m *model) arrange() {
+func (m *monitor) arrange() {
 	before := m.at()
 	m.rows = m.rows[:0]
 	for i := range m.shown.Loops {
@@ -322,7 +322,7 @@ func (m *model) arrange() {
 }
 
 // screen draws everything.
-func (m *model) screen() string {
+func (m *monitor) screen() string {
 	switch {
 	case m.width == 0 || m.height == 0: // not known yet
 		return ""
@@ -342,7 +342,7 @@ func (m *model) screen() string {
 }
 
 // tooSmall says so in a terminal of any size.
-func (m *model) tooSmall() string {
+func (m *monitor) tooSmall() string {
 	words := strings.Fields("Terminal too small: loopwatch top needs 60 columns and 10 lines. q quits.")
 	var lines []string
 	for _, word := range words {
@@ -356,7 +356,7 @@ func (m *model) tooSmall() string {
 }
 
 // foot is the last line: what the keys do, or what is being typed.
-func (m *model) foot() string {
+func (m *monitor) foot() string {
 	if m.typing {
 		const hint = "  Enter keeps it, Esc drops it"
 		room := m.width - len("filter: ") - 1 - len(hint)

@@ -12,11 +12,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/snapshot"
 )
 
-func dumpWith(take func(snapshot.Options) (*report.Dump, []*snapshot.PIDError, error), args ...string) (status int, stdout, stderr string) {
+func dumpWith(take func(snapshot.Options) (*model.Dump, []*snapshot.PIDError, error), args ...string) (status int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	a := &app{stdout: &out, stderr: &errs, screen: screenOf, takeDump: take}
 	status = a.run(append([]string{"dump"}, args...))
@@ -25,9 +25,9 @@ func dumpWith(take func(snapshot.Options) (*report.Dump, []*snapshot.PIDError, e
 
 func TestDump(t *testing.T) {
 	var asked snapshot.Options
-	one := func(o snapshot.Options) (*report.Dump, []*snapshot.PIDError, error) {
+	one := func(o snapshot.Options) (*model.Dump, []*snapshot.PIDError, error) {
 		asked = o
-		return &report.Dump{Processes: []report.DumpProcess{{PID: 7, Command: "app.py"}}}, nil, nil
+		return &model.Dump{Processes: []model.DumpProcess{{PID: 7, Command: "app.py"}}}, nil, nil
 	}
 	status, stdout, stderr := dumpWith(one, "7", "-p", "8", "--threshold", "20ms")
 	assert.Equal(t, statusDone, status)
@@ -38,20 +38,20 @@ func TestDump(t *testing.T) {
 
 	status, stdout, _ = dumpWith(one, "--format", "json")
 	assert.Equal(t, statusDone, status)
-	var d report.Dump
+	var d model.Dump
 	require.NoError(t, json.Unmarshal([]byte(stdout), &d))
-	assert.Equal(t, report.SchemaDump, d.Schema)
+	assert.Equal(t, model.SchemaDump, d.Schema)
 	require.Len(t, d.Processes, 1)
 }
 
 func TestDumpSaysWhatIsWrong(t *testing.T) {
 	refusal := &snapshot.PIDError{PID: 9, Reason: "there is no such process", Do: "give another"}
-	none := func(snapshot.Options) (*report.Dump, []*snapshot.PIDError, error) { return nil, nil, refusal }
-	some := func(snapshot.Options) (*report.Dump, []*snapshot.PIDError, error) {
-		return &report.Dump{}, []*snapshot.PIDError{refusal}, nil
+	none := func(snapshot.Options) (*model.Dump, []*snapshot.PIDError, error) { return nil, nil, refusal }
+	some := func(snapshot.Options) (*model.Dump, []*snapshot.PIDError, error) {
+		return &model.Dump{}, []*snapshot.PIDError{refusal}, nil
 	}
 	for _, c := range []struct {
-		take   func(snapshot.Options) (*report.Dump, []*snapshot.PIDError, error)
+		take   func(snapshot.Options) (*model.Dump, []*snapshot.PIDError, error)
 		args   []string
 		status int
 		shown  bool

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/html"
 	"github.com/loopwatch/loopwatch/internal/report/profile"
@@ -18,7 +19,7 @@ import (
 const formatText = "text"
 
 // reportWriters are the formats for machines and viewers.
-var reportWriters = map[string]func(io.Writer, *report.Report) error{
+var reportWriters = map[string]func(io.Writer, *model.Report) error{
 	"json":       report.WriteJSON,
 	"folded":     profile.WriteFolded,
 	"speedscope": profile.WriteSpeedscope,
@@ -40,7 +41,7 @@ func (a *app) checkFormat(c *cobra.Command, format, output string) error {
 }
 
 // render writes the report in the format asked for.
-func (a *app) render(w io.Writer, rep *report.Report, f *reportFlags) error {
+func (a *app) render(w io.Writer, rep *model.Report, f *reportFlags) error {
 	if write := reportWriters[f.format.value]; write != nil {
 		return write(w, rep)
 	}
@@ -60,7 +61,7 @@ func (a *app) textOptions(f *observeFlags) report.TextOptions {
 
 // leftOut says what a format without words cannot: that the report lists fewer blocks than there
 // were.
-func leftOut(rep *report.Report, format string) string {
+func leftOut(rep *model.Report, format string) string {
 	n := rep.Lost.Reasons[report.ReasonBlocksOverLimit]
 	if n == 0 || format == formatText || format == "json" || format == "html" {
 		return ""

@@ -18,9 +18,9 @@ import (
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/doctor"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
 	"github.com/loopwatch/loopwatch/internal/priority"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/snapshot"
 )
 
@@ -52,10 +52,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 type app struct {
 	stdout, stderr io.Writer
 	screen         func(io.Writer) (columns int, terminal bool)
-	observe        func(context.Context, observe.Options) (*report.Report, error)
-	takeDump       func(snapshot.Options) (*report.Dump, []*snapshot.PIDError, error)
-	watchBlocks    func(context.Context, observe.Options, func(observe.Sighting)) (report.Lost, error)
-	watchLive      func(context.Context, observe.Options, observe.LiveOptions) (report.Lost, error)
+	observe        func(context.Context, observe.Options) (*model.Report, error)
+	takeDump       func(snapshot.Options) (*model.Dump, []*snapshot.PIDError, error)
+	watchBlocks    func(context.Context, observe.Options, func(observe.Sighting)) (model.Lost, error)
+	watchLive      func(context.Context, observe.Options, observe.LiveOptions) (model.Lost, error)
 	examine        func(pids []int) (*doctor.Diagnosis, error)
 	raise          func(priority.Options) (*priority.Priority, error) // nil leaves the priority alone
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
 	"github.com/loopwatch/loopwatch/internal/report"
 )
@@ -37,18 +38,18 @@ func TestMain(m *testing.M) {
 }
 
 // seen is what the faked observation reports.
-func seen(blocks int) *report.Report {
-	f := report.Frame{Function: "Handler.get", File: "/srv/app.py", Line: 42, App: true}
-	var list []report.Block
+func seen(blocks int) *model.Report {
+	f := model.Frame{Function: "Handler.get", File: "/srv/app.py", Line: 42, App: true}
+	var list []model.Block
 	for i := range blocks {
-		list = append(list, report.Block{PID: 7, TID: 7, StartNS: int64(i), DurationNS: 2e8, Cause: report.CauseSleep, Culprit: &f})
+		list = append(list, model.Block{PID: 7, TID: 7, StartNS: int64(i), DurationNS: 2e8, Cause: model.CauseSleep, Culprit: &f})
 	}
 	return report.Assemble(report.Meta{StartedAt: time.Now(), EndedNS: 1e9, ThresholdNS: 1e8},
-		[]report.Loop{{PID: 7, TID: 7, Command: "python3 app.py"}}, list)
+		[]model.Loop{{PID: 7, TID: 7, Command: "python3 app.py"}}, list)
 }
 
 // fakeObserve watches nothing until it is told to end, then has seen one block.
-func fakeObserve(ctx context.Context, o observe.Options) (*report.Report, error) {
+func fakeObserve(ctx context.Context, o observe.Options) (*model.Report, error) {
 	o.Ready(observe.Status{})
 	o.Warn("watching") // tells the test that signals are expected from here on
 	select {
@@ -68,13 +69,13 @@ type result struct {
 }
 
 // loopwatch runs a command line with an observation that ends at once.
-func loopwatch(rep *report.Report, err error, args ...string) result {
+func loopwatch(rep *model.Report, err error, args ...string) result {
 	var stdout, stderr bytes.Buffer
 	var r result
 	a := &app{
 		stdout: &stdout, stderr: &stderr,
 		screen: func(io.Writer) (int, bool) { return 0, false },
-		observe: func(_ context.Context, o observe.Options) (*report.Report, error) {
+		observe: func(_ context.Context, o observe.Options) (*model.Report, error) {
 			r.options = &o
 			return rep, err
 		},
@@ -171,7 +172,7 @@ func TestReport(t *testing.T) {
 	assert.Empty(t, r.stderr)
 
 	r = loopwatch(seen(3), nil, "report", "-f", "json")
-	var rep report.Report
+	var rep model.Report
 	require.NoError(t, json.Unmarshal([]byte(r.stdout), &rep))
 	assert.Len(t, rep.Blocks, 3)
 
@@ -191,7 +192,7 @@ func TestPanicIsOneLine(t *testing.T) {
 	broken := func() (int, string) {
 		var stderr bytes.Buffer
 		a := &app{stdout: io.Discard, stderr: &stderr, screen: screenOf,
-			observe: func(context.Context, observe.Options) (*report.Report, error) { panic("index out of range") }}
+			observe: func(context.Context, observe.Options) (*model.Report, error) { panic("index out of range") }}
 		return a.run([]string{"report"}), stderr.String()
 	}
 	t.Setenv(debugEnv, "")
@@ -207,7 +208,7 @@ func TestPanicIsOneLine(t *testing.T) {
 func TestProgressOnATerminal(t *testing.T) {
 	var stderr bytes.Buffer
 	a := &app{stdout: io.Discard, stderr: &stderr, screen: func(io.Writer) (int, bool) { return 40, true },
-		observe: func(_ context.Context, o observe.Options) (*report.Report, error) {
+		observe: func(_ context.Context, o observe.Options) (*model.Report, error) {
 			o.Ready(observe.Status{Loops: 1, Processes: 2})
 			o.Warn("something odd\x1b[0m")
 			o.Progress(observe.Status{Loops: 3, Processes: 2, Blocks: 1, Elapsed: 9500 * time.Millisecond})
@@ -232,7 +233,7 @@ func TestColour(t *testing.T) {
 	coloured := func(args ...string) bool {
 		var stdout bytes.Buffer
 		a := &app{stdout: &stdout, stderr: io.Discard, screen: func(io.Writer) (int, bool) { return 100, true },
-			observe: func(context.Context, observe.Options) (*report.Report, error) { return seen(1), nil }}
+			observe: func(context.Context, observe.Options) (*model.Report, error) { return seen(1), nil }}
 		require.Equal(t, statusDone, a.run(append([]string{"report"}, args...)))
 		return strings.Contains(stdout.String(), "\x1b[")
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
 	"github.com/loopwatch/loopwatch/internal/report"
 )
@@ -113,7 +114,7 @@ func TestBinaryIsNotForTerminals(t *testing.T) {
 	run := func(args ...string) (int, string) {
 		var stderr bytes.Buffer
 		a := &app{stdout: io.Discard, stderr: &stderr, screen: func(w io.Writer) (int, bool) { return 80, w == io.Discard },
-			observe: func(context.Context, observe.Options) (*report.Report, error) { return seen(1), nil }}
+			observe: func(context.Context, observe.Options) (*model.Report, error) { return seen(1), nil }}
 		return a.run(append([]string{"report"}, args...)), stderr.String()
 	}
 	for _, args := range [][]string{{"-f", "pprof"}, {"-f", "pprof", "-o", "-"}} {
@@ -140,10 +141,10 @@ func TestFullDiskLeavesTheOldFile(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("old"), 0o644))
 	for _, format := range []string{"text", "json", "speedscope"} {
 		rep := seen(5000)
-		rep.Unsupported = append(rep.Unsupported, report.Unsupported{Reason: strings.Repeat("x", 200_000)})
+		rep.Unsupported = append(rep.Unsupported, model.Unsupported{Reason: strings.Repeat("x", 200_000)})
 		if format == "text" {
 			for range 2000 {
-				rep.Unsupported = append(rep.Unsupported, report.Unsupported{PID: 1, Reason: strings.Repeat("x", 150)})
+				rep.Unsupported = append(rep.Unsupported, model.Unsupported{PID: 1, Reason: strings.Repeat("x", 150)})
 			}
 		}
 		r := loopwatch(rep, nil, "report", "-v", "-f", format, "-o", file)
@@ -222,7 +223,7 @@ func TestDirectoryIsTheOneFound(t *testing.T) {
 	require.NoError(t, os.Mkdir(dir, 0o755))
 	require.NoError(t, os.Mkdir(elsewhere, 0o755))
 	a := &app{stdout: io.Discard, stderr: io.Discard, screen: func(io.Writer) (int, bool) { return 0, false },
-		observe: func(context.Context, observe.Options) (*report.Report, error) {
+		observe: func(context.Context, observe.Options) (*model.Report, error) {
 			require.NoError(t, os.Rename(dir, moved))
 			require.NoError(t, os.Symlink(elsewhere, dir))
 			return seen(1), nil

@@ -15,18 +15,18 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // running runs "run" with real commands and an observation that lasts as long as they do.
-func running(rep *report.Report, args ...string) result {
+func running(rep *model.Report, args ...string) result {
 	var stdout, stderr bytes.Buffer
 	var r result
 	a := &app{
 		stdout: &stdout, stderr: &stderr,
 		screen: func(io.Writer) (int, bool) { return 0, false },
-		observe: func(ctx context.Context, o observe.Options) (*report.Report, error) {
+		observe: func(ctx context.Context, o observe.Options) (*model.Report, error) {
 			r.options = &o
 			o.Ready(observe.Status{})
 			<-ctx.Done()

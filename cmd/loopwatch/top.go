@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/loopwatch/loopwatch/internal/live"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
 	"github.com/loopwatch/loopwatch/internal/priority"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/tui"
 )
 
@@ -59,7 +59,7 @@ func (a *app) top(c *cobra.Command, f *observeFlags, delay time.Duration) error 
 	options := f.options()
 	line := a.newProgress(options.Duration)
 	options.Warn = line.warn
-	var lost report.Lost
+	var lost model.Lost
 	observing := func(ctx context.Context, thresholds <-chan time.Duration, show func(*live.Snapshot)) (err error) {
 		lost, err = a.watchLive(ctx, options, observe.LiveOptions{Every: delay, Thresholds: thresholds, Show: show})
 		return err

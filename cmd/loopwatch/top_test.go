@@ -18,17 +18,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/live"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // topping runs top on a faked observation that shows n snapshots of one loop.
-func topping(stdout io.Writer, n int, lost report.Lost, end error, args ...string) (status int, stderr string, o observe.Options, l observe.LiveOptions) {
+func topping(stdout io.Writer, n int, lost model.Lost, end error, args ...string) (status int, stderr string, o observe.Options, l observe.LiveOptions) {
 	var errs bytes.Buffer
 	a := &app{
 		stdout: stdout, stderr: &errs,
 		screen: func(io.Writer) (int, bool) { return 0, false },
-		watchLive: func(ctx context.Context, options observe.Options, following observe.LiveOptions) (report.Lost, error) {
+		watchLive: func(ctx context.Context, options observe.Options, following observe.LiveOptions) (model.Lost, error) {
 			o, l = options, following
 			options.Ready(observe.Status{Loops: 1, Processes: 1})
 			for range n + 1 {
@@ -36,7 +36,7 @@ func topping(stdout io.Writer, n int, lost report.Lost, end error, args ...strin
 					break
 				}
 				following.Show(&live.Snapshot{At: time.Now(), Every: time.Second, Threshold: 100 * time.Millisecond,
-					Loops: []live.Loop{{Loop: report.Loop{PID: 7, TID: 7, Command: "python3 app.py"}}}})
+					Loops: []live.Loop{{Loop: model.Loop{PID: 7, TID: 7, Command: "python3 app.py"}}}})
 				time.Sleep(time.Millisecond)
 			}
 			return lost, end
@@ -47,7 +47,7 @@ func topping(stdout io.Writer, n int, lost report.Lost, end error, args ...strin
 
 func TestTopPrintsLinesWithoutATerminal(t *testing.T) {
 	var out bytes.Buffer
-	status, stderr, o, l := topping(&out, 3, report.Lost{}, nil, "--delay", "5s", "-t", "20ms", "-p", "7")
+	status, stderr, o, l := topping(&out, 3, model.Lost{}, nil, "--delay", "5s", "-t", "20ms", "-p", "7")
 	assert.Zero(t, status)
 	assert.Contains(t, stderr, "watching 1 loop in 1 Python process, blocks of 20 ms and more")
 	assert.Equal(t, 3, strings.Count(out.String(), " app.py[7] "))
@@ -58,13 +58,13 @@ func TestTopPrintsLinesWithoutATerminal(t *testing.T) {
 }
 
 func TestTopSaysWhatWasLost(t *testing.T) {
-	status, stderr, _, _ := topping(io.Discard, 1, report.Lost{Events: 2, Stacks: 1}, nil)
+	status, stderr, _, _ := topping(io.Discard, 1, model.Lost{Events: 2, Stacks: 1}, nil)
 	assert.Zero(t, status)
 	assert.Contains(t, stderr, "2 events and 1 stack lost on the way")
 }
 
 func TestTopFails(t *testing.T) {
-	status, stderr, _, _ := topping(io.Discard, 0, report.Lost{}, errors.New("no BTF; use another kernel"))
+	status, stderr, _, _ := topping(io.Discard, 0, model.Lost{}, errors.New("no BTF; use another kernel"))
 	assert.Equal(t, 1, status)
 	assert.Contains(t, stderr, "loopwatch: no BTF; use another kernel\n")
 }
@@ -72,7 +72,7 @@ func TestTopFails(t *testing.T) {
 func TestTopAppends(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "loops")
 	for range 2 {
-		status, stderr, _, _ := topping(io.Discard, 2, report.Lost{}, nil, "-o", file)
+		status, stderr, _, _ := topping(io.Discard, 2, model.Lost{}, nil, "-o", file)
 		require.Zero(t, status, stderr)
 	}
 	written, err := os.ReadFile(file)
@@ -82,10 +82,10 @@ func TestTopAppends(t *testing.T) {
 
 // A reader that has closed the pipe ends it; a full disk is said once and does not.
 func TestTopWithBadReaders(t *testing.T) {
-	status, stderr, _, _ := topping(brokenBy(syscall.EPIPE), 1000, report.Lost{}, nil)
+	status, stderr, _, _ := topping(brokenBy(syscall.EPIPE), 1000, model.Lost{}, nil)
 	assert.Zero(t, status)
 	assert.NotContains(t, stderr, "written")
-	status, stderr, _, _ = topping(brokenBy(syscall.ENOSPC), 5, report.Lost{}, nil)
+	status, stderr, _, _ = topping(brokenBy(syscall.ENOSPC), 5, model.Lost{}, nil)
 	assert.Zero(t, status)
 	assert.Equal(t, 1, strings.Count(stderr, "no space left"), stderr)
 	assert.Contains(t, stderr, "5 tables not printed")

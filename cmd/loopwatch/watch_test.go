@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // watching runs "watch" with an observation that tells of blocks and then waits to be stopped
@@ -29,22 +29,22 @@ func watching(stdout io.Writer, blocks int, wait bool, args ...string) (status i
 	a := &app{
 		stdout: stdout, stderr: &errs,
 		screen: func(io.Writer) (int, bool) { return 0, false },
-		watchBlocks: func(ctx context.Context, o observe.Options, tell func(observe.Sighting)) (report.Lost, error) {
+		watchBlocks: func(ctx context.Context, o observe.Options, tell func(observe.Sighting)) (model.Lost, error) {
 			o.Ready(observe.Status{Loops: 2, Processes: 1})
 			for i := range blocks {
 				tell(observe.Sighting{
-					Block: report.Block{PID: 7, TID: 7, StartNS: int64(i), DurationNS: 2e8, Cause: report.CauseSleep},
-					Loop:  report.Loop{PID: 7, TID: 7, Command: "python3 app.py"}, Start: time.Now(),
+					Block: model.Block{PID: 7, TID: 7, StartNS: int64(i), DurationNS: 2e8, Cause: model.CauseSleep},
+					Loop:  model.Loop{PID: 7, TID: 7, Command: "python3 app.py"}, Start: time.Now(),
 				})
 			}
 			if wait {
 				select {
 				case <-ctx.Done():
 				case <-time.After(time.Minute):
-					return report.Lost{}, errors.New("was not stopped")
+					return model.Lost{}, errors.New("was not stopped")
 				}
 			}
-			return report.Lost{}, nil
+			return model.Lost{}, nil
 		},
 	}
 	status = a.run(append([]string{"watch"}, args...))
@@ -59,9 +59,9 @@ func TestWatchPrintsALinePerBlock(t *testing.T) {
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 	require.Len(t, lines, 100)
 	for _, line := range lines {
-		var b report.Block
+		var b model.Block
 		require.NoError(t, json.Unmarshal([]byte(line), &b))
-		assert.Equal(t, report.SchemaBlock, b.Schema)
+		assert.Equal(t, model.SchemaBlock, b.Schema)
 	}
 
 	out.Reset()

@@ -10,11 +10,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
-// For returns the advice on a blocker in a loop of the given kind (report.Loop.Loop).
-func For(b *report.Blocker, kind string) string {
+// For returns the advice on a blocker in a loop of the given kind (model.Loop.Loop).
+func For(b *model.Blocker, kind string) string {
 	libraries, functions := inner(b.Stack)
 	for i := range rules {
 		r := &rules[i]
@@ -27,10 +27,10 @@ func For(b *report.Blocker, kind string) string {
 
 // Fill enters the advice on every blocker of a report. Loops of different kinds may share a
 // blocker: then there is advice where it is the same for all.
-func Fill(r *report.Report) {
-	kinds := make(map[report.LoopID]string, len(r.Loops))
+func Fill(r *model.Report) {
+	kinds := make(map[model.LoopID]string, len(r.Loops))
 	for _, l := range r.Loops {
-		kinds[report.LoopID{PID: l.PID, TID: l.TID}] = l.Loop
+		kinds[model.LoopID{PID: l.PID, TID: l.TID}] = l.Loop
 	}
 	for i := range r.Blockers {
 		b := &r.Blockers[i]
@@ -47,18 +47,18 @@ func Fill(r *report.Report) {
 
 // rule is one row of the table. What is left empty is not asked for.
 type rule struct {
-	causes    []report.Cause
+	causes    []model.Cause
 	libraries []string // one of them is inside the application's line
 	functions []string // one of them is
 	ports     []string // of the peer; enough instead of a library
 	natives   []string // the native module that ran; enough instead of a library
-	gil       report.GIL
+	gil       model.GIL
 	direct    bool // the application's own line did it, no library inside
 	asyncio   string
 	other     string // for other kinds of loop; "" none
 }
 
-func (r *rule) matches(b *report.Blocker, libraries, functions []string) bool {
+func (r *rule) matches(b *model.Blocker, libraries, functions []string) bool {
 	if !slices.Contains(r.causes, b.Cause) || r.gil != "" && r.gil != b.Detail.GIL {
 		return false
 	}
@@ -101,7 +101,7 @@ func meet(a, b []string) bool {
 }
 
 // inner lists the libraries and functions between the leaf and the application's innermost line.
-func inner(stack []report.Frame) (libraries, functions []string) {
+func inner(stack []model.Frame) (libraries, functions []string) {
 	for _, f := range stack {
 		if f.App {
 			break

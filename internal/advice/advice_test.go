@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 const (
@@ -18,57 +18,57 @@ const (
 )
 
 // stack has the application's line as its root, the files given inside it.
-func stack(files ...string) []report.Frame {
-	var out []report.Frame
+func stack(files ...string) []model.Frame {
+	var out []model.Frame
 	for _, f := range files {
 		file, function, _ := strings.Cut(f, " ")
-		out = append(out, report.Frame{Function: function, File: file})
+		out = append(out, model.Frame{Function: function, File: file})
 	}
-	out = append(out, report.Frame{Function: "handler", File: "/srv/app.py", Line: 3, App: true})
+	out = append(out, model.Frame{Function: "handler", File: "/srv/app.py", Line: 3, App: true})
 	// What called the application is no evidence.
-	return append(out, report.Frame{Function: "run", File: dist + "redis/never.py"})
+	return append(out, model.Frame{Function: "run", File: dist + "redis/never.py"})
 }
 
 func TestFor(t *testing.T) {
 	for _, test := range []struct {
 		what   string
-		b      report.Blocker
+		b      model.Blocker
 		kind   string
 		phrase string // "": no advice
 	}{
-		{"time.sleep", report.Blocker{Cause: report.CauseSleep, Stack: stack()}, "asyncio", "asyncio.sleep"},
-		{"a library's sleep", report.Blocker{Cause: report.CauseSleep, Stack: stack(site + "tenacity/nap.py sleep")}, "asyncio", ""},
-		{"requests", report.Blocker{Cause: report.CauseNet, Stack: stack(std+"socket.py SocketIO.readinto", dist+"urllib3/connection.py f", dist+"requests/api.py get")}, "uvloop", "httpx"},
-		{"a name, in requests", report.Blocker{Cause: report.CauseDNS, Stack: stack(std+"socket.py getaddrinfo", dist+"requests/api.py get")}, "asyncio", "httpx"},
-		{"a name", report.Blocker{Cause: report.CauseDNS, Stack: stack(std + "socket.py getaddrinfo")}, "asyncio", "loop.getaddrinfo"},
-		{"boto3", report.Blocker{Cause: report.CauseNet, Stack: stack(site+"urllib3/x.py f", site+"botocore/endpoint.py f", site+"boto3/x.py f")}, "asyncio", "aioboto3"},
-		{"psycopg2, in C", report.Blocker{Cause: report.CauseNet, Stack: stack(), Detail: report.Detail{Target: "tcp 127.0.0.1:5432"}}, "asyncio", "asyncpg"},
-		{"PostgreSQL's port in IPv6", report.Blocker{Cause: report.CauseNet, Stack: stack(), Detail: report.Detail{Target: "tcp [::1]:5432"}}, "asyncio", "asyncpg"},
-		{"pymysql", report.Blocker{Cause: report.CauseNet, Stack: stack(dist + "pymysql/connections.py _read_bytes")}, "asyncio", "aiomysql"},
-		{"redis", report.Blocker{Cause: report.CauseNet, Stack: stack(dist + "redis/connection.py read")}, "asyncio", "redis.asyncio"},
-		{"a socket", report.Blocker{Cause: report.CauseNet, Stack: stack()}, "trio", "trio.to_thread.run_sync"},
-		{"a loop not known", report.Blocker{Cause: report.CauseNet, Stack: stack()}, "unknown", ""},
-		{"logging to a full pipe", report.Blocker{Cause: report.CausePipe, Stack: stack(std + "logging/__init__.py StreamHandler.flush")}, "asyncio", "QueueHandler"},
-		{"the lock of a handler", report.Blocker{Cause: report.CauseLock, Stack: stack(std + "logging/__init__.py Handler.acquire")}, "asyncio", "QueueHandler"},
-		{"a lock", report.Blocker{Cause: report.CauseLock, Stack: stack()}, "asyncio", "asyncio.Lock"},
-		{"a context", report.Blocker{Cause: report.CauseCPU, Stack: stack(std + "ssl.py create_default_context")}, "asyncio", "SSL context"},
-		{"a file", report.Blocker{Cause: report.CauseFile, Stack: stack()}, "twisted", "deferToThread"},
-		{"sqlite", report.Blocker{Cause: report.CauseFile, Stack: stack(std + "sqlite3/dbapi2.py f")}, "asyncio", "aiosqlite"},
-		{"a child", report.Blocker{Cause: report.CauseSubprocess, Stack: stack(std + "subprocess.py Popen._execute_child")}, "asyncio", "create_subprocess_exec"},
-		{"an import", report.Blocker{Cause: report.CauseImport, Stack: stack("<frozen importlib._bootstrap> _find_and_load")}, "gevent", "when the program starts"},
-		{"a collection", report.Blocker{Cause: report.CauseGC, Stack: stack()}, "asyncio", "gc.freeze"},
-		{"json", report.Blocker{Cause: report.CauseCPU, Stack: stack(std + "json/encoder.py iterencode"), Detail: report.Detail{GIL: report.GILHeld}}, "asyncio", "pieces"},
-		{"json in C", report.Blocker{Cause: report.CauseNative, Stack: stack(), Detail: report.Detail{Native: "_json.cpython-311-x86_64-linux-gnu.so", GIL: report.GILHeld}}, "asyncio", "pieces"},
-		{"re", report.Blocker{Cause: report.CauseCPU, Stack: stack(std + "re/__init__.py match"), Detail: report.Detail{GIL: report.GILHeld}}, "asyncio", "pattern"},
-		{"bcrypt", report.Blocker{Cause: report.CauseNative, Stack: stack(), Detail: report.Detail{Native: "_bcrypt.abi3.so", GIL: report.GILReleased}}, "asyncio", "A thread is enough (asyncio.to_thread)"},
-		{"pandas", report.Blocker{Cause: report.CauseNative, Stack: stack(dist + "pandas/core/frame.py sort"), Detail: report.Detail{GIL: report.GILHeld}}, "asyncio", "process pool"},
-		{"native code, the GIL not seen", report.Blocker{Cause: report.CauseNative, Stack: stack()}, "asyncio", ""},
-		{"Python", report.Blocker{Cause: report.CauseCPU, Stack: stack()}, "asyncio", "process pool"},
-		{"another's GIL", report.Blocker{Cause: report.CauseGIL}, "asyncio", "another process"},
-		{"a quota", report.Blocker{Cause: report.CauseThrottled}, "asyncio", "quota"},
-		{"a full host", report.Blocker{Cause: report.CauseRunqueue}, "asyncio", "no line"},
-		{"a stop", report.Blocker{Cause: report.CauseStopped}, "asyncio", "who stops it"},
-		{"not known", report.Blocker{Cause: report.CauseUnknown, Stack: stack(dist + "requests/api.py get")}, "asyncio", ""},
+		{"time.sleep", model.Blocker{Cause: model.CauseSleep, Stack: stack()}, "asyncio", "asyncio.sleep"},
+		{"a library's sleep", model.Blocker{Cause: model.CauseSleep, Stack: stack(site + "tenacity/nap.py sleep")}, "asyncio", ""},
+		{"requests", model.Blocker{Cause: model.CauseNet, Stack: stack(std+"socket.py SocketIO.readinto", dist+"urllib3/connection.py f", dist+"requests/api.py get")}, "uvloop", "httpx"},
+		{"a name, in requests", model.Blocker{Cause: model.CauseDNS, Stack: stack(std+"socket.py getaddrinfo", dist+"requests/api.py get")}, "asyncio", "httpx"},
+		{"a name", model.Blocker{Cause: model.CauseDNS, Stack: stack(std + "socket.py getaddrinfo")}, "asyncio", "loop.getaddrinfo"},
+		{"boto3", model.Blocker{Cause: model.CauseNet, Stack: stack(site+"urllib3/x.py f", site+"botocore/endpoint.py f", site+"boto3/x.py f")}, "asyncio", "aioboto3"},
+		{"psycopg2, in C", model.Blocker{Cause: model.CauseNet, Stack: stack(), Detail: model.Detail{Target: "tcp 127.0.0.1:5432"}}, "asyncio", "asyncpg"},
+		{"PostgreSQL's port in IPv6", model.Blocker{Cause: model.CauseNet, Stack: stack(), Detail: model.Detail{Target: "tcp [::1]:5432"}}, "asyncio", "asyncpg"},
+		{"pymysql", model.Blocker{Cause: model.CauseNet, Stack: stack(dist + "pymysql/connections.py _read_bytes")}, "asyncio", "aiomysql"},
+		{"redis", model.Blocker{Cause: model.CauseNet, Stack: stack(dist + "redis/connection.py read")}, "asyncio", "redis.asyncio"},
+		{"a socket", model.Blocker{Cause: model.CauseNet, Stack: stack()}, "trio", "trio.to_thread.run_sync"},
+		{"a loop not known", model.Blocker{Cause: model.CauseNet, Stack: stack()}, "unknown", ""},
+		{"logging to a full pipe", model.Blocker{Cause: model.CausePipe, Stack: stack(std + "logging/__init__.py StreamHandler.flush")}, "asyncio", "QueueHandler"},
+		{"the lock of a handler", model.Blocker{Cause: model.CauseLock, Stack: stack(std + "logging/__init__.py Handler.acquire")}, "asyncio", "QueueHandler"},
+		{"a lock", model.Blocker{Cause: model.CauseLock, Stack: stack()}, "asyncio", "asyncio.Lock"},
+		{"a context", model.Blocker{Cause: model.CauseCPU, Stack: stack(std + "ssl.py create_default_context")}, "asyncio", "SSL context"},
+		{"a file", model.Blocker{Cause: model.CauseFile, Stack: stack()}, "twisted", "deferToThread"},
+		{"sqlite", model.Blocker{Cause: model.CauseFile, Stack: stack(std + "sqlite3/dbapi2.py f")}, "asyncio", "aiosqlite"},
+		{"a child", model.Blocker{Cause: model.CauseSubprocess, Stack: stack(std + "subprocess.py Popen._execute_child")}, "asyncio", "create_subprocess_exec"},
+		{"an import", model.Blocker{Cause: model.CauseImport, Stack: stack("<frozen importlib._bootstrap> _find_and_load")}, "gevent", "when the program starts"},
+		{"a collection", model.Blocker{Cause: model.CauseGC, Stack: stack()}, "asyncio", "gc.freeze"},
+		{"json", model.Blocker{Cause: model.CauseCPU, Stack: stack(std + "json/encoder.py iterencode"), Detail: model.Detail{GIL: model.GILHeld}}, "asyncio", "pieces"},
+		{"json in C", model.Blocker{Cause: model.CauseNative, Stack: stack(), Detail: model.Detail{Native: "_json.cpython-311-x86_64-linux-gnu.so", GIL: model.GILHeld}}, "asyncio", "pieces"},
+		{"re", model.Blocker{Cause: model.CauseCPU, Stack: stack(std + "re/__init__.py match"), Detail: model.Detail{GIL: model.GILHeld}}, "asyncio", "pattern"},
+		{"bcrypt", model.Blocker{Cause: model.CauseNative, Stack: stack(), Detail: model.Detail{Native: "_bcrypt.abi3.so", GIL: model.GILReleased}}, "asyncio", "A thread is enough (asyncio.to_thread)"},
+		{"pandas", model.Blocker{Cause: model.CauseNative, Stack: stack(dist + "pandas/core/frame.py sort"), Detail: model.Detail{GIL: model.GILHeld}}, "asyncio", "process pool"},
+		{"native code, the GIL not seen", model.Blocker{Cause: model.CauseNative, Stack: stack()}, "asyncio", ""},
+		{"Python", model.Blocker{Cause: model.CauseCPU, Stack: stack()}, "asyncio", "process pool"},
+		{"another's GIL", model.Blocker{Cause: model.CauseGIL}, "asyncio", "another process"},
+		{"a quota", model.Blocker{Cause: model.CauseThrottled}, "asyncio", "quota"},
+		{"a full host", model.Blocker{Cause: model.CauseRunqueue}, "asyncio", "no line"},
+		{"a stop", model.Blocker{Cause: model.CauseStopped}, "asyncio", "who stops it"},
+		{"not known", model.Blocker{Cause: model.CauseUnknown, Stack: stack(dist + "requests/api.py get")}, "asyncio", ""},
 	} {
 		got := For(&test.b, test.kind)
 		if test.phrase == "" {
@@ -81,13 +81,13 @@ func TestFor(t *testing.T) {
 }
 
 func TestFill(t *testing.T) {
-	r := report.Report{
-		Loops: []report.Loop{{PID: 1, TID: 1, Loop: "asyncio"}, {PID: 2, TID: 2, Loop: "uvloop"}, {PID: 3, TID: 3, Loop: "trio"}},
-		Blockers: []report.Blocker{
-			{Cause: report.CauseFile, Loops: []report.LoopID{{PID: 1, TID: 1}, {PID: 2, TID: 2}}},
-			{Cause: report.CauseFile, Loops: []report.LoopID{{PID: 1, TID: 1}, {PID: 3, TID: 3}, {PID: 2, TID: 2}}},
-			{Cause: report.CauseThrottled, Loops: []report.LoopID{{PID: 1, TID: 1}, {PID: 3, TID: 3}}},
-			{Cause: report.CauseUnknown, Loops: []report.LoopID{{PID: 1, TID: 1}}},
+	r := model.Report{
+		Loops: []model.Loop{{PID: 1, TID: 1, Loop: "asyncio"}, {PID: 2, TID: 2, Loop: "uvloop"}, {PID: 3, TID: 3, Loop: "trio"}},
+		Blockers: []model.Blocker{
+			{Cause: model.CauseFile, Loops: []model.LoopID{{PID: 1, TID: 1}, {PID: 2, TID: 2}}},
+			{Cause: model.CauseFile, Loops: []model.LoopID{{PID: 1, TID: 1}, {PID: 3, TID: 3}, {PID: 2, TID: 2}}},
+			{Cause: model.CauseThrottled, Loops: []model.LoopID{{PID: 1, TID: 1}, {PID: 3, TID: 3}}},
+			{Cause: model.CauseUnknown, Loops: []model.LoopID{{PID: 1, TID: 1}}},
 		},
 	}
 	Fill(&r)

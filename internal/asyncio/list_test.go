@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
@@ -105,4 +105,4 @@ func listOf(t *testing.T, program *testpython.Program) (want map[string][][3]any
 	}
 }
 
-func truth(f report.Frame) [3]any { return [3]any{f.Function, f.File, float64(f.Line)} }
+func truth(f model.Frame) [3]any { return [3]any{f.Function, f.File, float64(f.Line)} }

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
 
@@ -129,18 +129,18 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 }
 
 // illegible tells whether a frame could not be read, which may have been the loop's.
-func illegible(frames []report.Frame) bool {
-	return slices.ContainsFunc(frames, func(f report.Frame) bool { return f.Function == symbolize.Unreadable })
+func illegible(frames []model.Frame) bool {
+	return slices.ContainsFunc(frames, func(f model.Frame) bool { return f.Function == symbolize.Unreadable })
 }
 
 // ongoing returns the block a thread is in, nil where it is in none. samples are those sent so far.
-func (c *Correlator) ongoing(t *thread, k probes.Thread, samples []*probes.Sample, now int64) *report.Block {
+func (c *Correlator) ongoing(t *thread, k probes.Thread, samples []*probes.Sample, now int64) *model.Block {
 	parts, _ := c.openParts(t, k, samples, now)
 	return c.lastPart(t, parts, now)
 }
 
 // lastPart returns the block that the last part of an open period is, nil if it is none.
-func (c *Correlator) lastPart(t *thread, parts []period, now int64) *report.Block {
+func (c *Correlator) lastPart(t *thread, parts []period, now int64) *model.Block {
 	if len(parts) == 0 {
 		return nil
 	}
@@ -234,7 +234,7 @@ func elsewhere(pieces []piece) bool {
 	return len(pieces) > 0 && !slices.ContainsFunc(pieces, func(x piece) bool { return !x.outside || x.atRest })
 }
 
-func (c *Correlator) emit(b report.Block) {
+func (c *Correlator) emit(b model.Block) {
 	c.blockCount++
 	c.opts.Emit(b)
 }

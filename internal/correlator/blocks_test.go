@@ -9,27 +9,27 @@ import (
 	"github.com/stretchr/testify/assert"
 	"golang.org/x/sys/unix"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 const ms = 1_000_000
 
-func frame(function string, line int) report.Frame {
-	return report.Frame{Function: function, File: "/srv/app.py", Line: line, App: true}
+func frame(function string, line int) model.Frame {
+	return model.Frame{Function: function, File: "/srv/app.py", Line: line, App: true}
 }
 
 // off is a stretch asleep, tick a sample of running; at and cpu count from the period's start.
-func off(at, ns int64, cause report.Cause, f report.Frame) piece {
+func off(at, ns int64, cause model.Cause, f model.Frame) piece {
 	return named(piece{sample: &probes.Sample{Kind: probes.Off, At: at, NS: ns}, cause: cause}, f)
 }
 
-func tick(at, cpu int64, f report.Frame) piece {
-	return named(piece{sample: &probes.Sample{Kind: probes.Tick, At: at, CPUNS: cpu}, cause: report.CauseCPU}, f)
+func tick(at, cpu int64, f model.Frame) piece {
+	return named(piece{sample: &probes.Sample{Kind: probes.Tick, At: at, CPUNS: cpu}, cause: model.CauseCPU}, f)
 }
 
-func named(p piece, f report.Frame) piece {
-	p.frames = []report.Frame{f}
+func named(p piece, f model.Frame) piece {
+	p.frames = []model.Frame{f}
 	p.culprit = &p.frames[0]
 	return p
 }
@@ -44,7 +44,7 @@ func notRunning(p piece) piece {
 	return p
 }
 
-func sum(split map[report.Cause]int64) (n int64) {
+func sum(split map[model.Cause]int64) (n int64) {
 	for _, ns := range split {
 		n += ns
 	}
@@ -56,21 +56,21 @@ func TestShareAddsUp(t *testing.T) {
 	for _, test := range []struct {
 		what string
 		p    period
-		want map[report.Cause]int64
+		want map[model.Cause]int64
 	}{
-		{"one sleep", period{end: 100 * ms, offNS: 90 * ms, whole: true, pieces: []piece{off(5*ms, 90*ms, report.CauseSleep, a)}},
-			map[report.Cause]int64{report.CauseSleep: 90 * ms, report.CauseCPU: 10 * ms}},
-		{"woken late", period{end: 100 * ms, offNS: 100 * ms, waitedNS: 30 * ms, whole: true, pieces: []piece{off(0, 100*ms, report.CauseSleep, a)}},
-			map[report.Cause]int64{report.CauseSleep: 70 * ms, report.CauseRunqueue: 30 * ms}},
+		{"one sleep", period{end: 100 * ms, offNS: 90 * ms, whole: true, pieces: []piece{off(5*ms, 90*ms, model.CauseSleep, a)}},
+			map[model.Cause]int64{model.CauseSleep: 90 * ms, model.CauseCPU: 10 * ms}},
+		{"woken late", period{end: 100 * ms, offNS: 100 * ms, waitedNS: 30 * ms, whole: true, pieces: []piece{off(0, 100*ms, model.CauseSleep, a)}},
+			map[model.Cause]int64{model.CauseSleep: 70 * ms, model.CauseRunqueue: 30 * ms}},
 		{"two kinds of sleep", period{end: 100 * ms, offNS: 80 * ms, whole: true, pieces: []piece{
-			off(0, 60*ms, report.CauseNet, a), off(70*ms, 20*ms, report.CauseFile, b)}},
-			map[report.Cause]int64{report.CauseNet: 60 * ms, report.CauseFile: 20 * ms, report.CauseCPU: 20 * ms}},
+			off(0, 60*ms, model.CauseNet, a), off(70*ms, 20*ms, model.CauseFile, b)}},
+			map[model.Cause]int64{model.CauseNet: 60 * ms, model.CauseFile: 20 * ms, model.CauseCPU: 20 * ms}},
 		{"running", period{end: 100 * ms, whole: true, pieces: []piece{tick(30*ms, 30*ms, a), tick(60*ms, 60*ms, b)}},
-			map[report.Cause]int64{report.CauseCPU: 100 * ms}},
+			map[model.Cause]int64{model.CauseCPU: 100 * ms}},
 		{"asleep unseen", period{end: 100 * ms, offNS: 40 * ms, whole: true},
-			map[report.Cause]int64{report.CauseUnknown: 40 * ms, report.CauseCPU: 60 * ms}},
+			map[model.Cause]int64{model.CauseUnknown: 40 * ms, model.CauseCPU: 60 * ms}},
 		{"more run delay than time off the CPU", period{end: 10 * ms, offNS: 4 * ms, waitedNS: 4 * ms, whole: true},
-			map[report.Cause]int64{report.CauseRunqueue: 4 * ms, report.CauseCPU: 6 * ms}},
+			map[model.Cause]int64{model.CauseRunqueue: 4 * ms, model.CauseCPU: 6 * ms}},
 	} {
 		got := test.p.share()
 		assert.Equal(t, test.want, got, test.what)
@@ -91,9 +91,9 @@ func TestTicksShareCPUTime(t *testing.T) {
 func TestSplitCutsRests(t *testing.T) {
 	a, hub := frame("a", 1), frame("wait", 2)
 	p := period{end: 1000 * ms, offNS: 800 * ms, whole: true, pieces: []piece{
-		off(10*ms, 100*ms, report.CauseSleep, a),
-		resting(off(120*ms, 500*ms, report.CauseSleep, hub)),
-		off(650*ms, 200*ms, report.CauseNet, a),
+		off(10*ms, 100*ms, model.CauseSleep, a),
+		resting(off(120*ms, 500*ms, model.CauseSleep, hub)),
+		off(650*ms, 200*ms, model.CauseNet, a),
 	}}
 	parts, rest := p.split()
 	if assert.Len(t, parts, 2) {
@@ -111,14 +111,14 @@ func TestSplitCutsRests(t *testing.T) {
 func TestSplitLeavesOutWhatIsNoLoop(t *testing.T) {
 	main := frame("<module>", 9)
 	p := period{end: 3000 * ms, whole: true, pieces: []piece{
-		notRunning(off(100*ms, 1000*ms, report.CauseSleep, main)), notRunning(tick(2000*ms, 900*ms, main)),
+		notRunning(off(100*ms, 1000*ms, model.CauseSleep, main)), notRunning(tick(2000*ms, 900*ms, main)),
 	}}
 	parts, rest := p.split()
 	assert.Empty(t, parts)
 	assert.EqualValues(t, 3000*ms, rest)
 
 	p = period{end: 3000 * ms, whole: true, pieces: []piece{
-		off(10*ms, 200*ms, report.CauseSleep, frame("handler", 3)), notRunning(off(300*ms, 2600*ms, report.CauseSleep, main)),
+		off(10*ms, 200*ms, model.CauseSleep, frame("handler", 3)), notRunning(off(300*ms, 2600*ms, model.CauseSleep, main)),
 	}}
 	parts, _ = p.split()
 	if assert.Len(t, parts, 1) {
@@ -153,23 +153,23 @@ func TestHeaviestAddsUpAFunction(t *testing.T) {
 	for i, ns := range []int64{35 * ms, 25 * ms, 20 * ms, 20 * ms} {
 		pieces[i].ns = ns
 	}
-	top := heaviest(pieces, report.CauseCPU)
+	top := heaviest(pieces, model.CauseCPU)
 	assert.Equal(t, frame("long", 11), *top.culprit)
 }
 
 func TestHeaviestStaysWithTheCause(t *testing.T) {
-	sleep, cpu := off(0, 60*ms, report.CauseSleep, frame("sleeps", 1)), tick(0, 0, frame("computes", 2))
+	sleep, cpu := off(0, 60*ms, model.CauseSleep, frame("sleeps", 1)), tick(0, 0, frame("computes", 2))
 	sleep.ns, cpu.ns = 60*ms, 70*ms
-	assert.Equal(t, "sleeps", heaviest([]piece{sleep, cpu}, report.CauseSleep).culprit.Function)
-	assert.Equal(t, "computes", heaviest([]piece{sleep, cpu}, report.CauseNet).culprit.Function, "no piece of the cause: any")
-	assert.Nil(t, heaviest(nil, report.CauseCPU))
+	assert.Equal(t, "sleeps", heaviest([]piece{sleep, cpu}, model.CauseSleep).culprit.Function)
+	assert.Equal(t, "computes", heaviest([]piece{sleep, cpu}, model.CauseNet).culprit.Function, "no piece of the cause: any")
+	assert.Nil(t, heaviest(nil, model.CauseCPU))
 }
 
 func TestLargest(t *testing.T) {
-	assert.Equal(t, report.CauseUnknown, largest(nil))
-	assert.Equal(t, report.CauseNet, largest(map[report.Cause]int64{report.CauseCPU: 1, report.CauseNet: 2}))
+	assert.Equal(t, model.CauseUnknown, largest(nil))
+	assert.Equal(t, model.CauseNet, largest(map[model.Cause]int64{model.CauseCPU: 1, model.CauseNet: 2}))
 	for range 20 { // whatever the order of the map
-		assert.Equal(t, report.CauseCPU, largest(map[report.Cause]int64{report.CauseCPU: 2, report.CauseNet: 2}))
+		assert.Equal(t, model.CauseCPU, largest(map[model.Cause]int64{model.CauseCPU: 2, model.CauseNet: 2}))
 	}
 }
 
@@ -184,27 +184,27 @@ func TestOffCause(t *testing.T) {
 	for _, test := range []struct {
 		what   string
 		sample probes.Sample
-		leaf   report.Frame
-		want   report.Cause
+		leaf   model.Frame
+		want   model.Cause
 	}{
-		{"sleep", probes.Sample{Syscall: unix.SYS_CLOCK_NANOSLEEP}, report.Frame{}, report.CauseSleep},
-		{"recv", probes.Sample{Syscall: unix.SYS_RECVFROM}, report.Frame{}, report.CauseNet},
-		{"poll on nothing", probes.Sample{Syscall: unix.SYS_PPOLL}, report.Frame{}, report.CauseSleep},
-		{"poll on a socket", probes.Sample{Syscall: unix.SYS_PPOLL, Args: [3]uint64{1, 1}, Target: probes.Target{Mode: unix.S_IFSOCK}}, report.Frame{}, report.CauseNet},
-		{"poll on a resolver", probes.Sample{Syscall: unix.SYS_PPOLL, Args: [3]uint64{1, 1}, Target: inet("192.0.2.1:53")}, report.Frame{}, report.CauseDNS},
-		{"port 53 of something else", probes.Sample{Syscall: unix.SYS_RECVFROM, Target: probes.Target{Kind: probes.UnixTarget, Path: "53"}}, report.Frame{}, report.CauseNet},
-		{"under getaddrinfo", probes.Sample{Syscall: unix.SYS_CONNECT}, report.Frame{Function: "getaddrinfo", File: "/usr/lib/python3.11/socket.py"}, report.CauseDNS},
-		{"select on nothing", probes.Sample{Syscall: unix.SYS_PSELECT6}, report.Frame{}, report.CauseSleep},
-		{"select on something", probes.Sample{Syscall: unix.SYS_PSELECT6, Args: [3]uint64{4}}, report.Frame{}, report.CauseUnknown},
-		{"read of a file", probes.Sample{Syscall: unix.SYS_READ, Target: probes.Target{Mode: unix.S_IFREG}}, report.Frame{}, report.CauseFile},
-		{"read of a pipe", probes.Sample{Syscall: unix.SYS_READ, Target: probes.Target{Mode: unix.S_IFIFO}}, report.Frame{}, report.CausePipe},
-		{"read of the exec error pipe", probes.Sample{Syscall: unix.SYS_READ, Target: probes.Target{Mode: unix.S_IFIFO}}, report.Frame{Function: "Popen._execute_child", File: "/usr/lib/python3.11/subprocess.py"}, report.CauseSubprocess},
-		{"write to a terminal", probes.Sample{Syscall: unix.SYS_WRITE, Target: probes.Target{Mode: unix.S_IFCHR, Device: 136 << 20}}, report.Frame{}, report.CausePipe},
-		{"wait for a child", probes.Sample{Syscall: unix.SYS_WAIT4}, report.Frame{}, report.CauseSubprocess},
-		{"stopped", probes.Sample{Syscall: unix.SYS_READ, Stopped: true}, report.Frame{}, report.CauseStopped},
-		{"traced", probes.Sample{Syscall: -1, Stopped: true}, report.Frame{}, report.CauseStopped},
-		{"no syscall", probes.Sample{Syscall: -1}, report.Frame{}, report.CauseUnknown},
-		{"another epoll", probes.Sample{Syscall: unix.SYS_EPOLL_PWAIT}, report.Frame{}, report.CauseUnknown},
+		{"sleep", probes.Sample{Syscall: unix.SYS_CLOCK_NANOSLEEP}, model.Frame{}, model.CauseSleep},
+		{"recv", probes.Sample{Syscall: unix.SYS_RECVFROM}, model.Frame{}, model.CauseNet},
+		{"poll on nothing", probes.Sample{Syscall: unix.SYS_PPOLL}, model.Frame{}, model.CauseSleep},
+		{"poll on a socket", probes.Sample{Syscall: unix.SYS_PPOLL, Args: [3]uint64{1, 1}, Target: probes.Target{Mode: unix.S_IFSOCK}}, model.Frame{}, model.CauseNet},
+		{"poll on a resolver", probes.Sample{Syscall: unix.SYS_PPOLL, Args: [3]uint64{1, 1}, Target: inet("192.0.2.1:53")}, model.Frame{}, model.CauseDNS},
+		{"port 53 of something else", probes.Sample{Syscall: unix.SYS_RECVFROM, Target: probes.Target{Kind: probes.UnixTarget, Path: "53"}}, model.Frame{}, model.CauseNet},
+		{"under getaddrinfo", probes.Sample{Syscall: unix.SYS_CONNECT}, model.Frame{Function: "getaddrinfo", File: "/usr/lib/python3.11/socket.py"}, model.CauseDNS},
+		{"select on nothing", probes.Sample{Syscall: unix.SYS_PSELECT6}, model.Frame{}, model.CauseSleep},
+		{"select on something", probes.Sample{Syscall: unix.SYS_PSELECT6, Args: [3]uint64{4}}, model.Frame{}, model.CauseUnknown},
+		{"read of a file", probes.Sample{Syscall: unix.SYS_READ, Target: probes.Target{Mode: unix.S_IFREG}}, model.Frame{}, model.CauseFile},
+		{"read of a pipe", probes.Sample{Syscall: unix.SYS_READ, Target: probes.Target{Mode: unix.S_IFIFO}}, model.Frame{}, model.CausePipe},
+		{"read of the exec error pipe", probes.Sample{Syscall: unix.SYS_READ, Target: probes.Target{Mode: unix.S_IFIFO}}, model.Frame{Function: "Popen._execute_child", File: "/usr/lib/python3.11/subprocess.py"}, model.CauseSubprocess},
+		{"write to a terminal", probes.Sample{Syscall: unix.SYS_WRITE, Target: probes.Target{Mode: unix.S_IFCHR, Device: 136 << 20}}, model.Frame{}, model.CausePipe},
+		{"wait for a child", probes.Sample{Syscall: unix.SYS_WAIT4}, model.Frame{}, model.CauseSubprocess},
+		{"stopped", probes.Sample{Syscall: unix.SYS_READ, Stopped: true}, model.Frame{}, model.CauseStopped},
+		{"traced", probes.Sample{Syscall: -1, Stopped: true}, model.Frame{}, model.CauseStopped},
+		{"no syscall", probes.Sample{Syscall: -1}, model.Frame{}, model.CauseUnknown},
+		{"another epoll", probes.Sample{Syscall: unix.SYS_EPOLL_PWAIT}, model.Frame{}, model.CauseUnknown},
 	} {
 		assert.Equal(t, test.want, th.offCause(&test.sample, &test.leaf), test.what)
 	}
@@ -214,29 +214,29 @@ func TestGILByAddress(t *testing.T) {
 	p := &proc{}
 	p.runtime = newRuntime(0x1000, 0x500, 0x80)
 	th := &thread{proc: p, interp: p.interp(0)}
-	futex := func(addr uint64) report.Cause {
+	futex := func(addr uint64) model.Cause {
 		return th.offCause(&probes.Sample{Syscall: unix.SYS_FUTEX, Args: [3]uint64{addr}}, nil)
 	}
-	assert.Equal(t, report.CauseGIL, futex(0x1500))
-	assert.Equal(t, report.CauseGIL, futex(0x157f))
-	assert.Equal(t, report.CauseLock, futex(0x1580))
-	assert.Equal(t, report.CauseLock, futex(0x7f0000000000))
+	assert.Equal(t, model.CauseGIL, futex(0x1500))
+	assert.Equal(t, model.CauseGIL, futex(0x157f))
+	assert.Equal(t, model.CauseLock, futex(0x1580))
+	assert.Equal(t, model.CauseLock, futex(0x7f0000000000))
 }
 
 // What follows the last sign of a loop in a thread that ends is not the loop's.
 func TestLeaveOutEnding(t *testing.T) {
 	a := frame("a", 1)
-	bare := piece{sample: &probes.Sample{Kind: probes.Tick, At: 70 * ms, CPUNS: 20 * ms}, cause: report.CauseCPU}
+	bare := piece{sample: &probes.Sample{Kind: probes.Tick, At: 70 * ms, CPUNS: 20 * ms}, cause: model.CauseCPU}
 	for _, test := range []struct {
 		what   string
 		pieces []piece
 		want   []int64 // lengths of what is left
 	}{
-		{"killed asleep", []piece{off(10*ms, 90*ms, report.CauseSleep, a)}, []int64{100 * ms}},
+		{"killed asleep", []piece{off(10*ms, 90*ms, model.CauseSleep, a)}, []int64{100 * ms}},
 		{"killed computing", []piece{tick(50*ms, 50*ms, a), tick(90*ms, 90*ms, a)}, []int64{100 * ms}},
-		{"collects at the end", []piece{off(0, 10*ms, report.CauseFile, a)}, []int64{10 * ms}},
-		{"runs without a frame at the end", []piece{off(0, 60*ms, report.CauseFile, a), bare}, []int64{60 * ms}},
-		{"runs something else at the end", []piece{off(0, 60*ms, report.CauseFile, a), notRunning(tick(70*ms, 10*ms, a))}, []int64{60 * ms}},
+		{"collects at the end", []piece{off(0, 10*ms, model.CauseFile, a)}, []int64{10 * ms}},
+		{"runs without a frame at the end", []piece{off(0, 60*ms, model.CauseFile, a), bare}, []int64{60 * ms}},
+		{"runs something else at the end", []piece{off(0, 60*ms, model.CauseFile, a), notRunning(tick(70*ms, 10*ms, a))}, []int64{60 * ms}},
 	} {
 		p := period{end: 100 * ms, whole: true, pieces: test.pieces}
 		for i := range p.pieces {

@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"github.com/loopwatch/loopwatch/internal/kernelstack"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
@@ -23,30 +23,30 @@ func restful(s *probes.Sample) bool {
 }
 
 // offCause says what a thread slept in. leaf is its innermost Python frame, or nil.
-func (t *thread) offCause(s *probes.Sample, leaf *report.Frame) report.Cause {
+func (t *thread) offCause(s *probes.Sample, leaf *model.Frame) model.Cause {
 	return sleepCause(s, t.isGIL(s.Args[0]), leaf)
 }
 
 // sleepCause is offCause of a thread of which it is known whether its futex would be the GIL's.
-func sleepCause(s *probes.Sample, gil bool, leaf *report.Frame) report.Cause {
+func sleepCause(s *probes.Sample, gil bool, leaf *model.Frame) model.Cause {
 	if s.Stopped {
-		return report.CauseStopped
+		return model.CauseStopped
 	}
 	call := syscalls.Lookup(s.Syscall)
 	if call.Waits == syscalls.Futex {
 		if gil {
-			return report.CauseGIL
+			return model.CauseGIL
 		}
-		return report.CauseLock
+		return model.CauseLock
 	}
 	cause := targetCause(s, call, leaf)
-	if cause == report.CauseUnknown && len(s.Kernel) > 0 {
+	if cause == model.CauseUnknown && len(s.Kernel) > 0 {
 		cause = kernelCauses[kernelstack.Where(s.Kernel)]
 	}
 	switch cause {
-	case report.CauseNet, report.CauseFile, report.CauseUnknown:
+	case model.CauseNet, model.CauseFile, model.CauseUnknown:
 		if resolving(s, leaf) {
-			return report.CauseDNS
+			return model.CauseDNS
 		}
 	}
 	return cause
@@ -86,9 +86,9 @@ func mainModule(pieces []piece) string {
 }
 
 // tickCause says what a thread ran when it was found running, and the native module if so.
-func (t *thread) tickCause(s *probes.Sample, leaf *report.Frame) (report.Cause, string) {
+func (t *thread) tickCause(s *probes.Sample, leaf *model.Frame) (model.Cause, string) {
 	if s.Syscall >= 0 { // in the kernel on its own behalf
-		if cause := t.offCause(s, leaf); cause != report.CauseUnknown && cause != report.CauseLock && cause != report.CauseGIL {
+		if cause := t.offCause(s, leaf); cause != model.CauseUnknown && cause != model.CauseLock && cause != model.CauseGIL {
 			return cause, ""
 		}
 	}
@@ -99,14 +99,14 @@ func (t *thread) tickCause(s *probes.Sample, leaf *report.Frame) (report.Cause, 
 	}
 	switch {
 	case interpreter, name == "", strings.HasPrefix(name, "["):
-		return report.CauseCPU, ""
+		return model.CauseCPU, ""
 	case isCLibrary(name):
 		// Every interpreter spends time in its C library. Without the GIL it runs no Python: then a
 		// library or an extension called it.
 		if s.GIL == probes.GILReleased {
-			return report.CauseNative, name
+			return model.CauseNative, name
 		}
-		return report.CauseCPU, ""
+		return model.CauseCPU, ""
 	}
-	return report.CauseNative, name
+	return model.CauseNative, name
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
 
@@ -26,16 +26,16 @@ func TestTickCause(t *testing.T) {
 	for _, c := range []struct {
 		ip     uint64
 		gil    probes.GIL
-		cause  report.Cause
+		cause  model.Cause
 		native string
 	}{
-		{0x1010, probes.GILHeld, report.CauseCPU, ""},
-		{0x2010, probes.GILHeld, report.CauseNative, "libcrypto.so.3"},
-		{0x2010, probes.GILReleased, report.CauseNative, "libcrypto.so.3"},
-		{0x3010, probes.GILHeld, report.CauseCPU, ""},
-		{0x3010, probes.GILUnknown, report.CauseCPU, ""},
-		{0x3010, probes.GILReleased, report.CauseNative, "libc.so.6"},
-		{0x4010, probes.GILHeld, report.CauseCPU, ""},
+		{0x1010, probes.GILHeld, model.CauseCPU, ""},
+		{0x2010, probes.GILHeld, model.CauseNative, "libcrypto.so.3"},
+		{0x2010, probes.GILReleased, model.CauseNative, "libcrypto.so.3"},
+		{0x3010, probes.GILHeld, model.CauseCPU, ""},
+		{0x3010, probes.GILUnknown, model.CauseCPU, ""},
+		{0x3010, probes.GILReleased, model.CauseNative, "libc.so.6"},
+		{0x4010, probes.GILHeld, model.CauseCPU, ""},
 	} {
 		cause, native := python.tickCause(&probes.Sample{Kind: probes.Tick, Syscall: -1, IP: c.ip, GIL: c.gil}, nil)
 		assert.Equal(t, c.cause, cause, "%#x %v", c.ip, c.gil)

@@ -3,7 +3,7 @@
 // Package correlator turns what the kernel saw into what a user understands. It takes the
 // events of probes, finds out which threads are event loops, matches every block with the
 // stacks of its own active period, has symbolize name them, and judges why the block took its
-// time. Out come report.Loop and report.Block. It is the only package that knows both probes
+// time. Out come model.Loop and model.Block. It is the only package that knows both probes
 // and symbolize; observe drives it, on one goroutine.
 package correlator
 
@@ -13,8 +13,8 @@ import (
 	"maps"
 	"time"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/usdt"
 )
 
@@ -51,10 +51,10 @@ type Options struct {
 	// it has looked at.
 	Looking func(done, of int)
 	// Emit is called with every block, in the order in which they end.
-	Emit func(report.Block)
+	Emit func(model.Block)
 	// Ongoing, if set, is called once with a block that is still going on when it is noticed; Emit
 	// has it again at its end, and no more where the observation ends before.
-	Ongoing func(report.Block)
+	Ongoing func(model.Block)
 	// DropEnded keeps no rows of loops that have ended: for observations without an end of their own.
 	DropEnded bool
 }
@@ -65,7 +65,7 @@ const (
 	maxPending    = 4096   // samples of one active period
 )
 
-// Reasons under which report.Lost counts what was given up here; the kernel's own stand beside
+// Reasons under which model.Lost counts what was given up here; the kernel's own stand beside
 // them.
 const (
 	reasonLoops     = "loops_over_limit_not_watched"
@@ -101,8 +101,8 @@ type Correlator struct {
 	open        []probes.Thread // of Snapshot
 	blockCount  int64
 	met         int // Python processes, those that have ended, too
-	ended       []report.Loop
-	unsupported map[int]report.Unsupported
+	ended       []model.Loop
+	unsupported map[int]model.Unsupported
 	lost        map[string]int64
 }
 
@@ -111,7 +111,7 @@ func New(k Kernel, o Options) *Correlator {
 	return &Correlator{
 		kernel: k, opts: o,
 		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: newSlotPool(k.Loops()),
-		unsupported: make(map[int]report.Unsupported), lost: make(map[string]int64),
+		unsupported: make(map[int]model.Unsupported), lost: make(map[string]int64),
 		usdt: make(probedFiles), detached: make(chan error, 64),
 	}
 }
@@ -169,9 +169,9 @@ func (c *Correlator) check(err error) {
 
 // Result is what an observation found, up to the moment of Finish.
 type Result struct {
-	Loops       []report.Loop
-	Lost        report.Lost
-	Unsupported []report.Unsupported
+	Loops       []model.Loop
+	Lost        model.Lost
+	Unsupported []model.Unsupported
 }
 
 // Snapshot notes what every thread is doing at the end of the observation. The events that are
@@ -211,12 +211,12 @@ func (c *Correlator) Finish(now int64) (Result, error) {
 }
 
 // losses adds up everything that was given up, in the kernel and here.
-func (c *Correlator) losses() (report.Lost, error) {
+func (c *Correlator) losses() (model.Lost, error) {
 	counters, err := c.kernel.Counters()
 	if err != nil {
-		return report.Lost{}, err
+		return model.Lost{}, err
 	}
-	l := report.Lost{Reasons: counters}
+	l := model.Lost{Reasons: counters}
 	maps.Copy(l.Reasons, c.lost)
 	for _, p := range c.procs {
 		for reason, n := range p.failures() {

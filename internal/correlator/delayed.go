@@ -5,14 +5,14 @@ package correlator
 import (
 	"time"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // readyBlock is a block that is told as soon as it is known how many events waited for it to end.
 // That comes with the loop's next wait, or not at all: then it is told without.
 type readyBlock struct {
-	block  report.Block
+	block  model.Block
 	period uint64
 	last   bool // it ended with its period
 	thread *thread
@@ -54,7 +54,7 @@ func (c *Correlator) onDelayed(e *probes.Delayed) {
 		return
 	}
 	if t.ready.last {
-		t.ready.block.Delayed = &report.Delayed{Events: e.Events}
+		t.ready.block.Delayed = &model.Delayed{Events: e.Events}
 		if e.Events > 0 { // else the block itself took what came
 			t.ready.block.Delayed.MaxNS = t.ready.oldestNS
 		}

@@ -8,14 +8,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // telling is a correlator that notes what it tells.
-func telling() (*Correlator, *[]report.Block) {
-	var told []report.Block
-	c := &Correlator{threads: make(map[int]*thread), opts: Options{Emit: func(b report.Block) { told = append(told, b) }}}
+func telling() (*Correlator, *[]model.Block) {
+	var told []model.Block
+	c := &Correlator{threads: make(map[int]*thread), opts: Options{Emit: func(b model.Block) { told = append(told, b) }}}
 	return c, &told
 }
 
@@ -25,8 +25,8 @@ func TestReadyBlocksWaitAShortTime(t *testing.T) {
 	a, b := &thread{tid: 1}, &thread{tid: 2}
 	c.threads[1], c.threads[2] = a, b
 	begun := time.Now()
-	c.makeReady(a, readyBlock{block: report.Block{TID: 1}, period: 7, last: true})
-	c.makeReady(b, readyBlock{block: report.Block{TID: 2}, period: 9, last: true})
+	c.makeReady(a, readyBlock{block: model.Block{TID: 1}, period: 7, last: true})
+	c.makeReady(b, readyBlock{block: model.Block{TID: 2}, period: 9, last: true})
 	next := c.Tell(begun)
 	assert.Empty(t, *told)
 	assert.False(t, next.Before(begun.Add(delayedPatience)))
@@ -34,7 +34,7 @@ func TestReadyBlocksWaitAShortTime(t *testing.T) {
 	c.onDelayed(&probes.Delayed{TID: 1, Period: 7, Events: 3})
 	c.onDelayed(&probes.Delayed{TID: 2, Period: 8, Events: 5}) // of another period
 	assert.Len(t, *told, 1)
-	assert.Equal(t, &report.Delayed{Events: 3}, (*told)[0].Delayed)
+	assert.Equal(t, &model.Delayed{Events: 3}, (*told)[0].Delayed)
 
 	assert.Zero(t, c.Tell(b.ready.due))
 	assert.Len(t, *told, 2)
@@ -48,7 +48,7 @@ func TestReadyBlocksKeepTheirOrder(t *testing.T) {
 	c, told := telling()
 	a := &thread{tid: 1}
 	for period := range uint64(3) {
-		c.makeReady(a, readyBlock{block: report.Block{StartNS: int64(period)}, period: period})
+		c.makeReady(a, readyBlock{block: model.Block{StartNS: int64(period)}, period: period})
 	}
 	assert.Len(t, *told, 2)
 	assert.Zero(t, c.Tell(time.Now().Add(time.Hour)))

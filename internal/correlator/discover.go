@@ -12,9 +12,9 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // found is a process on its way to being known.
@@ -187,7 +187,7 @@ func (c *Correlator) meet(f found) *proc {
 // refuse lists a Python process as one that cannot be watched.
 func (c *Correlator) refuse(pid int, command, reason string) {
 	c.check(c.kernel.SetProcess(pid, probes.Ignored))
-	c.unsupported[pid] = report.Unsupported{PID: pid, Command: command, Reason: reason}
+	c.unsupported[pid] = model.Unsupported{PID: pid, Command: command, Reason: reason}
 }
 
 // process returns the Python process with this id, looking at it if it is new; nil if it is

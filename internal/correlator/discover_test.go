@@ -9,8 +9,8 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // newRuntime is one of up to 3.11, whose GIL lies in the runtime itself.
@@ -94,9 +94,9 @@ func TestPlaceOfAUVLoop(t *testing.T) {
 }
 
 func TestImporting(t *testing.T) {
-	handler, find := frame("handler", 3), report.Frame{Function: "_find_and_load", File: "<frozen importlib._bootstrap>"}
-	loop := report.Frame{Function: "BaseEventLoop.run_forever", File: "/usr/lib/python3.11/asyncio/base_events.py"}
-	assert.True(t, importing([]report.Frame{frame("<module>", 1), find, handler, loop}))
-	assert.False(t, importing([]report.Frame{handler, loop}))
-	assert.False(t, importing([]report.Frame{handler, loop, find}), "the loop was started by an import")
+	handler, find := frame("handler", 3), model.Frame{Function: "_find_and_load", File: "<frozen importlib._bootstrap>"}
+	loop := model.Frame{Function: "BaseEventLoop.run_forever", File: "/usr/lib/python3.11/asyncio/base_events.py"}
+	assert.True(t, importing([]model.Frame{frame("<module>", 1), find, handler, loop}))
+	assert.False(t, importing([]model.Frame{handler, loop}))
+	assert.False(t, importing([]model.Frame{handler, loop, find}), "the loop was started by an import")
 }

@@ -9,9 +9,9 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
 
@@ -60,8 +60,8 @@ func collects(s *probes.Sample) bool { return s.GC && s.GIL != probes.GILRelease
 
 // gilDuring says whether the loop's thread held the GIL for most of what its block is made of,
 // where that is known. It decides whether a thread would help, or only another process.
-func gilDuring(pieces []piece, cause report.Cause) report.GIL {
-	if nobodysLine(cause) || cause == report.CauseUnknown {
+func gilDuring(pieces []piece, cause model.Cause) model.GIL {
+	if nobodysLine(cause) || cause == model.CauseUnknown {
 		return ""
 	}
 	var held, released int64
@@ -79,9 +79,9 @@ func gilDuring(pieces []piece, cause report.Cause) report.GIL {
 	}
 	switch {
 	case held > released:
-		return report.GILHeld
+		return model.GILHeld
 	case released > held:
-		return report.GILReleased
+		return model.GILReleased
 	}
 	return ""
 }
@@ -144,7 +144,7 @@ func (c *Correlator) meetReleaser(h *probes.Holder) {
 }
 
 // holder names the holder of a sample, once: the sooner the better.
-func (t *thread) holder(s *probes.Sample) *report.Holder {
+func (t *thread) holder(s *probes.Sample) *model.Holder {
 	h := s.Holder
 	if h == nil {
 		return nil
@@ -154,7 +154,7 @@ func (t *thread) holder(s *probes.Sample) *report.Holder {
 			return known
 		}
 	}
-	out := &report.Holder{PID: h.PID, TID: h.TID, Thread: h.Comm}
+	out := &model.Holder{PID: h.PID, TID: h.TID, Thread: h.Comm}
 	if h.TID == 0 {
 		out.TID, out.Thread = t.proc.thread(h.ThreadID)
 	}
@@ -170,7 +170,7 @@ func (t *thread) holder(s *probes.Sample) *report.Holder {
 	}
 	if t.inNamed == s.Period && len(t.holders) < maxPending {
 		if t.holders == nil {
-			t.holders = make(map[int64]*report.Holder)
+			t.holders = make(map[int64]*model.Holder)
 		}
 		t.holders[s.At] = out
 	}
@@ -179,8 +179,8 @@ func (t *thread) holder(s *probes.Sample) *report.Holder {
 
 // mainHolder returns the thread and function that held what a loop waited for longest, nil
 // where that is not known of most of the wait.
-func mainHolder(pieces []piece, cause report.Cause, culprit *report.Frame) *report.Holder {
-	if cause != report.CauseGIL && cause != report.CauseLock {
+func mainHolder(pieces []piece, cause model.Cause, culprit *model.Frame) *model.Holder {
+	if cause != model.CauseGIL && cause != model.CauseLock {
 		return nil
 	}
 	type place struct {
@@ -193,7 +193,7 @@ func mainHolder(pieces []piece, cause report.Cause, culprit *report.Frame) *repo
 	var top place
 	for i := range pieces {
 		p := &pieces[i]
-		if p.cause != cause || cause == report.CauseLock && !sameFunction(p.culprit, culprit) {
+		if p.cause != cause || cause == model.CauseLock && !sameFunction(p.culprit, culprit) {
 			continue
 		}
 		if p.holder == nil {
@@ -221,7 +221,7 @@ func mainHolder(pieces []piece, cause report.Cause, culprit *report.Frame) *repo
 	return heaviest[top].holder
 }
 
-func sameFunction(a, b *report.Frame) bool {
+func sameFunction(a, b *model.Frame) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
@@ -229,7 +229,7 @@ func sameFunction(a, b *report.Frame) bool {
 }
 
 // standsFor returns the frame that names what a thread does: the culprit of a loop's stack.
-func standsFor(frames []report.Frame) *report.Frame {
+func standsFor(frames []model.Frame) *model.Frame {
 	if culprit, _ := eventloop.Culprit(frames); culprit != nil {
 		return culprit
 	}

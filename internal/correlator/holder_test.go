@@ -8,25 +8,25 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 func TestHolderWithMostOfTheWaitIsNamed(t *testing.T) {
-	waited := func(ns int64, cause report.Cause, thread uint64, tid int, function string) piece {
+	waited := func(ns int64, cause model.Cause, thread uint64, tid int, function string) piece {
 		p := piece{cause: cause, ns: ns, sample: &probes.Sample{Kind: probes.Off}}
 		if thread != 0 {
 			p.sample.Holder = &probes.Holder{ThreadID: thread}
-			p.holder = &report.Holder{TID: tid, Frames: []report.Frame{
+			p.holder = &model.Holder{TID: tid, Frames: []model.Frame{
 				{Function: "wait", File: "/usr/lib/python3.11/threading.py"}, {Function: function, File: "/srv/app.py", Line: int(ns), App: true},
 			}}
 		}
 		return p
 	}
-	gil := report.CauseGIL
+	gil := model.CauseGIL
 	h := mainHolder([]piece{
 		waited(10, gil, 1, 101, "a"), waited(15, gil, 2, 102, "b"), waited(9, gil, 1, 101, "a"),
-		waited(100, report.CauseSleep, 3, 103, "c"),
+		waited(100, model.CauseSleep, 3, 103, "c"),
 	}, gil, nil)
 	require.NotNil(t, h)
 	assert.Equal(t, 101, h.TID)
@@ -44,32 +44,32 @@ func TestHolderWithMostOfTheWaitIsNamed(t *testing.T) {
 
 	// Where most of the wait is dark, nobody is named.
 	assert.Nil(t, mainHolder([]piece{waited(10, gil, 1, 101, "a"), waited(11, gil, 0, 0, "")}, gil, nil))
-	assert.Nil(t, mainHolder([]piece{waited(10, report.CauseSleep, 1, 101, "a")}, report.CauseSleep, nil))
+	assert.Nil(t, mainHolder([]piece{waited(10, model.CauseSleep, 1, 101, "a")}, model.CauseSleep, nil))
 	assert.Nil(t, mainHolder(nil, gil, nil))
 }
 
 func TestLockHolderIsThatOfTheCulprit(t *testing.T) {
-	mine, other := &report.Frame{Function: "mine", File: "/a.py"}, &report.Frame{Function: "other", File: "/a.py"}
-	at := func(culprit *report.Frame, ns int64, tid int) piece {
-		return piece{cause: report.CauseLock, culprit: culprit, ns: ns, holder: &report.Holder{TID: tid},
+	mine, other := &model.Frame{Function: "mine", File: "/a.py"}, &model.Frame{Function: "other", File: "/a.py"}
+	at := func(culprit *model.Frame, ns int64, tid int) piece {
+		return piece{cause: model.CauseLock, culprit: culprit, ns: ns, holder: &model.Holder{TID: tid},
 			sample: &probes.Sample{Holder: &probes.Holder{ThreadID: uint64(tid)}}}
 	}
 	pieces := []piece{at(mine, 10, 1), at(other, 20, 2)}
-	assert.Equal(t, 1, mainHolder(pieces, report.CauseLock, mine).TID)
-	assert.Equal(t, 2, mainHolder(pieces, report.CauseLock, other).TID)
+	assert.Equal(t, 1, mainHolder(pieces, model.CauseLock, mine).TID)
+	assert.Equal(t, 2, mainHolder(pieces, model.CauseLock, other).TID)
 }
 
 func TestGILDuringABlock(t *testing.T) {
 	ran := func(ns int64, gil probes.GIL) piece {
-		return piece{cause: report.CauseNative, ns: ns, sample: &probes.Sample{GIL: gil}}
+		return piece{cause: model.CauseNative, ns: ns, sample: &probes.Sample{GIL: gil}}
 	}
-	native := report.CauseNative
-	assert.Equal(t, report.GILHeld, gilDuring([]piece{ran(5, probes.GILHeld), ran(4, probes.GILReleased)}, native))
-	assert.Equal(t, report.GILReleased, gilDuring([]piece{ran(5, probes.GILReleased), ran(4, probes.GILHeld), ran(100, probes.GILUnknown)}, native))
+	native := model.CauseNative
+	assert.Equal(t, model.GILHeld, gilDuring([]piece{ran(5, probes.GILHeld), ran(4, probes.GILReleased)}, native))
+	assert.Equal(t, model.GILReleased, gilDuring([]piece{ran(5, probes.GILReleased), ran(4, probes.GILHeld), ran(100, probes.GILUnknown)}, native))
 	assert.Empty(t, gilDuring([]piece{ran(5, probes.GILUnknown)}, native))
-	assert.Empty(t, gilDuring([]piece{ran(5, probes.GILHeld)}, report.CauseSleep))
-	waits := piece{cause: report.CauseGIL, ns: 5, sample: &probes.Sample{GIL: probes.GILReleased}}
-	assert.Empty(t, gilDuring([]piece{waits}, report.CauseGIL), "it says so itself")
+	assert.Empty(t, gilDuring([]piece{ran(5, probes.GILHeld)}, model.CauseSleep))
+	waits := piece{cause: model.CauseGIL, ns: 5, sample: &probes.Sample{GIL: probes.GILReleased}}
+	assert.Empty(t, gilDuring([]piece{waits}, model.CauseGIL), "it says so itself")
 }
 
 // Another thread collects while the loop does without the GIL.

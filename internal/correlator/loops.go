@@ -3,8 +3,8 @@
 package correlator
 
 import (
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // correction is what the kernel's books of a loop have wrong: it cannot know that a period
@@ -70,14 +70,14 @@ func (c *Correlator) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
 	}
 	l := t.row()
 	l.Iterations, l.IdleNS, l.ActiveNS = books.Iterations, books.IdleNS, books.ActiveNS
-	l.IterationNS = report.Percentiles{P50: books.Quantile(.5), P90: books.Quantile(.9), P99: books.Quantile(.99), Max: books.MaxNS}
-	l.UnrestedNS = report.Unrested{Total: books.UnrestedNS, Max: books.UnrestedMaxNS}
+	l.IterationNS = model.Percentiles{P50: books.Quantile(.5), P90: books.Quantile(.9), P99: books.Quantile(.99), Max: books.MaxNS}
+	l.UnrestedNS = model.Unrested{Total: books.UnrestedNS, Max: books.UnrestedMaxNS}
 	c.ended = append(c.ended, l)
 }
 
 // row says who a loop is.
-func (t *thread) row() report.Loop {
-	return report.Loop{
+func (t *thread) row() model.Loop {
+	return model.Loop{
 		PID: t.proc.process.PID, TID: t.tid, Command: t.proc.command, Python: t.proc.runtime.Version.String(),
 		Loop: string(t.kind), Container: t.proc.container, Unit: t.proc.unit,
 		USDT: t.proc.probed.kinds(),
@@ -85,11 +85,11 @@ func (t *thread) row() report.Loop {
 }
 
 // Identify says who the loop of a thread is. To be called from within Options.Emit and Ongoing.
-func (c *Correlator) Identify(tid int) report.Loop {
+func (c *Correlator) Identify(tid int) model.Loop {
 	if t := c.threads[tid]; t != nil {
 		return t.row()
 	}
-	return report.Loop{TID: tid}
+	return model.Loop{TID: tid}
 }
 
 // addUnrested enters the stretch without a rest that has not ended.

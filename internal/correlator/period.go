@@ -5,8 +5,8 @@ package correlator
 import (
 	"slices"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // period is an active period, or what is left of one after its rests were cut out.
@@ -109,7 +109,7 @@ func (p *period) leaveOutEnding(limit int64) {
 		before := p.pieces[pieces-1].sample
 		after.WaitedNS, after.ThrottledNS = before.WaitedNS, before.ThrottledNS
 	}
-	p.pieces = append(p.pieces[:pieces:pieces], piece{sample: &after, cause: report.CauseUnknown, outside: true})
+	p.pieces = append(p.pieces[:pieces:pieces], piece{sample: &after, cause: model.CauseUnknown, outside: true})
 }
 
 // share gives every piece its part of the duration and returns the split by cause, which adds up
@@ -117,21 +117,21 @@ func (p *period) leaveOutEnding(limit int64) {
 // sums, and sleep goes to the stacks seen off the CPU. The rest goes to the ticks, each taking the
 // CPU time since the one before. What the interpreter's own probes account for is shared among
 // the stacks seen there.
-func (p *period) share() map[report.Cause]int64 {
+func (p *period) share() map[model.Cause]int64 {
 	duration := p.end - p.start
 	offNS := min(max(p.offNS, 0), duration)
 	waitedNS := min(max(p.waitedNS, 0), offNS)
 	throttledNS := min(max(p.throttledNS, 0), waitedNS)
 	stoppedNS := min(max(p.stoppedNS, 0), offNS-waitedNS)
 	sleepNS := offNS - waitedNS - stoppedNS
-	out := map[report.Cause]int64{report.CauseThrottled: throttledNS, report.CauseRunqueue: waitedNS - throttledNS}
+	out := map[model.Cause]int64{model.CauseThrottled: throttledNS, model.CauseRunqueue: waitedNS - throttledNS}
 	var stops []weighed
 	for i := range p.pieces {
 		if p.pieces[i].stopped() {
 			stops = append(stops, weighed{i, p.pieces[i].sample.NS})
 		}
 	}
-	out[report.CauseStopped] += p.apportion(stops, stoppedNS, out)
+	out[model.CauseStopped] += p.apportion(stops, stoppedNS, out)
 	for _, r := range p.rooms(sleepNS, duration-offNS) {
 		out[r.asleep] += p.apportion(r.off, r.sleepNS, out)
 		out[r.running] += p.apportion(r.ticks, r.cpuNS, out)
@@ -152,7 +152,7 @@ type weighed struct {
 
 // apportion divides ns among pieces by weight, the last taking what rounding leaves over, and
 // returns what is left where none weighs anything.
-func (p *period) apportion(pieces []weighed, ns int64, out map[report.Cause]int64) (left int64) {
+func (p *period) apportion(pieces []weighed, ns int64, out map[model.Cause]int64) (left int64) {
 	var total int64
 	for _, w := range pieces {
 		total += w.weight

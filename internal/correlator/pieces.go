@@ -8,18 +8,18 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
 
 // piece is one sample with its stack named and judged.
 type piece struct {
 	sample   *probes.Sample
-	frames   []report.Frame
+	frames   []model.Frame
 	task     string // the asyncio task running, empty where none was seen
-	culprit  *report.Frame
-	cause    report.Cause
+	culprit  *model.Frame
+	cause    model.Cause
 	native   string
 	ns       int64 // share of the period
 	outside  bool  // the loop rested, or did not run at all
@@ -27,15 +27,15 @@ type piece struct {
 	atRest   bool
 	callback callback
 	// function is what the loop called, as function and file; empty where that is not seen.
-	function report.Frame
-	holder   *report.Holder // nil where it is not known
+	function model.Frame
+	holder   *model.Holder // nil where it is not known
 }
 
 func (p *piece) isOff() bool { return p.sample.Kind == probes.Off }
 
-func (p *piece) stopped() bool { return p.isOff() && p.cause == report.CauseStopped }
+func (p *piece) stopped() bool { return p.isOff() && p.cause == model.CauseStopped }
 
-func (p *piece) leaf() *report.Frame {
+func (p *piece) leaf() *model.Frame {
 	if len(p.frames) == 0 {
 		return nil
 	}
@@ -70,9 +70,9 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 		} else if cause, ok := roomCauses[s.Room]; ok {
 			p.cause = cause
 		} else if collects(s) {
-			p.cause = report.CauseGC
+			p.cause = model.CauseGC
 		} else if importing(p.frames) {
-			p.cause = report.CauseImport
+			p.cause = model.CauseImport
 		}
 		out = append(out, p)
 	}
@@ -107,7 +107,7 @@ func (t *thread) name(s *probes.Sample, raw []cpython.RawFrame) naming {
 // without descriptors), so that it books such sleep as idle from now on.
 func (c *Correlator) learnRest(t *thread, pieces []piece) {
 	for _, p := range pieces {
-		if p.atRest && p.cause == report.CauseSleep && len(p.raw) > 0 && p.raw[0].Code != t.restCode {
+		if p.atRest && p.cause == model.CauseSleep && len(p.raw) > 0 && p.raw[0].Code != t.restCode {
 			t.restCode = p.raw[0].Code
 			c.configure(t)
 			return

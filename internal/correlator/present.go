@@ -5,17 +5,17 @@ package correlator
 import (
 	"time"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // Present is what one loop is like at a moment of the observation.
 type Present struct {
-	Loop    report.Loop   // who it is, without its books
+	Loop    model.Loop    // who it is, without its books
 	Books   *probes.Books // since it was first seen; IdleNS, ActiveNS and MaxNS up to that moment
 	Waiting bool          // for events; or else it is active
 	Since   int64         // when that began, CLOCK_MONOTONIC nanoseconds
-	Block   *report.Block // that is going on, nil if none is
+	Block   *model.Block  // that is going on, nil if none is
 }
 
 // Present looks at every loop at the time now (CLOCK_MONOTONIC nanoseconds, not in the future), in
@@ -109,11 +109,11 @@ func (c *Correlator) settled(t *thread, p *Present, before, after probes.Thread)
 func (c *Correlator) SetThreshold(to time.Duration) { c.opts.Threshold = to }
 
 // Losses adds up everything that was given up so far, in the kernel and here.
-func (c *Correlator) Losses() (report.Lost, error) { return c.losses() }
+func (c *Correlator) Losses() (model.Lost, error) { return c.losses() }
 
 // Unsupported lists the Python processes that cannot be watched.
-func (c *Correlator) Unsupported() []report.Unsupported {
-	out := make([]report.Unsupported, 0, len(c.unsupported))
+func (c *Correlator) Unsupported() []model.Unsupported {
+	out := make([]model.Unsupported, 0, len(c.unsupported))
 	for _, u := range c.unsupported {
 		out = append(out, u)
 	}

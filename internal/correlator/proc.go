@@ -8,9 +8,9 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
 
@@ -66,7 +66,7 @@ func (p *proc) Extension(dir string) bool { return p.modules().Extension(dir) }
 
 // classify tells which loop a stack belongs to. Where none is seen, a module mapped since may
 // be the reason.
-func (p *proc) classify(frames []report.Frame) eventloop.Verdict {
+func (p *proc) classify(frames []model.Frame) eventloop.Verdict {
 	v := eventloop.Classify(frames, p)
 	if v.Kind == "" && time.Since(p.mappedAt) > remapAfter {
 		p.mapModules()
@@ -115,19 +115,19 @@ type thread struct {
 	ended    uint64 // the last period that was reported as a block
 	told     uint64 // the last one reported before it had ended
 	samples  []*probes.Sample
-	glimpses []*glimpse               // the newest last
-	inside   *probes.Inside           // what the interpreter's own probes said last
-	early    []earlyBlock             // ended before the thread was judged
-	named    map[int64]naming         // of the period going on, named early, by Sample.At
-	inNamed  uint64                   // that period
-	holders  map[int64]*report.Holder // the same of who held what was waited for
+	glimpses []*glimpse              // the newest last
+	inside   *probes.Inside          // what the interpreter's own probes said last
+	early    []earlyBlock            // ended before the thread was judged
+	named    map[int64]naming        // of the period going on, named early, by Sample.At
+	inNamed  uint64                  // that period
+	holders  map[int64]*model.Holder // the same of who held what was waited for
 	fix      correction
 	ready    *readyBlock
 }
 
 // naming is a sample with names in place of addresses.
 type naming struct {
-	frames []report.Frame
+	frames []model.Frame
 	task   string
 }
 

@@ -3,14 +3,14 @@
 package correlator
 
 import (
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // roomCauses are the causes that the interpreter's own probes establish.
-var roomCauses = map[probes.Room]report.Cause{
-	probes.RoomGC:     report.CauseGC,
-	probes.RoomImport: report.CauseImport,
+var roomCauses = map[probes.Room]model.Cause{
+	probes.RoomGC:     model.CauseGC,
+	probes.RoomImport: model.CauseImport,
 }
 
 // room is a part of a period whose time is known apart: what the probes saw begin and end, or all
@@ -18,13 +18,13 @@ var roomCauses = map[probes.Room]report.Cause{
 // collection is to blame for that.
 type room struct {
 	sleepNS, cpuNS  int64
-	asleep, running report.Cause // where no stack was taken there
+	asleep, running model.Cause // where no stack was taken there
 	off, ticks      []weighed
 }
 
 // rooms divides the time off and on the CPU, and the pieces seen in it.
 func (p *period) rooms(sleepNS, cpuNS int64) []room {
-	rest := room{asleep: report.CauseUnknown, running: report.CauseCPU}
+	rest := room{asleep: model.CauseUnknown, running: model.CauseCPU}
 	out := []room{rest}
 	at := map[probes.Room]int{} // else the first
 	if p.inside != nil && p.whole {
@@ -81,21 +81,21 @@ func (t *thread) takeInside(period uint64) *probes.Inside {
 
 // describeInside enters what the probes said into the evidence of a block. Of a part of a period
 // they say nothing.
-func (p *period) describeInside(d *report.Detail) {
+func (p *period) describeInside(d *model.Detail) {
 	in := p.inside
 	if in == nil || !p.whole {
 		return
 	}
 	if in.GCs > 0 {
-		d.GC = &report.GC{Count: in.GCs, NS: in.GCNS, MaxNS: in.GCMaxNS, Generation: in.GCGeneration, Collected: in.GCCollected}
+		d.GC = &model.GC{Count: in.GCs, NS: in.GCNS, MaxNS: in.GCMaxNS, Generation: in.GCGeneration, Collected: in.GCCollected}
 	}
 	if in.Imports > 0 {
-		d.Import = &report.Import{Count: in.Imports, NS: in.ImportNS, MaxNS: in.ImportMaxNS, Module: in.Module}
+		d.Import = &model.Import{Count: in.Imports, NS: in.ImportNS, MaxNS: in.ImportMaxNS, Module: in.Module}
 	}
 	for _, a := range in.Audits {
-		d.Audit = append(d.Audit, report.AuditEvent{Event: a.Name, Count: a.Count})
+		d.Audit = append(d.Audit, model.AuditEvent{Event: a.Name, Count: a.Count})
 	}
 	if in.AuditsMore > 0 {
-		d.Audit = append(d.Audit, report.AuditEvent{Event: "other", Count: in.AuditsMore})
+		d.Audit = append(d.Audit, model.AuditEvent{Event: "other", Count: in.AuditsMore})
 	}
 }

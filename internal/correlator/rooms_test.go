@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 func in(r probes.Room, p piece) piece {
@@ -28,35 +28,35 @@ func TestRooms(t *testing.T) {
 	for _, test := range []struct {
 		what string
 		p    period
-		want map[report.Cause]int64
+		want map[model.Cause]int64
 	}{
 		{"a collection no tick fell into", period{end: 100 * ms, whole: true, inside: rooms(probes.RoomTime{NS: 30 * ms}, probes.RoomTime{}),
 			pieces: []piece{tick(90*ms, 90*ms, a)}},
-			map[report.Cause]int64{report.CauseGC: 30 * ms, report.CauseCPU: 70 * ms}},
+			map[model.Cause]int64{model.CauseGC: 30 * ms, model.CauseCPU: 70 * ms}},
 		{"ticks in both", period{end: 100 * ms, whole: true, inside: rooms(probes.RoomTime{NS: 60 * ms}, probes.RoomTime{}),
 			pieces: []piece{in(probes.RoomGC, tick(30*ms, 30*ms, a)), tick(60*ms, 60*ms, b), in(probes.RoomGC, tick(90*ms, 90*ms, a))}},
-			map[report.Cause]int64{report.CauseGC: 60 * ms, report.CauseCPU: 40 * ms}},
+			map[model.Cause]int64{model.CauseGC: 60 * ms, model.CauseCPU: 40 * ms}},
 		{"a collection kept from the CPU", period{end: 100 * ms, offNS: 50 * ms, waitedNS: 50 * ms, whole: true,
 			inside: rooms(probes.RoomTime{NS: 80 * ms, OffNS: 50 * ms, KeptNS: 50 * ms}, probes.RoomTime{})},
-			map[report.Cause]int64{report.CauseGC: 30 * ms, report.CauseRunqueue: 50 * ms, report.CauseCPU: 20 * ms}},
+			map[model.Cause]int64{model.CauseGC: 30 * ms, model.CauseRunqueue: 50 * ms, model.CauseCPU: 20 * ms}},
 		{"an import that reads and computes", period{end: 200 * ms, offNS: 120 * ms, waitedNS: 10 * ms, whole: true,
 			inside: rooms(probes.RoomTime{}, probes.RoomTime{NS: 150 * ms, OffNS: 100 * ms, KeptNS: 10 * ms}),
-			pieces: []piece{in(probes.RoomImport, off(10*ms, 90*ms, report.CauseFile, a)), off(160*ms, 20*ms, report.CauseSleep, b)}},
-			map[report.Cause]int64{report.CauseImport: 140 * ms, report.CauseSleep: 20 * ms, report.CauseRunqueue: 10 * ms, report.CauseCPU: 30 * ms}},
+			pieces: []piece{in(probes.RoomImport, off(10*ms, 90*ms, model.CauseFile, a)), off(160*ms, 20*ms, model.CauseSleep, b)}},
+			map[model.Cause]int64{model.CauseImport: 140 * ms, model.CauseSleep: 20 * ms, model.CauseRunqueue: 10 * ms, model.CauseCPU: 30 * ms}},
 		{"an import that waits for the GIL", period{end: 100 * ms, offNS: 100 * ms, whole: true,
 			inside: rooms(probes.RoomTime{}, probes.RoomTime{NS: 100 * ms, OffNS: 100 * ms}),
-			pieces: []piece{in(probes.RoomImport, off(0, 75*ms, report.CauseGIL, a)), in(probes.RoomImport, off(75*ms, 25*ms, report.CauseFile, a))}},
-			map[report.Cause]int64{report.CauseGIL: 75 * ms, report.CauseImport: 25 * ms}},
+			pieces: []piece{in(probes.RoomImport, off(0, 75*ms, model.CauseGIL, a)), in(probes.RoomImport, off(75*ms, 25*ms, model.CauseFile, a))}},
+			map[model.Cause]int64{model.CauseGIL: 75 * ms, model.CauseImport: 25 * ms}},
 		{"more than there was", period{end: 100 * ms, offNS: 40 * ms, whole: true,
 			inside: rooms(probes.RoomTime{NS: 1000 * ms, OffNS: 900 * ms}, probes.RoomTime{NS: 1000 * ms})},
-			map[report.Cause]int64{report.CauseGC: 100 * ms}},
+			map[model.Cause]int64{model.CauseGC: 100 * ms}},
 		// The first tick stands for CPU time from before the part, but for a nanosecond.
 		{"a part of a period", period{end: 100 * ms, inside: rooms(probes.RoomTime{NS: 60 * ms}, probes.RoomTime{}),
 			pieces: []piece{in(probes.RoomGC, tick(30*ms, 30*ms, a)), tick(60*ms, 60*ms, b)}},
-			map[report.Cause]int64{report.CauseCPU: 100*ms - 3, report.CauseGC: 3}},
+			map[model.Cause]int64{model.CauseCPU: 100*ms - 3, model.CauseGC: 3}},
 		{"the probes' record was lost", period{end: 100 * ms, whole: true,
 			pieces: []piece{in(probes.RoomGC, tick(60*ms, 60*ms, a)), tick(90*ms, 90*ms, b)}},
-			map[report.Cause]int64{report.CauseGC: 66666666, report.CauseCPU: 33333334}},
+			map[model.Cause]int64{model.CauseGC: 66666666, model.CauseCPU: 33333334}},
 	} {
 		got := test.p.share()
 		assert.Equal(t, test.want, got, test.what)
@@ -68,8 +68,8 @@ func TestRooms(t *testing.T) {
 func TestNoLineForWhatWasNotSeen(t *testing.T) {
 	other := tick(0, 0, frame("computes", 2))
 	other.ns = 40 * ms
-	assert.Nil(t, heaviest([]piece{other}, report.CauseGC))
-	assert.Nil(t, heaviest([]piece{other}, report.CauseImport))
+	assert.Nil(t, heaviest([]piece{other}, model.CauseGC))
+	assert.Nil(t, heaviest([]piece{other}, model.CauseImport))
 }
 
 // What the probes said belongs to its own period.

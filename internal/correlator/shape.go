@@ -7,8 +7,8 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // callback tells which callback of its loop a piece was taken in. All that a loop calls in one
@@ -23,7 +23,7 @@ type callback struct {
 
 // learnCaller remembers the frame that calls callbacks, from the stack at a loop's own wait or,
 // where it is not on that (trio), from one inside.
-func (t *thread) learnCaller(raw []cpython.RawFrame, frames []report.Frame) {
+func (t *thread) learnCaller(raw []cpython.RawFrame, frames []model.Frame) {
 	at, caller := eventloop.CallerAt(frames, t.kind)
 	t.caller, t.callerCode = caller, 0
 	switch {
@@ -57,7 +57,7 @@ func (t *thread) onCaller(raw []cpython.RawFrame) bool {
 }
 
 // callbackOf tells which callback a sample was taken in, as far as that can be told.
-func (t *thread) callbackOf(s *probes.Sample, frames []report.Frame) callback {
+func (t *thread) callbackOf(s *probes.Sample, frames []model.Frame) callback {
 	cb := s.Callback
 	if cb.Frame == 0 {
 		return callback{}
@@ -79,13 +79,13 @@ func (t *thread) callbackOf(s *probes.Sample, frames []report.Frame) callback {
 }
 
 // shape tells one long callback from many short ones, where the samples show it.
-func (p *period) shape() report.Shape {
+func (p *period) shape() model.Shape {
 	half := (p.end - p.start) / 2
 	for i := range p.pieces {
 		// What is carried by one sample without an end of its own is one stretch, but for
 		// a sixth of the threshold at most.
 		if x := &p.pieces[i]; x.isOff() && x.ns >= half && x.callback.id == 0 {
-			return report.ShapeSingle
+			return model.ShapeSingle
 		}
 	}
 	var total, unknown, top, topSure int64
@@ -105,9 +105,9 @@ func (p *period) shape() report.Shape {
 	}
 	switch {
 	case topSure > 0 && 2*topSure >= total:
-		return report.ShapeSingle
+		return model.ShapeSingle
 	case total > 0 && 2*(top+unknown) < total:
-		return report.ShapeMany
+		return model.ShapeMany
 	case len(sums) > 0:
 		return ""
 	}
@@ -116,9 +116,9 @@ func (p *period) shape() report.Shape {
 
 // shapeByName goes by the functions called, where nothing else tells callbacks apart: several,
 // none of which has half, are many. One function may be called once or often: then nothing is said.
-func (p *period) shapeByName() report.Shape {
+func (p *period) shapeByName() model.Shape {
 	half := (p.end - p.start) / 2
-	functions := make(map[report.Frame]int64)
+	functions := make(map[model.Frame]int64)
 	for i := range p.pieces {
 		if x := &p.pieces[i]; x.function.Function != "" {
 			functions[x.function] += x.ns
@@ -130,17 +130,17 @@ func (p *period) shapeByName() report.Shape {
 		}
 	}
 	if len(functions) >= 3 {
-		return report.ShapeMany
+		return model.ShapeMany
 	}
 	return ""
 }
 
 // functionOf returns the outermost frame inside the loop's machinery, as function and file.
-func functionOf(frames []report.Frame, root int) report.Frame {
+func functionOf(frames []model.Frame, root int) model.Frame {
 	for i := min(root, len(frames)) - 1; i >= 0; i-- {
 		if f := frames[i]; !eventloop.IsMachinery(f) && f.File != "" {
-			return report.Frame{Function: f.Function, File: f.File}
+			return model.Frame{Function: f.Function, File: f.File}
 		}
 	}
-	return report.Frame{}
+	return model.Frame{}
 }

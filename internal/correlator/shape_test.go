@@ -9,8 +9,8 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // What the loop calls is the loop's, named or not.
@@ -35,18 +35,18 @@ func TestShapeByCallback(t *testing.T) {
 	for _, test := range []struct {
 		what   string
 		pieces []piece
-		want   report.Shape
+		want   model.Shape
 	}{
-		{"one", []piece{of(1, true, 50), of(1, true, 50)}, report.ShapeSingle},
-		{"one that has half", []piece{of(1, true, 50), of(2, true, 30), of(3, true, 20)}, report.ShapeSingle},
-		{"of one function, but many", []piece{of(1, true, 40), of(2, true, 40), of(3, true, 20)}, report.ShapeMany},
+		{"one", []piece{of(1, true, 50), of(1, true, 50)}, model.ShapeSingle},
+		{"one that has half", []piece{of(1, true, 50), of(2, true, 30), of(3, true, 20)}, model.ShapeSingle},
+		{"of one function, but many", []piece{of(1, true, 40), of(2, true, 40), of(3, true, 20)}, model.ShapeMany},
 		{"one seen, as much unseen", []piece{of(1, true, 40), of(0, false, 60)}, ""},
-		{"many seen, little unseen", []piece{of(1, true, 30), of(2, true, 30), of(3, true, 30), of(0, false, 10)}, report.ShapeMany},
+		{"many seen, little unseen", []piece{of(1, true, 30), of(2, true, 30), of(3, true, 30), of(0, false, 10)}, model.ShapeMany},
 		{"many seen, one of them with the unseen may be half", []piece{of(1, true, 40), of(2, true, 40), of(0, false, 20)}, ""},
 		{"greenlets in one place after another", []piece{of(1, false, 100)}, ""},
-		{"greenlets side by side", []piece{of(1, false, 40), of(2, false, 30), of(3, false, 30)}, report.ShapeMany},
+		{"greenlets side by side", []piece{of(1, false, 40), of(2, false, 30), of(3, false, 30)}, model.ShapeMany},
 		{"nothing known", []piece{of(0, false, 100)}, ""},
-		{"one long sleep", []piece{asleep, of(0, false, 10)}, report.ShapeSingle},
+		{"one long sleep", []piece{asleep, of(0, false, 10)}, model.ShapeSingle},
 		{"nothing seen", nil, ""},
 	} {
 		p := period{end: 100 * ms, pieces: test.pieces}
@@ -55,7 +55,7 @@ func TestShapeByCallback(t *testing.T) {
 }
 
 func TestCallbackOf(t *testing.T) {
-	handle := []report.Frame{
+	handle := []model.Frame{
 		frame("handler", 3), {Function: "Handle._run", File: "/usr/lib/python3.11/asyncio/events.py"},
 		{Function: "BaseEventLoop._run_once", File: "/usr/lib/python3.11/asyncio/base_events.py"},
 	}

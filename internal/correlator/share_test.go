@@ -8,14 +8,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // Whatever the kernel says, however little of it fits together, a split adds up to its period,
 // no part of it is negative, and what the kernel counted exactly stays what it was.
 func TestShareAddsUpWhatever(t *testing.T) {
-	causes := []report.Cause{report.CauseSleep, report.CauseNet, report.CauseStopped, report.CauseGIL, report.CauseImport}
+	causes := []model.Cause{model.CauseSleep, model.CauseNet, model.CauseStopped, model.CauseGIL, model.CauseImport}
 	chance := rand.New(rand.NewPCG(1, 2))
 	upTo := func(n int64) int64 { return chance.Int64N(n + 1) }
 	for range 20_000 {
@@ -32,7 +32,7 @@ func TestShareAddsUpWhatever(t *testing.T) {
 		}
 		for range chance.IntN(12) {
 			s := &probes.Sample{At: p.start + upTo(duration), NS: upTo(duration), CPUNS: upTo(duration), Kind: probes.Tick}
-			x := piece{sample: s, cause: report.CauseCPU}
+			x := piece{sample: s, cause: model.CauseCPU}
 			if chance.IntN(2) == 0 {
 				s.Kind, x.cause = probes.Off, causes[chance.IntN(len(causes))]
 			}
@@ -44,9 +44,9 @@ func TestShareAddsUpWhatever(t *testing.T) {
 			require.Positive(t, ns, "%s of %+v", cause, p)
 		}
 		if sound {
-			require.Equal(t, p.throttledNS, split[report.CauseThrottled])
-			require.Equal(t, p.waitedNS-p.throttledNS, split[report.CauseRunqueue])
-			require.Equal(t, p.stoppedNS, split[report.CauseStopped])
+			require.Equal(t, p.throttledNS, split[model.CauseThrottled])
+			require.Equal(t, p.waitedNS-p.throttledNS, split[model.CauseRunqueue])
+			require.Equal(t, p.stoppedNS, split[model.CauseStopped])
 		}
 		for _, x := range p.pieces {
 			require.GreaterOrEqual(t, x.ns, int64(0), "%+v", p)

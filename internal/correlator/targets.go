@@ -10,48 +10,48 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/kernelstack"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 	"github.com/loopwatch/loopwatch/internal/target"
 )
 
 // kernelCauses is what a place in the kernel means where the syscall says nothing.
-var kernelCauses = map[kernelstack.Place]report.Cause{
-	kernelstack.Elsewhere: report.CauseUnknown,
-	kernelstack.Disk:      report.CauseFile,
-	kernelstack.Pipe:      report.CausePipe,
-	kernelstack.Network:   report.CauseNet,
-	kernelstack.Child:     report.CauseSubprocess,
+var kernelCauses = map[kernelstack.Place]model.Cause{
+	kernelstack.Elsewhere: model.CauseUnknown,
+	kernelstack.Disk:      model.CauseFile,
+	kernelstack.Pipe:      model.CausePipe,
+	kernelstack.Network:   model.CauseNet,
+	kernelstack.Child:     model.CauseSubprocess,
 }
 
 // targetCause goes by the syscall and by what it works on.
-func targetCause(s *probes.Sample, call syscalls.Call, leaf *report.Frame) report.Cause {
+func targetCause(s *probes.Sample, call syscalls.Call, leaf *model.Frame) model.Cause {
 	switch call.Waits {
 	case syscalls.Time:
-		return report.CauseSleep
+		return model.CauseSleep
 	case syscalls.Network:
-		return report.CauseNet
+		return model.CauseNet
 	case syscalls.File:
-		return report.CauseFile
+		return model.CauseFile
 	case syscalls.Child:
-		return report.CauseSubprocess
+		return model.CauseSubprocess
 	case syscalls.Lock:
-		return report.CauseLock
+		return model.CauseLock
 	case syscalls.Queue:
-		return report.CausePipe
+		return model.CausePipe
 	case syscalls.Readiness:
 		if s.Args[countArgument(call)] == 0 {
-			return report.CauseSleep
+			return model.CauseSleep
 		}
 		return objectCause(&s.Target, leaf)
 	case syscalls.ByObject:
 		return objectCause(&s.Target, leaf)
 	}
 	if s.Syscall < 0 && s.Target.Kind == probes.FileTarget { // a page of it was missing
-		return report.CauseFile
+		return model.CauseFile
 	}
-	return report.CauseUnknown
+	return model.CauseUnknown
 }
 
 // countArgument is the argument in which poll and select say how many descriptors they watch.
@@ -63,44 +63,44 @@ func countArgument(call syscalls.Call) int {
 }
 
 // objectCause goes by the kind of file.
-func objectCause(t *probes.Target, leaf *report.Frame) report.Cause {
+func objectCause(t *probes.Target, leaf *model.Frame) model.Cause {
 	if t.Kind == probes.ChildTarget {
-		return report.CauseSubprocess
+		return model.CauseSubprocess
 	}
 	if t.Magic == target.AnonInodeFS {
-		return cmp.Or(anonymousCauses[t.Path], report.CauseUnknown)
+		return cmp.Or(anonymousCauses[t.Path], model.CauseUnknown)
 	}
 	switch t.Mode & unix.S_IFMT {
 	case unix.S_IFSOCK:
-		return report.CauseNet
+		return model.CauseNet
 	case unix.S_IFREG, unix.S_IFBLK, unix.S_IFDIR:
-		return report.CauseFile
+		return model.CauseFile
 	case unix.S_IFIFO:
 		if startingChild(leaf) {
-			return report.CauseSubprocess
+			return model.CauseSubprocess
 		}
-		return report.CausePipe
+		return model.CausePipe
 	case unix.S_IFCHR:
 		if isTerminal(t) {
-			return report.CausePipe
+			return model.CausePipe
 		}
-		return report.CauseFile
+		return model.CauseFile
 	}
-	return report.CauseUnknown
+	return model.CauseUnknown
 }
 
 // anonymousCauses are files of the kernel's making, by its names for them. An eventfd is written
 // to by another thread, as a pipe is. What stands not here can be anything.
-var anonymousCauses = map[string]report.Cause{
-	"[timerfd]":  report.CauseSleep,
-	"[eventfd]":  report.CausePipe,
-	"inotify":    report.CauseFile,
-	"[fanotify]": report.CauseFile,
-	"[pidfd]":    report.CauseSubprocess,
+var anonymousCauses = map[string]model.Cause{
+	"[timerfd]":  model.CauseSleep,
+	"[eventfd]":  model.CausePipe,
+	"inotify":    model.CauseFile,
+	"[fanotify]": model.CauseFile,
+	"[pidfd]":    model.CauseSubprocess,
 }
 
 // startingChild tells the pipe from which subprocess reads until the child has become its program.
-func startingChild(leaf *report.Frame) bool {
+func startingChild(leaf *model.Frame) bool {
 	return leaf != nil && strings.HasSuffix(leaf.File, "/subprocess.py") && strings.HasSuffix(leaf.Function, "_execute_child")
 }
 
@@ -125,7 +125,7 @@ var resolverSockets = []string{"/run/systemd/resolve/io.systemd.Resolve", "/run/
 
 // resolving tells whether a wait is for a name to be resolved: a socket to port 53, or one of the
 // functions of socket.py that call the C library's resolver.
-func resolving(s *probes.Sample, leaf *report.Frame) bool {
+func resolving(s *probes.Sample, leaf *model.Frame) bool {
 	if leaf != nil && strings.HasSuffix(leaf.File, "/socket.py") && (leaf.Function == "getaddrinfo" || leaf.Function == "getfqdn") {
 		return true
 	}
@@ -144,16 +144,16 @@ func resolving(s *probes.Sample, leaf *report.Frame) bool {
 
 // targetText says what a sample's thread waited for, in the contract's words; "" where that is not
 // known, or where the cause is not of that kind.
-func targetText(s *probes.Sample, cause report.Cause) string {
+func targetText(s *probes.Sample, cause model.Cause) string {
 	t := &s.Target
 	switch cause {
-	case report.CauseSleep:
+	case model.CauseSleep:
 		if t.Magic != target.AnonInodeFS {
 			return ""
 		}
-	case report.CauseGIL, report.CauseLock, report.CauseStopped, report.CauseRunqueue, report.CauseThrottled:
+	case model.CauseGIL, model.CauseLock, model.CauseStopped, model.CauseRunqueue, model.CauseThrottled:
 		return ""
-	case report.CauseSubprocess:
+	case model.CauseSubprocess:
 		if t.Mode&unix.S_IFMT == unix.S_IFIFO && t.Child > 0 {
 			return childText(t.Child)
 		}

@@ -9,8 +9,8 @@ import (
 	"github.com/loopwatch/loopwatch/internal/asyncio"
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // tasks is how one interpreter of a process keeps its asyncio tasks.
@@ -97,7 +97,7 @@ func (t *thread) canNameTasks() bool { return t.tasks != nil && t.tasks.reader !
 
 // taskName names the task of a sample whose stack is given by name. A long name is read now: the
 // sooner the better.
-func (t *thread) taskName(s *probes.Sample, frames []report.Frame) string {
+func (t *thread) taskName(s *probes.Sample, frames []model.Frame) string {
 	if s.Task == nil || !t.canNameTasks() {
 		return ""
 	}

@@ -8,13 +8,13 @@ import (
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/eventloop"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
 // block puts everything together.
-func (t *thread) block(p period, ongoing bool) report.Block {
-	b := report.Block{
+func (t *thread) block(p period, ongoing bool) model.Block {
+	b := model.Block{
 		PID: t.proc.process.PID, TID: t.tid, StartNS: p.start, DurationNS: p.end - p.start, Ongoing: ongoing, AtLeast: p.seeded,
 		BreakdownNS: p.share(),
 	}
@@ -40,7 +40,7 @@ func (t *thread) block(p period, ongoing bool) report.Block {
 // heaviest returns the piece that stands for the block: of the function of application code
 // that took most of it, as far as the cause goes, the heaviest piece. Lines of one function are
 // counted together first: a loop in it spreads over several.
-func heaviest(pieces []piece, cause report.Cause) *piece {
+func heaviest(pieces []piece, cause model.Cause) *piece {
 	type place struct{ function, file string }
 	sums := make(map[place]int64)
 	at := func(p *piece) place {
@@ -52,10 +52,10 @@ func heaviest(pieces []piece, cause report.Cause) *piece {
 	matches := func(p *piece) bool { return p.cause == cause }
 	// Collections and imports are known to the nanosecond where no stack was taken in them: the
 	// stacks of something else do not stand for them.
-	if cause != report.CauseGC && cause != report.CauseImport && !slices.ContainsFunc(pieces, func(p piece) bool { return matches(&p) }) {
+	if cause != model.CauseGC && cause != model.CauseImport && !slices.ContainsFunc(pieces, func(p piece) bool { return matches(&p) }) {
 		matches = func(*piece) bool { return true }
 	}
-	lines := make(map[report.Frame]int64)
+	lines := make(map[model.Frame]int64)
 	for i := range pieces {
 		if p := &pieces[i]; matches(p) {
 			sums[at(p)] += p.ns
@@ -90,8 +90,8 @@ func heaviest(pieces []piece, cause report.Cause) *piece {
 }
 
 // mergeStacks adds up equal stacks, heaviest first.
-func mergeStacks(pieces []piece) []report.Stack {
-	var out []report.Stack
+func mergeStacks(pieces []piece) []model.Stack {
+	var out []model.Stack
 	index := make(map[string]int)
 	for i := range pieces {
 		p := &pieces[i]
@@ -103,11 +103,11 @@ func mergeStacks(pieces []piece) []report.Stack {
 		if !known {
 			j = len(out)
 			index[key] = j
-			out = append(out, report.Stack{Cause: p.cause, Frames: p.frames})
+			out = append(out, model.Stack{Cause: p.cause, Frames: p.frames})
 		}
 		out[j].NS += p.ns
 	}
-	slices.SortStableFunc(out, func(a, b report.Stack) int { return cmp.Compare(b.NS, a.NS) })
+	slices.SortStableFunc(out, func(a, b model.Stack) int { return cmp.Compare(b.NS, a.NS) })
 	return out
 }
 
@@ -122,8 +122,8 @@ func (p *piece) key() string {
 	return string(b)
 }
 
-func detail(p *piece) report.Detail {
-	d := report.Detail{Native: p.native, Target: targetText(p.sample, p.cause)}
+func detail(p *piece) model.Detail {
+	d := model.Detail{Native: p.native, Target: targetText(p.sample, p.cause)}
 	if p.sample.Syscall < 0 {
 		return d
 	}
@@ -137,8 +137,8 @@ func detail(p *piece) report.Detail {
 }
 
 // largest returns the cause with the largest share; of equal ones the first by name.
-func largest(split map[report.Cause]int64) report.Cause {
-	best := report.CauseUnknown
+func largest(split map[model.Cause]int64) model.Cause {
+	best := model.CauseUnknown
 	for cause, ns := range split {
 		if ns > split[best] || (ns == split[best] && (cause < best || split[best] == 0)) {
 			best = cause
@@ -148,16 +148,16 @@ func largest(split map[report.Cause]int64) report.Cause {
 }
 
 // nobodysLine tells the causes that blame no line of the loop.
-func nobodysLine(c report.Cause) bool {
+func nobodysLine(c model.Cause) bool {
 	switch c {
-	case report.CauseRunqueue, report.CauseThrottled, report.CauseStopped, report.CauseGIL:
+	case model.CauseRunqueue, model.CauseThrottled, model.CauseStopped, model.CauseGIL:
 		return true
 	}
 	return false
 }
 
 // importing tells whether a stack is inside an import that the loop's own code began.
-func importing(frames []report.Frame) bool {
+func importing(frames []model.Frame) bool {
 	for _, f := range frames {
 		if eventloop.IsMachinery(f) {
 			return false

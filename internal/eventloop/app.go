@@ -5,7 +5,7 @@ package eventloop
 import (
 	"strings"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 // IsApp tells whether a code object compiled from this file is the application's: not of the
@@ -23,7 +23,7 @@ func IsApp(file string) bool {
 
 // IsMachinery tells whether a frame is part of an event loop: of asyncio, of a selector or of a
 // loop library. Such a frame is never a culprit while there is another.
-func IsMachinery(f report.Frame) bool { return isMachinery(f.File) }
+func IsMachinery(f model.Frame) bool { return isMachinery(f.File) }
 
 // generated are names that the interpreter and libraries give to code without a file.
 var generated = []string{

@@ -2,7 +2,7 @@
 
 package eventloop
 
-import "github.com/loopwatch/loopwatch/internal/report"
+import "github.com/loopwatch/loopwatch/internal/model"
 
 // Caller is how the callbacks of a kind of loop are told apart.
 type Caller uint8
@@ -23,7 +23,7 @@ var (
 
 // CallerAt finds the frame that calls the callbacks in the stack at a loop's own wait, and says
 // what stands inside it when it does; -1 where there is none.
-func CallerAt(frames []report.Frame, kind Kind) (int, Caller) {
+func CallerAt(frames []model.Frame, kind Kind) (int, Caller) {
 	if kind.Greenlets() {
 		return -1, CallerRoot
 	}
@@ -43,7 +43,7 @@ func CallerAt(frames []report.Frame, kind Kind) (int, Caller) {
 
 // RunsHandle tells whether asyncio's iteration runs a handle on this stack, the outermost such
 // iteration where there are several.
-func RunsHandle(frames []report.Frame) bool {
+func RunsHandle(frames []model.Frame) bool {
 	for i := len(frames) - 1; i > 0; i-- {
 		if runOnceFrame.has(site{frames[i].File, lastName(frames[i].Function)}) {
 			return handleRunning.has(site{frames[i-1].File, lastName(frames[i-1].Function)})

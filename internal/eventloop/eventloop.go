@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 // Kind is a kind of event loop, as reports name it. The empty Kind is none.
@@ -77,7 +77,7 @@ func (v Verdict) Inside(kind Kind) bool {
 // like, that frame stands for it. Where a program calls run_until_complete itself nothing is
 // there: the verdict at any wait is then AtRest without Running, unless the leaf is one of the
 // standard library's, and the caller has to hold later stacks against it.
-func Classify(frames []report.Frame, mods Modules) Verdict {
+func Classify(frames []model.Frame, mods Modules) Verdict {
 	s := make(stack, len(frames))
 	for i := range frames {
 		s[i] = site{frames[i].File, lastName(frames[i].Function)}
@@ -185,7 +185,7 @@ func lastName(qualified string) string {
 // else the innermost of any kind; and the leaf, which is the innermost in any case. Frames
 // without a file, which stand for what could not be read, are passed over where there are
 // others. Both are nil for an empty stack.
-func Culprit(frames []report.Frame) (culprit, leaf *report.Frame) {
+func Culprit(frames []model.Frame) (culprit, leaf *model.Frame) {
 	for i := range frames {
 		f := &frames[i]
 		if f.App {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/eventloop"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 func TestIsApp(t *testing.T) {
@@ -49,18 +49,18 @@ func TestIsApp(t *testing.T) {
 }
 
 func TestCulprit(t *testing.T) {
-	lib := report.Frame{Function: "get", File: "/usr/lib/python3/dist-packages/requests/api.py", Line: 1}
-	app := report.Frame{Function: "handler", File: "/srv/app.py", Line: 2, App: true}
-	outer := report.Frame{Function: "main", File: "/srv/app.py", Line: 3, App: true}
-	gone := report.Frame{Function: "[unreadable]"}
+	lib := model.Frame{Function: "get", File: "/usr/lib/python3/dist-packages/requests/api.py", Line: 1}
+	app := model.Frame{Function: "handler", File: "/srv/app.py", Line: 2, App: true}
+	outer := model.Frame{Function: "main", File: "/srv/app.py", Line: 3, App: true}
+	gone := model.Frame{Function: "[unreadable]"}
 	for _, c := range []struct {
-		frames        []report.Frame
-		culprit, leaf *report.Frame
+		frames        []model.Frame
+		culprit, leaf *model.Frame
 	}{
 		{nil, nil, nil},
-		{[]report.Frame{lib, app, lib, outer}, &app, &lib},
-		{[]report.Frame{gone, lib, lib}, &lib, &lib},
-		{[]report.Frame{gone}, &gone, &gone},
+		{[]model.Frame{lib, app, lib, outer}, &app, &lib},
+		{[]model.Frame{gone, lib, lib}, &lib, &lib},
+		{[]model.Frame{gone}, &gone, &gone},
 	} {
 		culprit, leaf := eventloop.Culprit(c.frames)
 		assert.Equal(t, c.culprit, culprit)
@@ -72,8 +72,8 @@ func TestCulprit(t *testing.T) {
 // a program whose loop has ended.
 func TestDetached(t *testing.T) {
 	greenlet := files{"/usr/lib/python3/dist-packages/greenlet/_greenlet.cpython-311-x86_64-linux-gnu.so"}
-	inside := []report.Frame{{Function: "load", File: "/srv/app.py"}}
-	main := append(inside, report.Frame{Function: "<module>", File: "/srv/app.py"})
+	inside := []model.Frame{{Function: "load", File: "/srv/app.py"}}
+	main := append(inside, model.Frame{Function: "<module>", File: "/srv/app.py"})
 
 	v := eventloop.Classify(inside, greenlet)
 	assert.Equal(t, eventloop.Verdict{Detached: true, Root: -1}, v)
@@ -85,11 +85,11 @@ func TestDetached(t *testing.T) {
 
 // TestShutdown: what the interpreter calls as it shuts down is outside of every loop.
 func TestShutdown(t *testing.T) {
-	finaliser := []report.Frame{{Function: "Forward.__del__", File: "/usr/lib/python3.11/_weakrefset.py"}}
+	finaliser := []model.Frame{{Function: "Forward.__del__", File: "/usr/lib/python3.11/_weakrefset.py"}}
 	assert.False(t, eventloop.Classify(finaliser, nil).Inside(eventloop.Eventlet))
-	forgotten := []report.Frame{{Function: "WeakSet.__init__.<locals>._remove", File: "/usr/lib/python3.11/_weakrefset.py"}}
+	forgotten := []model.Frame{{Function: "WeakSet.__init__.<locals>._remove", File: "/usr/lib/python3.11/_weakrefset.py"}}
 	assert.False(t, eventloop.Classify(forgotten, nil).Inside(eventloop.Gevent))
-	in := append(finaliser, report.Frame{Function: "work", File: "/srv/app.py"})
+	in := append(finaliser, model.Frame{Function: "work", File: "/srv/app.py"})
 	assert.True(t, eventloop.Classify(in, nil).Inside(eventloop.Eventlet))
 }
 
@@ -104,9 +104,9 @@ func TestAnyStack(t *testing.T) {
 		return s
 	}
 	for range 20_000 {
-		frames := make([]report.Frame, rng.IntN(6))
+		frames := make([]model.Frame, rng.IntN(6))
 		for i := range frames {
-			frames[i] = report.Frame{Function: word(), File: word()}
+			frames[i] = model.Frame{Function: word(), File: word()}
 		}
 		v := eventloop.Classify(frames, files{"/x/uvloop/loop.so"})
 		require.GreaterOrEqual(t, v.Root, -1)

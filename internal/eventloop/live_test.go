@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/eventloop"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
 
@@ -66,11 +66,11 @@ var programs = []struct {
 
 // stack is a line that testdata/stand.py prints, with where it came from.
 type stack struct {
-	Program string         `json:"program"`
-	Python  string         `json:"python"`
-	Label   string         `json:"label"`
-	Frames  []report.Frame `json:"frames"`
-	Modules files          `json:"modules"`
+	Program string        `json:"program"`
+	Python  string        `json:"python"`
+	Label   string        `json:"label"`
+	Frames  []model.Frame `json:"frames"`
+	Modules files         `json:"modules"`
 }
 
 // files are the extension modules a program has loaded.
@@ -124,7 +124,7 @@ func judge(t *testing.T, s stack, kind eventloop.Kind) {
 	}
 }
 
-func render(frames []report.Frame) string {
+func render(frames []model.Frame) string {
 	var b strings.Builder
 	for _, f := range frames {
 		b.WriteString("  " + f.Function + " | " + f.File + "\n")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/advice"
 	"github.com/loopwatch/loopwatch/internal/correlator"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/report"
 )
@@ -31,7 +32,7 @@ const (
 
 // Tracker holds the recent past of all loops. It is not safe for concurrent use.
 type Tracker struct {
-	loops    map[report.LoopID]*loop
+	loops    map[model.LoopID]*loop
 	ended    []*loop
 	blockers int
 	lost     map[string]int64
@@ -39,12 +40,12 @@ type Tracker struct {
 
 // New returns a tracker that has seen nothing yet.
 func New() *Tracker {
-	return &Tracker{loops: make(map[report.LoopID]*loop), lost: make(map[string]int64)}
+	return &Tracker{loops: make(map[model.LoopID]*loop), lost: make(map[string]int64)}
 }
 
 // loop is one loop and its recent past.
 type loop struct {
-	who   report.Loop
+	who   model.Loop
 	books probes.Books // at the last snapshot
 	sums  [Windows]sum
 	past  []interval // oldest first
@@ -53,10 +54,10 @@ type loop struct {
 
 	state State
 	since int64
-	block *report.Block
+	block *model.Block
 
 	blockers  *report.Blockers
-	advised   []report.Blocker // blockers as snapshots show them; nil where that is out of date
+	advised   []model.Blocker // blockers as snapshots show them; nil where that is out of date
 	ungrouped int64
 	blockedNS int64 // in blocks that have ended
 	counted   int64 // of time in blocks, entered into past
@@ -87,7 +88,7 @@ type cell struct {
 
 // tally counts the blocks of one blocker in an interval.
 type tally struct {
-	blocker    *report.Blocker
+	blocker    *model.Blocker
 	count, sum int64
 }
 
@@ -113,9 +114,9 @@ func (s *sum) add(i *interval, sign int64) {
 }
 
 // Block enters a block that has ended. who is its loop.
-func (t *Tracker) Block(b report.Block, who report.Loop) {
+func (t *Tracker) Block(b model.Block, who model.Loop) {
 	l := t.loop(who)
-	b.Normalise(stacksOfBlock)
+	report.Normalise(&b, stacksOfBlock)
 	l.blockedNS += b.DurationNS
 	l.fresh.blocks++
 	l.fresh.maxNS = max(l.fresh.maxNS, b.DurationNS)
@@ -146,8 +147,8 @@ func (t *Tracker) Block(b report.Block, who report.Loop) {
 	l.fresh.blockers = append(l.fresh.blockers, tally{blocker, 1, b.DurationNS})
 }
 
-func (t *Tracker) loop(who report.Loop) *loop {
-	id := report.LoopID{PID: who.PID, TID: who.TID}
+func (t *Tracker) loop(who model.Loop) *loop {
+	id := model.LoopID{PID: who.PID, TID: who.TID}
 	l := t.loops[id]
 	if l == nil {
 		l = &loop{blockers: report.NewBlockers(maxLoopBlockers)}
@@ -184,12 +185,12 @@ func (l *loop) recount() {
 // with the recent past. What the snapshot says of the observation as a whole, and of what was lost
 // elsewhere, is the caller's to fill in.
 func (t *Tracker) Update(now int64, present []correlator.Present) *Snapshot {
-	seen := make(map[report.LoopID]bool, len(present))
+	seen := make(map[model.LoopID]bool, len(present))
 	for i := range present {
 		p := &present[i]
 		l := t.loop(p.Loop)
 		l.advance(now, p)
-		seen[report.LoopID{PID: p.Loop.PID, TID: p.Loop.TID}] = true
+		seen[model.LoopID{PID: p.Loop.PID, TID: p.Loop.TID}] = true
 	}
 	for id, l := range t.loops {
 		if !seen[id] {
@@ -204,7 +205,7 @@ func (t *Tracker) Update(now int64, present []correlator.Present) *Snapshot {
 		}
 		return gone
 	})
-	s := &Snapshot{Loops: make([]Loop, 0, len(t.loops)+len(t.ended)), Lost: report.Lost{Reasons: make(map[string]int64)}}
+	s := &Snapshot{Loops: make([]Loop, 0, len(t.loops)+len(t.ended)), Lost: model.Lost{Reasons: make(map[string]int64)}}
 	for reason, n := range t.lost {
 		if n > 0 {
 			s.Lost.Reasons[reason] = n
@@ -251,7 +252,7 @@ func (l *loop) advance(now int64, p *correlator.Present) {
 			l.state = Idle
 		case p.Block != nil:
 			l.state = Blocked
-			l.block.Normalise(stacksOfBlock)
+			report.Normalise(l.block, stacksOfBlock)
 			inBlock = p.Block.DurationNS
 		}
 		if p.Books.Iterations < l.books.Iterations { // another loop, of the same number
@@ -330,7 +331,7 @@ func (l *loop) show(now int64) Loop {
 	}
 	if l.advised == nil {
 		all := l.blockers.All()
-		l.advised = make([]report.Blocker, 0, len(all))
+		l.advised = make([]model.Blocker, 0, len(all))
 		for _, b := range all {
 			l.advised = append(l.advised, *b)
 		}
@@ -375,11 +376,11 @@ func (l *loop) longest(w Window, now int64) time.Duration {
 }
 
 // worst returns who blocked the loop most in a window.
-func (l *loop) worst(w Window) *report.Blocker {
+func (l *loop) worst(w Window) *model.Blocker {
 	if l.block == nil && l.sums[w].blocks == 0 {
 		return nil
 	}
-	sums := make(map[*report.Blocker]tally)
+	sums := make(map[*model.Blocker]tally)
 	if w == Whole {
 		for _, b := range l.blockers.All() {
 			sums[b] = tally{b, b.Count, b.TotalNS}

@@ -13,13 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/correlator"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 const second = int64(time.Second)
 
-var who = report.Loop{PID: 1, TID: 1, Command: "python3 app.py", Loop: "asyncio"}
+var who = model.Loop{PID: 1, TID: 1, Command: "python3 app.py", Loop: "asyncio"}
 
 // script plays one loop second by second, and keeps the books a kernel would.
 type script struct {
@@ -28,7 +28,7 @@ type script struct {
 	books   probes.Books
 	waiting bool
 	since   int64
-	block   *report.Block
+	block   *model.Block
 }
 
 func newScript() *script {
@@ -57,10 +57,10 @@ func (s *script) look() Loop {
 	return snapshot.Loops[0]
 }
 
-func blockOf(start, ns int64, function string) report.Block {
-	return report.Block{PID: 1, TID: 1, StartNS: start, DurationNS: ns, Cause: report.CauseNet,
-		Culprit: &report.Frame{Function: function, File: "/srv/app.py", Line: 7, App: true},
-		Stacks:  []report.Stack{{NS: ns, Frames: []report.Frame{{Function: function, File: "/srv/app.py", Line: 7, App: true}}}}}
+func blockOf(start, ns int64, function string) model.Block {
+	return model.Block{PID: 1, TID: 1, StartNS: start, DurationNS: ns, Cause: model.CauseNet,
+		Culprit: &model.Frame{Function: function, File: "/srv/app.py", Line: 7, App: true},
+		Stacks:  []model.Stack{{NS: ns, Frames: []model.Frame{{Function: function, File: "/srv/app.py", Line: 7, App: true}}}}}
 }
 
 func (s *script) blocked(d time.Duration, function string) {
@@ -138,7 +138,7 @@ func TestWindowsEndEmpty(t *testing.T) {
 	assert.EqualValues(t, 200, f.Iterations)
 	assert.EqualValues(t, 200, f.Blocks)
 	assert.Len(t, l.Blockers, 5)
-	assert.Less(t, len(s.t.loops[report.LoopID{PID: 1, TID: 1}].past), 2*64+2, "the past is bounded")
+	assert.Less(t, len(s.t.loops[model.LoopID{PID: 1, TID: 1}].past), 2*64+2, "the past is bounded")
 }
 
 // A block counts with the part of it that lies in the window, while it goes on and after.
@@ -305,7 +305,7 @@ func TestBlockersAreBounded(t *testing.T) {
 	tracker := New()
 	for pid := range 2 * maxBlockers / maxLoopBlockers {
 		for i := range maxLoopBlockers {
-			tracker.Block(blockOf(0, second, fmt.Sprint("f", i)), report.Loop{PID: pid, TID: pid})
+			tracker.Block(blockOf(0, second, fmt.Sprint("f", i)), model.Loop{PID: pid, TID: pid})
 		}
 	}
 	assert.Equal(t, maxBlockers, tracker.blockers)
@@ -386,7 +386,7 @@ func BenchmarkUpdate(b *testing.B) {
 			}
 			books[i].IdleNS += second
 			copied := books[i]
-			present[i] = correlator.Present{Loop: report.Loop{PID: i + 1, TID: i + 1}, Books: &copied, Waiting: true, Since: now}
+			present[i] = correlator.Present{Loop: model.Loop{PID: i + 1, TID: i + 1}, Books: &copied, Waiting: true, Since: now}
 		}
 		tracker.Update(now, present)
 	}

@@ -5,7 +5,7 @@ package live
 import (
 	"time"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 // Window is the time a figure is about. All windows end at the moment of the snapshot.
@@ -32,8 +32,8 @@ type Snapshot struct {
 	Processes   int           // Python processes watched
 	Attach      string        // how the waits are hooked
 	Loops       []Loop        // in no order
-	Lost        report.Lost
-	Unsupported []report.Unsupported
+	Lost        model.Lost
+	Unsupported []model.Unsupported
 }
 
 // State is what a loop does.
@@ -48,19 +48,19 @@ const (
 
 // Loop is one loop in a snapshot.
 type Loop struct {
-	report.Loop // who it is; its books are empty
-	State       State
-	For         time.Duration // so long already; of an ended loop, how long ago
-	Block       *report.Block // that is going on, nil if none is
-	Figures     [Windows]Figures
+	model.Loop // who it is; its books are empty
+	State      State
+	For        time.Duration // so long already; of an ended loop, how long ago
+	Block      *model.Block  // that is going on, nil if none is
+	Figures    [Windows]Figures
 	// Who blocked it since Snapshot.Counting, largest total first. A block going on is not in it.
-	Blockers []report.Blocker
+	Blockers []model.Blocker
 	// Blocks that were left out of Blockers, because there are too many different ones.
 	Ungrouped int64
 }
 
 // ID names the loop.
-func (l *Loop) ID() report.LoopID { return report.LoopID{PID: l.PID, TID: l.TID} }
+func (l *Loop) ID() model.LoopID { return model.LoopID{PID: l.PID, TID: l.TID} }
 
 // Figures are a loop's books in a window. What goes on at its end counts with what of it has
 // passed, but not as an iteration.
@@ -68,11 +68,11 @@ type Figures struct {
 	Observed      time.Duration // how much of the window the loop was seen
 	Iterations    int64
 	Active        time.Duration
-	P50, P99, Max time.Duration   // of the active periods that ended in it; Max also of the one going on
-	Blocks        int64           // that ended in it, and one going on
-	Blocked       time.Duration   // in blocks
-	Counted       time.Duration   // how much of Observed blocks were counted in, see Snapshot.Counting
-	Worst         *report.Blocker // with its count and total in the window; nil where there was no block
+	P50, P99, Max time.Duration  // of the active periods that ended in it; Max also of the one going on
+	Blocks        int64          // that ended in it, and one going on
+	Blocked       time.Duration  // in blocks
+	Counted       time.Duration  // how much of Observed blocks were counted in, see Snapshot.Counting
+	Worst         *model.Blocker // with its count and total in the window; nil where there was no block
 	Histogram     []Bin
 }
 

@@ -8,7 +8,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/correlator"
 	"github.com/loopwatch/loopwatch/internal/live"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 // LiveOptions say how to follow an observation while it goes on.
@@ -22,18 +22,18 @@ type LiveOptions struct {
 
 // Live is Run for those who look on. No block is lost between two snapshots. It returns what was
 // lost in the end.
-func Live(ctx context.Context, o Options, l LiveOptions) (report.Lost, error) {
+func Live(ctx context.Context, o Options, l LiveOptions) (model.Lost, error) {
 	if l.Every <= 0 {
 		l.Every = time.Second
 	}
 	tracker := live.New()
 	var w *window
 	w, err := open(o, correlator.Options{
-		Emit:      func(b report.Block) { tracker.Block(b, w.correlator.Identify(b.TID)) },
+		Emit:      func(b model.Block) { tracker.Block(b, w.correlator.Identify(b.TID)) },
 		DropEnded: true,
 	})
 	if err != nil {
-		return report.Lost{}, err
+		return model.Lost{}, err
 	}
 	defer w.probes.Close()
 	f := &follower{window: w, options: l, tracker: tracker}

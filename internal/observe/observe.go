@@ -17,6 +17,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/advice"
 	"github.com/loopwatch/loopwatch/internal/correlator"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/report"
@@ -60,7 +61,7 @@ const (
 
 // Run observes until Options.Duration has passed or ctx is done, whichever is first, and
 // returns what was seen. Ending early is not an error.
-func Run(ctx context.Context, o Options) (*report.Report, error) {
+func Run(ctx context.Context, o Options) (*model.Report, error) {
 	builder := report.NewBuilder(report.Limits{})
 	w, err := open(o, correlator.Options{Emit: builder.Add})
 	if err != nil {
@@ -81,22 +82,22 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 
 // Sighting is a block as Watch tells of it.
 type Sighting struct {
-	report.Block
-	Loop  report.Loop // whose it is: who it is, without its books
-	Start time.Time   // wall clock
+	model.Block
+	Loop  model.Loop // whose it is: who it is, without its books
+	Start time.Time  // wall clock
 }
 
 // Watch is Run for those who cannot wait for a report: tell is called with each block as it
 // ends, and once before with Ongoing set where it is still going on some time after having passed
 // the threshold. It must return at once. What was lost is returned in the end.
-func Watch(ctx context.Context, o Options, tell func(Sighting)) (report.Lost, error) {
+func Watch(ctx context.Context, o Options, tell func(Sighting)) (model.Lost, error) {
 	var w *window
-	told := func(b report.Block) {
+	told := func(b model.Block) {
 		tell(Sighting{b, w.correlator.Identify(b.TID), w.started.Add(time.Duration(b.StartNS - w.startedNS))})
 	}
 	w, err := open(o, correlator.Options{Emit: told, Ongoing: told})
 	if err != nil {
-		return report.Lost{}, err
+		return model.Lost{}, err
 	}
 	defer w.probes.Close()
 	end, err := w.run(ctx)
@@ -297,8 +298,8 @@ func monotonic() int64 {
 	return t.Nano()
 }
 
-func host(attach string) report.Host {
-	h := report.Host{Arch: runtime.GOARCH, Attach: attach}
+func host(attach string) model.Host {
+	h := model.Host{Arch: runtime.GOARCH, Attach: attach}
 	h.Hostname, _ = os.Hostname()
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {

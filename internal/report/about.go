@@ -6,48 +6,27 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+
+	"github.com/loopwatch/loopwatch/internal/model"
 )
-
-// BlockerKey is what makes two blocks the same blocker. A block without a culprit leaves all but
-// the cause empty.
-type BlockerKey struct {
-	Cause    Cause
-	Blamed   bool
-	Function string
-	File     string
-	Line     int
-}
-
-// Key returns the key of the blocker that b belongs to.
-func (b *Block) Key() BlockerKey { return keyOf(b.Cause, b.Culprit) }
-
-// Key returns what the blocks of b have in common.
-func (b *Blocker) Key() BlockerKey { return keyOf(b.Cause, b.Culprit) }
-
-func keyOf(c Cause, culprit *Frame) BlockerKey {
-	if culprit == nil {
-		return BlockerKey{Cause: c}
-	}
-	return BlockerKey{c, true, culprit.Function, culprit.File, culprit.Line}
-}
 
 // About is what the listed blocks of one blocker say together.
 type About struct {
 	Blocks  int
-	SplitNS map[Cause]int64
+	SplitNS map[model.Cause]int64
 	Tasks   map[string]int // how often each asyncio task was the one that blocked
-	Delayed Delayed        // all events, and how long the one that waited longest did
+	Delayed model.Delayed  // all events, and how long the one that waited longest did
 	Many    int            // blocks made of many short callbacks
 }
 
 // AboutBlockers gathers it for each blocker that has listed blocks.
-func AboutBlockers(r *Report) map[BlockerKey]*About {
-	out := make(map[BlockerKey]*About)
+func AboutBlockers(r *model.Report) map[model.BlockerKey]*About {
+	out := make(map[model.BlockerKey]*About)
 	for i := range r.Blocks {
 		b := &r.Blocks[i]
 		a := out[b.Key()]
 		if a == nil {
-			a = &About{SplitNS: map[Cause]int64{}, Tasks: map[string]int{}}
+			a = &About{SplitNS: map[model.Cause]int64{}, Tasks: map[string]int{}}
 			out[b.Key()] = a
 		}
 		a.Blocks++
@@ -57,7 +36,7 @@ func AboutBlockers(r *Report) map[BlockerKey]*About {
 		if b.Task != "" {
 			a.Tasks[b.Task]++
 		}
-		if b.Shape == ShapeMany {
+		if b.Shape == model.ShapeMany {
 			a.Many++
 		}
 		if d := b.Delayed; d != nil {
@@ -70,19 +49,19 @@ func AboutBlockers(r *Report) map[BlockerKey]*About {
 
 // Part is a cause's part of a split.
 type Part struct {
-	Cause Cause
+	Cause model.Cause
 	NS    int64
 	Share float64 // of the whole
 }
 
 // Parts returns a split, largest part first. Parts of nothing are left out.
-func Parts(split map[Cause]int64) []Part {
+func Parts(split map[model.Cause]int64) []Part {
 	var all int64
 	for _, ns := range split {
 		all += max(ns, 0)
 	}
 	var parts []Part
-	for _, c := range slices.SortedFunc(maps.Keys(split), func(x, y Cause) int {
+	for _, c := range slices.SortedFunc(maps.Keys(split), func(x, y model.Cause) int {
 		return cmp.Or(cmp.Compare(split[y], split[x]), cmp.Compare(x, y))
 	}) {
 		if ns := split[c]; ns > 0 {
@@ -93,7 +72,7 @@ func Parts(split map[Cause]int64) []Part {
 }
 
 // Waited says who waited for blocks to end, empty where nobody did or it is not known.
-func (d *Delayed) Waited() string {
+func Waited(d *model.Delayed) string {
 	if d.Events <= 0 {
 		return ""
 	}

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package report turns the blocks of an observation into a report, and renders reports and dumps for people and
+// machines. Blocks, loops and dumps of package model go in; text, JSON, and words for the formats that live in packages
+// of their own come out. Every foreign string is bounded and made safe to print on the way.
 package report
 
 import (
@@ -9,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
@@ -50,9 +54,9 @@ type Meta struct {
 	EndedNS     int64
 	ThresholdNS int64
 	Processes   int // Python processes watched
-	Host        Host
-	Lost        Lost
-	Unsupported []Unsupported
+	Host        model.Host
+	Lost        model.Lost
+	Unsupported []model.Unsupported
 }
 
 // Builder turns blocks into a report, in memory bounded by its limits however many there
@@ -62,8 +66,8 @@ type Builder struct {
 	kept     blockHeap
 	frames   int // in the stacks of kept
 	blockers *Blockers
-	blocked  map[*Blocker]map[LoopID]struct{}
-	loops    map[LoopID]*loopSum
+	blocked  map[*model.Blocker]map[model.LoopID]struct{}
+	loops    map[model.LoopID]*loopSum
 	lost     map[string]int64
 }
 
@@ -79,15 +83,15 @@ func NewBuilder(limits Limits) *Builder {
 	return &Builder{
 		limits:   limits,
 		blockers: NewBlockers(limits.Blockers),
-		blocked:  map[*Blocker]map[LoopID]struct{}{},
-		loops:    map[LoopID]*loopSum{},
+		blocked:  map[*model.Blocker]map[model.LoopID]struct{}{},
+		loops:    map[model.LoopID]*loopSum{},
 		lost:     map[string]int64{},
 	}
 }
 
 // Add takes one block, in any order, each once. The builder owns it from then on.
-func (b *Builder) Add(block Block) {
-	if cut := block.Normalise(b.limits.Stacks); cut > 0 {
+func (b *Builder) Add(block model.Block) {
+	if cut := Normalise(&block, b.limits.Stacks); cut > 0 {
 		b.lost[ReasonStacksOverLimit] += cut
 	}
 	b.addLoop(&block)
@@ -96,7 +100,7 @@ func (b *Builder) Add(block Block) {
 	heap.Push(&b.kept, block)
 	b.frames += frameCount(&block)
 	for b.kept.Len() > b.limits.Blocks || b.frames > b.limits.Frames && b.kept.Len() > 1 {
-		shortest := heap.Pop(&b.kept).(Block)
+		shortest := heap.Pop(&b.kept).(model.Block)
 		b.frames -= frameCount(&shortest)
 		b.lost[ReasonBlocksOverLimit]++
 	}
@@ -104,22 +108,22 @@ func (b *Builder) Add(block Block) {
 
 // Normalise gives a block the form the machine format promises: so many stacks, heaviest first, no
 // null lists, every string bounded and UTF-8. It returns how many stacks that leaves out.
-func (b *Block) Normalise(stacks int) (cut int64) {
-	b.Cause = cmp.Or(b.Cause, CauseUnknown)
+func Normalise(b *model.Block, stacks int) (cut int64) {
+	b.Cause = cmp.Or(b.Cause, model.CauseUnknown)
 	if b.BreakdownNS == nil {
-		b.BreakdownNS = map[Cause]int64{}
+		b.BreakdownNS = map[model.Cause]int64{}
 	}
-	slices.SortStableFunc(b.Stacks, func(x, y Stack) int { return cmp.Compare(y.NS, x.NS) })
+	slices.SortStableFunc(b.Stacks, func(x, y model.Stack) int { return cmp.Compare(y.NS, x.NS) })
 	if over := len(b.Stacks) - stacks; over > 0 {
 		cut = int64(over)
 		b.Stacks = slices.Clone(b.Stacks[:stacks])
 	}
 	if b.Stacks == nil {
-		b.Stacks = []Stack{}
+		b.Stacks = []model.Stack{}
 	}
 	for i := range b.Stacks {
 		s := &b.Stacks[i]
-		s.Cause = cmp.Or(s.Cause, CauseUnknown)
+		s.Cause = cmp.Or(s.Cause, model.CauseUnknown)
 		s.Frames = boundFrames(s.Frames)
 	}
 	b.Culprit, b.Leaf = boundFrame(b.Culprit), boundFrame(b.Leaf)
@@ -142,8 +146,8 @@ func (b *Block) Normalise(stacks int) (cut int64) {
 	return cut
 }
 
-func (b *Builder) addLoop(block *Block) {
-	id := LoopID{block.PID, block.TID}
+func (b *Builder) addLoop(block *model.Block) {
+	id := model.LoopID{PID: block.PID, TID: block.TID}
 	sum := b.loops[id]
 	if sum == nil {
 		sum = &loopSum{}
@@ -156,7 +160,7 @@ func (b *Builder) addLoop(block *Block) {
 	}
 }
 
-func (b *Builder) addBlocker(block *Block) {
+func (b *Builder) addBlocker(block *model.Block) {
 	blocker, _ := b.blockers.Add(block)
 	if blocker == nil {
 		b.lost[ReasonBlockersOverLimit]++
@@ -164,10 +168,10 @@ func (b *Builder) addBlocker(block *Block) {
 	}
 	loops := b.blocked[blocker]
 	if loops == nil {
-		loops = map[LoopID]struct{}{}
+		loops = map[model.LoopID]struct{}{}
 		b.blocked[blocker] = loops
 	}
-	id := LoopID{block.PID, block.TID}
+	id := model.LoopID{PID: block.PID, TID: block.TID}
 	if _, known := loops[id]; !known && len(loops) >= maxBlockerLoops {
 		b.lost[ReasonLoopsOverLimit]++
 	} else {
@@ -178,35 +182,35 @@ func (b *Builder) addBlocker(block *Block) {
 // Report returns the report on everything added so far. The loops bring their books; how
 // often and how long each was blocked is counted from the blocks. The loops and meta are
 // copied, the frames are shared with the builder.
-func (b *Builder) Report(meta Meta, loops []Loop) *Report {
-	r := &Report{
-		Schema:      SchemaReport,
+func (b *Builder) Report(meta Meta, loops []model.Loop) *model.Report {
+	r := &model.Report{
+		Schema:      model.SchemaReport,
 		StartedAt:   meta.StartedAt.Format(time.RFC3339Nano),
 		StartedNS:   meta.StartedNS,
 		EndedNS:     meta.EndedNS,
 		ThresholdNS: meta.ThresholdNS,
 		Processes:   meta.Processes,
 		Host:        meta.Host,
-		Loops:       make([]Loop, 0, len(loops)),
-		Blockers:    make([]Blocker, 0, b.blockers.Len()),
-		Blocks:      slices.Clone([]Block(b.kept)),
+		Loops:       make([]model.Loop, 0, len(loops)),
+		Blockers:    make([]model.Blocker, 0, b.blockers.Len()),
+		Blocks:      slices.Clone([]model.Block(b.kept)),
 		Lost:        meta.Lost,
-		Unsupported: make([]Unsupported, 0, len(meta.Unsupported)),
+		Unsupported: make([]model.Unsupported, 0, len(meta.Unsupported)),
 	}
 	if r.Blocks == nil {
-		r.Blocks = []Block{}
+		r.Blocks = []model.Block{}
 	}
-	listed := map[LoopID]bool{}
+	listed := map[model.LoopID]bool{}
 	for _, l := range loops {
-		listed[LoopID{l.PID, l.TID}] = true
+		listed[model.LoopID{PID: l.PID, TID: l.TID}] = true
 		r.Loops = append(r.Loops, b.finishLoop(l))
 	}
 	for id := range b.loops {
 		if !listed[id] { // or the blocks of all loops would not add up to those of the report
-			r.Loops = append(r.Loops, b.finishLoop(Loop{PID: id.PID, TID: id.TID, Loop: "unknown"}))
+			r.Loops = append(r.Loops, b.finishLoop(model.Loop{PID: id.PID, TID: id.TID, Loop: "unknown"}))
 		}
 	}
-	slices.SortFunc(r.Loops, func(x, y Loop) int {
+	slices.SortFunc(r.Loops, func(x, y model.Loop) int {
 		return cmp.Or(cmp.Compare(y.BlockedNS, x.BlockedNS), cmp.Compare(y.Utilization, x.Utilization),
 			cmp.Compare(x.PID, y.PID), cmp.Compare(x.TID, y.TID))
 	})
@@ -215,7 +219,7 @@ func (b *Builder) Report(meta Meta, loops []Loop) *Report {
 		blocker.Loops = slices.SortedFunc(maps.Keys(b.blocked[group]), compareLoops)
 		r.Blockers = append(r.Blockers, blocker)
 	}
-	slices.SortFunc(r.Blocks, func(x, y Block) int {
+	slices.SortFunc(r.Blocks, func(x, y model.Block) int {
 		return cmp.Or(cmp.Compare(x.StartNS, y.StartNS), cmp.Compare(x.PID, y.PID), cmp.Compare(x.TID, y.TID))
 	})
 	for _, u := range meta.Unsupported {
@@ -235,9 +239,9 @@ func (b *Builder) Report(meta Meta, loops []Loop) *Report {
 	return r
 }
 
-func (b *Builder) finishLoop(l Loop) Loop {
+func (b *Builder) finishLoop(l model.Loop) model.Loop {
 	l.Blocks, l.BlockedNS, l.InBlockNS = 0, 0, 0
-	if sum := b.loops[LoopID{l.PID, l.TID}]; sum != nil {
+	if sum := b.loops[model.LoopID{PID: l.PID, TID: l.TID}]; sum != nil {
 		l.Blocks, l.BlockedNS, l.InBlockNS = sum.blocks, sum.blockedNS, sum.inBlockNS
 	}
 	l.Utilization = 0
@@ -250,7 +254,7 @@ func (b *Builder) finishLoop(l Loop) Loop {
 }
 
 // Assemble returns the report on blocks under the default limits.
-func Assemble(meta Meta, loops []Loop, blocks []Block) *Report {
+func Assemble(meta Meta, loops []model.Loop, blocks []model.Block) *model.Report {
 	b := NewBuilder(Limits{})
 	for _, block := range blocks {
 		b.Add(block)
@@ -260,11 +264,11 @@ func Assemble(meta Meta, loops []Loop, blocks []Block) *Report {
 
 // compareBlockers puts the largest total first; the rest only makes the order the same in
 // every run.
-func compareBlockers(x, y Blocker) int {
+func compareBlockers(x, y model.Blocker) int {
 	if c := cmp.Or(cmp.Compare(y.TotalNS, x.TotalNS), cmp.Compare(y.MaxNS, x.MaxNS), cmp.Compare(x.Cause, y.Cause)); c != 0 {
 		return c
 	}
-	var fx, fy Frame
+	var fx, fy model.Frame
 	if x.Culprit != nil {
 		fx = *x.Culprit
 	}
@@ -274,11 +278,11 @@ func compareBlockers(x, y Blocker) int {
 	return cmp.Or(cmp.Compare(fx.File, fy.File), cmp.Compare(fx.Line, fy.Line), cmp.Compare(fx.Function, fy.Function))
 }
 
-func compareLoops(x, y LoopID) int {
+func compareLoops(x, y model.LoopID) int {
 	return cmp.Or(cmp.Compare(x.PID, y.PID), cmp.Compare(x.TID, y.TID))
 }
 
-func frameCount(b *Block) int {
+func frameCount(b *model.Block) int {
 	n := 0
 	for i := range b.Stacks {
 		n += len(b.Stacks[i].Frames)
@@ -288,7 +292,7 @@ func frameCount(b *Block) int {
 
 func bound(s string) string { return safetext.Bound(s, maxString) }
 
-func boundFrame(f *Frame) *Frame {
+func boundFrame(f *model.Frame) *model.Frame {
 	if f == nil {
 		return nil
 	}
@@ -299,9 +303,9 @@ func boundFrame(f *Frame) *Frame {
 
 // boundFrames returns frames with every string bounded. Frames are shared between blocks, so
 // they are copied where something has to change, which is hardly ever.
-func boundFrames(frames []Frame) []Frame {
+func boundFrames(frames []model.Frame) []model.Frame {
 	if frames == nil {
-		return []Frame{}
+		return []model.Frame{}
 	}
 	copied := false
 	for i, f := range frames {
@@ -319,16 +323,16 @@ func boundFrames(frames []Frame) []Frame {
 }
 
 // blockHeap is a min-heap by duration: the shortest block leaves first.
-type blockHeap []Block
+type blockHeap []model.Block
 
 func (h blockHeap) Len() int           { return len(h) }
 func (h blockHeap) Less(i, j int) bool { return h[i].DurationNS < h[j].DurationNS }
 func (h blockHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *blockHeap) Push(x any)        { *h = append(*h, x.(Block)) }
+func (h *blockHeap) Push(x any)        { *h = append(*h, x.(model.Block)) }
 func (h *blockHeap) Pop() any {
 	last := len(*h) - 1
 	x := (*h)[last]
-	(*h)[last] = Block{} // let go of its stacks
+	(*h)[last] = model.Block{} // let go of its stacks
 	*h = (*h)[:last]
 	return x
 }

@@ -14,18 +14,20 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 // ms makes the tests read like the reports.
 const ms = int64(time.Millisecond)
 
-func sleepBlock(pid, tid int, start, duration int64, function string) Block {
-	f := Frame{Function: function, File: "/srv/app.py", Line: 42, App: true}
-	return Block{
-		PID: pid, TID: tid, StartNS: start, DurationNS: duration, Cause: CauseSleep,
-		BreakdownNS: map[Cause]int64{CauseSleep: duration},
+func sleepBlock(pid, tid int, start, duration int64, function string) model.Block {
+	f := model.Frame{Function: function, File: "/srv/app.py", Line: 42, App: true}
+	return model.Block{
+		PID: pid, TID: tid, StartNS: start, DurationNS: duration, Cause: model.CauseSleep,
+		BreakdownNS: map[model.Cause]int64{model.CauseSleep: duration},
 		Culprit:     &f, Leaf: &f,
-		Stacks: []Stack{{NS: duration, Cause: CauseSleep, Frames: []Frame{f}}},
+		Stacks: []model.Stack{{NS: duration, Cause: model.CauseSleep, Frames: []model.Frame{f}}},
 	}
 }
 
@@ -33,22 +35,22 @@ func TestAssembleGroupsAndCounts(t *testing.T) {
 	a, b := sleepBlock(1, 1, 500, 200*ms, "slow"), sleepBlock(2, 3, 100, 300*ms, "slow")
 	c := sleepBlock(1, 1, 900, 400*ms, "other")
 	cpu := sleepBlock(1, 1, 1000, 50*ms, "slow")
-	cpu.Cause, cpu.Ongoing = CauseCPU, true
-	queued := Block{PID: 2, TID: 3, StartNS: 2000, DurationNS: 10 * ms, Cause: CauseRunqueue}
+	cpu.Cause, cpu.Ongoing = model.CauseCPU, true
+	queued := model.Block{PID: 2, TID: 3, StartNS: 2000, DurationNS: 10 * ms, Cause: model.CauseRunqueue}
 	r := Assemble(Meta{StartedAt: time.Unix(0, 0).UTC()},
-		[]Loop{{PID: 1, TID: 1, ActiveNS: 650, IdleNS: 350, Blocks: 99}, {PID: 2, TID: 3}, {PID: 9, TID: 9}},
-		[]Block{a, b, c, cpu, queued})
+		[]model.Loop{{PID: 1, TID: 1, ActiveNS: 650, IdleNS: 350, Blocks: 99}, {PID: 2, TID: 3}, {PID: 9, TID: 9}},
+		[]model.Block{a, b, c, cpu, queued})
 
 	require.Len(t, r.Blockers, 4)
 	slow := r.Blockers[0]
 	assert.Equal(t, "slow", slow.Culprit.Function)
-	assert.Equal(t, CauseSleep, slow.Cause)
+	assert.Equal(t, model.CauseSleep, slow.Cause)
 	assert.EqualValues(t, 2, slow.Count)
 	assert.Equal(t, 500*ms, slow.TotalNS)
 	assert.Equal(t, 300*ms, slow.MaxNS)
-	assert.Equal(t, []LoopID{{1, 1}, {2, 3}}, slow.Loops)
+	assert.Equal(t, []model.LoopID{{PID: 1, TID: 1}, {PID: 2, TID: 3}}, slow.Loops)
 	assert.Equal(t, "other", r.Blockers[1].Culprit.Function)
-	assert.Equal(t, CauseCPU, r.Blockers[2].Cause, "another cause is another blocker")
+	assert.Equal(t, model.CauseCPU, r.Blockers[2].Cause, "another cause is another blocker")
 	assert.Nil(t, r.Blockers[3].Culprit)
 	assert.NotNil(t, r.Blockers[3].Stack, "lists are never null")
 
@@ -57,21 +59,21 @@ func TestAssembleGroupsAndCounts(t *testing.T) {
 	assert.NotNil(t, r.Blocks[4].BreakdownNS)
 
 	require.Len(t, r.Loops, 3)
-	assert.Equal(t, Loop{PID: 1, TID: 1, ActiveNS: 650, IdleNS: 350, Utilization: 0.65,
+	assert.Equal(t, model.Loop{PID: 1, TID: 1, ActiveNS: 650, IdleNS: 350, Utilization: 0.65,
 		Blocks: 3, BlockedNS: 650 * ms, InBlockNS: 50 * ms}, r.Loops[0])
 	assert.EqualValues(t, 310*ms, r.Loops[1].BlockedNS)
 	assert.Zero(t, r.Loops[2].Blocks)
 
-	r = Assemble(Meta{}, nil, []Block{a})
+	r = Assemble(Meta{}, nil, []model.Block{a})
 	require.Len(t, r.Loops, 1, "a block without its loop's books still counts")
-	assert.Equal(t, Loop{PID: 1, TID: 1, Loop: "unknown", Blocks: 1, BlockedNS: 200 * ms}, r.Loops[0])
+	assert.Equal(t, model.Loop{PID: 1, TID: 1, Loop: "unknown", Blocks: 1, BlockedNS: 200 * ms}, r.Loops[0])
 }
 
 // A sum with a lower bound in it is one; in JSON that is said where it is so, and nowhere else.
 func TestLowerBoundsInJSON(t *testing.T) {
 	began := sleepBlock(1, 1, 0, 300, "f")
 	began.AtLeast = true
-	r := Assemble(Meta{}, nil, []Block{began, sleepBlock(1, 1, 1000, 900, "f"), sleepBlock(1, 1, 2000, 400, "g")})
+	r := Assemble(Meta{}, nil, []model.Block{began, sleepBlock(1, 1, 1000, 900, "f"), sleepBlock(1, 1, 2000, 400, "g")})
 	var out bytes.Buffer
 	require.NoError(t, WriteJSON(&out, r))
 	var got struct {
@@ -99,10 +101,10 @@ func TestBuilderKeepsTheLongestAndExactTotals(t *testing.T) {
 		durations = append(durations, d)
 		total += d
 		block := sleepBlock(1, 1, int64(i), d, fmt.Sprintf("f%d", i%7))
-		block.Stacks = append(block.Stacks, Stack{NS: d + 1}, Stack{NS: 1})
+		block.Stacks = append(block.Stacks, model.Stack{NS: d + 1}, model.Stack{NS: 1})
 		b.Add(block)
 	}
-	rep := b.Report(Meta{Lost: Lost{Events: 3, Reasons: map[string]int64{"ring_full": 3}}}, []Loop{{PID: 1, TID: 1}})
+	rep := b.Report(Meta{Lost: model.Lost{Events: 3, Reasons: map[string]int64{"ring_full": 3}}}, []model.Loop{{PID: 1, TID: 1}})
 
 	slices.Sort(durations)
 	kept := make([]int64, 0, 10)
@@ -138,10 +140,10 @@ func TestBuilderBoundsFrames(t *testing.T) {
 }
 
 func TestAssembleBoundsForeignStrings(t *testing.T) {
-	shared := []Frame{{Function: strings.Repeat("é", 100_000), File: "a\xffb"}}
-	block := Block{PID: 1, TID: 1, DurationNS: 1, Culprit: &shared[0], Stacks: []Stack{{NS: 1, Frames: shared}}}
-	r := Assemble(Meta{}, []Loop{{Command: strings.Repeat("x", 1<<20)}}, []Block{block})
-	for _, f := range []Frame{*r.Blocks[0].Culprit, r.Blocks[0].Stacks[0].Frames[0], r.Blockers[0].Stack[0]} {
+	shared := []model.Frame{{Function: strings.Repeat("é", 100_000), File: "a\xffb"}}
+	block := model.Block{PID: 1, TID: 1, DurationNS: 1, Culprit: &shared[0], Stacks: []model.Stack{{NS: 1, Frames: shared}}}
+	r := Assemble(Meta{}, []model.Loop{{Command: strings.Repeat("x", 1<<20)}}, []model.Block{block})
+	for _, f := range []model.Frame{*r.Blocks[0].Culprit, r.Blocks[0].Stacks[0].Frames[0], r.Blockers[0].Stack[0]} {
 		assert.LessOrEqual(t, len(f.Function), maxString)
 		assert.Equal(t, "a\ufffdb", f.File)
 	}
@@ -149,7 +151,7 @@ func TestAssembleBoundsForeignStrings(t *testing.T) {
 	assert.Equal(t, "a\xffb", shared[0].File, "frames others share are not changed")
 }
 
-func startsOf(blocks []Block) []int64 {
+func startsOf(blocks []model.Block) []int64 {
 	starts := make([]int64, len(blocks))
 	for i, b := range blocks {
 		starts[i] = b.StartNS

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
@@ -25,8 +26,8 @@ const (
 
 // WriteDumpText writes d for people: first the answer in one line, then each process with its loops,
 // their tasks, and its other threads, those that are blocked first.
-func WriteDumpText(w io.Writer, d *Dump, o TextOptions) error {
-	d.normalise()
+func WriteDumpText(w io.Writer, d *model.Dump, o TextOptions) error {
+	normaliseDump(d)
 	t := &dumpWriter{textWriter: textWriter{w: w, o: o}, d: d}
 	t.width = max(o.Width, minWidth)
 	if o.Width == 0 {
@@ -44,23 +45,23 @@ func WriteDumpText(w io.Writer, d *Dump, o TextOptions) error {
 
 type dumpWriter struct {
 	textWriter
-	d *Dump
+	d *model.Dump
 }
 
 // headline answers what is blocked, by the worst.
 func (t *dumpWriter) headline() {
 	loops, idle, blocked := 0, 0, 0
-	var worst, active *DumpLoop
-	var worstIn, activeIn *DumpProcess
+	var worst, active *model.DumpLoop
+	var worstIn, activeIn *model.DumpProcess
 	for i := range t.d.Processes {
 		p := &t.d.Processes[i]
 		for k := range p.Loops {
 			l := &p.Loops[k]
 			loops++
 			switch {
-			case l.quiet():
+			case quiet(l):
 				idle++
-			case l.State == StateBlocked:
+			case l.State == model.StateBlocked:
 				blocked++
 				if worst == nil || *l.ForNS > *worst.ForNS {
 					worst, worstIn = l, p
@@ -103,8 +104,8 @@ func pluralProcesses(n int) string {
 }
 
 // quiet tells whether a loop is idle or is just being woken, with nothing to be seen yet of what it is going to do.
-func (l *DumpLoop) quiet() bool {
-	return l.State == StateIdle || l.State == StateActive && l.Culprit == nil
+func quiet(l *model.DumpLoop) bool {
+	return l.State == model.StateIdle || l.State == model.StateActive && l.Culprit == nil
 }
 
 func allOf(n int) string {
@@ -122,7 +123,7 @@ func forNS(ns *int64) int64 {
 }
 
 // howLong returns "3.2 s", "≥ 3.2 s" or "for an unknown time".
-func howLong(th *DumpThread) string {
+func howLong(th *model.DumpThread) string {
 	if th.ForNS == nil {
 		return "for an unknown time"
 	}
@@ -130,13 +131,13 @@ func howLong(th *DumpThread) string {
 }
 
 // placeOf returns "fetch app.py:35 (net, tcp 10.0.0.1:443)".
-func placeOf(th *DumpThread) string {
+func placeOf(th *model.DumpThread) string {
 	s := ""
 	if th.Culprit != nil {
 		s = culpritName(th.Culprit) + " "
 	}
 	why := string(th.Cause)
-	if why == "" || th.Cause == CauseUnknown {
+	if why == "" || th.Cause == model.CauseUnknown {
 		why = "cause not known"
 	}
 	if target := cmp.Or(th.Detail.Target, th.Detail.Native); target != "" {
@@ -148,13 +149,13 @@ func placeOf(th *DumpThread) string {
 	return s + "(" + why + ")"
 }
 
-func threadName(p *DumpProcess, th *DumpThread) string {
-	return loopName(Loop{PID: p.PID, TID: th.TID, Command: p.Command})
+func threadName(p *model.DumpProcess, th *model.DumpThread) string {
+	return loopName(model.Loop{PID: p.PID, TID: th.TID, Command: p.Command})
 }
 
 // weight orders processes: those with the loop blocked longest first, then those with one that is active, then idle
 // ones, then those without a loop.
-func weight(p *DumpProcess) (class int, ns int64) {
+func weight(p *model.DumpProcess) (class int, ns int64) {
 	if len(p.Loops) == 0 {
 		return 0, 0
 	}
@@ -163,9 +164,9 @@ func weight(p *DumpProcess) (class int, ns int64) {
 		l := &p.Loops[i]
 		c := 1
 		switch {
-		case l.State == StateBlocked:
+		case l.State == model.StateBlocked:
 			c = 3
-		case !l.quiet():
+		case !quiet(l):
 			c = 2
 		}
 		if c > class {
@@ -179,11 +180,11 @@ func weight(p *DumpProcess) (class int, ns int64) {
 }
 
 func (t *dumpWriter) processes() {
-	order := make([]*DumpProcess, len(t.d.Processes))
+	order := make([]*model.DumpProcess, len(t.d.Processes))
 	for i := range order {
 		order[i] = &t.d.Processes[i]
 	}
-	slices.SortStableFunc(order, func(a, b *DumpProcess) int {
+	slices.SortStableFunc(order, func(a, b *model.DumpProcess) int {
 		ac, an := weight(a)
 		bc, bn := weight(b)
 		return cmp.Or(cmp.Compare(bc, ac), cmp.Compare(bn, an))
@@ -215,7 +216,7 @@ func (t *dumpWriter) processes() {
 }
 
 // idle is the one line of a process all of whose loops rest.
-func (t *dumpWriter) idle(p *DumpProcess) {
+func (t *dumpWriter) idle(p *model.DumpProcess) {
 	for i := range p.Loops {
 		l := &p.Loops[i]
 		more := ""
@@ -227,14 +228,14 @@ func (t *dumpWriter) idle(p *DumpProcess) {
 }
 
 // forTime returns " for 3.2 s", or nothing.
-func forTime(th *DumpThread) string {
+func forTime(th *model.DumpThread) string {
 	if th.ForNS == nil {
 		return ""
 	}
 	return " for " + howLong(th)
 }
 
-func (t *dumpWriter) process(p *DumpProcess) {
+func (t *dumpWriter) process(p *model.DumpProcess) {
 	name := fmt.Sprintf("%s[%d]", safetext.Cut(safetext.Line(shortCommand(p.Command)), 40), p.PID)
 	about := []string{"CPython " + word(p.Python)}
 	if where := cmp.Or(p.Container, p.Unit); where != "" {
@@ -268,7 +269,7 @@ func (t *dumpWriter) process(p *DumpProcess) {
 }
 
 // threadLabel returns "main thread" or "thread Thread-1 (123)".
-func (t *dumpWriter) threadLabel(name string, tid int, p *DumpProcess) string {
+func (t *dumpWriter) threadLabel(name string, tid int, p *model.DumpProcess) string {
 	if tid == p.PID {
 		return "main thread"
 	}
@@ -276,29 +277,29 @@ func (t *dumpWriter) threadLabel(name string, tid int, p *DumpProcess) string {
 }
 
 // doing tells in a line what a thread does: "sleeping for 3 s, lock: in futex".
-func (t *dumpWriter) doing(th *DumpThread) string {
+func (t *dumpWriter) doing(th *model.DumpThread) string {
 	s := string(th.State) + forTime(th)
-	if th.ForNS == nil && th.State == StateActive {
+	if th.ForNS == nil && th.State == model.StateActive {
 		s += ", since when is not known"
 	}
-	if th.Cause != "" && th.Cause != CauseUnknown {
+	if th.Cause != "" && th.Cause != model.CauseUnknown {
 		s += ", " + string(th.Cause)
 	}
 	if e := evidence(th.Detail); e != "" {
 		s += ": " + e
 	}
-	if th.Detail.GIL == GILHeld {
+	if th.Detail.GIL == model.GILHeld {
 		s += ", holds the GIL"
 	}
 	return s
 }
 
-func (t *dumpWriter) loop(p *DumpProcess, l *DumpLoop) {
+func (t *dumpWriter) loop(p *model.DumpProcess, l *model.DumpLoop) {
 	style := ""
 	switch l.State {
-	case StateBlocked:
+	case model.StateBlocked:
 		style = styleRed
-	case StateActive:
+	case model.StateActive:
 		style = styleBold
 	}
 	line := t.cut(t.doing(&l.DumpThread), t.width-30)
@@ -309,7 +310,7 @@ func (t *dumpWriter) loop(p *DumpProcess, l *DumpLoop) {
 	if l.Task != "" {
 		t.printf("      in task %s\n", t.cut(safetext.Line(l.Task), t.width-14))
 	}
-	if l.State != StateIdle || t.o.Verbose {
+	if l.State != model.StateIdle || t.o.Verbose {
 		t.frames(&l.DumpThread, true)
 	}
 	if h := l.Detail.Holder; h != nil {
@@ -323,7 +324,7 @@ func (t *dumpWriter) loop(p *DumpProcess, l *DumpLoop) {
 	t.tasks(l)
 }
 
-func (t *dumpWriter) frames(th *DumpThread, marked bool) {
+func (t *dumpWriter) frames(th *model.DumpThread, marked bool) {
 	if th.Torn {
 		t.printf("      %s\n", t.style(styleFaint, "the stack changed each time it was read; as last seen:"))
 	}
@@ -335,7 +336,7 @@ func (t *dumpWriter) frames(th *DumpThread, marked bool) {
 }
 
 // tasks prints who awaits whom as a tree: below a task stand those it waits for.
-func (t *dumpWriter) tasks(l *DumpLoop) {
+func (t *dumpWriter) tasks(l *model.DumpLoop) {
 	if len(l.Tasks) == 0 {
 		return
 	}
@@ -347,7 +348,7 @@ func (t *dumpWriter) tasks(l *DumpLoop) {
 		title += ", which changed each time they were read; as last seen"
 	}
 	t.printf("    %s\n", t.style(styleFaint, title+":"))
-	w := &treeWriter{t: t, byID: make(map[string]*DumpTask, len(l.Tasks)), shown: make(map[string]bool), left: dumpTaskLines}
+	w := &treeWriter{t: t, byID: make(map[string]*model.DumpTask, len(l.Tasks)), shown: make(map[string]bool), left: dumpTaskLines}
 	if t.o.Verbose {
 		w.left = 1 << 30
 	}
@@ -358,7 +359,7 @@ func (t *dumpWriter) tasks(l *DumpLoop) {
 			awaited[id] = true
 		}
 	}
-	var roots []*DumpTask
+	var roots []*model.DumpTask
 	for i := range l.Tasks {
 		if !awaited[l.Tasks[i].ID] {
 			roots = append(roots, &l.Tasks[i])
@@ -368,7 +369,7 @@ func (t *dumpWriter) tasks(l *DumpLoop) {
 	// What is left waits for itself, directly or not, and is its own root.
 	for _, task := range w.sorted(l.Tasks) {
 		if !w.reached(task.ID) {
-			w.level([]*DumpTask{task}, "    ", 0)
+			w.level([]*model.DumpTask{task}, "    ", 0)
 		}
 	}
 	if w.cut > 0 {
@@ -379,7 +380,7 @@ func (t *dumpWriter) tasks(l *DumpLoop) {
 // treeWriter writes one loop's tasks.
 type treeWriter struct {
 	t     *dumpWriter
-	byID  map[string]*DumpTask
+	byID  map[string]*model.DumpTask
 	shown map[string]bool
 	left  int // lines
 	cut   int // tasks not shown for want of lines
@@ -387,8 +388,8 @@ type treeWriter struct {
 
 func (w *treeWriter) reached(id string) bool { return w.shown[id] }
 
-func (w *treeWriter) sorted(tasks []DumpTask) []*DumpTask {
-	out := make([]*DumpTask, len(tasks))
+func (w *treeWriter) sorted(tasks []model.DumpTask) []*model.DumpTask {
+	out := make([]*model.DumpTask, len(tasks))
 	for i := range tasks {
 		out[i] = &tasks[i]
 	}
@@ -397,7 +398,7 @@ func (w *treeWriter) sorted(tasks []DumpTask) []*DumpTask {
 }
 
 // byName orders "Task-9" before "Task-10".
-func byName(a, b *DumpTask) int {
+func byName(a, b *model.DumpTask) int {
 	head := func(s string) (string, string) {
 		n := strings.TrimRight(s, "0123456789")
 		return n, s[len(n):]
@@ -409,17 +410,17 @@ func byName(a, b *DumpTask) int {
 
 // level writes tasks that stand beside one another, and below each those it waits for. Those that stand at the same
 // place and wait for no task are counted after the first.
-func (w *treeWriter) level(tasks []*DumpTask, indent string, depth int) {
+func (w *treeWriter) level(tasks []*model.DumpTask, indent string, depth int) {
 	slices.SortStableFunc(tasks, byName)
-	same := make(map[string][]*DumpTask)
+	same := make(map[string][]*model.DumpTask)
 	for _, task := range tasks {
 		if len(task.Awaits) == 0 && !task.Running && !w.t.o.Verbose {
 			same[placeKey(task)] = append(same[placeKey(task)], task)
 		}
 	}
 	type row struct {
-		task *DumpTask
-		more []*DumpTask
+		task *model.DumpTask
+		more []*model.DumpTask
 	}
 	var rows []row
 	for _, task := range tasks {
@@ -455,7 +456,7 @@ func (w *treeWriter) level(tasks []*DumpTask, indent string, depth int) {
 	}
 }
 
-func (w *treeWriter) below(task *DumpTask, again bool, indent string, depth int) {
+func (w *treeWriter) below(task *model.DumpTask, again bool, indent string, depth int) {
 	if again || len(task.Awaits) == 0 {
 		return
 	}
@@ -466,7 +467,7 @@ func (w *treeWriter) below(task *DumpTask, again bool, indent string, depth int)
 		}
 		return
 	}
-	var children []*DumpTask
+	var children []*model.DumpTask
 	for _, id := range task.Awaits {
 		if child := w.byID[id]; child != nil {
 			children = append(children, child)
@@ -476,7 +477,7 @@ func (w *treeWriter) below(task *DumpTask, again bool, indent string, depth int)
 }
 
 // placeKey is the same of tasks that stand at the same place.
-func placeKey(task *DumpTask) string {
+func placeKey(task *model.DumpTask) string {
 	var b strings.Builder
 	for _, f := range task.Frames {
 		fmt.Fprintf(&b, "%s\x00%s\x00%d\x00", f.Function, f.File, f.Line)
@@ -485,7 +486,7 @@ func placeKey(task *DumpTask) string {
 }
 
 // line is one task: its name, and its coroutines from the outermost to where it stands.
-func (w *treeWriter) line(task *DumpTask, more int, again bool, indent, branch string) {
+func (w *treeWriter) line(task *model.DumpTask, more int, again bool, indent, branch string) {
 	w.left--
 	t := w.t
 	name := safetext.Middle(safetext.Line(cmp.Or(task.Name, "(no name)")), 40)
@@ -528,9 +529,9 @@ const maxPlaces = 4
 
 // placesOf names where a task stands: its own coroutine, then what it awaits down to the innermost, without the
 // middle of more than so many.
-func placesOf(task *DumpTask, places int) string {
+func placesOf(task *model.DumpTask, places int) string {
 	n := len(task.Frames)
-	name := func(f Frame) string {
+	name := func(f model.Frame) string {
 		return safetext.Middle(safetext.Line(f.Function), 40) + " " + safetext.Middle(fileLine(f, true), 40)
 	}
 	var parts []string

@@ -5,11 +5,13 @@ package report
 import (
 	"path"
 	"strings"
+
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 // stackLine is one line of a stack as people read it: a frame, or several left out.
 type stackLine struct {
-	frame   *Frame
+	frame   *model.Frame
 	folded  int    // frames left out, where frame is nil
 	library string // the package they belong to, where it is one
 }
@@ -21,7 +23,7 @@ const maxAppFrames = 30
 // application frame (thinned out in the middle where there are very many) and the library
 // frame an application frame called stay; other library frames are folded into a count. A
 // fold always stands for two frames or more. With all set, nothing is folded.
-func foldStack(frames []Frame, all bool) []stackLine {
+func foldStack(frames []model.Frame, all bool) []stackLine {
 	keep := make([]bool, len(frames))
 	app := 0
 	for _, f := range frames {
@@ -62,7 +64,7 @@ func foldStack(frames []Frame, all bool) []stackLine {
 }
 
 // commonPackage returns the library all frames come from, or "".
-func commonPackage(frames []Frame) string {
+func commonPackage(frames []model.Frame) string {
 	name := ""
 	for i, f := range frames {
 		p := packageOf(f.File)

@@ -9,14 +9,16 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 func TestFoldStack(t *testing.T) {
-	app := func(n string) Frame { return Frame{Function: n, App: true} }
-	libf := func(n, p string) Frame {
-		return Frame{Function: n, File: "/usr/lib/python3/dist-packages/" + p + "/x.py"}
+	app := func(n string) model.Frame { return model.Frame{Function: n, App: true} }
+	libf := func(n, p string) model.Frame {
+		return model.Frame{Function: n, File: "/usr/lib/python3/dist-packages/" + p + "/x.py"}
 	}
-	show := func(frames []Frame, all bool) []string {
+	show := func(frames []model.Frame, all bool) []string {
 		var s []string
 		for _, l := range foldStack(frames, all) {
 			if l.frame != nil {
@@ -27,12 +29,12 @@ func TestFoldStack(t *testing.T) {
 		}
 		return s
 	}
-	stack := []Frame{libf("leaf", "u"), libf("a", "u"), libf("b", "u"), libf("called", "req"), app("culprit"),
+	stack := []model.Frame{libf("leaf", "u"), libf("a", "u"), libf("b", "u"), libf("called", "req"), app("culprit"),
 		libf("c", "x"), libf("d", "y"), libf("e", "y"), app("root")}
 	assert.Equal(t, []string{"leaf", "2 u", "called", "culprit", "2 ", "e", "root"}, show(stack, false))
 	assert.Len(t, show(stack, true), len(stack))
-	assert.Equal(t, []string{"a", "2 u", "root"}, show([]Frame{libf("a", "u"), libf("b", "u"), libf("c", "u"), libf("root", "u")}, false))
-	assert.Equal(t, []string{"a", "b", "c"}, show([]Frame{libf("a", "u"), libf("b", "u"), libf("c", "u")}, false), "one frame is not folded")
+	assert.Equal(t, []string{"a", "2 u", "root"}, show([]model.Frame{libf("a", "u"), libf("b", "u"), libf("c", "u"), libf("root", "u")}, false))
+	assert.Equal(t, []string{"a", "b", "c"}, show([]model.Frame{libf("a", "u"), libf("b", "u"), libf("c", "u")}, false), "one frame is not folded")
 	assert.Empty(t, show(nil, false))
 }
 
@@ -40,10 +42,10 @@ func TestFoldStack(t *testing.T) {
 func TestFoldStackAnyStack(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 2000 {
-		frames := make([]Frame, 1+r.IntN(200))
+		frames := make([]model.Frame, 1+r.IntN(200))
 		share := r.Float64()
 		for i := range frames {
-			frames[i] = Frame{Line: i, App: r.Float64() < share}
+			frames[i] = model.Frame{Line: i, App: r.Float64() < share}
 		}
 		next := 0
 		lines := foldStack(frames, false)

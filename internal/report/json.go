@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
@@ -18,9 +19,9 @@ const noBlocks = "\n  \"blocks\": []"
 // WriteJSON writes r as one indented JSON document (schema loopwatch.report/v1). The blocks,
 // nearly all of a large report, are encoded one at a time: a document of 50 MB must not cost
 // five times that in memory on a host that has trouble enough.
-func WriteJSON(w io.Writer, r *Report) error {
+func WriteJSON(w io.Writer, r *model.Report) error {
 	frame := *r
-	frame.Blocks = []Block{}
+	frame.Blocks = []model.Block{}
 	var b bytes.Buffer
 	if err := encode(&b, &frame, ""); err != nil {
 		return fmt.Errorf("encode report: %w", err)
@@ -56,9 +57,9 @@ func WriteJSON(w io.Writer, r *Report) error {
 
 // WriteBlock writes one block as one line of JSON (schema loopwatch.block/v1), in the form it
 // has in a report.
-func WriteBlock(w io.Writer, b Block) error {
-	b.Normalise(Limits{}.withDefaults().Stacks)
-	b.Schema = SchemaBlock
+func WriteBlock(w io.Writer, b model.Block) error {
+	Normalise(&b, Limits{}.withDefaults().Stacks)
+	b.Schema = model.SchemaBlock
 	var line bytes.Buffer
 	e := json.NewEncoder(&line)
 	e.SetEscapeHTML(false)

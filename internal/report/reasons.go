@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
@@ -114,7 +115,7 @@ func counted(n int64, things string) string {
 }
 
 // LostLine says in a sentence what lost events and stacks mean, empty where none is.
-func LostLine(l Lost) string {
+func LostLine(l model.Lost) string {
 	switch {
 	case l.Events > 0 && l.Stacks > 0:
 		return fmt.Sprintf("%s and %s were lost: there may be more blocks, and longer ones, than are shown.", plural(l.Events, "event"), plural(l.Stacks, "stack"))

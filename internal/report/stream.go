@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
@@ -27,12 +28,12 @@ type Stream struct {
 	w     io.Writer
 	o     TextOptions
 	folds map[foldKey]*fold
-	going map[LoopID]*going
+	going map[model.LoopID]*going
 }
 
 type foldKey struct {
-	LoopID
-	BlockerKey
+	model.LoopID
+	model.BlockerKey
 }
 
 type fold struct {
@@ -61,14 +62,14 @@ type streamLine struct {
 
 // NewStream returns a stream that prints to w.
 func NewStream(w io.Writer, o TextOptions) *Stream {
-	return &Stream{w: w, o: o, folds: make(map[foldKey]*fold), going: make(map[LoopID]*going)}
+	return &Stream{w: w, o: o, folds: make(map[foldKey]*fold), going: make(map[model.LoopID]*going)}
 }
 
 const streamClock = time.TimeOnly + ".000"
 
 // Write takes a block that began at start, of the loop l.
-func (s *Stream) Write(b *Block, l Loop, start, now time.Time) error {
-	id := LoopID{b.PID, b.TID}
+func (s *Stream) Write(b *model.Block, l model.Loop, start, now time.Time) error {
+	id := model.LoopID{PID: b.PID, TID: b.TID}
 	key := foldKey{id, b.Key()}
 	line := streamLine{word(string(b.Cause)), loopName(l), culpritName(b.Culprit), []string{streamNote(b)}}
 	f := s.folds[key]
@@ -100,7 +101,7 @@ func (s *Stream) Write(b *Block, l Loop, start, now time.Time) error {
 }
 
 // streamNote is the evidence behind a block's cause, after what ≥ means where its line has one.
-func streamNote(b *Block) string {
+func streamNote(b *model.Block) string {
 	var parts []string
 	switch {
 	case b.Ongoing:

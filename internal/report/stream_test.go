@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
@@ -32,9 +33,9 @@ func newStreamed(o TextOptions) *streamed {
 
 func (s *streamed) block(t *testing.T, pid int, function string, took time.Duration, ongoing bool) {
 	t.Helper()
-	b := Block{PID: pid, TID: pid, DurationNS: int64(took), Cause: CauseSleep, Ongoing: ongoing,
-		Culprit: &Frame{Function: function, File: "/srv/app.py", Line: 42}}
-	require.NoError(t, s.Write(&b, Loop{PID: pid, TID: pid, Command: "python3 app.py"}, s.now, s.now))
+	b := model.Block{PID: pid, TID: pid, DurationNS: int64(took), Cause: model.CauseSleep, Ongoing: ongoing,
+		Culprit: &model.Frame{Function: function, File: "/srv/app.py", Line: 42}}
+	require.NoError(t, s.Write(&b, model.Loop{PID: pid, TID: pid, Command: "python3 app.py"}, s.now, s.now))
 }
 
 func (s *streamed) lines() []string {
@@ -56,11 +57,11 @@ func TestStreamPrintsBlocksAsTheyCome(t *testing.T) {
 // A block whose beginning nobody saw, too, may have taken longer than its line says, and is never among those counted.
 func TestStreamMarksLowerBounds(t *testing.T) {
 	s := newStreamed(TextOptions{})
-	b := Block{PID: 7, TID: 7, DurationNS: 3 * int64(time.Second), AtLeast: true, Cause: CauseSleep, Detail: Detail{Syscall: "clock_nanosleep"},
-		Culprit: &Frame{Function: "get", File: "/srv/app.py", Line: 42}}
+	b := model.Block{PID: 7, TID: 7, DurationNS: 3 * int64(time.Second), AtLeast: true, Cause: model.CauseSleep, Detail: model.Detail{Syscall: "clock_nanosleep"},
+		Culprit: &model.Frame{Function: "get", File: "/srv/app.py", Line: 42}}
 	write := func() {
 		block := b
-		require.NoError(t, s.Write(&block, Loop{PID: 7, TID: 7, Command: "python3 app.py"}, s.now, s.now))
+		require.NoError(t, s.Write(&block, model.Loop{PID: 7, TID: 7, Command: "python3 app.py"}, s.now, s.now))
 	}
 	write()
 	write()
@@ -109,10 +110,10 @@ func TestStreamTellsOfWhatOutlastsTheUsual(t *testing.T) {
 func TestStreamFits(t *testing.T) {
 	for _, width := range []int{80, 100, 200} {
 		s := newStreamed(TextOptions{Width: width})
-		b := Block{PID: 1234567, TID: 1234567, DurationNS: 5e8, Cause: CauseSubprocess, Culprit: &Frame{Function: "fetch_price", File: "/srv/app.py", Line: 1035},
-			Detail: Detail{Syscall: "recvfrom", Target: "tcp 10.0.0.5:443"}}
+		b := model.Block{PID: 1234567, TID: 1234567, DurationNS: 5e8, Cause: model.CauseSubprocess, Culprit: &model.Frame{Function: "fetch_price", File: "/srv/app.py", Line: 1035},
+			Detail: model.Detail{Syscall: "recvfrom", Target: "tcp 10.0.0.5:443"}}
 		for range 1000 {
-			require.NoError(t, s.Write(&b, Loop{PID: 1234567, TID: 1234567, Command: "python3 /srv/app.py"}, s.now, s.now))
+			require.NoError(t, s.Write(&b, model.Loop{PID: 1234567, TID: 1234567, Command: "python3 /srv/app.py"}, s.now, s.now))
 		}
 		require.NoError(t, s.Flush(s.now.Add(FoldWindow), false))
 		lines := s.lines()
@@ -184,7 +185,7 @@ func TestStreamIsInert(t *testing.T) {
 
 func TestStreamSaysThatItCannotWrite(t *testing.T) {
 	s := NewStream(failing{}, TextOptions{})
-	assert.Error(t, s.Write(&Block{}, Loop{}, time.Time{}, time.Time{}))
+	assert.Error(t, s.Write(&model.Block{}, model.Loop{}, time.Time{}, time.Time{}))
 }
 
 type failing struct{}
@@ -193,11 +194,11 @@ func (failing) Write([]byte) (int, error) { return 0, errors.New("no room") }
 
 func TestWriteBlockIsOneLine(t *testing.T) {
 	var out bytes.Buffer
-	require.NoError(t, WriteBlock(&out, Block{PID: 7, TID: 8, DurationNS: 5, Culprit: &Frame{Function: "<module>\n"}}))
+	require.NoError(t, WriteBlock(&out, model.Block{PID: 7, TID: 8, DurationNS: 5, Culprit: &model.Frame{Function: "<module>\n"}}))
 	assert.Equal(t, 1, strings.Count(out.String(), "\n"))
 	var doc map[string]any
 	require.NoError(t, json.Unmarshal(out.Bytes(), &doc))
-	assert.Equal(t, SchemaBlock, doc["schema"])
+	assert.Equal(t, model.SchemaBlock, doc["schema"])
 	assert.Equal(t, "unknown", doc["cause"])
 	assert.Equal(t, []any{}, doc["stacks"])
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
@@ -49,7 +50,7 @@ const (
 
 // WriteText writes r for people: first the answer in one line, then the loops, the blockers
 // with their stacks, the longest blocks, and last what could not be seen.
-func WriteText(w io.Writer, r *Report, o TextOptions) error {
+func WriteText(w io.Writer, r *model.Report, o TextOptions) error {
 	t := &textWriter{w: w, r: r, o: o, names: NamesOf(r)}
 	t.width = max(o.Width, minWidth)
 	if o.Width == 0 {
@@ -70,7 +71,7 @@ func WriteText(w io.Writer, r *Report, o TextOptions) error {
 // textWriter keeps the first error of a text being written.
 type textWriter struct {
 	w     io.Writer
-	r     *Report
+	r     *model.Report
 	o     TextOptions
 	width int
 	names LoopNames
@@ -79,7 +80,7 @@ type textWriter struct {
 
 // WriteBlocker writes a blocker for people, as number number of a list. A blocker without loops is
 // one of a single loop.
-func WriteBlocker(w io.Writer, number int, b *Blocker, o TextOptions) error {
+func WriteBlocker(w io.Writer, number int, b *model.Blocker, o TextOptions) error {
 	t := &textWriter{w: w, o: o, width: max(o.Width, minWidth/2)}
 	t.blocker(number, b, nil)
 	return t.err
@@ -87,7 +88,7 @@ func WriteBlocker(w io.Writer, number int, b *Blocker, o TextOptions) error {
 
 // WriteStack writes what is known of a block but its times: the evidence, the stack that took most
 // of it, and who held what it waited for.
-func WriteStack(w io.Writer, b *Block, o TextOptions) error {
+func WriteStack(w io.Writer, b *model.Block, o TextOptions) error {
 	t := &textWriter{w: w, o: o, width: max(o.Width, minWidth/2)}
 	if evidence := evidence(b.Detail); evidence != "" {
 		t.printf("      %s\n", t.cut(evidence, t.width-6))
@@ -165,7 +166,7 @@ func (t *textWriter) loops() {
 		where := safetext.Middle(safetext.Line(cmp.Or(l.Container, l.Unit)), 40)
 		somewhere = somewhere || where != ""
 		rows = append(rows, []string{
-			t.names.Of(LoopID{l.PID, l.TID}), word(l.Loop), word(l.Python), percent(l.Utilization),
+			t.names.Of(model.LoopID{PID: l.PID, TID: l.TID}), word(l.Loop), word(l.Python), percent(l.Utilization),
 			strconv.FormatInt(l.Iterations, 10), dashZero(l.IterationNS.P50), dashZero(l.IterationNS.P99),
 			dashZero(l.IterationNS.Max), strconv.FormatInt(l.Blocks, 10), dashZero(l.BlockedNS), where,
 		})
@@ -209,7 +210,7 @@ func (t *textWriter) blockers() {
 	}
 }
 
-func (t *textWriter) blocker(number int, b *Blocker, about *About) {
+func (t *textWriter) blocker(number int, b *model.Blocker, about *About) {
 	where := ""
 	if len(b.Loops) > 0 {
 		where = ", in " + t.names.List(b.Loops, 3)
@@ -236,7 +237,7 @@ func (t *textWriter) blocker(number int, b *Blocker, about *About) {
 }
 
 // holder prints who held what a loop waited for.
-func (t *textWriter) holder(h *Holder) {
+func (t *textWriter) holder(h *model.Holder) {
 	if h != nil {
 		t.printf("      held by thread %s (%d)\n", t.cut(cmp.Or(safetext.Line(h.Thread), "?"), 40), h.TID)
 		frames := h.Frames
@@ -251,7 +252,7 @@ func (t *textWriter) holder(h *Holder) {
 const smallPart = 0.01
 
 // about prints what a blocker's time went to, where that is more than its cause, and who waited.
-func (t *textWriter) about(a *About, gil GIL) {
+func (t *textWriter) about(a *About, gil model.GIL) {
 	var facts []string
 	if parts := Parts(a.SplitNS); len(parts) > 1 && 1-parts[0].Share >= smallPart {
 		var split []string
@@ -271,13 +272,13 @@ func (t *textWriter) about(a *About, gil GIL) {
 	if len(facts) > 0 {
 		t.printf("      %s\n", t.cut(strings.Join(facts, "; "), t.width-6))
 	}
-	if waited := a.Delayed.Waited(); waited != "" {
+	if waited := Waited(&a.Delayed); waited != "" {
 		t.printf("      %s\n", waited)
 	}
 }
 
 // stack prints frames, innermost first, the culprit marked.
-func (t *textWriter) stack(frames []Frame, culprit *Frame, all bool) {
+func (t *textWriter) stack(frames []model.Frame, culprit *model.Frame, all bool) {
 	lines := foldStack(frames, all)
 	names := 0
 	for _, l := range lines {
@@ -331,14 +332,14 @@ func (t *textWriter) blocks() {
 		return
 	}
 	blocks := slices.Clone(t.r.Blocks)
-	slices.SortStableFunc(blocks, func(x, y Block) int { return cmp.Compare(y.DurationNS, x.DurationNS) })
+	slices.SortStableFunc(blocks, func(x, y model.Block) int { return cmp.Compare(y.DurationNS, x.DurationNS) })
 	n := t.shown(len(blocks), textBlocks)
 	title := "Blocks in time order"
 	if n < len(blocks) {
 		title = fmt.Sprintf("The %d longest of %s, in time order", n, plural(int64(len(blocks)), "block"))
 	}
 	blocks = blocks[:n]
-	slices.SortStableFunc(blocks, func(x, y Block) int { return cmp.Compare(x.StartNS, y.StartNS) })
+	slices.SortStableFunc(blocks, func(x, y model.Block) int { return cmp.Compare(x.StartNS, y.StartNS) })
 
 	columns := []Column{
 		{Title: "START", Optional: 1},
@@ -349,7 +350,7 @@ func (t *textWriter) blocks() {
 		{Title: "CULPRIT", Flexible: true, Minimum: 32},
 		{Title: "TASK", Optional: 2},
 	}
-	if !slices.ContainsFunc(blocks, func(b Block) bool { return b.Task != "" }) {
+	if !slices.ContainsFunc(blocks, func(b model.Block) bool { return b.Task != "" }) {
 		columns = columns[:len(columns)-1]
 	}
 	started, err := time.Parse(time.RFC3339Nano, t.r.StartedAt)
@@ -364,7 +365,7 @@ func (t *textWriter) blocks() {
 			wall = started.Add(time.Duration(b.StartNS - t.r.StartedNS)).Format("15:04:05.000")
 		}
 		rows = append(rows, []string{wall, humanDuration(b.StartNS - t.r.StartedNS), boundedDuration(b.DurationNS, b.LowerBound()), word(string(b.Cause)),
-			t.names.Of(LoopID{b.PID, b.TID}), culpritName(b.Culprit), taskName(b.Task)})
+			t.names.Of(model.LoopID{PID: b.PID, TID: b.TID}), culpritName(b.Culprit), taskName(b.Task)})
 	}
 	t.section(title)
 	t.table(columns, rows)
@@ -393,7 +394,7 @@ func (t *textWriter) lost(title, summary string, counts map[string]int64) {
 
 // unsupported lists the processes that could not be looked into, those with the same reason together: first what is
 // known to be Python.
-func (t *textWriter) unsupported(all []Unsupported) {
+func (t *textWriter) unsupported(all []model.Unsupported) {
 	if len(all) == 0 {
 		return
 	}
@@ -451,7 +452,7 @@ func toSeconds(s string) string {
 }
 
 // loopName returns "uvicorn[1234]", with the thread too where the loop is not in the main one.
-func loopName(l Loop) string {
+func loopName(l model.Loop) string {
 	name := safetext.Cut(safetext.Line(shortCommand(l.Command)), 40)
 	if l.TID != l.PID {
 		return fmt.Sprintf("%s[%d/%d]", name, l.PID, l.TID)
@@ -460,7 +461,7 @@ func loopName(l Loop) string {
 }
 
 // culpritName returns "Handler.get app.py:42", short enough for a line of its own.
-func culpritName(f *Frame) string {
+func culpritName(f *model.Frame) string {
 	if f == nil {
 		return "(no line to blame)"
 	}
@@ -476,7 +477,7 @@ func taskName(s string) string {
 }
 
 // fileLine returns "app.py:42", or the whole path.
-func fileLine(f Frame, short bool) string {
+func fileLine(f model.Frame, short bool) string {
 	file := f.File
 	if short && file != "" {
 		file = path.Base(file)
@@ -492,7 +493,7 @@ func fileLine(f Frame, short bool) string {
 const noticeable = int64(5 * time.Millisecond)
 
 // evidence tells in one line what the kernel saw the thread do.
-func evidence(d Detail) string {
+func evidence(d model.Detail) string {
 	var parts []string
 	if d.Syscall != "" {
 		s := "in " + safetext.Line(d.Syscall)

@@ -10,19 +10,20 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
 // UnwatchedGroups sorts processes that are not watched by reason: first those known to be Python, and of them first the
 // reason that most have.
-func UnwatchedGroups(all []Unsupported) [][]Unsupported {
+func UnwatchedGroups(all []model.Unsupported) [][]model.Unsupported {
 	type key struct {
 		maybe  bool
 		reason string
 	}
 	at := make(map[key]int)
-	var groups [][]Unsupported
-	for _, u := range slices.SortedFunc(slices.Values(all), func(x, y Unsupported) int { return cmp.Compare(x.PID, y.PID) }) {
+	var groups [][]model.Unsupported
+	for _, u := range slices.SortedFunc(slices.Values(all), func(x, y model.Unsupported) int { return cmp.Compare(x.PID, y.PID) }) {
 		k := key{u.Maybe, u.Reason}
 		i, known := at[k]
 		if !known {
@@ -31,7 +32,7 @@ func UnwatchedGroups(all []Unsupported) [][]Unsupported {
 		}
 		groups[i] = append(groups[i], u)
 	}
-	slices.SortStableFunc(groups, func(x, y []Unsupported) int {
+	slices.SortStableFunc(groups, func(x, y []model.Unsupported) int {
 		if x[0].Maybe != y[0].Maybe {
 			if x[0].Maybe {
 				return 1
@@ -44,10 +45,10 @@ func UnwatchedGroups(all []Unsupported) [][]Unsupported {
 }
 
 // UnwatchedText says who a group is, so many of them by name, and why they are not watched.
-func UnwatchedText(group []Unsupported, names int) (who, why string) {
+func UnwatchedText(group []model.Unsupported, names int) (who, why string) {
 	var list []string
 	for _, u := range group[:min(names, len(group))] {
-		list = append(list, loopName(Loop{PID: u.PID, TID: u.PID, Command: u.Command}))
+		list = append(list, loopName(model.Loop{PID: u.PID, TID: u.PID, Command: u.Command}))
 	}
 	who = strings.Join(list, ", ")
 	if more := len(group) - len(list); more > 0 {
@@ -61,7 +62,7 @@ func UnwatchedText(group []Unsupported, names int) (who, why string) {
 
 // UnwatchedLines says it of all groups, a line each, so many processes of each by name. Where a line is wider than width
 // (0: any), it goes on in an indented one.
-func UnwatchedLines(groups [][]Unsupported, names, width int) []string {
+func UnwatchedLines(groups [][]model.Unsupported, names, width int) []string {
 	lines := make([]string, 0, len(groups))
 	for _, g := range groups {
 		who, why := UnwatchedText(g, names)
@@ -71,10 +72,10 @@ func UnwatchedLines(groups [][]Unsupported, names, width int) []string {
 }
 
 // Unwatched counts the Pythons among processes that are not watched, and those that may be some.
-func Unwatched(all []Unsupported) (pythons, maybe int) { return unwatched(all) }
+func Unwatched(all []model.Unsupported) (pythons, maybe int) { return unwatched(all) }
 
 // unwatched counts the Pythons among processes that are not watched, and those that may be some.
-func unwatched(all []Unsupported) (pythons, maybe int) {
+func unwatched(all []model.Unsupported) (pythons, maybe int) {
 	for _, u := range all {
 		if u.Maybe {
 			maybe++
@@ -100,7 +101,7 @@ func noneOf(n int) string {
 }
 
 // mostly says, of the reasons why no Python is watched, the one that most of them share.
-func mostly(all []Unsupported) string {
+func mostly(all []model.Unsupported) string {
 	group := UnwatchedGroups(all)[0]
 	text := sentence(safetext.Middle(safetext.Line(group[0].Reason), 200))
 	if pythons, _ := unwatched(all); len(group) < pythons {

@@ -6,6 +6,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 // Verdict is the answer of a report, the first thing every format for people says. Its strings
@@ -18,7 +20,7 @@ type Verdict struct {
 }
 
 // VerdictOf returns who blocked what, or why there is nothing to say.
-func VerdictOf(r *Report) Verdict {
+func VerdictOf(r *model.Report) Verdict {
 	window := humanDuration(r.EndedNS - r.StartedNS)
 	threshold := humanDuration(r.ThresholdNS)
 	if len(r.Loops) == 0 && len(r.Blockers) == 0 {
@@ -35,7 +37,7 @@ func VerdictOf(r *Report) Verdict {
 	if len(r.Blockers) == 0 {
 		v := Verdict{Summary: fmt.Sprintf("No loop was blocked: %s watched for %s, none active for %s or more at a time.",
 			plural(int64(len(r.Loops)), "loop"), window, threshold)}
-		busiest := slices.MaxFunc(r.Loops, func(x, y Loop) int { return cmp.Compare(x.IterationNS.Max, y.IterationNS.Max) })
+		busiest := slices.MaxFunc(r.Loops, func(x, y model.Loop) int { return cmp.Compare(x.IterationNS.Max, y.IterationNS.Max) })
 		if m := busiest.IterationNS.Max; m > 0 {
 			v.Hint = fmt.Sprintf("The longest active period took %s, in %s; a lower --threshold shows who caused it.",
 				humanDuration(m), loopName(busiest))
@@ -53,8 +55,8 @@ func VerdictOf(r *Report) Verdict {
 }
 
 // stillBlocked names the loop that was blocked longest as the observation ended; empty where none was.
-func stillBlocked(r *Report) string {
-	var longest Loop
+func stillBlocked(r *model.Report) string {
+	var longest model.Loop
 	loops := 0
 	for _, l := range r.Loops {
 		if l.InBlockNS > 0 {
@@ -67,7 +69,7 @@ func stillBlocked(r *Report) string {
 	if loops == 0 {
 		return ""
 	}
-	begun := slices.ContainsFunc(r.Blocks, func(b Block) bool {
+	begun := slices.ContainsFunc(r.Blocks, func(b model.Block) bool {
 		return b.Ongoing && b.AtLeast && b.PID == longest.PID && b.TID == longest.TID
 	})
 	text := fmt.Sprintf(" Still blocked at the end: %s, for %s", loopName(longest), boundedDuration(longest.InBlockNS, begun))
@@ -78,7 +80,7 @@ func stillBlocked(r *Report) string {
 }
 
 // noLoops tells apart that no Python runs, that none can be watched, and that none waits in a loop.
-func noLoops(r *Report, window string) Verdict {
+func noLoops(r *model.Report, window string) Verdict {
 	pythons, maybe := unwatched(r.Unsupported)
 	const start = "Start the program to be watched, or give it some work: a loop shows up once it waits for events."
 	switch {

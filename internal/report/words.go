@@ -5,6 +5,8 @@ package report
 import (
 	"fmt"
 	"strings"
+
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 // The words the text uses, for writers that live in packages of their own: one thing has one
@@ -23,39 +25,39 @@ func Percent(share float64) string { return percent(share) }
 func Plural(n int64, thing string) string { return plural(n, thing) }
 
 // LoopName returns "uvicorn[1234]", with the thread too where the loop is not in the main one.
-func LoopName(l Loop) string { return loopName(l) }
+func LoopName(l model.Loop) string { return loopName(l) }
 
 // CulpritName returns "Handler.get app.py:42".
-func CulpritName(f *Frame) string { return culpritName(f) }
+func CulpritName(f *model.Frame) string { return culpritName(f) }
 
 // FileLine returns "app.py:42", or the whole path.
-func FileLine(f Frame, short bool) string { return fileLine(f, short) }
+func FileLine(f model.Frame, short bool) string { return fileLine(f, short) }
 
 // Evidence tells in one line what the kernel saw the thread do.
-func Evidence(d Detail) string { return evidence(d) }
+func Evidence(d model.Detail) string { return evidence(d) }
 
 // LoopNames are the names of a report's loops.
-type LoopNames map[LoopID]string
+type LoopNames map[model.LoopID]string
 
 // NamesOf returns the names of the loops of r.
-func NamesOf(r *Report) LoopNames {
+func NamesOf(r *model.Report) LoopNames {
 	names := make(LoopNames, len(r.Loops))
 	for _, l := range r.Loops {
-		names[LoopID{l.PID, l.TID}] = loopName(l)
+		names[model.LoopID{PID: l.PID, TID: l.TID}] = loopName(l)
 	}
 	return names
 }
 
 // Of returns the name of a loop.
-func (n LoopNames) Of(id LoopID) string {
+func (n LoopNames) Of(id model.LoopID) string {
 	if name := n[id]; name != "" {
 		return name
 	}
-	return loopName(Loop{PID: id.PID, TID: id.TID})
+	return loopName(model.Loop{PID: id.PID, TID: id.TID})
 }
 
 // List names the first loops of a list and counts the rest.
-func (n LoopNames) List(ids []LoopID, limit int) string {
+func (n LoopNames) List(ids []model.LoopID, limit int) string {
 	var names []string
 	for _, id := range ids[:min(limit, len(ids))] {
 		names = append(names, n.Of(id))
@@ -70,12 +72,12 @@ func (n LoopNames) List(ids []LoopID, limit int) string {
 // FrameRun is frames of a stack that stand together: one to be shown, or several of libraries
 // to be folded away.
 type FrameRun struct {
-	Frames  []Frame
+	Frames  []model.Frame
 	Library string // the package several frames belong to, where it is one
 }
 
 // FoldStack splits a stack into runs, in order, as the text shows it.
-func FoldStack(frames []Frame) []FrameRun {
+func FoldStack(frames []model.Frame) []FrameRun {
 	var runs []FrameRun
 	at := 0
 	for _, l := range foldStack(frames, false) {

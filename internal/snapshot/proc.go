@@ -10,9 +10,9 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/asyncio"
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
 	"github.com/loopwatch/loopwatch/internal/target"
 )
@@ -50,7 +50,7 @@ type thread struct {
 	doing   probes.Doing
 	raw     []cpython.RawFrame
 	addrs   []uint64 // of the frames
-	frames  []report.Frame
+	frames  []model.Frame
 	err     error
 	agreed  bool   // two stacks in a row were equal
 	good    bool   // so it was read as it is

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
 
@@ -80,7 +80,7 @@ func comparePstree(t *testing.T, py testpython.Interp, loop string) {
 	require.Len(t, d.Processes[0].Loops, 1)
 	l := d.Processes[0].Loops[0]
 	assert.Equal(t, loop, l.Loop)
-	assert.Equal(t, report.StateIdle, l.State)
+	assert.Equal(t, model.StateIdle, l.State)
 	require.Greater(t, len(want), 25, "CPython sees hardly any task")
 	awaitedBy := map[string][]string{}
 	for _, task := range l.Tasks {

@@ -13,14 +13,14 @@ import (
 	"github.com/loopwatch/loopwatch/internal/correlator"
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
-func isEventlet(f report.Frame) bool { return strings.Contains(f.File, "/eventlet/") }
+func isEventlet(f model.Frame) bool { return strings.Contains(f.File, "/eventlet/") }
 
 // processRow says what was found of one process.
-func (t *taking) processRow(p *proc) report.DumpProcess {
-	row := report.DumpProcess{PID: p.process.PID, Command: p.process.Cmdline(), Python: p.runtime.Version.String()}
+func (t *taking) processRow(p *proc) model.DumpProcess {
+	row := model.DumpProcess{PID: p.process.PID, Command: p.process.Cmdline(), Python: p.runtime.Version.String()}
 	row.Container, row.Unit, _ = p.process.Cgroup() // absent where it cannot be read
 	if p.cut {
 		t.lose(reasonThreads, 1)
@@ -77,26 +77,26 @@ func (t *taking) processRow(p *proc) report.DumpProcess {
 }
 
 // holders names who holds the GILs of a process.
-func (p *proc) holders(byState map[uint64]*thread, row *report.DumpProcess) {
+func (p *proc) holders(byState map[uint64]*thread, row *model.DumpProcess) {
 	seen := make(map[uint64]bool)
 	for _, i := range p.interps {
 		if i.holder == 0 || seen[i.gil] {
 			continue
 		}
 		seen[i.gil] = true
-		var held report.DumpGIL
+		var held model.DumpGIL
 		if th := byState[i.holder]; th != nil {
 			held.TID = th.doing.TID
 			held.Thread = p.nameOf(th)
 		}
 		row.GIL = append(row.GIL, held)
 	}
-	slices.SortFunc(row.GIL, func(a, b report.DumpGIL) int { return cmp.Compare(a.TID, b.TID) })
+	slices.SortFunc(row.GIL, func(a, b model.DumpGIL) int { return cmp.Compare(a.TID, b.TID) })
 }
 
 // threadRow says what one thread does.
-func (t *taking) threadRow(p *proc, th *thread, byState map[uint64]*thread) report.DumpThread {
-	row := report.DumpThread{TID: th.doing.TID, Frames: th.frames, Torn: th.torn || th.err != nil}
+func (t *taking) threadRow(p *proc, th *thread, byState map[uint64]*thread) model.DumpThread {
+	row := model.DumpThread{TID: th.doing.TID, Frames: th.frames, Torn: th.torn || th.err != nil}
 	row.Thread = p.nameOf(th)
 	if v := th.verdict; v.since != 0 {
 		ns := max(th.doing.At-v.since, 0)
@@ -104,19 +104,19 @@ func (t *taking) threadRow(p *proc, th *thread, byState map[uint64]*thread) repo
 	}
 	switch {
 	case th.verdict.idle:
-		row.State = report.StateIdle
+		row.State = model.StateIdle
 		return row
 	case th.doing.Stopped:
-		row.State = report.StateStopped
+		row.State = model.StateStopped
 	case th.doing.Running:
-		row.State = report.StateRunning
+		row.State = model.StateRunning
 	default:
-		row.State = report.StateSleeping
+		row.State = model.StateSleeping
 	}
 	if th.verdict.kind != "" {
-		row.State = report.StateActive
+		row.State = model.StateActive
 		if row.ForNS != nil && *row.ForNS >= int64(t.options.Threshold) {
-			row.State = report.StateBlocked
+			row.State = model.StateBlocked
 		}
 	}
 	i := p.interps[th.state.Interp]
@@ -124,22 +124,22 @@ func (t *taking) threadRow(p *proc, th *thread, byState map[uint64]*thread) repo
 	collects := i != nil && i.collecting && holds
 	row.Culprit, row.Leaf = eventloop.Culprit(th.frames)
 	if th.doing.Running {
-		row.Cause = report.CauseUnknown
+		row.Cause = model.CauseUnknown
 		if th.verdict.kind != "" {
 			row.Cause, row.Detail.Native = p.runs(th, holds)
 		}
 		switch {
-		case row.Cause == report.CauseRunqueue:
+		case row.Cause == model.CauseRunqueue:
 			row.Culprit = nil
 		case th.verdict.edge:
-			row.Cause, row.Culprit, row.Detail.Native = report.CauseUnknown, nil, ""
+			row.Cause, row.Culprit, row.Detail.Native = model.CauseUnknown, nil, ""
 		case collects:
-			row.Cause = report.CauseGC
+			row.Cause = model.CauseGC
 		case correlator.Importing(th.frames):
-			row.Cause = report.CauseImport
+			row.Cause = model.CauseImport
 		}
 		if holds {
-			row.Detail.GIL = report.GILHeld
+			row.Detail.GIL = model.GILHeld
 		}
 		return row
 	}
@@ -147,10 +147,10 @@ func (t *taking) threadRow(p *proc, th *thread, byState map[uint64]*thread) repo
 	sleep := correlator.Sleep{Sample: th.sample(), GIL: gil, Frames: th.frames, Collected: collects}
 	row.Cause, row.Culprit, row.Detail = sleep.Judge()
 	if holds {
-		row.Detail.GIL = report.GILHeld
+		row.Detail.GIL = model.GILHeld
 	}
-	if holder := heldBy(i, byState); row.Cause == report.CauseGIL && holder != nil && holder != th {
-		row.Detail.Holder = &report.Holder{TID: holder.doing.TID, Frames: holder.frames}
+	if holder := heldBy(i, byState); row.Cause == model.CauseGIL && holder != nil && holder != th {
+		row.Detail.Holder = &model.Holder{TID: holder.doing.TID, Frames: holder.frames}
 		row.Detail.Holder.Thread = p.nameOf(holder)
 	}
 	return row
@@ -182,8 +182,8 @@ func heldBy(i *interp, byState map[uint64]*thread) *thread {
 const maxTaskFrames = 50_000
 
 // loopRow says what a loop does, and with it its tasks.
-func (t *taking) loopRow(p *proc, th *thread, thread report.DumpThread, budget *int) report.DumpLoop {
-	row := report.DumpLoop{DumpThread: thread, Loop: string(th.verdict.kind)}
+func (t *taking) loopRow(p *proc, th *thread, thread model.DumpThread, budget *int) model.DumpLoop {
+	row := model.DumpLoop{DumpThread: thread, Loop: string(th.verdict.kind)}
 	i := p.interps[th.state.Interp]
 	if i == nil || i.tasks == nil || th.loop == 0 {
 		return row
@@ -204,7 +204,7 @@ func (t *taking) loopRow(p *proc, th *thread, thread report.DumpThread, budget *
 		if task.Loop != th.loop {
 			continue
 		}
-		out := report.DumpTask{ID: taskID(task.Addr), Name: task.Name, Awaits: awaits[task.Addr]}
+		out := model.DumpTask{ID: taskID(task.Addr), Name: task.Name, Awaits: awaits[task.Addr]}
 		switch {
 		case th.running != nil && th.running.Addr == task.Addr:
 			out.Running = true
@@ -229,7 +229,7 @@ func (t *taking) loopRow(p *proc, th *thread, thread report.DumpThread, budget *
 }
 
 // stackOf names the coroutines of a task that waits, innermost first.
-func (p *proc) stackOf(task *asyncio.Pending) []report.Frame {
+func (p *proc) stackOf(task *asyncio.Pending) []model.Frame {
 	raw := make([]cpython.RawFrame, len(task.Awaits))
 	for i, s := range task.Awaits {
 		raw[len(raw)-1-i] = s.Frame

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 // sampled is where a thread was seen running.
@@ -107,18 +107,18 @@ func readRing(ring []byte) sampled {
 }
 
 // runs says what a loop that runs spends its time in, and the native module if it is one.
-func (p *proc) runs(t *thread, holdsGIL bool) (report.Cause, string) {
+func (p *proc) runs(t *thread, holdsGIL bool) (model.Cause, string) {
 	switch {
 	case !t.ip.done:
-		return report.CauseUnknown, ""
+		return model.CauseUnknown, ""
 	case t.ip.all == 0:
 		// Ready all the time, and never on a CPU. That is why it takes its time as far as this goes back.
 		if t.verdict.edge || t.verdict.since != 0 && t.doing.At-t.verdict.since < int64(sampleFor) {
-			return report.CauseRunqueue, ""
+			return model.CauseRunqueue, ""
 		}
-		return report.CauseUnknown, ""
+		return model.CauseUnknown, ""
 	case len(t.ip.user) == 0:
-		return report.CauseUnknown, "" // in the kernel, for whatever
+		return model.CauseUnknown, "" // in the kernel, for whatever
 	}
 	native := make(map[string]int)
 	for _, ip := range t.ip.user {
@@ -138,9 +138,9 @@ func (p *proc) runs(t *thread, holdsGIL bool) (report.Cause, string) {
 		}
 	}
 	if 2*total > len(t.ip.user) {
-		return report.CauseNative, most
+		return model.CauseNative, most
 	}
-	return report.CauseCPU, ""
+	return model.CauseCPU, ""
 }
 
 // isCLibrary tells the C library and its loader, glibc's or musl's.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package snapshot looks once at what the event loops of a host do. In go process ids, or none
-// for all; out comes a report.Dump. It asks the kernel what each thread does (probes.Census), reads
+// for all; out comes a model.Dump. It asks the kernel what each thread does (probes.Census), reads
 // the interpreters' memory while they run, and looks at the kernel's answer again: what slept all the
 // time between was read as it is, and the rest is read anew, a few times. No process is stopped. The
 // dump command calls it.
@@ -20,9 +20,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // Options say what to look at. The zero value of a field means its default.
@@ -31,7 +31,7 @@ type Options struct {
 	Threshold time.Duration // a loop outside its wait for at least this long is blocked; default 100ms
 }
 
-// Reasons under which report.Dump.Lost counts what could not be read.
+// Reasons under which model.Dump.Lost counts what could not be read.
 const (
 	reasonStarting  = "processes_starting_or_ending"
 	reasonOver      = "processes_over_limit"
@@ -68,7 +68,7 @@ const (
 
 // Take looks at what there is now. refused are those of the processes asked for that cannot be looked
 // at; where that is all of them, the first is the error.
-func Take(o Options) (d *report.Dump, refused []*PIDError, err error) {
+func Take(o Options) (d *model.Dump, refused []*PIDError, err error) {
 	if o.Threshold <= 0 {
 		o.Threshold = 100 * time.Millisecond
 	}
@@ -112,7 +112,7 @@ type taking struct {
 	began       int64
 	at          int64 // CLOCK_MONOTONIC: what everything is told as of
 	procs       []*proc
-	unsupported []report.Unsupported
+	unsupported []model.Unsupported
 
 	mu   sync.Mutex // of lost
 	lost map[string]int64
@@ -172,7 +172,7 @@ func (t *taking) look(pid int, all bool) (*proc, *PIDError) {
 	case errors.As(err, &unsupported):
 		if all {
 			t.mu.Lock()
-			t.unsupported = append(t.unsupported, report.Unsupported{PID: pid, Command: p.Cmdline(), Reason: unsupported.Reason})
+			t.unsupported = append(t.unsupported, model.Unsupported{PID: pid, Command: p.Cmdline(), Reason: unsupported.Reason})
 			t.mu.Unlock()
 			return nil, nil
 		}
@@ -192,7 +192,7 @@ func (t *taking) look(pid int, all bool) (*proc, *PIDError) {
 		if p.Same() {
 			reason, do := probes.Unreadable(err)
 			t.mu.Lock()
-			t.unsupported = append(t.unsupported, report.Unsupported{PID: pid, Command: p.Cmdline(), Reason: reason + "; " + do, Maybe: !cpython.Named(pid)})
+			t.unsupported = append(t.unsupported, model.Unsupported{PID: pid, Command: p.Cmdline(), Reason: reason + "; " + do, Maybe: !cpython.Named(pid)})
 			t.mu.Unlock()
 		}
 		return nil, nil
@@ -266,8 +266,8 @@ func together(n int, f func(int)) {
 }
 
 // dump puts together what was found.
-func (t *taking) dump(started time.Time) *report.Dump {
-	d := &report.Dump{
+func (t *taking) dump(started time.Time) *model.Dump {
+	d := &model.Dump{
 		TakenAt: started.Format(time.RFC3339Nano), TakenNS: t.at, ThresholdNS: int64(t.options.Threshold),
 		Host: host(), Unsupported: t.unsupported, Lost: t.lost,
 	}
@@ -278,13 +278,13 @@ func (t *taking) dump(started time.Time) *report.Dump {
 		}
 		d.Processes = append(d.Processes, t.processRow(p))
 	}
-	slices.SortStableFunc(d.Processes, func(a, b report.DumpProcess) int { return cmp.Compare(a.PID, b.PID) })
+	slices.SortStableFunc(d.Processes, func(a, b model.DumpProcess) int { return cmp.Compare(a.PID, b.PID) })
 	d.TookNS = monotonic() - t.began
 	return d
 }
 
-func host() report.DumpHost {
-	h := report.DumpHost{Arch: runtime.GOARCH}
+func host() model.DumpHost {
+	h := model.DumpHost{Arch: runtime.GOARCH}
 	h.Hostname, _ = os.Hostname()
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
@@ -23,7 +24,7 @@ import (
 // wanted is what a dump is to say of one state of states.py.
 type wanted struct {
 	state    string
-	cause    report.Cause
+	cause    model.Cause
 	culprit  string // the function's own name
 	target   string // with %s for what the program tells beforehand
 	task     string
@@ -32,15 +33,15 @@ type wanted struct {
 
 var states = []wanted{
 	{state: "idle"},
-	{state: "sleep", cause: report.CauseSleep, culprit: "stand", syscalls: "clock_nanosleep select pselect6"},
-	{state: "recv", cause: report.CauseNet, culprit: "stand", target: "tcp 127.0.0.1:%s", syscalls: "recvfrom"},
-	{state: "polled", cause: report.CauseNet, culprit: "stand", target: "tcp 127.0.0.1:%s", syscalls: "poll ppoll"},
-	{state: "fifo", cause: report.CauseFile, culprit: "stand", target: "%s", syscalls: "open openat"},
-	{state: "child", cause: report.CauseSubprocess, culprit: "stand", target: "child %s", syscalls: "wait4 waitid"},
-	{state: "lock", cause: report.CauseLock, culprit: "stand", syscalls: "futex"},
+	{state: "sleep", cause: model.CauseSleep, culprit: "stand", syscalls: "clock_nanosleep select pselect6"},
+	{state: "recv", cause: model.CauseNet, culprit: "stand", target: "tcp 127.0.0.1:%s", syscalls: "recvfrom"},
+	{state: "polled", cause: model.CauseNet, culprit: "stand", target: "tcp 127.0.0.1:%s", syscalls: "poll ppoll"},
+	{state: "fifo", cause: model.CauseFile, culprit: "stand", target: "%s", syscalls: "open openat"},
+	{state: "child", cause: model.CauseSubprocess, culprit: "stand", target: "child %s", syscalls: "wait4 waitid"},
+	{state: "lock", cause: model.CauseLock, culprit: "stand", syscalls: "futex"},
 	{state: "spin", culprit: "stand"},
-	{state: "gil", cause: report.CauseGIL, syscalls: "futex"},
-	{state: "in_task", cause: report.CauseSleep, culprit: "inner", task: "outer task", syscalls: "clock_nanosleep select pselect6"},
+	{state: "gil", cause: model.CauseGIL, syscalls: "futex"},
+	{state: "in_task", cause: model.CauseSleep, culprit: "inner", task: "outer task", syscalls: "clock_nanosleep select pselect6"},
 }
 
 // standing is a program in one of the states.
@@ -146,16 +147,16 @@ func (s *standing) delayed(t *testing.T) int64 {
 	return waited - s.delay
 }
 
-func (s *standing) check(t *testing.T, py testpython.Interp, loop string, p report.DumpProcess, before int64) {
+func (s *standing) check(t *testing.T, py testpython.Interp, loop string, p model.DumpProcess, before int64) {
 	require.Len(t, p.Loops, 1)
 	l := p.Loops[0]
 	assert.Equal(t, loop, l.Loop)
 	assert.Equal(t, py.Version, p.Python)
 	assert.False(t, l.Torn)
 	assert.False(t, l.TasksTorn)
-	state := report.StateBlocked
+	state := model.StateBlocked
 	if s.state == "idle" {
-		state = report.StateIdle
+		state = model.StateIdle
 	}
 	// Nothing tells when a compiled loop's callback began, and who waits for the GIL wakes up again and again: it is
 	// watched, from then on.
@@ -204,8 +205,8 @@ func (s *standing) check(t *testing.T, py testpython.Interp, loop string, p repo
 	for _, th := range p.Threads {
 		names[th.Thread] = true
 		if th.Thread == "beside the loop" {
-			assert.Equal(t, report.StateSleeping, th.State)
-			assert.Equal(t, report.CauseSleep, th.Cause)
+			assert.Equal(t, model.StateSleeping, th.State)
+			assert.Equal(t, model.CauseSleep, th.Cause)
 			require.NotEmpty(t, th.Frames)
 			assert.Contains(t, th.Frames[0].Function, "other")
 			s.forgotten = s.forgotten || th.ForNS == nil
@@ -223,8 +224,8 @@ func (s *standing) check(t *testing.T, py testpython.Interp, loop string, p repo
 	case "spin":
 		require.Len(t, p.GIL, 1)
 		assert.Equal(t, l.TID, p.GIL[0].TID)
-		assert.Equal(t, report.GILHeld, l.Detail.GIL)
-		assert.Contains(t, []report.Cause{report.CauseCPU, report.CauseUnknown}, l.Cause)
+		assert.Equal(t, model.GILHeld, l.Detail.GIL)
+		assert.Contains(t, []model.Cause{model.CauseCPU, model.CauseUnknown}, l.Cause)
 	default:
 		assert.Empty(t, p.GIL)
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
 
@@ -41,9 +41,9 @@ func TestRealProcess(t *testing.T) {
 			program := testpython.Start(t, interp.Command(interp.Script(t, "standing.py", standing)))
 			var truth [][3]any
 			require.NoError(t, json.Unmarshal([]byte(program.ReadLine(t)), &truth))
-			want := make([]report.Frame, len(truth))
+			want := make([]model.Frame, len(truth))
 			for i, f := range truth {
-				want[i] = report.Frame{Function: f[0].(string), File: f[1].(string), Line: int(f[2].(float64)), App: true}
+				want[i] = model.Frame{Function: f[0].(string), File: f[1].(string), Line: int(f[2].(float64)), App: true}
 			}
 			want[0].Line = 10 // from where it printed to where it stands
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package symbolize turns addresses into names: raw Python frames of one process into
-// report.Frame, and user instruction pointers into the module they lie in. It reads the
+// model.Frame, and user instruction pointers into the module they lie in. It reads the
 // process's memory on demand, keeps what it read within bounds, and notices an address that
 // was used again for another code object. The correlator holds one Resolver for each process.
 package symbolize
@@ -17,8 +17,8 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // Unreadable is the function of a frame that could not be named.
@@ -94,25 +94,25 @@ func newResolver(s source, mem process.Memory) *Resolver {
 
 // Frames names a stack, innermost frame first. A frame that cannot be named keeps its place:
 // its function is then in brackets and it has no file.
-func (r *Resolver) Frames(raw []cpython.RawFrame) []report.Frame {
-	out := make([]report.Frame, len(raw))
+func (r *Resolver) Frames(raw []cpython.RawFrame) []model.Frame {
+	out := make([]model.Frame, len(raw))
 	for i, f := range raw {
 		out[i] = r.frame(f)
 	}
 	return out
 }
 
-func (r *Resolver) frame(f cpython.RawFrame) report.Frame {
+func (r *Resolver) frame(f cpython.RawFrame) model.Frame {
 	c, reason := r.code(f)
 	if c == nil {
 		r.failures[reason]++
-		return report.Frame{Function: Unreadable}
+		return model.Frame{Function: Unreadable}
 	}
 	if f.Instr == cpython.InstrUnknown {
 		r.failures[ReasonUnknown]++
-		return report.Frame{Function: c.function, File: c.File, App: c.app}
+		return model.Frame{Function: c.function, File: c.File, App: c.app}
 	}
-	return report.Frame{Function: c.function, File: c.File, Line: c.line(f.Instr), App: c.app}
+	return model.Frame{Function: c.function, File: c.File, Line: c.line(f.Instr), App: c.app}
 }
 
 // maxLines bounds the lines kept of one code object.
@@ -205,6 +205,6 @@ func (r *Resolver) Stats() Stats {
 }
 
 // CutMarker is the function of a frame that stands for n frames missing in the middle.
-func CutMarker(n int) report.Frame {
-	return report.Frame{Function: "[" + strconv.Itoa(n) + " frames cut]"}
+func CutMarker(n int) model.Frame {
+	return model.Frame{Function: "[" + strconv.Itoa(n) + " frames cut]"}
 }

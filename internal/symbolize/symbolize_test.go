@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
-	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // shelf is a source with code objects by address.
@@ -45,7 +45,7 @@ func TestFramesAreNamedAndKept(t *testing.T) {
 	r := newResolver(s, &space{})
 	for range 3 {
 		frames := r.Frames([]cpython.RawFrame{{Code: 1, Instr: -1, Check: 11}, {Code: 2, Instr: -1, Check: 12}})
-		assert.Equal(t, []report.Frame{
+		assert.Equal(t, []model.Frame{
 			{Function: "Handler.get", File: "/srv/app.py", Line: 7, App: true},
 			{Function: "run", File: "/usr/lib/python3.9/asyncio/runners.py", Line: 3},
 		}, frames)
@@ -71,8 +71,8 @@ func TestUnreadableKeepsItsPlace(t *testing.T) {
 	r := newResolver(s, &space{})
 	frames := r.Frames([]cpython.RawFrame{{Code: 99}, {Code: 1, Instr: cpython.InstrUnknown, Check: 11}})
 	require.Len(t, frames, 2)
-	assert.Equal(t, report.Frame{Function: "[unreadable]"}, frames[0])
-	assert.Equal(t, report.Frame{Function: "main", File: "/a.py", App: true}, frames[1])
+	assert.Equal(t, model.Frame{Function: "[unreadable]"}, frames[0])
+	assert.Equal(t, model.Frame{Function: "main", File: "/a.py", App: true}, frames[1])
 	assert.Equal(t, map[string]int64{ReasonUnreadable: 1, ReasonUnknown: 1}, r.Stats().Failures)
 }
 

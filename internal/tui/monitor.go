@@ -14,7 +14,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/loopwatch/loopwatch/internal/live"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
@@ -64,7 +64,7 @@ type monitor struct {
 	typing      bool
 
 	rows     []*live.Loop // of shown, filtered and sorted
-	selected report.LoopID
+	selected model.LoopID
 	chosen   bool // the user has selected it; or else it is whatever stands first
 	offset   int  // first row on the screen
 

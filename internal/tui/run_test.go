@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/live"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testterm"
 )
 
@@ -89,7 +89,7 @@ func TestTerminalIsRestored(t *testing.T) {
 			show(incident())
 			panic("a bug")
 		}, nil, "internal error: a bug"},
-		"the view panics": {showing(&live.Snapshot{Loops: []live.Loop{{Loop: report.Loop{Command: "x"}, State: live.Blocked, For: time.Hour}}}), nil, "internal error"},
+		"the view panics": {showing(&live.Snapshot{Loops: []live.Loop{{Loop: model.Loop{Command: "x"}, State: live.Blocked, For: time.Hour}}}), nil, "internal error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := runOn(t, c.observe)

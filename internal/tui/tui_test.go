@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/live"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 var update = flag.Bool("update", false, "write the screens in testdata anew")
@@ -26,12 +26,12 @@ var update = flag.Bool("update", false, "write the screens in testdata anew")
 // start is when the observations of these tests began.
 var start = time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC)
 
-func frame(function, file string, line int) report.Frame {
-	return report.Frame{Function: function, File: file, Line: line, App: strings.HasPrefix(file, "/srv")}
+func frame(function, file string, line int) model.Frame {
+	return model.Frame{Function: function, File: file, Line: line, App: strings.HasPrefix(file, "/srv")}
 }
 
 // figures makes a loop's figures, the same in all windows.
-func figures(rate float64, busy, blocked float64, blocks int64, top time.Duration, worst *report.Blocker) (out [live.Windows]live.Figures) {
+func figures(rate float64, busy, blocked float64, blocks int64, top time.Duration, worst *model.Blocker) (out [live.Windows]live.Figures) {
 	for w := range out {
 		seen := 10 * time.Second
 		out[w] = live.Figures{
@@ -43,34 +43,34 @@ func figures(rate float64, busy, blocked float64, blocks int64, top time.Duratio
 	return out
 }
 
-func aBlocker(cause report.Cause, culprit report.Frame, count, total int64) *report.Blocker {
-	b := &report.Blocker{Cause: cause, Count: count, TotalNS: total, MaxNS: total / count, Culprit: &culprit, Advice: "Do something else."}
-	b.Stack = []report.Frame{frame("SocketIO.readinto", "/usr/lib/python3.11/socket.py", 706), culprit, frame("<module>", "/srv/shop/app.py", 99)}
+func aBlocker(cause model.Cause, culprit model.Frame, count, total int64) *model.Blocker {
+	b := &model.Blocker{Cause: cause, Count: count, TotalNS: total, MaxNS: total / count, Culprit: &culprit, Advice: "Do something else."}
+	b.Stack = []model.Frame{frame("SocketIO.readinto", "/usr/lib/python3.11/socket.py", 706), culprit, frame("<module>", "/srv/shop/app.py", 99)}
 	return b
 }
 
 // incident is a snapshot with a bit of everything.
 func incident() *live.Snapshot {
-	price := aBlocker(report.CauseNet, frame("fetch_price", "/srv/shop/pricing/remote/client.py", 35), 12, 2_310_000_000)
-	dumps := aBlocker(report.CauseCPU, frame("OrderSerializer.to_representation", "/srv/shop/orders/serializers.py", 1203), 3, 900_000_000)
-	stopped := &report.Blocker{Cause: report.CauseRunqueue, Count: 1, TotalNS: 120_000_000, MaxNS: 120_000_000}
-	going := report.Block{PID: 4711, TID: 4711, DurationNS: 3_210_000_000, Ongoing: true, Cause: report.CauseNet, Culprit: price.Culprit,
-		Stacks: []report.Stack{{NS: 3_210_000_000, Cause: report.CauseNet, Frames: price.Stack}},
-		Detail: report.Detail{Syscall: "recvfrom", Target: "tcp 10.0.0.5:443"}}
+	price := aBlocker(model.CauseNet, frame("fetch_price", "/srv/shop/pricing/remote/client.py", 35), 12, 2_310_000_000)
+	dumps := aBlocker(model.CauseCPU, frame("OrderSerializer.to_representation", "/srv/shop/orders/serializers.py", 1203), 3, 900_000_000)
+	stopped := &model.Blocker{Cause: model.CauseRunqueue, Count: 1, TotalNS: 120_000_000, MaxNS: 120_000_000}
+	going := model.Block{PID: 4711, TID: 4711, DurationNS: 3_210_000_000, Ongoing: true, Cause: model.CauseNet, Culprit: price.Culprit,
+		Stacks: []model.Stack{{NS: 3_210_000_000, Cause: model.CauseNet, Frames: price.Stack}},
+		Detail: model.Detail{Syscall: "recvfrom", Target: "tcp 10.0.0.5:443"}}
 	s := &live.Snapshot{
 		At: start.Add(time.Hour), Started: start, Counting: start, Every: time.Second, Threshold: 100 * time.Millisecond, Processes: 5, Attach: "fentry",
-		Lost: report.Lost{Reasons: map[string]int64{}},
+		Lost: model.Lost{Reasons: map[string]int64{}},
 		Loops: []live.Loop{
-			{Loop: report.Loop{PID: 4711, TID: 4711, Command: "/usr/bin/python3 /srv/shop/app.py --port 80", Python: "3.11.2", Loop: "asyncio", Unit: "shop.service"},
+			{Loop: model.Loop{PID: 4711, TID: 4711, Command: "/usr/bin/python3 /srv/shop/app.py --port 80", Python: "3.11.2", Loop: "asyncio", Unit: "shop.service"},
 				State: live.Blocked, For: 3210 * time.Millisecond, Block: &going, Figures: figures(120, .6, .55, 13, 3210*time.Millisecond, price),
-				Blockers: []report.Blocker{*price, *dumps}},
-			{Loop: report.Loop{PID: 4712, TID: 4712, Command: "uvicorn shop:api", Python: "3.13.1", Loop: "uvloop", Container: strings.Repeat("0123456789abcdef", 4)},
-				State: live.Active, For: 3 * time.Millisecond, Figures: figures(15300, .31, .09, 3, 302*time.Millisecond, dumps), Blockers: []report.Blocker{*dumps}},
-			{Loop: report.Loop{PID: 4713, TID: 4719, Command: "python3 -m celery worker", Python: "3.9.2", Loop: "gevent"},
+				Blockers: []model.Blocker{*price, *dumps}},
+			{Loop: model.Loop{PID: 4712, TID: 4712, Command: "uvicorn shop:api", Python: "3.13.1", Loop: "uvloop", Container: strings.Repeat("0123456789abcdef", 4)},
+				State: live.Active, For: 3 * time.Millisecond, Figures: figures(15300, .31, .09, 3, 302*time.Millisecond, dumps), Blockers: []model.Blocker{*dumps}},
+			{Loop: model.Loop{PID: 4713, TID: 4719, Command: "python3 -m celery worker", Python: "3.9.2", Loop: "gevent"},
 				State: live.Idle, For: 400 * time.Millisecond, Figures: figures(9.4, .02, .012, 1, 120*time.Millisecond, stopped)},
-			{Loop: report.Loop{PID: 4720, TID: 4720, Command: "python3 quiet.py", Python: "3.14.0", Loop: "trio"},
+			{Loop: model.Loop{PID: 4720, TID: 4720, Command: "python3 quiet.py", Python: "3.14.0", Loop: "trio"},
 				State: live.Idle, For: 90 * time.Second, Figures: figures(0, 0, 0, 0, 0, nil)},
-			{Loop: report.Loop{PID: 4730, TID: 4730, Command: "gunicorn: worker [shop]", Python: "3.12.3", Loop: "asyncio"},
+			{Loop: model.Loop{PID: 4730, TID: 4730, Command: "gunicorn: worker [shop]", Python: "3.12.3", Loop: "asyncio"},
 				State: live.Ended, For: 2 * time.Second, Figures: figures(42, .5, .4, 4, time.Second, price)},
 		},
 	}
@@ -144,8 +144,8 @@ func TestScreens(t *testing.T) {
 	bound.Loops[0].Block.AtLeast = true
 	none := &live.Snapshot{At: start.Add(time.Second), Started: start, Counting: start, Every: time.Second, Threshold: 100 * time.Millisecond}
 	unsupported := &live.Snapshot{At: start, Started: start, Counting: start, Every: time.Second, Threshold: 100 * time.Millisecond,
-		Unsupported: []report.Unsupported{{PID: 9, Command: "python2 old.py", Reason: "CPython 2.7 is not supported"}},
-		Lost:        report.Lost{Events: 3, Stacks: 1, Reasons: map[string]int64{"records_lost_ring_full": 3, "stacks_lost_ring_full": 1}}}
+		Unsupported: []model.Unsupported{{PID: 9, Command: "python2 old.py", Reason: "CPython 2.7 is not supported"}},
+		Lost:        model.Lost{Events: 3, Stacks: 1, Reasons: map[string]int64{"records_lost_ring_full": 3, "stacks_lost_ring_full": 1}}}
 	for _, c := range []struct {
 		name          string
 		snapshot      *live.Snapshot
@@ -202,7 +202,7 @@ func many(n int) *live.Snapshot {
 	s.Loops = nil
 	for i := range n {
 		s.Loops = append(s.Loops, live.Loop{
-			Loop:    report.Loop{PID: 1000 + i, TID: 1000 + i, Command: fmt.Sprintf("python3 work%03d.py", i), Python: "3.12.1", Loop: "asyncio"},
+			Loop:    model.Loop{PID: 1000 + i, TID: 1000 + i, Command: fmt.Sprintf("python3 work%03d.py", i), Python: "3.12.1", Loop: "asyncio"},
 			Figures: figures(10, .1, float64(i/10)/1000, 1, time.Second, nil),
 		})
 	}
@@ -409,18 +409,18 @@ func TestHostileNames(t *testing.T) {
 		for i := range snapshot.Loops {
 			l := &snapshot.Loops[i]
 			l.Command, l.Python, l.Loop.Loop, l.Container, l.Unit = s, s, s, s, s
-			f := report.Frame{Function: s, File: s, Line: 1, App: true}
-			b := &report.Blocker{Cause: report.Cause(s), Count: 1, TotalNS: 1, MaxNS: 1, Culprit: &f, Stack: []report.Frame{f, f}, Advice: s,
-				Detail: report.Detail{Syscall: s, Target: s, Native: s, Holder: &report.Holder{Thread: s, Frames: []report.Frame{f}}}}
+			f := model.Frame{Function: s, File: s, Line: 1, App: true}
+			b := &model.Blocker{Cause: model.Cause(s), Count: 1, TotalNS: 1, MaxNS: 1, Culprit: &f, Stack: []model.Frame{f, f}, Advice: s,
+				Detail: model.Detail{Syscall: s, Target: s, Native: s, Holder: &model.Holder{Thread: s, Frames: []model.Frame{f}}}}
 			for w := range l.Figures {
 				l.Figures[w].Worst = b
 			}
-			l.Blockers = []report.Blocker{*b}
+			l.Blockers = []model.Blocker{*b}
 			if l.Block != nil {
-				l.Block = &report.Block{Cause: report.Cause(s), Culprit: &f, Detail: b.Detail, Stacks: []report.Stack{{Frames: b.Stack}}}
+				l.Block = &model.Block{Cause: model.Cause(s), Culprit: &f, Detail: b.Detail, Stacks: []model.Stack{{Frames: b.Stack}}}
 			}
 		}
-		snapshot.Unsupported = []report.Unsupported{{PID: 1, Command: s, Reason: s}}
+		snapshot.Unsupported = []model.Unsupported{{PID: 1, Command: s, Reason: s}}
 		snapshot.Lost.Reasons = map[string]int64{s: 1}
 		for _, size := range []int{60, 80, 121, 220} {
 			m := screens(snapshot, size, 40)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/live"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
@@ -93,7 +94,7 @@ func compareIDs(x, y *live.Loop) int {
 func name(l *live.Loop) string { return report.LoopName(l.Loop) }
 
 // blame names a cause and the line to blame, where there is one, with sep between.
-func blame(cause report.Cause, culprit *report.Frame, sep string) string {
+func blame(cause model.Cause, culprit *model.Frame, sep string) string {
 	c := safetext.Cut(safetext.Line(string(cause)), 12)
 	if culprit == nil {
 		return c

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -126,7 +126,7 @@ func (a *again) loggedUntil(at int64) bool {
 
 // judge holds the report against a block that was under way when it began, and returns 1 if the report had to
 // have it.
-func (a *again) judge(t *testing.T, v *verdict, e *truth.Entry, rep *report.Report, threshold time.Duration) int {
+func (a *again) judge(t *testing.T, v *verdict, e *truth.Entry, rep *model.Report, threshold time.Duration) int {
 	t.Helper()
 	rest := *e
 	rest.StartNS = rep.StartedNS
@@ -140,7 +140,7 @@ func (a *again) judge(t *testing.T, v *verdict, e *truth.Entry, rep *report.Repo
 		if 2*overlap(b.StartNS, b.StartNS+b.DurationNS, rest.StartNS, rest.EndNS) < rest.DurationNS() {
 			continue
 		}
-		if v.compare(&rest, &b); e.Nobody && b.Culprit == nil && b.Cause != report.CauseRunqueue {
+		if v.compare(&rest, &b); e.Nobody && b.Culprit == nil && b.Cause != model.CauseRunqueue {
 			v.right++
 			v.complaints = slices.DeleteFunc(v.complaints, func(c string) bool { return strings.HasPrefix(c, "wrong culprit: "+e.Kind) })
 		}

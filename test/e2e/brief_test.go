@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
@@ -103,11 +103,11 @@ func (p *program) whole() (log []truth.Entry, err error) {
 }
 
 // judge holds each loop's block against the report: the loops of a process block at the same time.
-func (l *life) judge(t *testing.T, rep *report.Report) *verdict {
+func (l *life) judge(t *testing.T, rep *model.Report) *verdict {
 	t.Helper()
 	var all verdict
 	for _, e := range l.log {
-		var blocks []report.Block
+		var blocks []model.Block
 		for _, b := range blocksOf(rep, l.pid) {
 			if b.TID == e.TID {
 				blocks = append(blocks, b)

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
@@ -142,15 +142,15 @@ func (c *causes) start(t *testing.T, n int, p *performance, args []string) *prog
 	if p.python.Root == "" && !slices.Contains(args, "--stdlib") {
 		cmd.Env = append(cmd.Env, c.databases...)
 		switch {
-		case slices.Contains(args, string(report.CauseFile)):
+		case slices.Contains(args, string(model.CauseFile)):
 			g := newGroup(t, "blkio")
 			groups = append(groups, g)
 			cmd.Env = append(cmd.Env, "TRUTH_SLOW_DISK="+slowDisk(t, g))
-		case slices.Contains(args, string(report.CauseThrottled)):
+		case slices.Contains(args, string(model.CauseThrottled)):
 			g := newGroup(t, "cpu")
 			groups = append(groups, g)
 			cmd.Env = append(cmd.Env, "TRUTH_QUOTA="+g.dir)
-		case slices.Contains(args, string(report.CauseDNS)):
+		case slices.Contains(args, string(model.CauseDNS)):
 			resolver := fmt.Sprintf("127.0.77.%d", n+1)
 			cmd.Env = append(cmd.Env, "TRUTH_RESOLVER="+resolver)
 			dir := t.TempDir()
@@ -216,7 +216,7 @@ func (c *causes) bars(t *testing.T) {
 	e := &c.evidence
 	t.Logf("all:\n%s", e)
 	kinds := map[string]bool{}
-	seen := map[report.Cause]bool{}
+	seen := map[model.Cause]bool{}
 	for _, p := range c.played {
 		for _, entry := range p.log {
 			if entry.Event == "" {

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -190,10 +190,10 @@ func TestQuietHost(t *testing.T) {
 // TestFailOnBlock: the exit status tells whether a block was seen.
 func TestFailOnBlock(t *testing.T) {
 	p := sleeper(t, newest(t), "60")
-	status := func(w *watcher) (int, report.Report) {
+	status := func(w *watcher) (int, model.Report) {
 		require.NoError(t, w.cmd.Process.Signal(syscall.SIGINT))
 		<-w.exited
-		var rep report.Report
+		var rep model.Report
 		require.NoError(t, json.Unmarshal(w.stdout.Bytes(), &rep), w.screen.text())
 		return w.cmd.ProcessState.ExitCode(), rep
 	}

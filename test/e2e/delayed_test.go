@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -37,7 +37,7 @@ func TestDelayed(t *testing.T) {
 	require.Len(t, log, 5)
 	blocks := blocksOf(rep, p.pid())
 	for _, e := range log {
-		n := slices.IndexFunc(blocks, func(b report.Block) bool {
+		n := slices.IndexFunc(blocks, func(b model.Block) bool {
 			return 2*overlap(b.StartNS, b.StartNS+b.DurationNS, e.StartNS, e.EndNS) >= e.EndNS-e.StartNS
 		})
 		require.GreaterOrEqual(t, n, 0, "%s: not found", e.Kind)

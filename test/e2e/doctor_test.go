@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/doctor"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
 
@@ -60,7 +60,7 @@ func TestDoctor(t *testing.T) {
 	}
 
 	got := do(t, 0, "report", "--duration", "1s", "--format", "json")
-	var rep report.Report
+	var rep model.Report
 	require.NoError(t, json.Unmarshal([]byte(got.stdout), &rep))
 	assert.Equal(t, rep.Host.Attach, d.Attach)
 	for pid, python := range started {

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
 
@@ -109,7 +109,7 @@ func (d *drill) play(p *testpython.Program) (log []drilled) {
 }
 
 // missing returns which blocks are not in the report.
-func (d *drill) missing(rep *report.Report, pid int, log []drilled) (out []drilled) {
+func (d *drill) missing(rep *model.Report, pid int, log []drilled) (out []drilled) {
 	for _, b := range log {
 		if d.find(rep, pid, b) == nil {
 			out = append(out, b)
@@ -118,7 +118,7 @@ func (d *drill) missing(rep *report.Report, pid int, log []drilled) (out []drill
 	return out
 }
 
-func (d *drill) find(rep *report.Report, pid int, b drilled) *report.Block {
+func (d *drill) find(rep *model.Report, pid int, b drilled) *model.Block {
 	for n := range rep.Blocks {
 		r := &rep.Blocks[n]
 		if r.PID == pid && 2*overlap(r.StartNS, r.StartNS+r.DurationNS, b.startNS, b.endNS) >= b.ns() {
@@ -248,7 +248,7 @@ func TestDrillQuota(t *testing.T) {
 	for _, entry := range log {
 		b := d.find(rep, p.PID, entry)
 		require.NotNil(t, b)
-		assert.Equal(t, report.CauseThrottled, b.Cause, "%v", b.BreakdownNS)
+		assert.Equal(t, model.CauseThrottled, b.Cause, "%v", b.BreakdownNS)
 		assert.Nil(t, b.Culprit)
 	}
 }
@@ -269,7 +269,7 @@ func TestDrillStopped(t *testing.T) {
 	require.Len(t, log, 1)
 	b := d.find(rep, p.PID, log[0])
 	require.NotNil(t, b)
-	assert.Equal(t, report.CauseStopped, b.Cause, "%v", b.BreakdownNS)
+	assert.Equal(t, model.CauseStopped, b.Cause, "%v", b.BreakdownNS)
 	assert.Nil(t, b.Culprit)
 }
 
@@ -310,7 +310,7 @@ func TestDrillKilled(t *testing.T) {
 	for _, p := range programs[2:] {
 		blocks := blocksOf(rep, p.PID)
 		if assert.NotEmpty(t, blocks) {
-			assert.Equal(t, report.CauseSleep, blocks[len(blocks)-1].Cause)
+			assert.Equal(t, model.CauseSleep, blocks[len(blocks)-1].Cause)
 			assert.False(t, blocks[len(blocks)-1].Ongoing)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
@@ -65,11 +65,11 @@ func TestDump(t *testing.T) {
 
 	got = do(t, 0, "dump", "--format", "json", pids["sleep"])
 	require.Equal(t, 0, got.status, got.stderr)
-	var d report.Dump
+	var d model.Dump
 	require.NoError(t, json.Unmarshal([]byte(got.stdout), &d))
 	require.Len(t, d.Processes, 1)
 	require.Len(t, d.Processes[0].Loops, 1)
-	assert.Equal(t, report.CauseSleep, d.Processes[0].Loops[0].Cause)
+	assert.Equal(t, model.CauseSleep, d.Processes[0].Loops[0].Cause)
 
 	got = do(t, 0, "dump", itoa(os.Getpid()))
 	assert.Equal(t, 1, got.status)
@@ -139,24 +139,24 @@ func TestDumpOfEveryLoop(t *testing.T) {
 			time.Sleep(3 * usualThreshold()) // all are well over the threshold
 			got := do(t, 0, args...)
 			require.Equal(t, 0, got.status, got.stderr)
-			var d report.Dump
+			var d model.Dump
 			require.NoError(t, json.Unmarshal([]byte(got.stdout), &d))
 			assert.Empty(t, d.Lost)
 			for _, s := range all {
 				t.Run(s.loop+"/"+s.state, func(t *testing.T) {
-					at := slices.IndexFunc(d.Processes, func(p report.DumpProcess) bool { return p.PID == s.pid() })
+					at := slices.IndexFunc(d.Processes, func(p model.DumpProcess) bool { return p.PID == s.pid() })
 					require.GreaterOrEqual(t, at, 0)
 					require.Len(t, d.Processes[at].Loops, 1, "%+v", d.Processes[at].Threads)
 					l := d.Processes[at].Loops[0]
 					assert.Equal(t, truth.Loops[s.loop], l.Loop)
-					state, causes := report.StateBlocked, []report.Cause{report.CauseSleep}
+					state, causes := model.StateBlocked, []model.Cause{model.CauseSleep}
 					switch s.state {
 					case "idle":
-						state, causes = report.StateIdle, []report.Cause{""}
+						state, causes = model.StateIdle, []model.Cause{""}
 					case "spin": // with no CPU for a while it cannot be told
-						causes = []report.Cause{report.CauseCPU, report.CauseUnknown}
+						causes = []model.Cause{model.CauseCPU, model.CauseUnknown}
 					case "gil":
-						causes = []report.Cause{report.CauseGIL}
+						causes = []model.Cause{model.CauseGIL}
 					}
 					assert.Equal(t, state, l.State)
 					assert.Contains(t, causes, l.Cause)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -17,21 +17,21 @@ func TestEvidence(t *testing.T) {
 	const ms = int64(time.Millisecond)
 	waits := truth.Entry{
 		StartNS: 1000 * ms, EndNS: 1200 * ms, Kind: "recv", Function: "f", File: "/a.py", Lines: []int{7},
-		Causes: []report.Cause{report.CauseNet}, Target: `^tcp 127\.0\.0\.1:80$`,
+		Causes: []model.Cause{model.CauseNet}, Target: `^tcp 127\.0\.0\.1:80$`,
 	}
 	held := truth.Entry{
-		StartNS: 2000 * ms, EndNS: 2200 * ms, Kind: "gil", Causes: []report.Cause{report.CauseGIL}, Nobody: true,
+		StartNS: 2000 * ms, EndNS: 2200 * ms, Kind: "gil", Causes: []model.Cause{model.CauseGIL}, Nobody: true,
 		Holder: &truth.Holder{TID: 5, Thread: "hoarder", Functions: []string{"hold"}},
 	}
-	good := func() []report.Block {
-		return []report.Block{
+	good := func() []model.Block {
+		return []model.Block{
 			{
-				StartNS: 1000 * ms, DurationNS: 200 * ms, Cause: report.CauseNet, Culprit: &report.Frame{Function: "f", File: "/a.py", Line: 7},
-				Detail: report.Detail{Target: "tcp 127.0.0.1:80"},
+				StartNS: 1000 * ms, DurationNS: 200 * ms, Cause: model.CauseNet, Culprit: &model.Frame{Function: "f", File: "/a.py", Line: 7},
+				Detail: model.Detail{Target: "tcp 127.0.0.1:80"},
 			},
 			{
-				StartNS: 2000 * ms, DurationNS: 200 * ms, Cause: report.CauseGIL,
-				Detail: report.Detail{Holder: &report.Holder{TID: 5, Thread: "hoarder", Frames: []report.Frame{
+				StartNS: 2000 * ms, DurationNS: 200 * ms, Cause: model.CauseGIL,
+				Detail: model.Detail{Holder: &model.Holder{TID: 5, Thread: "hoarder", Frames: []model.Frame{
 					{Function: "search"}, {Function: "hold", App: true}, {Function: "run", App: true},
 				}}},
 			},
@@ -40,28 +40,28 @@ func TestEvidence(t *testing.T) {
 	one, two := tally{1, 1}, tally{2, 2}
 	for _, test := range []struct {
 		name                           string
-		change                         func(b []report.Block)
+		change                         func(b []model.Block)
 		cause, culprit, target, holder tally
 		unknown, blamed, queued        int
 	}{
-		{"right", func([]report.Block) {}, two, one, one, one, 0, 0, 0},
-		{"another peer", func(b []report.Block) { b[0].Detail.Target = "tcp 127.0.0.1:8080" }, two, one, tally{0, 1}, one, 0, 0, 0},
-		{"no holder", func(b []report.Block) { b[1].Detail.Holder = nil }, two, one, one, tally{0, 1}, 0, 0, 0},
-		{"another thread", func(b []report.Block) { b[1].Detail.Holder.TID = 6 }, two, one, one, tally{0, 1}, 0, 0, 0},
-		{"the holder's caller", func(b []report.Block) { b[1].Detail.Holder.Frames = b[1].Detail.Holder.Frames[2:] }, two, one, one, tally{0, 1}, 0, 0, 0},
-		{"a line for the GIL", func(b []report.Block) { b[1].Culprit = &report.Frame{} }, two, one, one, one, 0, 1, 0},
-		{"another cause for the GIL, and a line", func(b []report.Block) { b[1].Cause, b[1].Culprit = report.CauseCPU, &report.Frame{} }, tally{1, 2}, one, one, one, 0, 1, 0},
-		{"unknown", func(b []report.Block) { b[0].Cause = report.CauseUnknown }, tally{1, 2}, tally{}, one, one, 1, 0, 0},
-		{"next line", func(b []report.Block) { b[0].Culprit.Line = 8 }, two, tally{0, 1}, one, one, 0, 0, 0},
-		{"many for single", func(b []report.Block) { b[0].Shape = report.ShapeMany }, tally{1, 2}, one, one, one, 0, 0, 0},
-		{"an excuse the kernel does not back", func(b []report.Block) {
-			b[0].Cause, b[0].Culprit, b[0].BreakdownNS = report.CauseRunqueue, nil, map[report.Cause]int64{report.CauseRunqueue: 150 * ms}
+		{"right", func([]model.Block) {}, two, one, one, one, 0, 0, 0},
+		{"another peer", func(b []model.Block) { b[0].Detail.Target = "tcp 127.0.0.1:8080" }, two, one, tally{0, 1}, one, 0, 0, 0},
+		{"no holder", func(b []model.Block) { b[1].Detail.Holder = nil }, two, one, one, tally{0, 1}, 0, 0, 0},
+		{"another thread", func(b []model.Block) { b[1].Detail.Holder.TID = 6 }, two, one, one, tally{0, 1}, 0, 0, 0},
+		{"the holder's caller", func(b []model.Block) { b[1].Detail.Holder.Frames = b[1].Detail.Holder.Frames[2:] }, two, one, one, tally{0, 1}, 0, 0, 0},
+		{"a line for the GIL", func(b []model.Block) { b[1].Culprit = &model.Frame{} }, two, one, one, one, 0, 1, 0},
+		{"another cause for the GIL, and a line", func(b []model.Block) { b[1].Cause, b[1].Culprit = model.CauseCPU, &model.Frame{} }, tally{1, 2}, one, one, one, 0, 1, 0},
+		{"unknown", func(b []model.Block) { b[0].Cause = model.CauseUnknown }, tally{1, 2}, tally{}, one, one, 1, 0, 0},
+		{"next line", func(b []model.Block) { b[0].Culprit.Line = 8 }, two, tally{0, 1}, one, one, 0, 0, 0},
+		{"many for single", func(b []model.Block) { b[0].Shape = model.ShapeMany }, tally{1, 2}, one, one, one, 0, 0, 0},
+		{"an excuse the kernel does not back", func(b []model.Block) {
+			b[0].Cause, b[0].Culprit, b[0].BreakdownNS = model.CauseRunqueue, nil, map[model.Cause]int64{model.CauseRunqueue: 150 * ms}
 		}, tally{1, 2}, tally{}, one, one, 0, 0, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			blocks := good()
 			test.change(blocks)
-			e := hold(100*time.Millisecond, &performance{log: []truth.Entry{waits, held}, rep: &report.Report{Blocks: blocks}})
+			e := hold(100*time.Millisecond, &performance{log: []truth.Entry{waits, held}, rep: &model.Report{Blocks: blocks}})
 			assert.Equal(t, 2, e.expected)
 			assert.Equal(t, 2, e.found)
 			assert.Equal(t, test.cause, e.cause, "cause")

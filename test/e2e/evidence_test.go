@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -80,7 +80,7 @@ func (e *evidence) String() string {
 		fmt.Sprintf("  error p50/p99: duration %s, gc %s, import %s\n", errors(e.duration), errors(e.gc), errors(e.imports))
 }
 
-func (e *evidence) complain(what string, entry *truth.Entry, b *report.Block) {
+func (e *evidence) complain(what string, entry *truth.Entry, b *model.Block) {
 	short := *b
 	short.Stacks = slices.Clone(b.Stacks[:min(len(b.Stacks), 2)])
 	for n := range short.Stacks {
@@ -92,7 +92,7 @@ func (e *evidence) complain(what string, entry *truth.Entry, b *report.Block) {
 		DurationNS             int64
 		Function               string
 		Lines                  []int
-		Causes                 []report.Cause
+		Causes                 []model.Cause
 		Target, Native, Advice string        `json:",omitempty"`
 		Holder                 *truth.Holder `json:",omitempty"`
 		RunDelayNS, GCNS       int64         `json:",omitempty"`
@@ -114,10 +114,10 @@ func (e *evidence) summary() string {
 }
 
 // nobodys are the causes for which no line is to blame, whatever stood on the stack.
-var nobodys = []report.Cause{report.CauseGIL, report.CauseRunqueue, report.CauseThrottled, report.CauseStopped}
+var nobodys = []model.Cause{model.CauseGIL, model.CauseRunqueue, model.CauseThrottled, model.CauseStopped}
 
 // targeted are the causes of which the peer, path or child has to be named.
-var targeted = []report.Cause{report.CauseNet, report.CauseDNS, report.CauseFile, report.CauseSubprocess, report.CausePipe}
+var targeted = []model.Cause{model.CauseNet, model.CauseDNS, model.CauseFile, model.CauseSubprocess, model.CausePipe}
 
 // hold compares the report with the log of a program whose blocks are all long.
 func hold(threshold time.Duration, p *performance) *evidence {
@@ -135,19 +135,19 @@ func hold(threshold time.Duration, p *performance) *evidence {
 			continue
 		}
 		e.expected++
-		at := slices.IndexFunc(blocks, func(b report.Block) bool {
+		at := slices.IndexFunc(blocks, func(b model.Block) bool {
 			return 2*overlap(b.StartNS, b.StartNS+b.DurationNS, entry.StartNS, entry.EndNS) >= entry.DurationNS()
 		})
 		if at < 0 {
-			e.complain("missed", entry, &report.Block{})
+			e.complain("missed", entry, &model.Block{})
 			continue
 		}
 		b := blocks[at]
 		blocks = slices.Delete(blocks, at, at+1)
 		// Short of a CPU for most of the time, if the kernel's account agrees. That account does not
 		// know a quota from a full run queue: where one held the loop back it is no excuse.
-		if queued := b.BreakdownNS[report.CauseRunqueue]; !slices.Contains(entry.Causes, b.Cause) && entry.Causes[0] != report.CauseThrottled &&
-			b.Cause == report.CauseRunqueue && b.Culprit == nil && queued >= b.DurationNS/3 && queued <= entry.RunDelayNS+int64(time.Millisecond) {
+		if queued := b.BreakdownNS[model.CauseRunqueue]; !slices.Contains(entry.Causes, b.Cause) && entry.Causes[0] != model.CauseThrottled &&
+			b.Cause == model.CauseRunqueue && b.Culprit == nil && queued >= b.DurationNS/3 && queued <= entry.RunDelayNS+int64(time.Millisecond) {
 			e.queued++
 			continue
 		}
@@ -158,7 +158,7 @@ func hold(threshold time.Duration, p *performance) *evidence {
 }
 
 // compare looks at one block that was found.
-func (e *evidence) compare(entry *truth.Entry, b *report.Block, rep *report.Report) {
+func (e *evidence) compare(entry *truth.Entry, b *model.Block, rep *model.Report) {
 	wrong := func(n *tally, right bool, what string) {
 		if !n.count(right) {
 			e.complain(what, entry, b)
@@ -167,11 +167,11 @@ func (e *evidence) compare(entry *truth.Entry, b *report.Block, rep *report.Repo
 	e.duration = append(e.duration, time.Duration(b.DurationNS-entry.DurationNS()).Abs())
 	shape := entry.Shape
 	if shape == "" {
-		shape = report.ShapeSingle
+		shape = model.ShapeSingle
 	}
 	right := slices.Contains(entry.Causes, b.Cause)
 	wrong(&e.cause, right && (b.Shape == shape || b.Shape == ""), "cause")
-	if b.Cause == report.CauseUnknown && !right {
+	if b.Cause == model.CauseUnknown && !right {
 		e.unknown++
 	}
 	switch {
@@ -192,7 +192,7 @@ func (e *evidence) compare(entry *truth.Entry, b *report.Block, rep *report.Repo
 	if entry.Holder != nil {
 		wrong(&e.holder, names(entry.Holder, b.Detail.Holder), "holder")
 	}
-	if entry.Native != "" && b.Cause == report.CauseNative {
+	if entry.Native != "" && b.Cause == model.CauseNative {
 		wrong(&e.native, regexp.MustCompile(entry.Native).MatchString(b.Detail.Native), "native")
 	}
 	if entry.Task != "" {
@@ -201,18 +201,18 @@ func (e *evidence) compare(entry *truth.Entry, b *report.Block, rep *report.Repo
 	if entry.Advice != "" && right {
 		wrong(&e.advice, regexp.MustCompile(entry.Advice).MatchString(adviceOn(b, rep)), "advice")
 	}
-	spoilt := b.BreakdownNS[report.CauseRunqueue] > int64(time.Millisecond) // that part is not gc's
+	spoilt := b.BreakdownNS[model.CauseRunqueue] > int64(time.Millisecond) // that part is not gc's
 	if entry.GCNS > 0 && !spoilt {
-		e.gc = append(e.gc, time.Duration(b.BreakdownNS[report.CauseGC]-entry.GCNS).Abs())
+		e.gc = append(e.gc, time.Duration(b.BreakdownNS[model.CauseGC]-entry.GCNS).Abs())
 	}
 	if entry.ImportNS > 0 && !spoilt {
-		e.imports = append(e.imports, time.Duration(b.BreakdownNS[report.CauseImport]-entry.ImportNS).Abs())
+		e.imports = append(e.imports, time.Duration(b.BreakdownNS[model.CauseImport]-entry.ImportNS).Abs())
 	}
 }
 
 // names tells whether the holder reported is the thread that held it, standing where it stood
 // when it let go: in the innermost of its application's functions, if it had one.
-func names(holder *truth.Holder, h *report.Holder) bool {
+func names(holder *truth.Holder, h *model.Holder) bool {
 	if h == nil || h.TID != holder.TID || h.Thread != holder.Thread {
 		return false
 	}
@@ -228,7 +228,7 @@ func names(holder *truth.Holder, h *report.Holder) bool {
 }
 
 // adviceOn returns what the report advises on a block.
-func adviceOn(b *report.Block, rep *report.Report) string {
+func adviceOn(b *model.Block, rep *model.Report) string {
 	for _, blocker := range rep.Blockers {
 		if blocker.Cause == b.Cause && (blocker.Culprit == nil) == (b.Culprit == nil) &&
 			(b.Culprit == nil || *blocker.Culprit == *b.Culprit) {

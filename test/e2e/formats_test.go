@@ -14,19 +14,19 @@ import (
 	pprof "github.com/google/pprof/profile"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/html"
 	"github.com/loopwatch/loopwatch/internal/report/profile"
 )
 
 // checkFormats holds what the formats of a real report add up to against its blocks.
-func checkFormats(t testing.TB, rep *report.Report) {
+func checkFormats(t testing.TB, rep *model.Report) {
 	t.Helper()
 	var blocked, folded, speedscope, sampled int64
 	for _, b := range rep.Blocks {
 		blocked += b.DurationNS
 	}
-	write := func(write func(io.Writer, *report.Report) error) []byte {
+	write := func(write func(io.Writer, *model.Report) error) []byte {
 		var b bytes.Buffer
 		require.NoError(t, write(&b, rep))
 		return b.Bytes()

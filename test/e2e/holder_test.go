@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
@@ -153,14 +153,14 @@ func (v *heldVerdict) text() string {
 	return "\n  " + strings.Join(v.complaints, "\n  ")
 }
 
-func judgeHeld(p *heldPlay, blocks []report.Block) *heldVerdict {
+func judgeHeld(p *heldPlay, blocks []model.Block) *heldVerdict {
 	v := &heldVerdict{}
 	for _, e := range p.log {
 		took := e.EndNS - e.StartNS
 		if float64(took) < mustFind*float64(100*time.Millisecond) {
 			continue
 		}
-		n := slices.IndexFunc(blocks, func(b report.Block) bool {
+		n := slices.IndexFunc(blocks, func(b model.Block) bool {
 			return 2*overlap(b.StartNS, b.StartNS+b.DurationNS, e.StartNS, e.EndNS) >= took
 		})
 		v.expected++
@@ -171,7 +171,7 @@ func judgeHeld(p *heldPlay, blocks []report.Block) *heldVerdict {
 		b := &blocks[n]
 		v.found++
 		// A busy machine, if the kernel's account agrees.
-		if queued := b.BreakdownNS[report.CauseRunqueue]; b.Cause == report.CauseRunqueue && b.Culprit == nil &&
+		if queued := b.BreakdownNS[model.CauseRunqueue]; b.Cause == model.CauseRunqueue && b.Culprit == nil &&
 			queued >= b.DurationNS/3 && queued <= e.RunDelayNS+int64(time.Millisecond) {
 			v.found, v.expected, v.queued = v.found-1, v.expected-1, v.queued+1
 			continue
@@ -185,7 +185,7 @@ func (v *heldVerdict) complain(e *truth.HeldEntry, format string, args ...any) {
 	v.complaints = append(v.complaints, e.Kind+": "+fmt.Sprintf(format, args...))
 }
 
-func (v *heldVerdict) compare(p *heldPlay, e *truth.HeldEntry, b *report.Block) {
+func (v *heldVerdict) compare(p *heldPlay, e *truth.HeldEntry, b *model.Block) {
 	if slices.Contains(e.Causes, b.Cause) {
 		v.cause++
 	} else {
@@ -215,7 +215,7 @@ func (v *heldVerdict) compare(p *heldPlay, e *truth.HeldEntry, b *report.Block) 
 			v.complain(e, "no holder (%v)", b.BreakdownNS)
 			return
 		}
-		culprit := slices.IndexFunc(h.Frames, func(f report.Frame) bool { return f.App })
+		culprit := slices.IndexFunc(h.Frames, func(f model.Frame) bool { return f.App })
 		if h.TID == e.Holder.TID && h.PID == e.Holder.PID && h.Thread != "" && culprit >= 0 && lastName(h.Frames[culprit].Function) == e.Holder.Function {
 			v.holder++
 		} else {

@@ -29,7 +29,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
@@ -174,7 +174,7 @@ func TestHostileNames(t *testing.T) {
 	}
 	assert.Contains(t, outputs["report text"].String(), `e\x1b]0;pwned\x07`)
 
-	causes := map[report.Cause]bool{}
+	causes := map[model.Cause]bool{}
 	for _, b := range rep.Blocks {
 		causes[b.Cause] = true
 		for _, s := range b.Stacks {
@@ -184,7 +184,7 @@ func TestHostileNames(t *testing.T) {
 			}
 		}
 	}
-	assert.True(t, causes[report.CauseSleep] && causes[report.CauseNet] && causes[report.CauseFile] && causes[report.CauseImport], "what it did is still told: %v", causes)
+	assert.True(t, causes[model.CauseSleep] && causes[model.CauseNet] && causes[model.CauseFile] && causes[model.CauseImport], "what it did is still told: %v", causes)
 	blocks, torn := decodeBlocks(t, outputs["watch jsonl"].Bytes())
 	assert.Zero(t, torn)
 	assert.NotEmpty(t, blocks)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
@@ -58,9 +58,9 @@ func newestAndOldest(t *testing.T) []testpython.Interp {
 
 // checkImporters looks in the source of each module on a stack that imports the next: the line must name
 // it. It returns how many it could look at.
-func checkImporters(t *testing.T, root string, frames []report.Frame) (pairs int) {
+func checkImporters(t *testing.T, root string, frames []model.Frame) (pairs int) {
 	t.Helper()
-	var inner *report.Frame // the next module inwards, nil where a frame between them has no name
+	var inner *model.Frame // the next module inwards, nil where a frame between them has no name
 	for i := range frames {
 		f := &frames[i]
 		switch {

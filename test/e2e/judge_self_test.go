@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -17,34 +17,34 @@ func TestJudge(t *testing.T) {
 	const ms, threshold = int64(time.Millisecond), 20 * time.Millisecond
 	entry := truth.Entry{
 		StartNS: 1000 * ms, EndNS: 1030 * ms, Kind: "sleeping", Function: "f", File: "/a.py", Lines: []int{7},
-		Causes: []report.Cause{report.CauseSleep},
+		Causes: []model.Cause{model.CauseSleep},
 	}
 	short := entry
 	short.StartNS, short.EndNS = 2000*ms, 2010*ms
 	log := []truth.Entry{entry, short}
-	good := report.Block{
-		StartNS: 1000*ms - ms/10, DurationNS: 30*ms + ms/5, Cause: report.CauseSleep, Shape: report.ShapeSingle,
-		Culprit: &report.Frame{Function: "f", File: "/a.py", Line: 7},
+	good := model.Block{
+		StartNS: 1000*ms - ms/10, DurationNS: 30*ms + ms/5, Cause: model.CauseSleep, Shape: model.ShapeSingle,
+		Culprit: &model.Frame{Function: "f", File: "/a.py", Line: 7},
 	}
-	with := func(change func(*report.Block)) report.Block {
+	with := func(change func(*model.Block)) model.Block {
 		b := good
 		change(&b)
 		return b
 	}
 	for _, test := range []struct {
 		name                              string
-		blocks                            []report.Block
+		blocks                            []model.Block
 		found, right, cause, alarms, more int
 	}{
-		{"perfect", []report.Block{good}, 1, 1, 1, 0, 0},
+		{"perfect", []model.Block{good}, 1, 1, 1, 0, 0},
 		{"nothing", nil, 0, 0, 0, 0, 1},
-		{"elsewhere", []report.Block{with(func(b *report.Block) { b.StartNS += 500 * ms })}, 0, 0, 0, 1, 2},
-		{"twice", []report.Block{good, good}, 1, 1, 1, 1, 1},
-		{"next line", []report.Block{with(func(b *report.Block) { b.Culprit = &report.Frame{Function: "f", File: "/a.py", Line: 8} })}, 1, 0, 1, 0, 1},
-		{"no culprit", []report.Block{with(func(b *report.Block) { b.Culprit = nil })}, 1, 0, 1, 0, 1},
-		{"excuse not backed by the kernel", []report.Block{with(func(b *report.Block) { b.Culprit, b.Cause = nil, report.CauseRunqueue })}, 1, 0, 0, 0, 2},
-		{"many for single", []report.Block{with(func(b *report.Block) { b.Shape = report.ShapeMany })}, 1, 1, 0, 0, 1},
-		{"the short one, too", []report.Block{good, with(func(b *report.Block) { b.StartNS, b.DurationNS = 2000*ms, 21*ms })}, 1, 1, 1, 1, 1},
+		{"elsewhere", []model.Block{with(func(b *model.Block) { b.StartNS += 500 * ms })}, 0, 0, 0, 1, 2},
+		{"twice", []model.Block{good, good}, 1, 1, 1, 1, 1},
+		{"next line", []model.Block{with(func(b *model.Block) { b.Culprit = &model.Frame{Function: "f", File: "/a.py", Line: 8} })}, 1, 0, 1, 0, 1},
+		{"no culprit", []model.Block{with(func(b *model.Block) { b.Culprit = nil })}, 1, 0, 1, 0, 1},
+		{"excuse not backed by the kernel", []model.Block{with(func(b *model.Block) { b.Culprit, b.Cause = nil, model.CauseRunqueue })}, 1, 0, 0, 0, 2},
+		{"many for single", []model.Block{with(func(b *model.Block) { b.Shape = model.ShapeMany })}, 1, 1, 0, 0, 1},
+		{"the short one, too", []model.Block{good, with(func(b *model.Block) { b.StartNS, b.DurationNS = 2000*ms, 21*ms })}, 1, 1, 1, 1, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			v := judge(threshold, log, test.blocks, nil)
@@ -97,7 +97,7 @@ func TestWaits(t *testing.T) {
 		{"while events were lost", 1026 * ms, 1099 * ms, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			v := judge(threshold, log, []report.Block{{TID: 77, StartNS: test.start, DurationNS: test.end - test.start}}, w)
+			v := judge(threshold, log, []model.Block{{TID: 77, StartNS: test.start, DurationNS: test.end - test.start}}, w)
 			assert.Equal(t, test.alarm, v.falseAlarms == 1, v.summary())
 			assert.Equal(t, !test.alarm, v.unplanned == 1)
 		})

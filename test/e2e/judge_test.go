@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -50,7 +50,7 @@ func (v *verdict) add(o *verdict) {
 }
 
 // judge compares the blocks found of one thread with the log of the program that ran in it.
-func judge(threshold time.Duration, log []truth.Entry, blocks []report.Block, w *waits) *verdict {
+func judge(threshold time.Duration, log []truth.Entry, blocks []model.Block, w *waits) *verdict {
 	v := &verdict{waits: w}
 	blocks = slices.Clone(blocks)
 	for _, entry := range log {
@@ -61,7 +61,7 @@ func judge(threshold time.Duration, log []truth.Entry, blocks []report.Block, w 
 		if must {
 			v.expected++
 		}
-		n := slices.IndexFunc(blocks, func(b report.Block) bool {
+		n := slices.IndexFunc(blocks, func(b model.Block) bool {
 			return 2*overlap(b.StartNS, b.StartNS+b.DurationNS, entry.StartNS, entry.EndNS) >= entry.DurationNS()
 		})
 		if n < 0 {
@@ -87,11 +87,11 @@ func judge(threshold time.Duration, log []truth.Entry, blocks []report.Block, w 
 }
 
 // compare looks at a block that is one.
-func (v *verdict) compare(entry *truth.Entry, b *report.Block) {
+func (v *verdict) compare(entry *truth.Entry, b *model.Block) {
 	v.startError = append(v.startError, time.Duration(b.StartNS-entry.StartNS).Abs())
 	v.durationError = append(v.durationError, time.Duration(b.DurationNS-entry.DurationNS()).Abs())
 	// Short of a CPU for most of the time: no line is to blame, if the kernel's account agrees.
-	if queued := b.BreakdownNS[report.CauseRunqueue]; b.Cause == report.CauseRunqueue && b.Culprit == nil &&
+	if queued := b.BreakdownNS[model.CauseRunqueue]; b.Cause == model.CauseRunqueue && b.Culprit == nil &&
 		queued >= b.DurationNS/3 && queued <= entry.RunDelayNS+int64(time.Millisecond) {
 		v.right++
 		v.cause++
@@ -106,7 +106,7 @@ func (v *verdict) compare(entry *truth.Entry, b *report.Block) {
 	}
 	shape := entry.Shape
 	if shape == "" {
-		shape = report.ShapeSingle
+		shape = model.ShapeSingle
 	}
 	if slices.Contains(entry.Causes, b.Cause) && (b.Shape == shape || b.Shape == "") {
 		v.cause++
@@ -119,7 +119,7 @@ func (v *verdict) compare(entry *truth.Entry, b *report.Block) {
 // extra looks at a block the program did not plan. It is a false alarm unless preparing took
 // that long, or the kernel's own trace shows an active period just there and just as long: what a
 // program does around its blocks takes time, more so on a busy machine.
-func (v *verdict) extra(threshold time.Duration, log []truth.Entry, b *report.Block) {
+func (v *verdict) extra(threshold time.Duration, log []truth.Entry, b *model.Block) {
 	bound := int64(mayMiss * float64(threshold))
 	end := b.StartNS + b.DurationNS
 	for _, entry := range log {
@@ -139,7 +139,7 @@ func (v *verdict) extra(threshold time.Duration, log []truth.Entry, b *report.Bl
 }
 
 // stacksOf writes the stacks of a block, a line each.
-func stacksOf(b *report.Block) string {
+func stacksOf(b *model.Block) string {
 	var out strings.Builder
 	for _, s := range b.Stacks {
 		fmt.Fprintf(&out, "    %v %s:", time.Duration(s.NS), s.Cause)
@@ -155,7 +155,7 @@ func overlap(start1, end1, start2, end2 int64) int64 {
 	return max(0, min(end1, end2)-max(start1, start2))
 }
 
-func describe(f *report.Frame) string {
+func describe(f *model.Frame) string {
 	if f == nil {
 		return "nothing"
 	}

@@ -21,8 +21,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/truth"
@@ -62,18 +62,18 @@ func asleepIn(t *testing.T, pid, tid int, names ...string) {
 
 // unexplained returns the blocks reported of a program, but for those that ended and that the kernel's trace
 // shows, too: a busy machine makes some that no program plans.
-func (p *program) unexplained(rep *report.Report) []report.Block {
-	return slices.DeleteFunc(blocksOf(rep, p.pid()), func(b report.Block) bool {
+func (p *program) unexplained(rep *model.Report) []model.Block {
+	return slices.DeleteFunc(blocksOf(rep, p.pid()), func(b model.Block) bool {
 		return p.waits.saw(b.TID, b.StartNS, b.StartNS+b.DurationNS)
 	})
 }
 
 // sleeping asserts that b is the block of a sleeper.
-func sleeping(t *testing.T, b report.Block) {
+func sleeping(t *testing.T, b model.Block) {
 	t.Helper()
 	require.NotNil(t, b.Culprit, "%s", stacksOf(&b))
 	assert.Equal(t, "sleeping", b.Culprit.Function, "%s", stacksOf(&b))
-	assert.Equal(t, report.CauseSleep, b.Cause, "%v", b.BreakdownNS)
+	assert.Equal(t, model.CauseSleep, b.Cause, "%v", b.BreakdownNS)
 }
 
 func newest(t *testing.T) testpython.Interp {

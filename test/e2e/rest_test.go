@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
@@ -127,7 +127,7 @@ func (p *restingProgram) end() {
 }
 
 // judge reports what is said wrongly about the program and returns the number of false alarms.
-func (p *restingProgram) judge(t *testing.T, threshold time.Duration, rep *report.Report) int {
+func (p *restingProgram) judge(t *testing.T, threshold time.Duration, rep *model.Report) int {
 	t.Helper()
 	loops := loopsOf(rep, p.pid())
 	switch {
@@ -146,13 +146,13 @@ func (p *restingProgram) judge(t *testing.T, threshold time.Duration, rep *repor
 		}
 		// A loop kept from running is blocked; the kernel's own account has to confirm it.
 		// So is one whose CPU stands still: that, the witness saw.
-		queued := b.BreakdownNS[report.CauseRunqueue]
+		queued := b.BreakdownNS[model.CauseRunqueue]
 		stalled := stalls.stalled(b.StartNS, b.StartNS+b.DurationNS)
 		// And one whose GIL, or a lock of its executor, another thread keeps that is not given a CPU: that is no time the kernel has an account
 		// of, but its trace shows how long the loop was outside its wait, where that is its only rest.
 		var held int64
 		if p.loops == "asyncio" && p.waits.saw(b.TID, b.StartNS, b.StartNS+b.DurationNS) {
-			held = b.BreakdownNS[report.CauseGIL] + b.BreakdownNS[report.CauseLock]
+			held = b.BreakdownNS[model.CauseGIL] + b.BreakdownNS[model.CauseLock]
 		}
 		if b.DurationNS-queued-stalled-held < int64(threshold) && queued <= p.runDelay {
 			continue

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
 
@@ -93,11 +93,11 @@ func finish(t testing.TB, cmd *exec.Cmd) outcome {
 }
 
 // readReport reads what -f json -o has written.
-func readReport(t testing.TB, file string) *report.Report {
+func readReport(t testing.TB, file string) *model.Report {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
-	rep := new(report.Report)
+	rep := new(model.Report)
 	require.NoError(t, json.Unmarshal(text, rep))
 	check(t, rep)
 	return rep
@@ -140,7 +140,7 @@ func TestRunUnderSudo(t *testing.T) {
 	require.Zero(t, got.status, got.stderr)
 	assert.Equal(t, "65534\n65534\n/nonexistent\n", got.stdout)
 	rep := readReport(t, file)
-	assert.NotEmpty(t, slices.DeleteFunc(rep.Blocks, func(b report.Block) bool {
+	assert.NotEmpty(t, slices.DeleteFunc(rep.Blocks, func(b model.Block) bool {
 		return b.Culprit == nil || b.Culprit.Function != "blocking"
 	}))
 }
@@ -267,7 +267,7 @@ func TestRunSuite(t *testing.T) {
 				if b.Culprit != nil && strings.HasSuffix(b.Culprit.File, "/accounts.py") {
 					inHash++
 					assert.Equal(t, "Accounts._digest", b.Culprit.Function)
-					assert.Equal(t, report.CauseNative, b.Cause)
+					assert.Equal(t, model.CauseNative, b.Cause)
 					assert.NotEmpty(t, b.Task)
 				}
 			}
@@ -308,7 +308,7 @@ asyncio.run(main())
 	rep := readReport(t, file)
 	require.Len(t, rep.Blocks, 1)
 	b := rep.Blocks[0]
-	assert.Equal(t, report.CauseNative, b.Cause)
+	assert.Equal(t, model.CauseNative, b.Cause)
 	if assert.NotNil(t, b.Culprit, "%+v", b) {
 		assert.Equal(t, "computing", b.Culprit.Function)
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
@@ -113,15 +113,15 @@ func (s *server) blockEach(t *testing.T) map[int]int {
 }
 
 // found asserts that each block is in the report, in its worker and where it happened.
-func found(t *testing.T, rep *report.Report, blocked map[int]int) {
+func found(t *testing.T, rep *model.Report, blocked map[int]int) {
 	t.Helper()
 	for pid, times := range blocked {
-		blocks := slices.DeleteFunc(blocksOf(rep, pid), func(b report.Block) bool { // starting up blocks, too
+		blocks := slices.DeleteFunc(blocksOf(rep, pid), func(b model.Block) bool { // starting up blocks, too
 			return b.Culprit == nil || b.Culprit.Function != "blocking"
 		})
 		assert.Len(t, blocks, times, "blocks of worker %d", pid)
 		for _, b := range blocks {
-			assert.Equal(t, report.CauseSleep, b.Cause)
+			assert.Equal(t, model.CauseSleep, b.Cause)
 			assert.Equal(t, truth.Application, b.Culprit.File[strings.LastIndex(b.Culprit.File, "/")+1:])
 		}
 		loops := loopsOf(rep, pid)

@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/test/load"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
@@ -171,9 +171,9 @@ func countBlocks(reports []stormReport) (n int) {
 }
 
 // missed counts the blocks that lie in none of those printed.
-func missed(reports []stormReport, printed []report.Block) (n int) {
+func missed(reports []stormReport, printed []model.Block) (n int) {
 	const slack = int64(time.Millisecond)
-	byPID := map[int][]report.Block{}
+	byPID := map[int][]model.Block{}
 	for _, b := range printed {
 		if !b.Ongoing {
 			byPID[b.PID] = append(byPID[b.PID], b)
@@ -181,7 +181,7 @@ func missed(reports []stormReport, printed []report.Block) (n int) {
 	}
 	for _, r := range reports {
 		for _, own := range r.Blocks {
-			if !slices.ContainsFunc(byPID[r.PID], func(b report.Block) bool {
+			if !slices.ContainsFunc(byPID[r.PID], func(b model.Block) bool {
 				return b.StartNS <= own[0]+slack && b.StartNS+b.DurationNS >= own[1]-slack
 			}) {
 				n++
@@ -192,15 +192,15 @@ func missed(reports []stormReport, printed []report.Block) (n int) {
 }
 
 // decodeBlocks reads what -f jsonl has written, and counts the lines that are none.
-func decodeBlocks(t testing.TB, lines []byte) (blocks []report.Block, torn int) {
+func decodeBlocks(t testing.TB, lines []byte) (blocks []model.Block, torn int) {
 	t.Helper()
 	for line := range bytes.Lines(lines) {
-		var b report.Block
+		var b model.Block
 		if err := json.Unmarshal(line, &b); err != nil {
 			torn++
 			continue
 		}
-		require.Equal(t, report.SchemaBlock, b.Schema)
+		require.Equal(t, model.SchemaBlock, b.Schema)
 		blocks = append(blocks, b)
 	}
 	return blocks, torn
@@ -290,11 +290,11 @@ func TestWatchTellsInTime(t *testing.T) {
 	longBlocks := long.reports(t)
 	w.stop(t)
 
-	var blocks []report.Block
+	var blocks []model.Block
 	var late []time.Duration
 	told := map[int64]int64{} // when blocks of the long one were told of that went on
 	for _, l := range <-printed {
-		var b report.Block
+		var b model.Block
 		require.NoError(t, json.Unmarshal(l.text, &b))
 		end := b.StartNS + b.DurationNS
 		if b.Ongoing {
@@ -312,7 +312,7 @@ func TestWatchTellsInTime(t *testing.T) {
 		late[len(late)/2], late[len(late)*99/100], late[len(late)-1], stalls)
 	assert.LessOrEqual(t, missed(slices.Concat(shortBlocks, longBlocks), blocks), w.lost(t), w.stderr.String())
 	for _, own := range longBlocks[0].Blocks {
-		i := slices.IndexFunc(blocks, func(b report.Block) bool { return b.PID == longBlocks[0].PID && b.StartNS+b.DurationNS >= own[1] })
+		i := slices.IndexFunc(blocks, func(b model.Block) bool { return b.PID == longBlocks[0].PID && b.StartNS+b.DurationNS >= own[1] })
 		require.GreaterOrEqual(t, i, 0)
 		at, ok := told[blocks[i].StartNS]
 		if !assert.True(t, ok, "a block of 1.4 s is told of while it goes on") {

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
 
@@ -27,7 +27,7 @@ type targetEntry struct {
 	Name    string
 	StartNS int64 `json:"start_ns"`
 	EndNS   int64 `json:"end_ns"`
-	Cause   report.Cause
+	Cause   model.Cause
 	Target  *string // nil: nobody can know
 	FD      *int
 	// RunDelayNS is for how long the thread has been waiting for a CPU just before, meanwhile, and just after.
@@ -87,13 +87,13 @@ func TestTargets(t *testing.T) {
 
 // judge looks for the block of an entry and holds its detail against what the program says. It
 // returns false for one that was mostly a wait for a CPU, by the kernel's account, too.
-func (e *targetEntry) judge(t *testing.T, rep *report.Report, pid int) bool {
+func (e *targetEntry) judge(t *testing.T, rep *model.Report, pid int) bool {
 	t.Helper()
 	for _, b := range blocksOf(rep, pid) {
 		if 2*overlap(b.StartNS, b.StartNS+b.DurationNS, e.StartNS, e.EndNS) < e.EndNS-e.StartNS {
 			continue
 		}
-		if queued := b.BreakdownNS[report.CauseRunqueue]; b.Cause == report.CauseRunqueue && b.Culprit == nil &&
+		if queued := b.BreakdownNS[model.CauseRunqueue]; b.Cause == model.CauseRunqueue && b.Culprit == nil &&
 			queued >= b.DurationNS/3 && queued <= e.RunDelayNS+int64(time.Millisecond) {
 			return false
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
@@ -35,7 +35,7 @@ type performance struct {
 	pid    int
 	log    []truth.Entry
 	err    error
-	rep    *report.Report // of the observation it was part of
+	rep    *model.Report // of the observation it was part of
 }
 
 func (p *performance) name() string { return p.python.Name + "/" + p.loop }
@@ -194,12 +194,12 @@ func demandCoverage(t *testing.T, all []*performance) {
 	}
 }
 
-func blocksOf(rep *report.Report, pid int) []report.Block {
-	return slices.DeleteFunc(slices.Clone(rep.Blocks), func(b report.Block) bool { return b.PID != pid })
+func blocksOf(rep *model.Report, pid int) []model.Block {
+	return slices.DeleteFunc(slices.Clone(rep.Blocks), func(b model.Block) bool { return b.PID != pid })
 }
 
-func loopsOf(rep *report.Report, pid int) []report.Loop {
-	return slices.DeleteFunc(slices.Clone(rep.Loops), func(l report.Loop) bool { return l.PID != pid })
+func loopsOf(rep *model.Report, pid int) []model.Loop {
+	return slices.DeleteFunc(slices.Clone(rep.Loops), func(l model.Loop) bool { return l.PID != pid })
 }
 
 // identify checks what the report says about the loop itself.

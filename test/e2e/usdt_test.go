@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/internal/usdt"
 	"github.com/loopwatch/loopwatch/test/truth"
@@ -93,12 +93,12 @@ func TestProbes(t *testing.T) {
 }
 
 // compareProbes holds each block against what the program saw.
-func compareProbes(t *testing.T, log []truth.Probe, blocks []report.Block, exact bool) {
+func compareProbes(t *testing.T, log []truth.Probe, blocks []model.Block, exact bool) {
 	t.Helper()
 	var pauses, imports []time.Duration
 	seen, excused := map[string]int{}, 0
 	for _, entry := range log {
-		n := slices.IndexFunc(blocks, func(b report.Block) bool {
+		n := slices.IndexFunc(blocks, func(b model.Block) bool {
 			return 2*overlap(b.StartNS, b.StartNS+b.DurationNS, entry.StartNS, entry.EndNS) >= entry.EndNS-entry.StartNS
 		})
 		if !assert.GreaterOrEqual(t, n, 0, "missed: %+v", entry) {
@@ -107,13 +107,13 @@ func compareProbes(t *testing.T, log []truth.Probe, blocks []report.Block, exact
 		b := blocks[n]
 		what := fmt.Sprintf("%+v is %s, %v, %+v %+v", entry, b.Cause, b.BreakdownNS, b.Detail.GC, b.Detail.Import)
 		seen[entry.Kind]++
-		if b.Cause == report.CauseRunqueue || b.Cause == report.CauseThrottled {
+		if b.Cause == model.CauseRunqueue || b.Cause == model.CauseThrottled {
 			// The block goes on while the program prints what it saw, out of its own sight.
 			after := max(b.DurationNS-(entry.EndNS-entry.StartNS), 0)
 			assert.LessOrEqual(t, b.BreakdownNS[b.Cause], delays(entry.RunDelayNS)+after+int64(time.Millisecond), what)
 			excused++
 		} else {
-			assert.Equal(t, report.Cause(entry.Kind), b.Cause, what)
+			assert.Equal(t, model.Cause(entry.Kind), b.Cause, what)
 		}
 		if !exact {
 			assert.Nil(t, b.Detail.GC, what)
@@ -140,10 +140,10 @@ func compareProbes(t *testing.T, log []truth.Probe, blocks []report.Block, exact
 			imports = append(imports, within(sumOf(entry.ImportsNS), i.NS))
 			within(slices.Max(entry.ImportsNS), i.MaxNS)
 			// All that the import did is import, but for its wait for a CPU.
-			assert.Zero(t, b.BreakdownNS[report.CauseGC], what)
-			within(i.NS, b.BreakdownNS[report.CauseImport])
+			assert.Zero(t, b.BreakdownNS[model.CauseGC], what)
+			within(i.NS, b.BreakdownNS[model.CauseImport])
 		} else if g := b.Detail.GC; g != nil {
-			within(g.NS, b.BreakdownNS[report.CauseGC])
+			within(g.NS, b.BreakdownNS[model.CauseGC])
 		}
 	}
 	assert.Equal(t, 3*probed(), seen["gc"])

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 // attachEnv chooses how the loopwatch under test attaches its probes.
@@ -88,14 +88,14 @@ func watchAs(t testing.TB, attributes *syscall.SysProcAttr, args ...string) *wat
 }
 
 // stop ends the observation as Ctrl-C does and returns the report.
-func (w *watcher) stop(t testing.TB) *report.Report {
+func (w *watcher) stop(t testing.TB) *model.Report {
 	t.Helper()
 	require.NoError(t, w.cmd.Process.Signal(syscall.SIGINT))
 	return w.report(t)
 }
 
 // report waits for the end of the observation and returns the report.
-func (w *watcher) report(t testing.TB) *report.Report {
+func (w *watcher) report(t testing.TB) *model.Report {
 	t.Helper()
 	select {
 	case <-w.exited:
@@ -103,17 +103,17 @@ func (w *watcher) report(t testing.TB) *report.Report {
 		t.Fatalf("loopwatch does not end:\n%s", w.screen.text())
 	}
 	require.NoError(t, w.err, w.screen.text())
-	rep := new(report.Report)
+	rep := new(model.Report)
 	decoder := json.NewDecoder(bytes.NewReader(w.stdout.Bytes()))
 	decoder.DisallowUnknownFields()
 	require.NoError(t, decoder.Decode(rep))
-	require.Equal(t, report.SchemaReport, rep.Schema)
+	require.Equal(t, model.SchemaReport, rep.Schema)
 	check(t, rep)
 	return rep
 }
 
 // check holds a report against what is true of every report.
-func check(t testing.TB, rep *report.Report) {
+func check(t testing.TB, rep *model.Report) {
 	t.Helper()
 	var last int64
 	for _, b := range rep.Blocks {

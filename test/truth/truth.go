@@ -15,7 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 //go:embed programs/*.py
@@ -56,14 +56,14 @@ var Loops = map[string]string{
 
 // HeldEntry is one line of what Holders prints: one wait for what somebody else held.
 type HeldEntry struct {
-	Event   string         `json:"event"` // "ready" or "done", then there is nothing else
-	Child   int            `json:"child"` // with "ready": the process that shares a lock
-	Kind    string         `json:"kind"`
-	StartNS int64          `json:"start_ns"`
-	EndNS   int64          `json:"end_ns"`
-	Causes  []report.Cause `json:"causes"`
-	Culprit string         `json:"culprit"` // its function, "" where no line is to blame
-	GIL     report.GIL     `json:"gil"`
+	Event   string        `json:"event"` // "ready" or "done", then there is nothing else
+	Child   int           `json:"child"` // with "ready": the process that shares a lock
+	Kind    string        `json:"kind"`
+	StartNS int64         `json:"start_ns"`
+	EndNS   int64         `json:"end_ns"`
+	Causes  []model.Cause `json:"causes"`
+	Culprit string        `json:"culprit"` // its function, "" where no line is to blame
+	GIL     model.GIL     `json:"gil"`
 	Holder  *struct {
 		PID      int    `json:"pid"` // 0: the program's own process
 		TID      int    `json:"tid"`
@@ -105,10 +105,10 @@ type Entry struct {
 	Kind     string
 	Function string
 	File     string
-	Lines    []int          // any of them is right
-	Causes   []report.Cause // the best one first
-	Shape    report.Shape   // empty: single
-	Task     string         // the name of the task that ran, empty for none
+	Lines    []int         // any of them is right
+	Causes   []model.Cause // the best one first
+	Shape    model.Shape   // empty: single
+	Task     string        // the name of the task that ran, empty for none
 
 	// What Causing knows beside: the evidence a report has to name. Target, Native and Advice are
 	// regular expressions; what is empty has not to be named.
@@ -137,10 +137,10 @@ type Holder struct {
 }
 
 // Causes of Causing's blocks, which it can be told to play alone.
-var Causes = []report.Cause{
-	report.CauseCPU, report.CauseNative, report.CauseSleep, report.CauseNet, report.CauseDNS, report.CauseFile,
-	report.CausePipe, report.CauseSubprocess, report.CauseLock, report.CauseGIL, report.CauseGC, report.CauseImport,
-	report.CauseRunqueue, report.CauseThrottled, report.CauseStopped, report.CauseUnknown,
+var Causes = []model.Cause{
+	model.CauseCPU, model.CauseNative, model.CauseSleep, model.CauseNet, model.CauseDNS, model.CauseFile,
+	model.CausePipe, model.CauseSubprocess, model.CauseLock, model.CauseGIL, model.CauseGC, model.CauseImport,
+	model.CauseRunqueue, model.CauseThrottled, model.CauseStopped, model.CauseUnknown,
 }
 
 // Parse reads one line of a program's log.
@@ -178,6 +178,6 @@ type Delayed struct {
 func (e *Entry) DurationNS() int64 { return e.EndNS - e.StartNS }
 
 // Names tells whether f is where the block happened.
-func (e *Entry) Names(f *report.Frame) bool {
+func (e *Entry) Names(f *model.Frame) bool {
 	return f != nil && f.Function == e.Function && f.File == e.File && slices.Contains(e.Lines, f.Line)
 }

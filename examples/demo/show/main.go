@@ -9,11 +9,12 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 func main() {
-	var r report.Report
+	var r model.Report
 	err := json.NewDecoder(os.Stdin).Decode(&r)
 	if err == nil {
 		err = report.WriteText(os.Stdout, &r, report.TextOptions{})

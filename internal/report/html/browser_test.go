@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/reporttest"
 )
@@ -51,7 +52,7 @@ type tab struct {
 
 // open shows r in a window of that width. Whatever the browser complains about, and whatever it
 // would load, fails the test.
-func open(t *testing.T, r *report.Report, width int, scheme string) tab {
+func open(t *testing.T, r *model.Report, width int, scheme string) tab {
 	t.Helper()
 	running, err := browser()
 	require.NoError(t, err)
@@ -126,11 +127,11 @@ const (
 )
 
 func TestPageFitsEveryScreen(t *testing.T) {
-	calm := report.Assemble(report.Meta{EndedNS: 1e10, ThresholdNS: 1e8}, []report.Loop{{PID: 1, TID: 1, Command: "app", IterationNS: report.Percentiles{Max: 1e6}}}, nil)
+	calm := report.Assemble(report.Meta{EndedNS: 1e10, ThresholdNS: 1e8}, []model.Loop{{PID: 1, TID: 1, Command: "app", IterationNS: model.Percentiles{Max: 1e6}}}, nil)
 	for _, width := range []int{360, 800, 1400} {
 		for _, scheme := range []string{"light", "dark"} {
 			t.Run(fmt.Sprint(width, scheme), func(t *testing.T) {
-				for _, r := range []*report.Report{reporttest.Everything(), calm} {
+				for _, r := range []*model.Report{reporttest.Everything(), calm} {
 					p := open(t, r, width, scheme)
 					assert.Equal(t, width, ask[int](p, `document.documentElement.scrollWidth`), "no scrolling sideways")
 					ask[chromedp.Void](p, `for (const d of document.querySelectorAll("details")) d.open = true`)
@@ -259,7 +260,7 @@ func TestTimelineTellsOfABlock(t *testing.T) {
 }
 
 // hostilePage is one report of many hostile processes.
-func hostilePage(names []string) *report.Report {
+func hostilePage(names []string) *model.Report {
 	all := reporttest.Hostile("x")
 	for i, s := range names {
 		r := reporttest.Hostile(s)

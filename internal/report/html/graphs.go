@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/profile"
 )
@@ -25,7 +26,7 @@ type graphs struct {
 	Frames    [][]any  `json:"frames"` // function, file, line, application code
 	Tree      []any    `json:"tree"`   // frame, ns, causes of its own time, children
 	strings   map[string]int
-	causes    map[report.Cause]int
+	causes    map[model.Cause]int
 	frames    map[profile.Frame]int
 }
 
@@ -36,11 +37,11 @@ type lane struct {
 	BlockedNS int64  `json:"blocked"`
 }
 
-func newGraphs(r *report.Report, v *view) *graphs {
+func newGraphs(r *model.Report, v *view) *graphs {
 	g := &graphs{
 		StartedAt: clean(r.StartedAt), WindowNS: max(r.EndedNS-r.StartedNS, 0),
 		Causes: []string{}, Classes: []string{}, Lanes: []lane{}, Blocks: [][]any{}, Strings: []string{}, Frames: [][]any{},
-		strings: map[string]int{}, causes: map[report.Cause]int{}, frames: map[profile.Frame]int{},
+		strings: map[string]int{}, causes: map[model.Cause]int{}, frames: map[profile.Frame]int{},
 	}
 	g.timeline(r, v)
 	g.flame(r, v)
@@ -57,8 +58,8 @@ func (g *graphs) string(s string) int {
 	return i
 }
 
-func (g *graphs) cause(c report.Cause) int {
-	c = cmp.Or(c, report.CauseUnknown)
+func (g *graphs) cause(c model.Cause) int {
+	c = cmp.Or(c, model.CauseUnknown)
 	i, known := g.causes[c]
 	if !known {
 		i = len(g.Causes)
@@ -83,8 +84,8 @@ func (g *graphs) frame(f profile.Frame) int {
 	return i
 }
 
-func (g *graphs) timeline(r *report.Report, v *view) {
-	lanes := make(map[report.LoopID]int)
+func (g *graphs) timeline(r *model.Report, v *view) {
+	lanes := make(map[model.LoopID]int)
 	drawable, hidden := 0, 0
 	for _, l := range r.Loops {
 		if l.Blocks == 0 {
@@ -94,27 +95,27 @@ func (g *graphs) timeline(r *report.Report, v *view) {
 			hidden++
 			continue
 		}
-		lanes[report.LoopID{PID: l.PID, TID: l.TID}] = len(g.Lanes)
+		lanes[model.LoopID{PID: l.PID, TID: l.TID}] = len(g.Lanes)
 		g.Lanes = append(g.Lanes, lane{report.LoopName(l), clean(l.Loop), l.Blocks, l.BlockedNS})
 	}
 	if hidden > 0 {
 		v.Limits = append(v.Limits, fmt.Sprintf("The timeline shows the %d most blocked loops; %s with blocks are not drawn.",
 			maxLanes, report.Plural(int64(hidden), "more loop")))
 	}
-	numbers := make(map[report.BlockerKey]int)
+	numbers := make(map[model.BlockerKey]int)
 	for i := range r.Blockers {
 		numbers[r.Blockers[i].Key()] = i + 1
 	}
-	var drawn []*report.Block
+	var drawn []*model.Block
 	for i := range r.Blocks {
-		if _, listed := lanes[report.LoopID{PID: r.Blocks[i].PID, TID: r.Blocks[i].TID}]; listed {
+		if _, listed := lanes[model.LoopID{PID: r.Blocks[i].PID, TID: r.Blocks[i].TID}]; listed {
 			drawn = append(drawn, &r.Blocks[i])
 		}
 	}
 	if drawable = len(drawn); drawable > maxDrawn {
-		slices.SortStableFunc(drawn, func(x, y *report.Block) int { return cmp.Compare(y.DurationNS, x.DurationNS) })
+		slices.SortStableFunc(drawn, func(x, y *model.Block) int { return cmp.Compare(y.DurationNS, x.DurationNS) })
 		drawn = drawn[:maxDrawn]
-		slices.SortStableFunc(drawn, func(x, y *report.Block) int { return cmp.Compare(x.StartNS, y.StartNS) })
+		slices.SortStableFunc(drawn, func(x, y *model.Block) int { return cmp.Compare(x.StartNS, y.StartNS) })
 		v.Limits = append(v.Limits, fmt.Sprintf("The timeline shows the %d longest of %d blocks.", maxDrawn, drawable))
 	}
 	for _, b := range drawn {
@@ -122,7 +123,7 @@ func (g *graphs) timeline(r *report.Report, v *view) {
 		if blocker > maxBlockers {
 			blocker = 0
 		}
-		row := []any{lanes[report.LoopID{PID: b.PID, TID: b.TID}], b.StartNS - r.StartedNS, b.DurationNS, g.cause(b.Cause), blocker,
+		row := []any{lanes[model.LoopID{PID: b.PID, TID: b.TID}], b.StartNS - r.StartedNS, b.DurationNS, g.cause(b.Cause), blocker,
 			g.string(report.CulpritName(b.Culprit))}
 		bound := 0 // bits: it went on, it began at a time not known
 		if b.Ongoing {
@@ -181,7 +182,7 @@ func (n *node) add(cause int, ns int64) {
 
 // flame builds the tree: all, its loops, their frames outermost first. Of a tree too large the
 // smallest boxes go; their time stays in the box above.
-func (g *graphs) flame(r *report.Report, v *view) {
+func (g *graphs) flame(r *model.Report, v *view) {
 	root := newNode(g.frame(profile.Frame{Function: "all loops"}))
 	nodes := 1
 	for _, s := range profile.Samples(r) {

@@ -17,7 +17,7 @@ import (
 	"io"
 	"sync"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 // Bounds of a page: what a browser shows without effort, and a chat message carries.
@@ -64,7 +64,7 @@ func hashOf(text string) string {
 }
 
 // Write writes r as one HTML file.
-func Write(w io.Writer, r *report.Report) error {
+func Write(w io.Writer, r *model.Report) error {
 	v := newView(r)
 	data, err := json.Marshal(newGraphs(r, v)) // escapes <, > and &
 	if err != nil {

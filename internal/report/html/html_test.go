@@ -14,12 +14,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/reporttest"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
-func written(t testing.TB, r *report.Report) string {
+func written(t testing.TB, r *model.Report) string {
 	var b bytes.Buffer
 	require.NoError(t, Write(&b, r))
 	return b.String()
@@ -75,7 +76,7 @@ func sums(t testing.TB, tree json.RawMessage, byCause map[int]int64) (ns int64, 
 	return ns, boxes
 }
 
-func checkTotals(t testing.TB, r *report.Report) (boxes int) {
+func checkTotals(t testing.TB, r *model.Report) (boxes int) {
 	page := written(t, r)
 	if len(r.Blocks) == 0 {
 		require.NotContains(t, page, "<script")
@@ -161,14 +162,14 @@ func TestEverythingIsShown(t *testing.T) {
 
 // Of a lower bound every view says so: a bar, its row among the longest, the sum of its blocker.
 func TestLowerBounds(t *testing.T) {
-	f := report.Frame{Function: "f", File: "/srv/a.py", Line: 1, App: true}
-	block := func(start int64) report.Block {
-		return report.Block{PID: 1, TID: 1, StartNS: start, DurationNS: 312e6, Cause: report.CauseSleep, Culprit: &f}
+	f := model.Frame{Function: "f", File: "/srv/a.py", Line: 1, App: true}
+	block := func(start int64) model.Block {
+		return model.Block{PID: 1, TID: 1, StartNS: start, DurationNS: 312e6, Cause: model.CauseSleep, Culprit: &f}
 	}
 	began, went, whole := block(0), block(2e9), block(1e9)
 	began.AtLeast, went.Ongoing = true, true
-	for want, blocks := range map[int][]report.Block{0: {whole}, 1: {went}, 2: {began}} {
-		page := written(t, report.Assemble(report.Meta{EndedNS: 1e10, ThresholdNS: 1e8}, []report.Loop{{PID: 1, TID: 1}}, blocks))
+	for want, blocks := range map[int][]model.Block{0: {whole}, 1: {went}, 2: {began}} {
+		page := written(t, report.Assemble(report.Meta{EndedNS: 1e10, ThresholdNS: 1e8}, []model.Loop{{PID: 1, TID: 1}}, blocks))
 		row := readGraphs(t, page).Blocks[0]
 		if want == 0 {
 			assert.Len(t, row, 6)
@@ -188,7 +189,7 @@ func TestNothingToShow(t *testing.T) {
 	assert.Contains(t, page, "no Python process was found")
 	assert.Contains(t, page, "Start the program to be watched")
 	assert.NotContains(t, page, `aria-labelledby="h-blockers"`)
-	page = written(t, &report.Report{})
+	page = written(t, &model.Report{})
 	assert.Contains(t, page, "</html>")
 }
 

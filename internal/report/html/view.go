@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
@@ -126,29 +127,29 @@ type blockView struct {
 }
 
 // causeText says what each cause of the closed list means.
-var causeText = map[report.Cause]string{
-	report.CauseCPU:        "running Python",
-	report.CauseNative:     "running native code of an extension or library",
-	report.CauseSleep:      "sleeping",
-	report.CauseNet:        "waiting on a socket",
-	report.CauseDNS:        "resolving a name",
-	report.CauseFile:       "waiting on a file",
-	report.CausePipe:       "reading or writing a pipe, FIFO or terminal",
-	report.CauseSubprocess: "starting or waiting for a child",
-	report.CauseLock:       "waiting for a lock that is not the GIL",
-	report.CauseGIL:        "waiting for the GIL",
-	report.CauseGC:         "in the cyclic garbage collector",
-	report.CauseImport:     "importing",
-	report.CauseRunqueue:   "runnable, but without a CPU",
-	report.CauseThrottled:  "held back by its cgroup's CPU quota",
-	report.CauseStopped:    "stopped by a signal or a tracer",
-	report.CauseUnknown:    "doing something that could not be shown",
+var causeText = map[model.Cause]string{
+	model.CauseCPU:        "running Python",
+	model.CauseNative:     "running native code of an extension or library",
+	model.CauseSleep:      "sleeping",
+	model.CauseNet:        "waiting on a socket",
+	model.CauseDNS:        "resolving a name",
+	model.CauseFile:       "waiting on a file",
+	model.CausePipe:       "reading or writing a pipe, FIFO or terminal",
+	model.CauseSubprocess: "starting or waiting for a child",
+	model.CauseLock:       "waiting for a lock that is not the GIL",
+	model.CauseGIL:        "waiting for the GIL",
+	model.CauseGC:         "in the cyclic garbage collector",
+	model.CauseImport:     "importing",
+	model.CauseRunqueue:   "runnable, but without a CPU",
+	model.CauseThrottled:  "held back by its cgroup's CPU quota",
+	model.CauseStopped:    "stopped by a signal or a tracer",
+	model.CauseUnknown:    "doing something that could not be shown",
 }
 
-func causeOf(c report.Cause) causeView {
+func causeOf(c model.Cause) causeView {
 	says, known := causeText[c]
 	if !known {
-		return causeView{"c-unknown", clean(string(c)), causeText[report.CauseUnknown]}
+		return causeView{"c-unknown", clean(string(c)), causeText[model.CauseUnknown]}
 	}
 	return causeView{"c-" + string(c), string(c), "the loop's thread was " + says}
 }
@@ -166,7 +167,7 @@ func glued(s string) string { return units.ReplaceAllString(s, "$1\u00a0$2") }
 
 var units = regexp.MustCompile(`(\d) (ns|µs|ms|s|min|h)\b`)
 
-func newView(r *report.Report) *view {
+func newView(r *model.Report) *view {
 	v := &view{Verdict: report.VerdictOf(r), Blocks: len(r.Blocks), Title: "loopwatch report"}
 	if r.Host.Hostname != "" {
 		v.Title += " of " + clean(r.Host.Hostname)
@@ -178,7 +179,7 @@ func newView(r *report.Report) *view {
 	v.blockers(r, names)
 	v.longest(r, names)
 	v.problems(r)
-	occurring := map[report.Cause]bool{}
+	occurring := map[model.Cause]bool{}
 	for i := range r.Blocks {
 		occurring[r.Blocks[i].Cause] = true
 		for c, ns := range r.Blocks[i].BreakdownNS {
@@ -194,11 +195,11 @@ func newView(r *report.Report) *view {
 }
 
 // causeOrder is the order of the contract's list.
-var causeOrder = []report.Cause{report.CauseCPU, report.CauseNative, report.CauseSleep, report.CauseNet, report.CauseDNS,
-	report.CauseFile, report.CausePipe, report.CauseSubprocess, report.CauseLock, report.CauseGIL, report.CauseGC,
-	report.CauseImport, report.CauseRunqueue, report.CauseThrottled, report.CauseStopped, report.CauseUnknown}
+var causeOrder = []model.Cause{model.CauseCPU, model.CauseNative, model.CauseSleep, model.CauseNet, model.CauseDNS,
+	model.CauseFile, model.CausePipe, model.CauseSubprocess, model.CauseLock, model.CauseGIL, model.CauseGC,
+	model.CauseImport, model.CauseRunqueue, model.CauseThrottled, model.CauseStopped, model.CauseUnknown}
 
-func (v *view) facts(r *report.Report) {
+func (v *view) facts(r *model.Report) {
 	add := func(to *[]fact, name, value string) {
 		if value != "" {
 			*to = append(*to, fact{name, value})
@@ -220,7 +221,7 @@ func (v *view) facts(r *report.Report) {
 	add(&v.Facts, "Machine", clean(r.Host.Arch))
 	add(&v.Facts, "Attached by", clean(r.Host.Attach))
 
-	all := map[report.Cause]int64{}
+	all := map[model.Cause]int64{}
 	for i := range r.Blocks {
 		for c, ns := range r.Blocks[i].BreakdownNS {
 			all[c] += ns
@@ -236,7 +237,7 @@ func dash(ns int64) string {
 	return report.HumanDuration(ns)
 }
 
-func (v *view) loops(r *report.Report) {
+func (v *view) loops(r *model.Report) {
 	for i, l := range r.Loops[:min(len(r.Loops), maxLoops)] {
 		row := loopView{
 			Name: report.LoopName(l), Kind: cmp.Or(clean(l.Loop), "unknown"), Python: clean(l.Python),
@@ -262,7 +263,7 @@ func (v *view) loops(r *report.Report) {
 	}
 }
 
-func (v *view) blockers(r *report.Report, names report.LoopNames) {
+func (v *view) blockers(r *model.Report, names report.LoopNames) {
 	var all, rest int64
 	atLeast := false
 	for i := range r.Blockers {
@@ -289,7 +290,7 @@ func (v *view) blockers(r *report.Report, names report.LoopNames) {
 	}
 }
 
-func newBlocker(number int, b *report.Blocker, all int64, about *report.About, names report.LoopNames) blockerView {
+func newBlocker(number int, b *model.Blocker, all int64, about *report.About, names report.LoopNames) blockerView {
 	share := float64(b.TotalNS) / float64(max(all, 1))
 	out := blockerView{
 		Number: number, Open: number <= openBlockers, Cause: causeOf(b.Cause),
@@ -313,9 +314,9 @@ func newBlocker(number int, b *report.Blocker, all int64, about *report.About, n
 		out.NoStack = "The loop was held up here:"
 	}
 	switch b.Detail.GIL {
-	case report.GILHeld:
+	case model.GILHeld:
 		out.GIL = "The GIL was held meanwhile: the process's other threads stood still, too."
-	case report.GILReleased:
+	case model.GILReleased:
 		out.GIL = "The GIL was released meanwhile: the process's other threads could run."
 	}
 	if h := b.Detail.Holder; h != nil {
@@ -325,7 +326,7 @@ func newBlocker(number int, b *report.Blocker, all int64, about *report.About, n
 	if about != nil {
 		out.Split = splitOf(about.SplitNS)
 		out.Tasks = tasksOf(about.Tasks)
-		out.Delayed = glued(about.Delayed.Waited())
+		out.Delayed = glued(report.Waited(&about.Delayed))
 		if about.Many > 0 {
 			out.Many = fmt.Sprintf("In %d of %s many short callbacks added up; none alone took half.", about.Many, report.Plural(int64(about.Blocks), "block"))
 		}
@@ -334,7 +335,7 @@ func newBlocker(number int, b *report.Blocker, all int64, about *report.About, n
 }
 
 // holderName names who held what a loop waited for, as far as it is known.
-func holderName(h *report.Holder) string {
+func holderName(h *model.Holder) string {
 	s := "a thread"
 	if h.Thread != "" {
 		s = "thread " + clean(h.Thread)
@@ -354,7 +355,7 @@ func width(share float64) string {
 }
 
 // splitOf returns the shares of a breakdown, the largest first.
-func splitOf(split map[report.Cause]int64) []part {
+func splitOf(split map[model.Cause]int64) []part {
 	var parts []part
 	x := 0.0
 	for _, p := range report.Parts(split) {
@@ -389,7 +390,7 @@ func tasksOf(tasks map[string]int) string {
 }
 
 // stackOf returns frames, innermost first, runs of library frames folded as in the text.
-func stackOf(frames []report.Frame, culprit *report.Frame) []stackGroup {
+func stackOf(frames []model.Frame, culprit *model.Frame) []stackGroup {
 	marked := culprit == nil
 	var out []stackGroup
 	for _, run := range report.FoldStack(frames) {
@@ -416,21 +417,21 @@ func stackOf(frames []report.Frame, culprit *report.Frame) []stackGroup {
 	return out
 }
 
-func (v *view) longest(r *report.Report, names report.LoopNames) {
-	numbers := make(map[report.BlockerKey]int)
+func (v *view) longest(r *model.Report, names report.LoopNames) {
+	numbers := make(map[model.BlockerKey]int)
 	for i := range r.Blockers[:min(len(r.Blockers), maxBlockers)] {
 		numbers[r.Blockers[i].Key()] = i + 1
 	}
 	blocks := slices.Clone(r.Blocks)
-	slices.SortStableFunc(blocks, func(x, y report.Block) int { return cmp.Compare(y.DurationNS, x.DurationNS) })
+	slices.SortStableFunc(blocks, func(x, y model.Block) int { return cmp.Compare(y.DurationNS, x.DurationNS) })
 	blocks = blocks[:min(len(blocks), longestBlocks)]
-	slices.SortStableFunc(blocks, func(x, y report.Block) int { return cmp.Compare(x.StartNS, y.StartNS) })
+	slices.SortStableFunc(blocks, func(x, y model.Block) int { return cmp.Compare(x.StartNS, y.StartNS) })
 	started, err := time.Parse(time.RFC3339Nano, r.StartedAt)
 	for i := range blocks {
 		b := &blocks[i]
 		row := blockView{
 			After: report.HumanDuration(b.StartNS - r.StartedNS), Took: report.BoundedDuration(b.DurationNS, b.LowerBound()),
-			Loop: names.Of(report.LoopID{PID: b.PID, TID: b.TID}), Culprit: report.CulpritName(b.Culprit), Task: clean(b.Task),
+			Loop: names.Of(model.LoopID{PID: b.PID, TID: b.TID}), Culprit: report.CulpritName(b.Culprit), Task: clean(b.Task),
 			Cause: causeOf(b.Cause), Blocker: numbers[b.Key()],
 		}
 		if err == nil {
@@ -440,7 +441,7 @@ func (v *view) longest(r *report.Report, names report.LoopNames) {
 	}
 }
 
-func (v *view) problems(r *report.Report) {
+func (v *view) problems(r *model.Report) {
 	l := r.Lost
 	v.LostNote = report.LostLine(l)
 	reasons := slices.DeleteFunc(slices.Sorted(maps.Keys(l.Reasons)), func(reason string) bool {

@@ -9,12 +9,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 // WriteFolded writes a line for each different stack, "process;loop;outermost;…;innermost N",
 // N being nanoseconds of blocked time: the input of flamegraph.pl, inferno and their like.
-func WriteFolded(w io.Writer, r *report.Report) error {
+func WriteFolded(w io.Writer, r *model.Report) error {
 	sums := make(map[string]int64)
 	var line strings.Builder
 	for _, s := range Samples(r) {

@@ -12,11 +12,12 @@ import (
 
 	"github.com/google/pprof/profile"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report"
 )
 
 // WritePprof writes r as a gzipped pprof profile.
-func WritePprof(w io.Writer, r *report.Report) error {
+func WritePprof(w io.Writer, r *model.Report) error {
 	if err := Pprof(r).Write(w); err != nil {
 		return fmt.Errorf("write pprof profile: %w", err)
 	}
@@ -26,7 +27,7 @@ func WritePprof(w io.Writer, r *report.Report) error {
 // Pprof returns the blocked time of r as a pprof profile with two values: blocks, each counted
 // at its heaviest stack, and blocked nanoseconds, which tools show unless told otherwise. Labels
 // say the cause, the process and the loop.
-func Pprof(r *report.Report) *profile.Profile {
+func Pprof(r *model.Report) *profile.Profile {
 	p := &profile.Profile{
 		SampleType:        []*profile.ValueType{{Type: "blocks", Unit: "count"}, {Type: "blocked", Unit: "nanoseconds"}},
 		DefaultSampleType: "blocked",

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
@@ -27,12 +28,12 @@ const (
 )
 
 // ofNoLine names what took the time where no line of the stack did.
-var ofNoLine = map[report.Cause]string{
-	report.CauseRunqueue:  waitingCPU,
-	report.CauseThrottled: throttled,
-	report.CauseStopped:   stopped,
-	report.CauseGIL:       waitingGIL,
-	report.CauseGC:        collectorRan,
+var ofNoLine = map[model.Cause]string{
+	model.CauseRunqueue:  waitingCPU,
+	model.CauseThrottled: throttled,
+	model.CauseStopped:   stopped,
+	model.CauseGIL:       waitingGIL,
+	model.CauseGC:        collectorRan,
 }
 
 // Frame is one frame of a sample, its strings fit to be shown. File is empty where the frame is
@@ -58,16 +59,16 @@ func (f Frame) String() string {
 // Sample is time of one block spent in one stack.
 type Sample struct {
 	Loop   *Loop
-	Block  *report.Block
+	Block  *model.Block
 	First  bool // the first sample of its block: count these to count blocks
-	Cause  report.Cause
+	Cause  model.Cause
 	NS     int64
 	Frames []Frame // outermost first, never empty
 }
 
 // Loop is one loop with blocks, its strings fit to be shown.
 type Loop struct {
-	report.Loop
+	model.Loop
 	Process string // "uvicorn[1234]"
 	Name    string // "asyncio", or "asyncio thread 1240" where it is not in the main thread
 }
@@ -82,18 +83,18 @@ func clean(s string) string {
 
 // Samples returns the blocked time of r in the order of its blocks. What one block's samples
 // weigh adds up to its duration.
-func Samples(r *report.Report) []Sample {
-	loops := make(map[report.LoopID]*Loop, len(r.Loops))
+func Samples(r *model.Report) []Sample {
+	loops := make(map[model.LoopID]*Loop, len(r.Loops))
 	for _, l := range r.Loops {
-		loops[report.LoopID{PID: l.PID, TID: l.TID}] = newLoop(l)
+		loops[model.LoopID{PID: l.PID, TID: l.TID}] = newLoop(l)
 	}
-	frames := make(map[report.Frame]Frame)
+	frames := make(map[model.Frame]Frame)
 	var out []Sample
 	for i := range r.Blocks {
 		b := &r.Blocks[i]
-		id := report.LoopID{PID: b.PID, TID: b.TID}
+		id := model.LoopID{PID: b.PID, TID: b.TID}
 		if loops[id] == nil {
-			loops[id] = newLoop(report.Loop{PID: b.PID, TID: b.TID, Loop: "unknown"})
+			loops[id] = newLoop(model.Loop{PID: b.PID, TID: b.TID, Loop: "unknown"})
 		}
 		first := len(out)
 		out = appendBlock(out, b, loops[id], frames)
@@ -104,7 +105,7 @@ func Samples(r *report.Report) []Sample {
 	return out
 }
 
-func newLoop(l report.Loop) *Loop {
+func newLoop(l model.Loop) *Loop {
 	main := l
 	main.TID = l.PID
 	name := cmp.Or(clean(l.Loop), "unknown")
@@ -114,13 +115,13 @@ func newLoop(l report.Loop) *Loop {
 	return &Loop{Loop: l, Process: report.LoopName(main), Name: name}
 }
 
-func appendBlock(out []Sample, b *report.Block, l *Loop, frames map[report.Frame]Frame) []Sample {
+func appendBlock(out []Sample, b *model.Block, l *Loop, frames map[model.Frame]Frame) []Sample {
 	left := max(b.DurationNS, 0)
-	byCause := make(map[report.Cause]int64)
-	take := func(cause report.Cause, ns int64, stack []Frame) {
+	byCause := make(map[model.Cause]int64)
+	take := func(cause model.Cause, ns int64, stack []Frame) {
 		if ns = min(ns, left); ns > 0 {
 			left -= ns
-			out = append(out, Sample{Loop: l, Block: b, Cause: cmp.Or(cause, report.CauseUnknown), NS: ns, Frames: stack})
+			out = append(out, Sample{Loop: l, Block: b, Cause: cmp.Or(cause, model.CauseUnknown), NS: ns, Frames: stack})
 		}
 	}
 	for _, s := range b.Stacks {
@@ -136,7 +137,7 @@ func appendBlock(out []Sample, b *report.Block, l *Loop, frames map[report.Frame
 }
 
 // stackOf returns a stack outermost first. Where no line is to blame, what is stands innermost.
-func stackOf(s report.Stack, known map[report.Frame]Frame) []Frame {
+func stackOf(s model.Stack, known map[model.Frame]Frame) []Frame {
 	out := make([]Frame, 0, len(s.Frames)+1)
 	for i := len(s.Frames) - 1; i >= 0; i-- {
 		f, found := known[s.Frames[i]]

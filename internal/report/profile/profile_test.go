@@ -16,12 +16,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/reporttest"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
-func written(t testing.TB, write func(io.Writer, *report.Report) error, r *report.Report) []byte {
+func written(t testing.TB, write func(io.Writer, *model.Report) error, r *model.Report) []byte {
 	var b bytes.Buffer
 	require.NoError(t, write(&b, r))
 	return b.Bytes()
@@ -117,7 +118,7 @@ func readPprof(t testing.TB, data []byte) (p *profile.Profile, blocks, ns int64)
 	return p, blocks, ns
 }
 
-func checkTotals(t testing.TB, r *report.Report) {
+func checkTotals(t testing.TB, r *model.Report) {
 	want := reporttest.BlockedNS(r)
 	var sum, first int64
 	for _, s := range Samples(r) {
@@ -153,7 +154,7 @@ func TestHostileNamesAreInert(t *testing.T) {
 	for _, s := range reporttest.HostileNames {
 		r := reporttest.Hostile(s)
 		checkTotals(t, r)
-		for _, write := range []func(io.Writer, *report.Report) error{WriteFolded, WriteSpeedscope, WritePprof} {
+		for _, write := range []func(io.Writer, *model.Report) error{WriteFolded, WriteSpeedscope, WritePprof} {
 			assert.Less(t, len(written(t, write, r)), 20<<10, "bounded: %.20q", s)
 		}
 	}
@@ -168,28 +169,28 @@ func FuzzTotals(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) { checkTotals(t, reporttest.Hostile(s)) })
 }
 
-func frame(function string, line int, app bool) report.Frame {
-	return report.Frame{Function: function, File: "/srv/app.py", Line: line, App: app}
+func frame(function string, line int, app bool) model.Frame {
+	return model.Frame{Function: function, File: "/srv/app.py", Line: line, App: app}
 }
 
 // example has a loop in the main thread with two blocks, one partly without a CPU, and a loop
 // in another thread that waited for the GIL.
-func example() *report.Report {
+func example() *model.Report {
 	slow, main := frame("slow", 9, true), frame("<module>", 1, true)
-	stack := []report.Frame{slow, main}
-	return report.Assemble(report.Meta{StartedAt: time.Unix(1e9, 0).UTC(), EndedNS: 1000, ThresholdNS: 100, Host: report.Host{Hostname: "web1"}},
-		[]report.Loop{{PID: 1, TID: 1, Command: "python3 app.py", Loop: "asyncio"}, {PID: 1, TID: 5, Command: "python3 app.py", Loop: "uvloop"},
+	stack := []model.Frame{slow, main}
+	return report.Assemble(report.Meta{StartedAt: time.Unix(1e9, 0).UTC(), EndedNS: 1000, ThresholdNS: 100, Host: model.Host{Hostname: "web1"}},
+		[]model.Loop{{PID: 1, TID: 1, Command: "python3 app.py", Loop: "asyncio"}, {PID: 1, TID: 5, Command: "python3 app.py", Loop: "uvloop"},
 			{PID: 9, TID: 9, Command: "idle", Loop: "trio"}},
-		[]report.Block{
-			{PID: 1, TID: 1, StartNS: 1, DurationNS: 200, Cause: report.CauseSleep, Culprit: &slow,
-				BreakdownNS: map[report.Cause]int64{report.CauseSleep: 150, report.CauseRunqueue: 40, report.CauseCPU: 10},
-				Stacks:      []report.Stack{{NS: 150, Cause: report.CauseSleep, Frames: stack}}},
-			{PID: 1, TID: 1, StartNS: 500, DurationNS: 100, Cause: report.CauseSleep, Culprit: &slow,
-				BreakdownNS: map[report.Cause]int64{report.CauseSleep: 100},
-				Stacks:      []report.Stack{{NS: 100, Cause: report.CauseSleep, Frames: stack}}},
-			{PID: 1, TID: 5, StartNS: 600, DurationNS: 400, Cause: report.CauseGIL,
-				BreakdownNS: map[report.Cause]int64{report.CauseGIL: 400},
-				Stacks:      []report.Stack{{NS: 400, Cause: report.CauseGIL, Frames: stack}}},
+		[]model.Block{
+			{PID: 1, TID: 1, StartNS: 1, DurationNS: 200, Cause: model.CauseSleep, Culprit: &slow,
+				BreakdownNS: map[model.Cause]int64{model.CauseSleep: 150, model.CauseRunqueue: 40, model.CauseCPU: 10},
+				Stacks:      []model.Stack{{NS: 150, Cause: model.CauseSleep, Frames: stack}}},
+			{PID: 1, TID: 1, StartNS: 500, DurationNS: 100, Cause: model.CauseSleep, Culprit: &slow,
+				BreakdownNS: map[model.Cause]int64{model.CauseSleep: 100},
+				Stacks:      []model.Stack{{NS: 100, Cause: model.CauseSleep, Frames: stack}}},
+			{PID: 1, TID: 5, StartNS: 600, DurationNS: 400, Cause: model.CauseGIL,
+				BreakdownNS: map[model.Cause]int64{model.CauseGIL: 400},
+				Stacks:      []model.Stack{{NS: 400, Cause: model.CauseGIL, Frames: stack}}},
 		})
 }
 
@@ -243,7 +244,7 @@ func (w *fullWriter) Write(p []byte) (int, error) {
 }
 
 func TestWritersReportFailure(t *testing.T) {
-	for _, write := range []func(io.Writer, *report.Report) error{WriteFolded, WriteSpeedscope, WritePprof} {
+	for _, write := range []func(io.Writer, *model.Report) error{WriteFolded, WriteSpeedscope, WritePprof} {
 		for _, room := range []int{0, 100} {
 			assert.ErrorIs(t, write(&fullWriter{room}, example()), io.ErrShortWrite)
 		}

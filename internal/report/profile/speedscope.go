@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 // The file format of speedscope: https://www.speedscope.app/file-format-schema.json, in the
@@ -45,7 +45,7 @@ const speedscopeSchema = "https://www.speedscope.app/file-format-schema.json"
 
 // WriteSpeedscope writes a profile for each loop that was blocked, the most blocked first. Its
 // samples follow each other in the order of the blocks, without the time in between.
-func WriteSpeedscope(w io.Writer, r *report.Report) error {
+func WriteSpeedscope(w io.Writer, r *model.Report) error {
 	file := speedscopeFile{
 		Schema: speedscopeSchema, Name: title(r), Exporter: "loopwatch",
 		Shared: speedscopeShared{[]speedscopeFrame{}},
@@ -61,13 +61,13 @@ func WriteSpeedscope(w io.Writer, r *report.Report) error {
 		}
 		return i
 	}
-	profiles := make(map[report.LoopID]*speedscopeProfile)
-	var order []report.LoopID
+	profiles := make(map[model.LoopID]*speedscopeProfile)
+	var order []model.LoopID
 	for _, l := range r.Loops {
-		order = append(order, report.LoopID{PID: l.PID, TID: l.TID})
+		order = append(order, model.LoopID{PID: l.PID, TID: l.TID})
 	}
 	for _, s := range Samples(r) {
-		id := report.LoopID{PID: s.Loop.PID, TID: s.Loop.TID}
+		id := model.LoopID{PID: s.Loop.PID, TID: s.Loop.TID}
 		p := profiles[id]
 		if p == nil {
 			p = &speedscopeProfile{Type: "sampled", Name: s.Loop.Process + " " + s.Loop.Name, Unit: "nanoseconds"}
@@ -100,7 +100,7 @@ func WriteSpeedscope(w io.Writer, r *report.Report) error {
 }
 
 // title says what a file is about.
-func title(r *report.Report) string {
+func title(r *model.Report) string {
 	s := "blocked time of event loops"
 	if r.Host.Hostname != "" {
 		s += " on " + clean(r.Host.Hostname)

@@ -23,7 +23,7 @@ func (s Sleep) Judge() (cause model.Cause, culprit *model.Frame, d model.Detail)
 	cause = sleepCause(s.Sample, s.GIL, leaf)
 	d = detail(&piece{sample: s.Sample, cause: cause})
 	switch {
-	case nobodysLine(cause):
+	case !cause.BlamesLine():
 		culprit = nil
 	case s.Collected:
 		cause = model.CauseGC

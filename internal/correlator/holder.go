@@ -61,7 +61,7 @@ func collects(s *probes.Sample) bool { return s.GC && s.GIL != probes.GILRelease
 // gilDuring says whether the loop's thread held the GIL for most of what its block is made of,
 // where that is known. It decides whether a thread would help, or only another process.
 func gilDuring(pieces []piece, cause model.Cause) model.GIL {
-	if nobodysLine(cause) || cause == model.CauseUnknown {
+	if !cause.BlamesLine() || cause == model.CauseUnknown {
 		return ""
 	}
 	var held, released int64

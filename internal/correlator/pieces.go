@@ -65,7 +65,7 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 		} else {
 			p.cause, p.native = t.tickCause(s, p.leaf())
 		}
-		if nobodysLine(p.cause) {
+		if !p.cause.BlamesLine() {
 			p.culprit = nil
 		} else if cause, ok := roomCauses[s.Room]; ok {
 			p.cause = cause

@@ -13,7 +13,7 @@ import (
 
 func in(r probes.Room, p piece) piece {
 	p.sample.Room = r
-	if cause, ok := roomCauses[r]; ok && !nobodysLine(p.cause) {
+	if cause, ok := roomCauses[r]; ok && p.cause.BlamesLine() {
 		p.cause = cause
 	}
 	return p

@@ -146,13 +146,14 @@ func resolving(s *probes.Sample, leaf *model.Frame) bool {
 // known, or where the cause is not of that kind.
 func targetText(s *probes.Sample, cause model.Cause) string {
 	t := &s.Target
+	if kind := cause.Kind(); kind == model.KindContended || kind == model.KindHeldBack {
+		return ""
+	}
 	switch cause {
 	case model.CauseSleep:
 		if t.Magic != target.AnonInodeFS {
 			return ""
 		}
-	case model.CauseGIL, model.CauseLock, model.CauseStopped, model.CauseRunqueue, model.CauseThrottled:
-		return ""
 	case model.CauseSubprocess:
 		if t.Mode&unix.S_IFMT == unix.S_IFIFO && t.Child > 0 {
 			return childText(t.Child)

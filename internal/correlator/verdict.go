@@ -31,7 +31,7 @@ func (t *thread) block(p period, ongoing bool) model.Block {
 	b.Detail.GIL = gilDuring(p.pieces, b.Cause)
 	b.Detail.Holder = mainHolder(p.pieces, b.Cause, b.Culprit)
 	p.describeInside(&b.Detail)
-	if nobodysLine(b.Cause) {
+	if !b.Cause.BlamesLine() {
 		b.Culprit = nil
 	}
 	return b
@@ -145,15 +145,6 @@ func largest(split map[model.Cause]int64) model.Cause {
 		}
 	}
 	return best
-}
-
-// nobodysLine tells the causes that blame no line of the loop.
-func nobodysLine(c model.Cause) bool {
-	switch c {
-	case model.CauseRunqueue, model.CauseThrottled, model.CauseStopped, model.CauseGIL:
-		return true
-	}
-	return false
 }
 
 // importing tells whether a stack is inside an import that the loop's own code began.

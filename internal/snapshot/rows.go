@@ -129,7 +129,7 @@ func (t *taking) threadRow(p *proc, th *thread, byState map[uint64]*thread) mode
 			row.Cause, row.Detail.Native = p.runs(th, holds)
 		}
 		switch {
-		case row.Cause == model.CauseRunqueue:
+		case !row.Cause.BlamesLine():
 			row.Culprit = nil
 		case th.verdict.edge:
 			row.Cause, row.Culprit, row.Detail.Native = model.CauseUnknown, nil, ""

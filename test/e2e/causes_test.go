@@ -49,7 +49,7 @@ func TestCauses(t *testing.T) {
 	for _, python := range append(others, debian) {
 		c.stage.install(t, python)
 	}
-	for _, cause := range truth.Causes {
+	for _, cause := range model.Causes() {
 		t.Run(string(cause), func(t *testing.T) {
 			c.observe(t, c.performances(debian, "asyncio", "uvloop"), "--cause", string(cause), "--times", strconv.Itoa(causesTimes))
 		})
@@ -225,7 +225,7 @@ func (c *causes) bars(t *testing.T) {
 			}
 		}
 	}
-	for _, cause := range truth.Causes {
+	for _, cause := range model.Causes() {
 		assert.True(t, seen[cause], "no program blocked by %s", cause)
 	}
 	assert.GreaterOrEqual(t, len(kinds), 2*65, "kinds of block, on each of two loops")

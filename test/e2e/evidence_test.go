@@ -113,18 +113,12 @@ func (e *evidence) summary() string {
 	return out.String()
 }
 
-// nobodys are the causes for which no line is to blame, whatever stood on the stack.
-var nobodys = []model.Cause{model.CauseGIL, model.CauseRunqueue, model.CauseThrottled, model.CauseStopped}
-
-// targeted are the causes of which the peer, path or child has to be named.
-var targeted = []model.Cause{model.CauseNet, model.CauseDNS, model.CauseFile, model.CauseSubprocess, model.CausePipe}
-
 // hold compares the report with the log of a program whose blocks are all long.
 func hold(threshold time.Duration, p *performance) *evidence {
 	e := &evidence{}
 	blocks := blocksOf(p.rep, p.pid)
 	for n := range blocks {
-		if b := &blocks[n]; b.Culprit != nil && slices.Contains(nobodys, b.Cause) {
+		if b := &blocks[n]; b.Culprit != nil && !b.Cause.BlamesLine() {
 			e.blamed++
 			e.complain("blamed", &truth.Entry{}, b)
 		}
@@ -176,7 +170,7 @@ func (e *evidence) compare(entry *truth.Entry, b *model.Block, rep *model.Report
 	}
 	switch {
 	case entry.Nobody:
-		if b.Culprit != nil && !slices.Contains(nobodys, b.Cause) { // else it is counted already
+		if b.Culprit != nil && b.Cause.BlamesLine() { // else it is counted already
 			e.blamed++
 			e.complain("blamed", entry, b)
 		}
@@ -186,7 +180,7 @@ func (e *evidence) compare(entry *truth.Entry, b *model.Block, rep *model.Report
 	default:
 		wrong(&e.culprit, entry.Names(b.Culprit), "culprit")
 	}
-	if entry.Target != "" && slices.Contains(targeted, entry.Causes[0]) {
+	if entry.Target != "" && entry.Causes[0].Kind() == model.KindWaiting {
 		wrong(&e.target, regexp.MustCompile(entry.Target).MatchString(b.Detail.Target), "target")
 	}
 	if entry.Holder != nil {

@@ -136,13 +136,6 @@ type Holder struct {
 	Functions []string // it stood in one of them when it let go; none: it had no Python stack then
 }
 
-// Causes of Causing's blocks, which it can be told to play alone.
-var Causes = []model.Cause{
-	model.CauseCPU, model.CauseNative, model.CauseSleep, model.CauseNet, model.CauseDNS, model.CauseFile,
-	model.CausePipe, model.CauseSubprocess, model.CauseLock, model.CauseGIL, model.CauseGC, model.CauseImport,
-	model.CauseRunqueue, model.CauseThrottled, model.CauseStopped, model.CauseUnknown,
-}
-
 // Parse reads one line of a program's log.
 func Parse(line []byte) (Entry, error) {
 	var e Entry

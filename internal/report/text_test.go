@@ -140,6 +140,19 @@ func TestTextGolden(t *testing.T) {
 	}
 }
 
+// The name of every cause has room in the text and in a line of the stream.
+func TestEveryCauseIsShown(t *testing.T) {
+	for _, c := range model.Causes() {
+		b := model.Block{PID: 1, TID: 1, DurationNS: 200 * ms, Cause: c, BreakdownNS: map[model.Cause]int64{c: 200 * ms}}
+		var text, stream bytes.Buffer
+		require.NoError(t, WriteText(&text, Assemble(Meta{EndedNS: 1000 * ms}, nil, []model.Block{b}), TextOptions{Width: 80}))
+		assert.Contains(t, text.String(), "(no line to blame)  "+string(c)+", ", "as a blocker")
+		assert.Regexp(t, `200 ms +`+string(c)+` +\?`, text.String(), "as a block")
+		require.NoError(t, NewStream(&stream, TextOptions{Width: 80}).Write(&b, model.Loop{PID: 1, TID: 1}, time.Time{}, time.Time{}))
+		assert.Contains(t, stream.String(), "  "+safetext.Pad(string(c), causeColumn)+"  ?")
+	}
+}
+
 var sgr = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
 func TestTextFitsItsWidth(t *testing.T) {

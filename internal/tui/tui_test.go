@@ -209,6 +209,26 @@ func many(n int) *live.Snapshot {
 	return s
 }
 
+// The name of every cause has room in the table, in the answer and on the page of its loop.
+func TestEveryCauseIsShown(t *testing.T) {
+	for _, c := range model.Causes() {
+		s := incident()
+		l := &s.Loops[0]
+		l.Block.Cause, l.Block.Culprit = c, nil
+		worst := model.Blocker{Cause: c, Count: 1, TotalNS: 200_000_000, MaxNS: 200_000_000}
+		l.Blockers = []model.Blocker{worst}
+		for w := range l.Figures {
+			l.Figures[w].Worst = &worst
+		}
+		m := screens(s, 120, 40)
+		table := checked(t, m)
+		assert.Contains(t, table, "now: "+string(c)+".", "the answer")
+		assert.Regexp(t, `app\.py\[4711\].*  `+string(c), table, "WORST BLOCKER")
+		press(m, "enter")
+		assert.Contains(t, checked(t, m), "(no line to blame)  "+string(c)+", ", "the page of the loop")
+	}
+}
+
 func TestSelectionStaysWithItsLoop(t *testing.T) {
 	m := screens(many(500), 80, 24)
 	require.Equal(t, 1490, m.rows[0].PID, "equal ones stand by process id")

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/loopwatch/loopwatch/internal/model"
@@ -38,24 +39,28 @@ const (
 	blockerLoops   = 5
 	blockerTasks   = 5
 	maxStackFrames = 120 // lines of one stack
+	maxParts       = 32  // causes of one split: a report of another version has other ones
 )
 
 //go:embed assets/page.html.tmpl
 var pageText string
 
 //go:embed assets/style.css
-var styleText string
+var styleFile string
 
 //go:embed assets/script.js
 var scriptText string
+
+// style is the page's style sheet. The rules that colour the causes are made from the table of causes.
+func style() string { return strings.Replace(styleFile, causesHere, causeRules(), 1) }
 
 // page is parsed when it is first needed: most commands write no page.
 var page = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageText)) })
 
 // policy lets the page use its own style and script and nothing else.
-func policy() string {
+func policy(style string) string {
 	return fmt.Sprintf("default-src 'none'; script-src '%s'; style-src '%s'; img-src data:; base-uri 'none'; form-action 'none'",
-		hashOf(scriptText), hashOf(styleText))
+		hashOf(scriptText), hashOf(style))
 }
 
 func hashOf(text string) string {
@@ -70,8 +75,9 @@ func Write(w io.Writer, r *model.Report) error {
 	if err != nil {
 		return fmt.Errorf("encode the graphs: %w", err)
 	}
-	v.Policy = policy()
-	v.Style, v.Script, v.Data = template.CSS(styleText), template.JS(scriptText), template.JS(data)
+	css := style()
+	v.Policy = policy(css)
+	v.Style, v.Script, v.Data = template.CSS(css), template.JS(scriptText), template.JS(data)
 	if err := page().Execute(w, v); err != nil {
 		return fmt.Errorf("write page: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html/template"
 	"regexp"
 	"strings"
 	"testing"
@@ -31,7 +32,7 @@ var dataElement = regexp.MustCompile(`(?s)<script type="application/json" id="da
 // readGraphs returns what the script of a page draws from.
 func readGraphs(t testing.TB, page string) (g struct {
 	Lanes   []lane
-	Causes  []string
+	Causes  []model.Cause
 	Blocks  [][]int64
 	Strings []string
 	Frames  [][]any
@@ -160,6 +161,25 @@ func TestEverythingIsShown(t *testing.T) {
 	}
 }
 
+// A page explains every cause and gives it a colour of its own.
+func TestEveryCauseIsShown(t *testing.T) {
+	page := written(t, reporttest.EveryCause())
+	for _, c := range model.Causes() {
+		assert.Equal(t, 1, strings.Count(page, fmt.Sprintf(".c-%s { --h: %s; }", c, c.Color())), "%s: a rule of the style sheet", c)
+		says := "the loop&#39;s thread was " + template.HTMLEscapeString(c.Words())
+		for where, element := range map[string]string{
+			"legend":              fmt.Sprintf(`<li title="%s"><i class="swatch c c-%s"></i>%s</li>`, says, c, c),
+			"what the words mean": fmt.Sprintf(`<dt><i class="swatch c c-%s"></i>%s</dt><dd>%s</dd>`, c, c, says),
+			"blocker":             fmt.Sprintf(`<span class="chip c c-%s" title="%s">%s</span>`, c, says, c),
+		} {
+			assert.True(t, strings.Contains(page, element), "%s: %s", c, where)
+		}
+	}
+	g := readGraphs(t, page)
+	assert.ElementsMatch(t, model.Causes(), g.Causes, "the drawings")
+	assert.False(t, strings.Contains(page, causesHere))
+}
+
 // Of a lower bound every view says so: a bar, its row among the longest, the sum of its blocker.
 func TestLowerBounds(t *testing.T) {
 	f := model.Frame{Function: "f", File: "/srv/a.py", Line: 1, App: true}
@@ -201,7 +221,7 @@ func TestThePageLoadsNothing(t *testing.T) {
 	assert.NotRegexp(t, `\son[a-z]+=`, strings.ReplaceAll(page, scriptText, ""), "no inline handlers")
 	assert.NotRegexp(t, `\sstyle=`, page, "no inline styles: the policy forbids them")
 	assert.Contains(t, page, "default-src &#39;none&#39;")
-	for _, part := range []string{"<style>" + styleText + "</style>", "<script>" + scriptText + "</script>"} {
+	for _, part := range []string{"<style>" + style() + "</style>", "<script>" + scriptText + "</script>"} {
 		assert.Contains(t, page, part, "byte for byte, or its hash does not fit")
 	}
 }

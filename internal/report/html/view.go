@@ -126,32 +126,11 @@ type blockView struct {
 	Blocker                              int // number of its blocker, 0 where that is not shown
 }
 
-// causeText says what each cause of the closed list means.
-var causeText = map[model.Cause]string{
-	model.CauseCPU:        "running Python",
-	model.CauseNative:     "running native code of an extension or library",
-	model.CauseSleep:      "sleeping",
-	model.CauseNet:        "waiting on a socket",
-	model.CauseDNS:        "resolving a name",
-	model.CauseFile:       "waiting on a file",
-	model.CausePipe:       "reading or writing a pipe, FIFO or terminal",
-	model.CauseSubprocess: "starting or waiting for a child",
-	model.CauseLock:       "waiting for a lock that is not the GIL",
-	model.CauseGIL:        "waiting for the GIL",
-	model.CauseGC:         "in the cyclic garbage collector",
-	model.CauseImport:     "importing",
-	model.CauseRunqueue:   "runnable, but without a CPU",
-	model.CauseThrottled:  "held back by its cgroup's CPU quota",
-	model.CauseStopped:    "stopped by a signal or a tracer",
-	model.CauseUnknown:    "doing something that could not be shown",
-}
-
 func causeOf(c model.Cause) causeView {
-	says, known := causeText[c]
-	if !known {
-		return causeView{"c-unknown", clean(string(c)), causeText[model.CauseUnknown]}
+	if !c.Listed() {
+		return causeView{class(model.CauseUnknown), clean(string(c)), c.Words()}
 	}
-	return causeView{"c-" + string(c), string(c), "the loop's thread was " + says}
+	return causeView{class(c), string(c), "the loop's thread was " + c.Words()}
 }
 
 func clean(s string) string { return cleanUpTo(s, maxName) }
@@ -186,18 +165,13 @@ func newView(r *model.Report) *view {
 			occurring[c] = occurring[c] || ns >= r.ThresholdNS/100
 		}
 	}
-	for _, c := range causeOrder {
+	for _, c := range model.Causes() {
 		if occurring[c] {
 			v.Causes = append(v.Causes, causeOf(c))
 		}
 	}
 	return v
 }
-
-// causeOrder is the order of the contract's list.
-var causeOrder = []model.Cause{model.CauseCPU, model.CauseNative, model.CauseSleep, model.CauseNet, model.CauseDNS,
-	model.CauseFile, model.CausePipe, model.CauseSubprocess, model.CauseLock, model.CauseGIL, model.CauseGC,
-	model.CauseImport, model.CauseRunqueue, model.CauseThrottled, model.CauseStopped, model.CauseUnknown}
 
 func (v *view) facts(r *model.Report) {
 	add := func(to *[]fact, name, value string) {
@@ -359,8 +333,8 @@ func splitOf(split map[model.Cause]int64) []part {
 	var parts []part
 	x := 0.0
 	for _, p := range report.Parts(split) {
-		if len(parts) >= 2*len(causeOrder) {
-			break
+		if len(parts) >= maxParts {
+			break // of another version, or made up
 		}
 		parts = append(parts, part{Cause: causeOf(p.Cause), Ns: glued(report.HumanDuration(p.NS)), Percent: report.Percent(p.Share),
 			X: width(x), Width: width(p.Share), Tiny: p.Share < 0.001})

@@ -17,24 +17,9 @@ import (
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
-// Frames that are no code. Names of code never stand in brackets alone: they bring their file.
-const (
-	NoStack      = "[no stack]"
-	waitingCPU   = "[waiting for a CPU]"
-	throttled    = "[held back by the CPU quota]"
-	stopped      = "[stopped]"
-	waitingGIL   = "[waiting for the GIL]"
-	collectorRan = "[garbage collector]"
-)
-
-// ofNoLine names what took the time where no line of the stack did.
-var ofNoLine = map[model.Cause]string{
-	model.CauseRunqueue:  waitingCPU,
-	model.CauseThrottled: throttled,
-	model.CauseStopped:   stopped,
-	model.CauseGIL:       waitingGIL,
-	model.CauseGC:        collectorRan,
-}
+// NoStack is the pseudo frame of time without a stack. Names of code never stand in brackets alone: they bring their
+// file.
+const NoStack = "[no stack]"
 
 // Frame is one frame of a sample, its strings fit to be shown. File is empty where the frame is
 // no code.
@@ -130,7 +115,7 @@ func appendBlock(out []Sample, b *model.Block, l *Loop, frames map[model.Frame]F
 		byCause[s.Cause] += before - left
 	}
 	for _, cause := range slices.Sorted(maps.Keys(b.BreakdownNS)) {
-		take(cause, b.BreakdownNS[cause]-byCause[cause], []Frame{{Function: cmp.Or(ofNoLine[cause], NoStack)}})
+		take(cause, b.BreakdownNS[cause]-byCause[cause], []Frame{{Function: cmp.Or(cause.PseudoFrame(), NoStack)}})
 	}
 	take(b.Cause, left, []Frame{{Function: NoStack}})
 	return out
@@ -148,7 +133,7 @@ func stackOf(s model.Stack, known map[model.Frame]Frame) []Frame {
 		}
 		out = append(out, f)
 	}
-	if name := ofNoLine[s.Cause]; name != "" {
+	if name := s.Cause.PseudoFrame(); name != "" {
 		out = append(out, Frame{Function: name})
 	}
 	if len(out) == 0 {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -192,6 +193,25 @@ func example() *model.Report {
 				BreakdownNS: map[model.Cause]int64{model.CauseGIL: 400},
 				Stacks:      []model.Stack{{NS: 400, Cause: model.CauseGIL, Frames: stack}}},
 		})
+}
+
+// Time of a cause that blames no line has a frame that says so.
+func TestEveryCauseIsShown(t *testing.T) {
+	shown := map[model.Cause][]Frame{}
+	for _, s := range Samples(reporttest.EveryCause()) {
+		shown[s.Cause] = s.Frames
+	}
+	for _, c := range model.Causes() {
+		want := NoStack
+		if name := c.PseudoFrame(); name != "" {
+			want = name
+		}
+		assert.Equal(t, []Frame{{Function: want}}, shown[c], c)
+	}
+	p := Pprof(reporttest.EveryCause())
+	for _, c := range model.Causes() {
+		assert.True(t, slices.ContainsFunc(p.Sample, func(s *profile.Sample) bool { return s.Label["cause"][0] == string(c) }), c)
+	}
 }
 
 func TestFolded(t *testing.T) {

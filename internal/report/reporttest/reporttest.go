@@ -79,6 +79,21 @@ func BlockedNS(r *model.Report) (ns int64) {
 	return ns
 }
 
+// EveryCause makes a report with one block of each listed cause. The time of the block has no stack.
+func EveryCause() *model.Report {
+	var blocks []model.Block
+	for i, c := range model.Causes() {
+		d := 100*ms + int64(i)*ms
+		b := model.Block{PID: 1, TID: 1, StartNS: int64(i) * 1000 * ms, DurationNS: d, Cause: c, BreakdownNS: map[model.Cause]int64{c: d}}
+		if c.BlamesLine() {
+			b.Culprit = &model.Frame{Function: "f", File: "/srv/app.py", Line: 1, App: true}
+		}
+		blocks = append(blocks, b)
+	}
+	return report.Assemble(report.Meta{StartedAt: time.Unix(1e9, 0).UTC(), EndedNS: 60_000 * ms, ThresholdNS: 100 * ms, Processes: 1},
+		[]model.Loop{{PID: 1, TID: 1, Command: "python3 app.py", Loop: "asyncio"}}, blocks)
+}
+
 const ms = int64(time.Millisecond)
 
 // Everything has every field of the model filled somewhere.

@@ -13,6 +13,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/html"
 	"github.com/loopwatch/loopwatch/internal/report/profile"
+	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 // formatText is the format for people at a terminal.
@@ -62,7 +63,7 @@ func (a *app) textOptions(f *observeFlags) report.TextOptions {
 // leftOut says what a format without words cannot: that the report lists fewer blocks than there
 // were.
 func leftOut(rep *model.Report, format string) string {
-	n := rep.Lost.Reasons[report.ReasonBlocksOverLimit]
+	n := rep.Lost.Reasons[summary.ReasonBlocksOverLimit]
 	if n == 0 || format == formatText || format == "json" || format == "html" {
 		return ""
 	}

@@ -22,7 +22,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 // asCommand names the variable that makes this test binary behave as loopwatch with a faked
@@ -44,7 +44,7 @@ func seen(blocks int) *model.Report {
 	for i := range blocks {
 		list = append(list, model.Block{PID: 7, TID: 7, StartNS: int64(i), DurationNS: 2e8, Cause: model.CauseSleep, Culprit: &f})
 	}
-	return report.Assemble(report.Meta{StartedAt: time.Now(), EndedNS: 1e9, ThresholdNS: 1e8},
+	return summary.Assemble(summary.Meta{StartedAt: time.Now(), EndedNS: 1e9, ThresholdNS: 1e8},
 		[]model.Loop{{PID: 7, TID: 7, Command: "python3 app.py"}}, list)
 }
 

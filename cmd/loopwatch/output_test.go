@@ -21,7 +21,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 func TestOutputFile(t *testing.T) {
@@ -100,7 +100,7 @@ func TestFormats(t *testing.T) {
 
 func TestFormatsSayWhatTheyLeaveOut(t *testing.T) {
 	rep := seen(1)
-	rep.Lost.Reasons = map[string]int64{report.ReasonBlocksOverLimit: 1234}
+	rep.Lost.Reasons = map[string]int64{summary.ReasonBlocksOverLimit: 1234}
 	for _, format := range []string{"folded", "speedscope", "pprof"} {
 		r := loopwatch(rep, nil, "report", "-f", format)
 		assert.Equal(t, statusDone, r.status)

@@ -17,6 +17,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 // Bounds of what is kept.
@@ -56,7 +57,7 @@ type loop struct {
 	since int64
 	block *model.Block
 
-	blockers  *report.Blockers
+	blockers  *summary.Blockers
 	advised   []model.Blocker // blockers as snapshots show them; nil where that is out of date
 	ungrouped int64
 	blockedNS int64 // in blocks that have ended
@@ -116,7 +117,7 @@ func (s *sum) add(i *interval, sign int64) {
 // Block enters a block that has ended. who is its loop.
 func (t *Tracker) Block(b model.Block, who model.Loop) {
 	l := t.loop(who)
-	report.Normalise(&b, stacksOfBlock)
+	summary.Normalise(&b, stacksOfBlock)
 	l.blockedNS += b.DurationNS
 	l.fresh.blocks++
 	l.fresh.maxNS = max(l.fresh.maxNS, b.DurationNS)
@@ -151,7 +152,7 @@ func (t *Tracker) loop(who model.Loop) *loop {
 	id := model.LoopID{PID: who.PID, TID: who.TID}
 	l := t.loops[id]
 	if l == nil {
-		l = &loop{blockers: report.NewBlockers(maxLoopBlockers)}
+		l = &loop{blockers: summary.NewBlockers(maxLoopBlockers)}
 		t.loops[id] = l
 	}
 	l.who = who
@@ -170,7 +171,7 @@ func (t *Tracker) Recount() {
 }
 
 func (l *loop) recount() {
-	l.blockers, l.advised, l.ungrouped = report.NewBlockers(maxLoopBlockers), nil, 0
+	l.blockers, l.advised, l.ungrouped = summary.NewBlockers(maxLoopBlockers), nil, 0
 	l.blockedNS, l.counted = 0, 0
 	for i := range l.past {
 		l.past[i].blocks, l.past[i].blockedNS, l.past[i].countedNS, l.past[i].blockers = 0, 0, 0, nil
@@ -252,7 +253,7 @@ func (l *loop) advance(now int64, p *correlator.Present) {
 			l.state = Idle
 		case p.Block != nil:
 			l.state = Blocked
-			report.Normalise(l.block, stacksOfBlock)
+			summary.Normalise(l.block, stacksOfBlock)
 			inBlock = p.Block.DurationNS
 		}
 		if p.Books.Iterations < l.books.Iterations { // another loop, of the same number
@@ -396,7 +397,7 @@ func (l *loop) worst(w Window) *model.Blocker {
 	if l.block != nil {
 		b := l.blockers.Of(l.block)
 		if b == nil {
-			b, _ = report.NewBlockers(1).Add(l.block)
+			b, _ = summary.NewBlockers(1).Add(l.block)
 			b.Count, b.TotalNS = 0, 0
 		}
 		s := sums[b]

@@ -6,6 +6,8 @@
 // CLOCK_MONOTONIC nanoseconds. A watched process may have chosen any string, so whoever prints one neutralises it.
 package model
 
+import "cmp"
+
 // Schemas of the machine formats.
 const (
 	SchemaReport = "loopwatch.report/v1"
@@ -77,6 +79,11 @@ type Unrested struct {
 type LoopID struct {
 	PID int `json:"pid"`
 	TID int `json:"tid"`
+}
+
+// Compare orders loops by process and thread.
+func (id LoopID) Compare(other LoopID) int {
+	return cmp.Or(cmp.Compare(id.PID, other.PID), cmp.Compare(id.TID, other.TID))
 }
 
 // Lost counts what was dropped, in total and by reason.

@@ -20,7 +20,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 // Options say what to observe and for how long. The zero value of a field means its default.
@@ -62,7 +62,7 @@ const (
 // Run observes until Options.Duration has passed or ctx is done, whichever is first, and
 // returns what was seen. Ending early is not an error.
 func Run(ctx context.Context, o Options) (*model.Report, error) {
-	builder := report.NewBuilder(report.Limits{})
+	builder := summary.NewBuilder(summary.Limits{})
 	w, err := open(o, correlator.Options{Emit: builder.Add})
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func Run(ctx context.Context, o Options) (*model.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := builder.Report(report.Meta{
+	r := builder.Report(summary.Meta{
 		StartedAt: w.started, StartedNS: w.startedNS, EndedNS: end.at, ThresholdNS: int64(w.options.Threshold),
 		Processes: w.correlator.Met(), Host: host(w.probes.Attach()), Lost: end.Lost, Unsupported: end.Unsupported,
 	}, end.Loops)

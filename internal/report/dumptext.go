@@ -12,6 +12,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
+	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 // Bounds of what the text of a dump shows unless it is verbose.
@@ -27,7 +28,7 @@ const (
 // WriteDumpText writes d for people: first the answer in one line, then each process with its loops,
 // their tasks, and its other threads, those that are blocked first.
 func WriteDumpText(w io.Writer, d *model.Dump, o TextOptions) error {
-	normaliseDump(d)
+	summary.NormaliseDump(d)
 	t := &dumpWriter{textWriter: textWriter{w: w, o: o}, d: d}
 	t.width = max(o.Width, minWidth)
 	if o.Width == 0 {

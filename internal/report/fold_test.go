@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -81,6 +82,8 @@ func TestShortCommand(t *testing.T) {
 		assert.Equal(t, want, shortCommand(command), command)
 	}
 }
+
+const ms = int64(time.Millisecond)
 
 func TestHumanDuration(t *testing.T) {
 	for ns, want := range map[int64]string{

@@ -10,6 +10,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
+	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 // noBlocks is how an indented report without blocks lists them. Newlines inside of strings
@@ -58,7 +59,7 @@ func WriteJSON(w io.Writer, r *model.Report) error {
 // WriteBlock writes one block as one line of JSON (schema loopwatch.block/v1), in the form it
 // has in a report.
 func WriteBlock(w io.Writer, b model.Block) error {
-	Normalise(&b, Limits{}.withDefaults().Stacks)
+	summary.Normalise(&b, 0)
 	b.Schema = model.SchemaBlock
 	var line bytes.Buffer
 	e := json.NewEncoder(&line)

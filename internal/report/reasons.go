@@ -11,15 +11,16 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
+	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 // reasonTexts says what each reason of Lost.Reasons counts. A few are no loss, but belong with what
 // can make a figure wrong.
 var reasonTexts = map[string]string{
-	ReasonBlocksOverLimit:   "blocks counted in every total, but not listed",
-	ReasonStacksOverLimit:   "stacks not listed: the lightest of blocks with many",
-	ReasonBlockersOverLimit: "blocks under no blocker: there were too many",
-	ReasonLoopsOverLimit:    "loops not listed with their blocker",
+	summary.ReasonBlocksOverLimit:   "blocks counted in every total, but not listed",
+	summary.ReasonStacksOverLimit:   "stacks not listed: the lightest of blocks with many",
+	summary.ReasonBlockersOverLimit: "blocks under no blocker: there were too many",
+	summary.ReasonLoopsOverLimit:    "loops not listed with their blocker",
 
 	"records_lost_ring_full":        "events that came too fast to be read: blocks may be missing",
 	"stacks_lost_ring_full":         "stacks that came too fast to be read: some lines may be missing",

@@ -137,7 +137,7 @@ func (s *Stream) Flush(now time.Time, end bool) error {
 		all = append(all, due{key, f})
 	}
 	slices.SortFunc(all, func(x, y due) int {
-		return cmp.Or(cmp.Compare(y.sum, x.sum), compareLoops(x.key.LoopID, y.key.LoopID), cmp.Compare(x.line.culprit, y.line.culprit))
+		return cmp.Or(cmp.Compare(y.sum, x.sum), x.key.LoopID.Compare(y.key.LoopID), cmp.Compare(x.line.culprit, y.line.culprit))
 	})
 	for _, d := range all {
 		span := max(int(min(FoldWindow, FoldWindow-d.until.Sub(now)).Round(time.Second)/time.Second), 1)

@@ -4,7 +4,6 @@ package report
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -191,14 +190,3 @@ func TestStreamSaysThatItCannotWrite(t *testing.T) {
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, errors.New("no room") }
-
-func TestWriteBlockIsOneLine(t *testing.T) {
-	var out bytes.Buffer
-	require.NoError(t, WriteBlock(&out, model.Block{PID: 7, TID: 8, DurationNS: 5, Culprit: &model.Frame{Function: "<module>\n"}}))
-	assert.Equal(t, 1, strings.Count(out.String(), "\n"))
-	var doc map[string]any
-	require.NoError(t, json.Unmarshal(out.Bytes(), &doc))
-	assert.Equal(t, model.SchemaBlock, doc["schema"])
-	assert.Equal(t, "unknown", doc["cause"])
-	assert.Equal(t, []any{}, doc["stacks"])
-}

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package report writes reports and dumps for people and machines: text and JSON, and the words of the formats that live
+// in packages of their own. A report or dump of package model goes in, a file goes out. Foreign strings are made safe to
+// print on the way.
 package report
 
 import (
@@ -14,6 +17,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
+	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 // TextOptions say how to write a report for people.
@@ -194,7 +198,7 @@ func (t *textWriter) blockers() {
 	}
 	t.section("Blockers, worst first")
 	n := t.shown(len(blockers), textBlockers)
-	about := AboutBlockers(t.r)
+	about := summary.AboutBlockers(t.r)
 	for i := range blockers[:n] {
 		t.blocker(i+1, &blockers[i], about[blockers[i].Key()])
 	}
@@ -210,7 +214,7 @@ func (t *textWriter) blockers() {
 	}
 }
 
-func (t *textWriter) blocker(number int, b *model.Blocker, about *About) {
+func (t *textWriter) blocker(number int, b *model.Blocker, about *summary.About) {
 	where := ""
 	if len(b.Loops) > 0 {
 		where = ", in " + t.names.List(b.Loops, 3)
@@ -252,9 +256,9 @@ func (t *textWriter) holder(h *model.Holder) {
 const smallPart = 0.01
 
 // about prints what a blocker's time went to, where that is more than its cause, and who waited.
-func (t *textWriter) about(a *About, gil model.GIL) {
+func (t *textWriter) about(a *summary.About, gil model.GIL) {
 	var facts []string
-	if parts := Parts(a.SplitNS); len(parts) > 1 && 1-parts[0].Share >= smallPart {
+	if parts := summary.Parts(a.SplitNS); len(parts) > 1 && 1-parts[0].Share >= smallPart {
 		var split []string
 		for _, p := range parts {
 			if p.Share >= smallPart {

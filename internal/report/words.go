@@ -90,3 +90,15 @@ func FoldStack(frames []model.Frame) []FrameRun {
 
 // ShortCommand returns what a command line is called: the script, module or program it runs.
 func ShortCommand(command string) string { return shortCommand(command) }
+
+// Waited says who waited for blocks to end, empty where nobody did or it is not known.
+func Waited(d *model.Delayed) string {
+	if d.Events <= 0 {
+		return ""
+	}
+	s := plural(d.Events, "event") + " had to wait"
+	if d.MaxNS > 0 {
+		s += ", the longest for " + humanDuration(d.MaxNS)
+	}
+	return s
+}

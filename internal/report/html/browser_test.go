@@ -23,6 +23,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/reporttest"
+	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 // browser is headless Chromium, started once.
@@ -127,7 +128,7 @@ const (
 )
 
 func TestPageFitsEveryScreen(t *testing.T) {
-	calm := report.Assemble(report.Meta{EndedNS: 1e10, ThresholdNS: 1e8}, []model.Loop{{PID: 1, TID: 1, Command: "app", IterationNS: model.Percentiles{Max: 1e6}}}, nil)
+	calm := summary.Assemble(summary.Meta{EndedNS: 1e10, ThresholdNS: 1e8}, []model.Loop{{PID: 1, TID: 1, Command: "app", IterationNS: model.Percentiles{Max: 1e6}}}, nil)
 	for _, width := range []int{360, 800, 1400} {
 		for _, scheme := range []string{"light", "dark"} {
 			t.Run(fmt.Sprint(width, scheme), func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/profile"
+	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 // graphs is what the script draws from. Rows are arrays to keep the file small; script.js
@@ -142,7 +143,7 @@ func (g *graphs) timeline(r *model.Report, v *view) {
 		}
 		g.Blocks = append(g.Blocks, row)
 	}
-	if n := r.Lost.Reasons[report.ReasonBlocksOverLimit]; n > 0 {
+	if n := r.Lost.Reasons[summary.ReasonBlocksOverLimit]; n > 0 {
 		v.Limits = append(v.Limits, fmt.Sprintf("%s, the shortest, were not kept one by one: they are in the figures of loops and blockers, but neither in the timeline nor in the flame graph.",
 			report.Plural(n, "block")))
 	}

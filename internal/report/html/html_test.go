@@ -16,9 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/reporttest"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
+	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 func written(t testing.TB, r *model.Report) string {
@@ -107,7 +107,7 @@ func TestTotalsAreThoseOfTheBlocks(t *testing.T) {
 		checkTotals(t, reporttest.Random(seed))
 	}
 	checkTotals(t, reporttest.Everything())
-	checkTotals(t, report.Assemble(report.Meta{}, nil, nil))
+	checkTotals(t, summary.Assemble(summary.Meta{}, nil, nil))
 }
 
 func TestSizeIsBounded(t *testing.T) {
@@ -189,7 +189,7 @@ func TestLowerBounds(t *testing.T) {
 	began, went, whole := block(0), block(2e9), block(1e9)
 	began.AtLeast, went.Ongoing = true, true
 	for want, blocks := range map[int][]model.Block{0: {whole}, 1: {went}, 2: {began}} {
-		page := written(t, report.Assemble(report.Meta{EndedNS: 1e10, ThresholdNS: 1e8}, []model.Loop{{PID: 1, TID: 1}}, blocks))
+		page := written(t, summary.Assemble(summary.Meta{EndedNS: 1e10, ThresholdNS: 1e8}, []model.Loop{{PID: 1, TID: 1}}, blocks))
 		row := readGraphs(t, page).Blocks[0]
 		if want == 0 {
 			assert.Len(t, row, 6)
@@ -205,7 +205,7 @@ func TestLowerBounds(t *testing.T) {
 }
 
 func TestNothingToShow(t *testing.T) {
-	page := written(t, report.Assemble(report.Meta{EndedNS: 1e10, ThresholdNS: 1e8}, nil, nil))
+	page := written(t, summary.Assemble(summary.Meta{EndedNS: 1e10, ThresholdNS: 1e8}, nil, nil))
 	assert.Contains(t, page, "no Python process was found")
 	assert.Contains(t, page, "Start the program to be watched")
 	assert.NotContains(t, page, `aria-labelledby="h-blockers"`)

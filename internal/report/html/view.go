@@ -16,6 +16,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
+	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 // view is what the template shows. Its strings are fit to be shown.
@@ -243,7 +244,7 @@ func (v *view) blockers(r *model.Report, names report.LoopNames) {
 	for i := range r.Blockers {
 		all += r.Blockers[i].TotalNS
 	}
-	about := report.AboutBlockers(r)
+	about := summary.AboutBlockers(r)
 	for i := range r.Blockers {
 		b := &r.Blockers[i]
 		if i >= maxBlockers {
@@ -264,7 +265,7 @@ func (v *view) blockers(r *model.Report, names report.LoopNames) {
 	}
 }
 
-func newBlocker(number int, b *model.Blocker, all int64, about *report.About, names report.LoopNames) blockerView {
+func newBlocker(number int, b *model.Blocker, all int64, about *summary.About, names report.LoopNames) blockerView {
 	share := float64(b.TotalNS) / float64(max(all, 1))
 	out := blockerView{
 		Number: number, Open: number <= openBlockers, Cause: causeOf(b.Cause),
@@ -332,7 +333,7 @@ func width(share float64) string {
 func splitOf(split map[model.Cause]int64) []part {
 	var parts []part
 	x := 0.0
-	for _, p := range report.Parts(split) {
+	for _, p := range summary.Parts(split) {
 		if len(parts) >= maxParts {
 			break // of another version, or made up
 		}
@@ -419,7 +420,7 @@ func (v *view) problems(r *model.Report) {
 	l := r.Lost
 	v.LostNote = report.LostLine(l)
 	reasons := slices.DeleteFunc(slices.Sorted(maps.Keys(l.Reasons)), func(reason string) bool {
-		return reason == report.ReasonBlocksOverLimit // has a sentence of its own, see graphs.timeline
+		return reason == summary.ReasonBlocksOverLimit // has a sentence of its own, see graphs.timeline
 	})
 	for _, reason := range reasons[:min(len(reasons), 2*maxProblems)] {
 		value := strconv.FormatInt(l.Reasons[reason], 10)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 // WritePprof writes r as a gzipped pprof profile.
@@ -37,7 +38,7 @@ func Pprof(r *model.Report) *profile.Profile {
 	if started, err := time.Parse(time.RFC3339Nano, r.StartedAt); err == nil {
 		p.TimeNanos = started.UnixNano()
 	}
-	if n := r.Lost.Reasons[report.ReasonBlocksOverLimit]; n > 0 {
+	if n := r.Lost.Reasons[summary.ReasonBlocksOverLimit]; n > 0 {
 		p.Comments = append(p.Comments, fmt.Sprintf("left out: %s, the shortest", report.Plural(n, "block")))
 	}
 	// Named, or pprof complains about a binary it does not find; complete, or it looks for one.

@@ -18,9 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/reporttest"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
+	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 func written(t testing.TB, write func(io.Writer, *model.Report) error, r *model.Report) []byte {
@@ -141,7 +141,7 @@ func checkTotals(t testing.TB, r *model.Report) {
 }
 
 func TestTotalsAreThoseOfTheBlocks(t *testing.T) {
-	checkTotals(t, report.Assemble(report.Meta{}, nil, nil))
+	checkTotals(t, summary.Assemble(summary.Meta{}, nil, nil))
 	var all int64
 	for seed := range uint64(300) {
 		r := reporttest.Random(seed)
@@ -179,7 +179,7 @@ func frame(function string, line int, app bool) model.Frame {
 func example() *model.Report {
 	slow, main := frame("slow", 9, true), frame("<module>", 1, true)
 	stack := []model.Frame{slow, main}
-	return report.Assemble(report.Meta{StartedAt: time.Unix(1e9, 0).UTC(), EndedNS: 1000, ThresholdNS: 100, Host: model.Host{Hostname: "web1"}},
+	return summary.Assemble(summary.Meta{StartedAt: time.Unix(1e9, 0).UTC(), EndedNS: 1000, ThresholdNS: 100, Host: model.Host{Hostname: "web1"}},
 		[]model.Loop{{PID: 1, TID: 1, Command: "python3 app.py", Loop: "asyncio"}, {PID: 1, TID: 5, Command: "python3 app.py", Loop: "uvloop"},
 			{PID: 9, TID: 9, Command: "idle", Loop: "trio"}},
 		[]model.Block{
@@ -221,7 +221,7 @@ func TestFolded(t *testing.T) {
 		"app.py[1];asyncio;[waiting for a CPU] 40\n"+
 		"app.py[1];uvloop thread 5;<module> (/srv/app.py:1);slow (/srv/app.py:9);[waiting for the GIL] 400\n",
 		string(written(t, WriteFolded, example())))
-	assert.Empty(t, written(t, WriteFolded, report.Assemble(report.Meta{}, nil, nil)))
+	assert.Empty(t, written(t, WriteFolded, summary.Assemble(summary.Meta{}, nil, nil)))
 }
 
 func TestSpeedscope(t *testing.T) {

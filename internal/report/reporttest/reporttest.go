@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 var causes = []model.Cause{model.CauseCPU, model.CauseNet, model.CauseGIL, model.CauseGC, model.CauseRunqueue,
@@ -37,7 +37,7 @@ func Random(seed uint64) *model.Report {
 		}
 		blocks = append(blocks, b)
 	}
-	return report.Assemble(report.Meta{StartedAt: time.Unix(1e9, 0).UTC(), EndedNS: 1e10, ThresholdNS: 1e8},
+	return summary.Assemble(summary.Meta{StartedAt: time.Unix(1e9, 0).UTC(), EndedNS: 1e10, ThresholdNS: 1e8},
 		[]model.Loop{{PID: 1, TID: 1, Command: "python3 app.py", Loop: "asyncio"}, {PID: 2, TID: 3, Command: "worker", Loop: "uvloop"}}, blocks)
 }
 
@@ -50,7 +50,7 @@ func Hostile(s string) *model.Report {
 			Stacks: []model.Stack{{NS: 3, Cause: model.Cause(s), Frames: []model.Frame{f, g, f}}, {NS: 3, Frames: []model.Frame{g, f}}}},
 		{PID: 1, TID: 1, DurationNS: 5, Stacks: []model.Stack{{NS: 5, Frames: []model.Frame{f}}}},
 	}
-	r := report.Assemble(report.Meta{EndedNS: 1, Host: model.Host{Hostname: s, Kernel: s, Arch: s, Attach: s},
+	r := summary.Assemble(summary.Meta{EndedNS: 1, Host: model.Host{Hostname: s, Kernel: s, Arch: s, Attach: s},
 		Lost: model.Lost{Reasons: map[string]int64{s: 1}}, Unsupported: []model.Unsupported{{PID: 1, Command: s, Reason: s}}},
 		[]model.Loop{{PID: 1, TID: 2}}, blocks)
 	// As if nothing had bounded them.
@@ -90,7 +90,7 @@ func EveryCause() *model.Report {
 		}
 		blocks = append(blocks, b)
 	}
-	return report.Assemble(report.Meta{StartedAt: time.Unix(1e9, 0).UTC(), EndedNS: 60_000 * ms, ThresholdNS: 100 * ms, Processes: 1},
+	return summary.Assemble(summary.Meta{StartedAt: time.Unix(1e9, 0).UTC(), EndedNS: 60_000 * ms, ThresholdNS: 100 * ms, Processes: 1},
 		[]model.Loop{{PID: 1, TID: 1, Command: "python3 app.py", Loop: "asyncio"}}, blocks)
 }
 
@@ -159,7 +159,7 @@ func Everything() *model.Report {
 			Unit: "shop.service", Container: []string{"", "8c1f3a77d0e2"}[i%2], Iterations: 81234 * int64(i+1), IdleNS: 50_000 * ms, ActiveNS: 10_000*ms + int64(i)*ms,
 			IterationNS: model.Percentiles{P50: 41_000, P90: 900_000, P99: 120 * ms, Max: 402 * ms}})
 	}
-	rep := report.Assemble(report.Meta{
+	rep := summary.Assemble(summary.Meta{
 		StartedAt: time.Date(2026, 2, 3, 4, 5, 6, 0, time.FixedZone("", 3600)), StartedNS: 0, EndedNS: 60_000 * ms, ThresholdNS: 100 * ms, Processes: 9,
 		Host:        model.Host{Hostname: "shop-3", Kernel: "6.1.0-18-amd64", Arch: "amd64", Attach: "fentry"},
 		Lost:        model.Lost{Events: 2, Stacks: 1, Reasons: map[string]int64{"records_lost_ring_full": 2, "code_objects_unreadable": 1}},
@@ -196,6 +196,6 @@ func Many(n int) *model.Report {
 			BreakdownNS: map[model.Cause]int64{cause: d}, Culprit: &stack[0], Leaf: &stack[0], Task: fmt.Sprintf("Task-%d", r.IntN(100_000)),
 			Stacks: []model.Stack{{NS: d, Cause: cause, Frames: stack}}})
 	}
-	return report.Assemble(report.Meta{StartedAt: time.Unix(1.77e9, 0).UTC(), EndedNS: 3600_000 * ms, ThresholdNS: 100 * ms, Processes: 60,
+	return summary.Assemble(summary.Meta{StartedAt: time.Unix(1.77e9, 0).UTC(), EndedNS: 3600_000 * ms, ThresholdNS: 100 * ms, Processes: 60,
 		Host: model.Host{Hostname: "big", Kernel: "6.12.1", Arch: "amd64", Attach: "fentry"}}, loops, blocks)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package summary
 
 import (
 	"cmp"
@@ -69,16 +69,4 @@ func Parts(split map[model.Cause]int64) []Part {
 		}
 	}
 	return parts
-}
-
-// Waited says who waited for blocks to end, empty where nobody did or it is not known.
-func Waited(d *model.Delayed) string {
-	if d.Events <= 0 {
-		return ""
-	}
-	s := plural(d.Events, "event") + " had to wait"
-	if d.MaxNS > 0 {
-		s += ", the longest for " + humanDuration(d.MaxNS)
-	}
-	return s
 }

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package summary
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -67,28 +65,6 @@ func TestAssembleGroupsAndCounts(t *testing.T) {
 	r = Assemble(Meta{}, nil, []model.Block{a})
 	require.Len(t, r.Loops, 1, "a block without its loop's books still counts")
 	assert.Equal(t, model.Loop{PID: 1, TID: 1, Loop: "unknown", Blocks: 1, BlockedNS: 200 * ms}, r.Loops[0])
-}
-
-// A sum with a lower bound in it is one; in JSON that is said where it is so, and nowhere else.
-func TestLowerBoundsInJSON(t *testing.T) {
-	began := sleepBlock(1, 1, 0, 300, "f")
-	began.AtLeast = true
-	r := Assemble(Meta{}, nil, []model.Block{began, sleepBlock(1, 1, 1000, 900, "f"), sleepBlock(1, 1, 2000, 400, "g")})
-	var out bytes.Buffer
-	require.NoError(t, WriteJSON(&out, r))
-	var got struct {
-		Blocks, Blockers []map[string]any
-	}
-	require.NoError(t, json.Unmarshal(out.Bytes(), &got))
-	var said []any
-	for _, of := range slices.Concat(got.Blocks, got.Blockers) {
-		said = append(said, of["at_least"])
-	}
-	assert.Equal(t, []any{true, nil, nil, true, nil}, said)
-
-	out.Reset()
-	require.NoError(t, WriteBlock(&out, began))
-	assert.Contains(t, out.String(), `"at_least":true`)
 }
 
 func TestBuilderKeepsTheLongestAndExactTotals(t *testing.T) {

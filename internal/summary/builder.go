@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report turns the blocks of an observation into a report, and renders reports and dumps for people and
-// machines. Blocks, loops and dumps of package model go in; text, JSON, and words for the formats that live in packages
-// of their own come out. Every foreign string is bounded and made safe to print on the way.
-package report
+// Package summary adds up the blocks of an observation. Blocks go in as they end, a report comes out: its longest blocks,
+// its loops with exact totals, and its blockers. Memory is bounded however many blocks there are. Every foreign string is
+// cut to 4 KiB of valid UTF-8.
+package summary
 
 import (
 	"cmp"
@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
 // Limits bound what a report keeps; totals are exact all the same. Zero means the default.
@@ -27,13 +26,10 @@ type Limits struct {
 func (l Limits) withDefaults() Limits {
 	l.Blocks = cmp.Or(l.Blocks, 10_000)
 	l.Frames = cmp.Or(l.Frames, 200_000)
-	l.Stacks = cmp.Or(l.Stacks, 8)
+	l.Stacks = cmp.Or(l.Stacks, defaultStacks)
 	l.Blockers = cmp.Or(l.Blockers, 10_000)
 	return l
 }
-
-// maxString bounds every foreign string of a report, in bytes.
-const maxString = 4 << 10
 
 // maxBlockerLoops bounds the loops listed with one blocker.
 const maxBlockerLoops = 1000
@@ -106,46 +102,6 @@ func (b *Builder) Add(block model.Block) {
 	}
 }
 
-// Normalise gives a block the form the machine format promises: so many stacks, heaviest first, no
-// null lists, every string bounded and UTF-8. It returns how many stacks that leaves out.
-func Normalise(b *model.Block, stacks int) (cut int64) {
-	b.Cause = cmp.Or(b.Cause, model.CauseUnknown)
-	if b.BreakdownNS == nil {
-		b.BreakdownNS = map[model.Cause]int64{}
-	}
-	slices.SortStableFunc(b.Stacks, func(x, y model.Stack) int { return cmp.Compare(y.NS, x.NS) })
-	if over := len(b.Stacks) - stacks; over > 0 {
-		cut = int64(over)
-		b.Stacks = slices.Clone(b.Stacks[:stacks])
-	}
-	if b.Stacks == nil {
-		b.Stacks = []model.Stack{}
-	}
-	for i := range b.Stacks {
-		s := &b.Stacks[i]
-		s.Cause = cmp.Or(s.Cause, model.CauseUnknown)
-		s.Frames = boundFrames(s.Frames)
-	}
-	b.Culprit, b.Leaf = boundFrame(b.Culprit), boundFrame(b.Leaf)
-	b.Task = bound(b.Task)
-	b.Detail.Target, b.Detail.Native = bound(b.Detail.Target), bound(b.Detail.Native)
-	if h := b.Detail.Holder; h != nil {
-		held := *h
-		held.Thread, held.Frames = bound(h.Thread), boundFrames(h.Frames)
-		b.Detail.Holder = &held
-	}
-	if i := b.Detail.Import; i != nil {
-		bounded := *i
-		bounded.Module = bound(i.Module)
-		b.Detail.Import = &bounded
-	}
-	b.Detail.Audit = slices.Clone(b.Detail.Audit)
-	for i := range b.Detail.Audit {
-		b.Detail.Audit[i].Event = bound(b.Detail.Audit[i].Event)
-	}
-	return cut
-}
-
 func (b *Builder) addLoop(block *model.Block) {
 	id := model.LoopID{PID: block.PID, TID: block.TID}
 	sum := b.loops[id]
@@ -216,7 +172,7 @@ func (b *Builder) Report(meta Meta, loops []model.Loop) *model.Report {
 	})
 	for _, group := range b.blockers.All() {
 		blocker := *group
-		blocker.Loops = slices.SortedFunc(maps.Keys(b.blocked[group]), compareLoops)
+		blocker.Loops = slices.SortedFunc(maps.Keys(b.blocked[group]), model.LoopID.Compare)
 		r.Blockers = append(r.Blockers, blocker)
 	}
 	slices.SortFunc(r.Blocks, func(x, y model.Block) int {
@@ -278,48 +234,12 @@ func compareBlockers(x, y model.Blocker) int {
 	return cmp.Or(cmp.Compare(fx.File, fy.File), cmp.Compare(fx.Line, fy.Line), cmp.Compare(fx.Function, fy.Function))
 }
 
-func compareLoops(x, y model.LoopID) int {
-	return cmp.Or(cmp.Compare(x.PID, y.PID), cmp.Compare(x.TID, y.TID))
-}
-
 func frameCount(b *model.Block) int {
 	n := 0
 	for i := range b.Stacks {
 		n += len(b.Stacks[i].Frames)
 	}
 	return n
-}
-
-func bound(s string) string { return safetext.Bound(s, maxString) }
-
-func boundFrame(f *model.Frame) *model.Frame {
-	if f == nil {
-		return nil
-	}
-	c := *f
-	c.Function, c.File = bound(f.Function), bound(f.File)
-	return &c
-}
-
-// boundFrames returns frames with every string bounded. Frames are shared between blocks, so
-// they are copied where something has to change, which is hardly ever.
-func boundFrames(frames []model.Frame) []model.Frame {
-	if frames == nil {
-		return []model.Frame{}
-	}
-	copied := false
-	for i, f := range frames {
-		g := f
-		g.Function, g.File = bound(f.Function), bound(f.File)
-		if g == f {
-			continue
-		}
-		if !copied {
-			frames, copied = slices.Clone(frames), true
-		}
-		frames[i] = g
-	}
-	return frames
 }
 
 // blockHeap is a min-heap by duration: the shortest block leaves first.

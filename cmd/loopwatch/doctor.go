@@ -16,8 +16,6 @@ import (
 // errSaid ends a command with status 1 whose output has said why already.
 var errSaid = errors.New("it does not work, and the output says why")
 
-const formatJSON = "json"
-
 func (a *app) doctorCommand() *cobra.Command {
 	var f observeFlags
 	format := choice{formatText, []string{formatText, formatJSON}}

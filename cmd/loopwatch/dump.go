@@ -9,7 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/loopwatch/loopwatch/internal/priority"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/report/json"
+	"github.com/loopwatch/loopwatch/internal/report/text"
 	"github.com/loopwatch/loopwatch/internal/snapshot"
 )
 
@@ -25,7 +26,7 @@ type dumpFlags struct {
 }
 
 func (a *app) dumpCommand() *cobra.Command {
-	f := dumpFlags{threshold: durationValue(defaultThreshold), format: choice{formatText, []string{formatText, "json"}}}
+	f := dumpFlags{threshold: durationValue(defaultThreshold), format: choice{formatText, []string{formatText, formatJSON}}}
 	c := &cobra.Command{
 		Use:   "dump [PID...]",
 		Short: "Say what every event loop is doing right now, with its stack",
@@ -76,10 +77,10 @@ func (a *app) dump(c *cobra.Command, f *dumpFlags) error {
 		return err
 	}
 	err = out.write(func(w io.Writer) error {
-		if f.format.value == "json" {
-			return report.WriteDumpJSON(w, d)
+		if f.format.value == formatJSON {
+			return json.WriteDump(w, d)
 		}
-		return report.WriteDumpText(w, d, a.textOptions(&observeFlags{output: f.output, noColor: f.noColor, verbose: f.verbose}))
+		return text.WriteDump(w, d, a.textOptions(&observeFlags{output: f.output, noColor: f.noColor, verbose: f.verbose}))
 	})
 	if err != nil {
 		return err

@@ -11,47 +11,38 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report"
-	"github.com/loopwatch/loopwatch/internal/report/html"
-	"github.com/loopwatch/loopwatch/internal/report/profile"
+	"github.com/loopwatch/loopwatch/internal/report/text"
+	"github.com/loopwatch/loopwatch/internal/report/words"
 	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
-// formatText is the format for people at a terminal.
-const formatText = "text"
-
-// reportWriters are the formats for machines and viewers.
-var reportWriters = map[string]func(io.Writer, *model.Report) error{
-	"json":       report.WriteJSON,
-	"folded":     profile.WriteFolded,
-	"speedscope": profile.WriteSpeedscope,
-	"pprof":      profile.WritePprof,
-	"html":       html.Write,
-}
+// formatText is the format for people at a terminal, formatJSON the one for machines.
+const (
+	formatText = "text"
+	formatJSON = "json"
+)
 
 // reportFormats lists the formats of a report, the default first.
-func reportFormats() choice {
-	return choice{formatText, []string{formatText, "json", "folded", "speedscope", "pprof", "html"}}
-}
+func reportFormats() choice { return choice{formatText, report.Names()} }
 
 // checkFormat refuses to fill a terminal with bytes it would obey.
 func (a *app) checkFormat(c *cobra.Command, format, output string) error {
-	if _, terminal := a.screen(a.stdout); format == "pprof" && terminal && (output == "" || output == stdoutName) {
-		return usage(c, "a pprof profile is no text: add --output FILE")
+	f, _ := report.Named(format)
+	if _, terminal := a.screen(a.stdout); f.Binary && terminal && (output == "" || output == stdoutName) {
+		return usage(c, "a %s profile is no text: add --output FILE", format)
 	}
 	return nil
 }
 
 // render writes the report in the format asked for.
 func (a *app) render(w io.Writer, rep *model.Report, f *reportFlags) error {
-	if write := reportWriters[f.format.value]; write != nil {
-		return write(w, rep)
-	}
-	return report.WriteText(w, rep, a.textOptions(&f.observeFlags))
+	format, _ := report.Named(f.format.value)
+	return format.Write(w, rep, a.textOptions(&f.observeFlags))
 }
 
 // textOptions lays text out for where it goes.
-func (a *app) textOptions(f *observeFlags) report.TextOptions {
-	options := report.TextOptions{Verbose: f.verbose}
+func (a *app) textOptions(f *observeFlags) text.Options {
+	options := text.Options{Verbose: f.verbose}
 	if f.output == "" || f.output == stdoutName {
 		columns, terminal := a.screen(a.stdout)
 		options.Width = columns
@@ -64,9 +55,9 @@ func (a *app) textOptions(f *observeFlags) report.TextOptions {
 // were.
 func leftOut(rep *model.Report, format string) string {
 	n := rep.Lost.Reasons[summary.ReasonBlocksOverLimit]
-	if n == 0 || format == formatText || format == "json" || format == "html" {
+	if f, _ := report.Named(format); n == 0 || !f.Silent {
 		return ""
 	}
 	return fmt.Sprintf("%s, the shortest, are not in this %s file; observe for less time or with a higher --threshold to have all",
-		report.Plural(n, "block"), format)
+		words.Plural(n, "block"), format)
 }

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/loopwatch/loopwatch/internal/observe"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
+	"github.com/loopwatch/loopwatch/internal/report/words"
 )
 
 // screenOf returns whether w is a terminal, and how wide; a terminal that does not tell its
@@ -36,7 +36,7 @@ func (a *app) fail(err error) {
 
 // sayWatching tells that blocks are printed from now on, and of what.
 func (a *app) sayWatching(s observe.Status, threshold time.Duration) {
-	least := report.HumanDuration(int64(threshold))
+	least := words.HumanDuration(int64(threshold))
 	text := fmt.Sprintf("watching %s in %s, blocks of %s and more", count(int64(s.Loops), "loop"), count(int64(s.Processes), "Python process"), least)
 	if s.Loops == 0 {
 		text = fmt.Sprintf("watching %s, no event loop yet; blocks of %s and more", count(int64(s.Processes), "Python process"), least)

@@ -17,7 +17,8 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/observe"
 	"github.com/loopwatch/loopwatch/internal/priority"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/report/json"
+	"github.com/loopwatch/loopwatch/internal/report/text"
 )
 
 const formatJSONL = "jsonl"
@@ -76,7 +77,7 @@ func (a *app) watch(c *cobra.Command, f *observeFlags, format string) error {
 	}
 	p := &printer{w: &tolerant{w: out.w, name: out.name, warn: line.warn, closed: stop}, queue: make(chan observe.Sighting, watchQueue)}
 	if format == formatText {
-		p.text = report.NewStream(p.w, a.textOptions(f))
+		p.text = text.NewStream(p.w, a.textOptions(f))
 	}
 	printed := make(chan struct{})
 	go func() { defer close(printed); p.run() }()
@@ -99,7 +100,7 @@ func (a *app) watch(c *cobra.Command, f *observeFlags, format string) error {
 // printer prints blocks on a goroutine of its own: the observation does not wait for it.
 type printer struct {
 	w       *tolerant
-	text    *report.Stream // nil for jsonl
+	text    *text.Stream // nil for jsonl
 	queue   chan observe.Sighting
 	dropped atomic.Int64
 }
@@ -140,7 +141,7 @@ func (p *printer) print(s *observe.Sighting) {
 		_ = p.text.Write(&s.Block, s.Loop, s.Start, time.Now())
 		return
 	}
-	_ = report.WriteBlock(p.w, s.Block)
+	_ = json.WriteBlock(p.w, s.Block)
 }
 
 // tolerant is a writer of whole lines that goes on where a line could not be written, as on a

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/report/words"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
 
@@ -20,6 +20,6 @@ func TestEveryReasonHasWords(t *testing.T) {
 		reasonLoops, reasonEnded, reasonOrphan, reasonSamples, reasonRecord, reasonKernel, reasonOpaque, reasonHolders,
 		reasonUnjudged, reasonUnnamable, reasonNoUSDT, reasonUSDT, reasonSites, reasonOften, reasonTasks, reasonUnnamed,
 	}) {
-		assert.NotEmpty(t, report.ReasonText(reason), reason)
+		assert.NotEmpty(t, words.ReasonText(reason), reason)
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/reporttest"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
+	"github.com/loopwatch/loopwatch/internal/report/text"
 )
 
 func healthy() *Diagnosis {
@@ -72,7 +72,7 @@ func TestTextFitsAndIsSafe(t *testing.T) {
 			d.Checks = append(d.Checks, Check{Name: "privileges", Status: Failed, Found: name, Do: name})
 			d.Processes = append(d.Processes, Process{PID: 4194304, Command: name, Container: name, Reason: name, Do: "do " + name})
 			var b bytes.Buffer
-			require.NoError(t, WriteText(&b, d, report.TextOptions{Width: width}))
+			require.NoError(t, WriteText(&b, d, text.Options{Width: width}))
 			assert.True(t, strings.HasPrefix(b.String(), "the answer\n"))
 			for line := range strings.Lines(b.String()) {
 				line = strings.TrimSuffix(line, "\n")
@@ -99,12 +99,12 @@ func TestTextCountsWhatItLeavesOut(t *testing.T) {
 		d.Processes = append(d.Processes, Process{PID: 9, Reason: "CPython 3.7: too old", Do: "upgrade"})
 	}
 	var b bytes.Buffer
-	require.NoError(t, WriteText(&b, d, report.TextOptions{}))
+	require.NoError(t, WriteText(&b, d, text.Options{}))
 	assert.Contains(t, b.String(), "asyncio x2, trio")
 	assert.Contains(t, b.String(), "… and 11 more")
 	assert.Contains(t, b.String(), " and 25 more: CPython 3.7: too old\n    → upgrade\n")
 	b.Reset()
-	require.NoError(t, WriteText(&b, d, report.TextOptions{Verbose: true}))
+	require.NoError(t, WriteText(&b, d, text.Options{Verbose: true}))
 	assert.NotContains(t, b.String(), "… and")
 }
 

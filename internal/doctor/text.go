@@ -12,8 +12,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
+	"github.com/loopwatch/loopwatch/internal/report/text"
+	"github.com/loopwatch/loopwatch/internal/report/words"
 )
 
 // maxString bounds a string of a process's making in the JSON, as in a report's.
@@ -46,7 +47,7 @@ const (
 )
 
 // WriteText writes d for people: the answer, the host, the hooks, the processes.
-func WriteText(w io.Writer, d *Diagnosis, o report.TextOptions) error {
+func WriteText(w io.Writer, d *Diagnosis, o text.Options) error {
 	t := &textWriter{w: w, o: o, width: max(o.Width, 80)}
 	if o.Width == 0 {
 		t.width = 120
@@ -80,7 +81,7 @@ var colors = map[Status]string{OK: "32", Fallback: colorWarning, Reduced: colorW
 // textWriter keeps the first error of a text being written.
 type textWriter struct {
 	w     io.Writer
-	o     report.TextOptions
+	o     text.Options
 	width int
 	found int // column in which it stands what was found
 	err   error
@@ -149,7 +150,7 @@ func (t *textWriter) table(d *Diagnosis) {
 	if !d.Works {
 		verdict = "COULD BE WATCHED"
 	}
-	columns := []report.Column{
+	columns := []words.Column{
 		{Title: "  PID", Right: true},
 		{Title: "PROCESS", Flexible: true, Minimum: 12},
 		{Title: "PYTHON"},
@@ -173,7 +174,7 @@ func (t *textWriter) table(d *Diagnosis) {
 		where := safetext.Cut(safetext.Line(cmp.Or(p.Container, p.Unit)), 40)
 		somewhere = somewhere || where != ""
 		rows = append(rows, []string{
-			"  " + strconv.Itoa(p.PID), safetext.Cut(safetext.Line(report.ShortCommand(p.Command)), 40), cmp.Or(p.Python, "?"), kinds(p.Loops),
+			"  " + strconv.Itoa(p.PID), safetext.Cut(safetext.Line(words.ShortCommand(p.Command)), 40), cmp.Or(p.Python, "?"), kinds(p.Loops),
 			cmp.Or(strings.Join(p.USDT, ","), "-"), yes, cmp.Or(where, "-"),
 		})
 	}
@@ -181,7 +182,7 @@ func (t *textWriter) table(d *Diagnosis) {
 		columns = columns[:len(columns)-1]
 	}
 	if t.err == nil {
-		t.err = report.WriteTable(t.w, columns, rows, t.width)
+		t.err = words.WriteTable(t.w, columns, rows, t.width)
 	}
 	if more := len(all) - len(shown); more > 0 {
 		t.printf("  … and %d more (--verbose shows them)\n", more)
@@ -222,7 +223,7 @@ func groupsOf(all []Process) (groups []*group) {
 		if i < 0 {
 			i, groups = len(groups), append(groups, &group{reason: p.Reason, do: p.Do})
 		}
-		groups[i].who = append(groups[i].who, fmt.Sprintf("%s[%d]", safetext.Cut(safetext.Line(report.ShortCommand(p.Command)), 40), p.PID))
+		groups[i].who = append(groups[i].who, fmt.Sprintf("%s[%d]", safetext.Cut(safetext.Line(words.ShortCommand(p.Command)), 40), p.PID))
 	}
 	slices.SortStableFunc(groups, func(x, y *group) int { return cmp.Compare(len(y.who), len(x.who)) })
 	return groups

@@ -16,7 +16,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/correlator"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/report/words"
 	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
@@ -406,7 +406,7 @@ func (l *loop) worst(w Window) *model.Blocker {
 	var worst tally
 	for _, x := range sums {
 		if worst.blocker == nil || cmp.Or(cmp.Compare(x.sum, worst.sum), cmp.Compare(x.blocker.MaxNS, worst.blocker.MaxNS),
-			cmp.Compare(report.CulpritName(worst.blocker.Culprit), report.CulpritName(x.blocker.Culprit))) > 0 {
+			cmp.Compare(words.CulpritName(worst.blocker.Culprit), words.CulpritName(x.blocker.Culprit))) > 0 {
 			worst = x
 		}
 	}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/report/words"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
@@ -287,6 +287,6 @@ func TestEveryReasonHasWords(t *testing.T) {
 		reasonStarting, reasonOver, reasonGone, reasonThreads, reasonUnwalked, reasonTorn, reasonTasks, reasonTornTasks,
 		reasonPython, reasonMoreTasks, reasonStray, reasonCut, reasonTargets, reasonUnwatched,
 	} {
-		assert.NotEmpty(t, report.ReasonText(reason), reason)
+		assert.NotEmpty(t, words.ReasonText(reason), reason)
 	}
 }

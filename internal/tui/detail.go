@@ -10,8 +10,9 @@ import (
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/live"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
+	"github.com/loopwatch/loopwatch/internal/report/text"
+	"github.com/loopwatch/loopwatch/internal/report/words"
 )
 
 // opened returns the loop whose page is shown, nil where it is gone.
@@ -41,7 +42,7 @@ func (m *monitor) loopAnswer() (text string, bad bool) {
 		text = fmt.Sprintf("%s is active, for %s now.", name(l), compact(l.For))
 	}
 	if f := &l.Figures[m.window]; f.Blocks > 0 {
-		text += fmt.Sprintf(" It was blocked %s of %s.", report.Percent(f.BlockedShare()), windowName(m.window, m.shown))
+		text += fmt.Sprintf(" It was blocked %s of %s.", words.Percent(f.BlockedShare()), windowName(m.window, m.shown))
 	}
 	return text, false
 }
@@ -61,10 +62,10 @@ func (m *monitor) loopText() string {
 		kind = append(kind, "unit "+safetext.Line(l.Unit))
 	}
 	fmt.Fprintf(&b, "%s\n%s\n", safetext.Middle(strings.Join(kind, ", "), m.width), safetext.Middle(safetext.Line(l.Command), m.width))
-	text := report.TextOptions{Width: m.width, Color: true}
+	options := text.Options{Width: m.width, Color: true}
 	if l.Block != nil {
 		section(&b, "Now")
-		_ = report.WriteStack(&b, l.Block, text)
+		_ = text.WriteStack(&b, l.Block, options)
 	}
 
 	section(&b, "Figures")
@@ -82,10 +83,10 @@ func (m *monitor) loopText() string {
 	}
 	section(&b, "Blockers, worst first"+since)
 	for i := range l.Blockers {
-		_ = report.WriteBlocker(&b, i+1, &l.Blockers[i], text)
+		_ = text.WriteBlocker(&b, i+1, &l.Blockers[i], options)
 	}
 	if l.Ungrouped > 0 {
-		fmt.Fprintf(&b, "  … and %s of other blockers\n", report.Plural(l.Ungrouped, "block"))
+		fmt.Fprintf(&b, "  … and %s of other blockers\n", words.Plural(l.Ungrouped, "block"))
 	}
 	return b.String()
 }
@@ -102,7 +103,7 @@ func (m *monitor) figures(b *strings.Builder, l *live.Loop) {
 			mark = ">"
 		}
 		fmt.Fprintf(b, "%s %s %s %s %s %s %s %s %s\n", mark, safetext.Pad(windowName(w, m.shown), 16), left(rate(f.Rate()), 6),
-			left(report.Percent(f.Utilization()), 6), left(orNone(f.P50), 7), left(orNone(f.P99), 7), left(orNone(f.Max), 7),
+			left(words.Percent(f.Utilization()), 6), left(orNone(f.P50), 7), left(orNone(f.P99), 7), left(orNone(f.Max), 7),
 			left(number(f.Blocks), 6), left(percentOrDash(f), 7))
 	}
 }
@@ -194,10 +195,10 @@ func (m *monitor) explain(b *strings.Builder, term, means string) {
 func (m *monitor) unseenText() string {
 	var b strings.Builder
 	s := m.shown
-	for _, line := range wrapAll(cmp.Or(report.LostLine(s.Lost), "No event and no stack was lost."), m.width) {
+	for _, line := range wrapAll(cmp.Or(words.LostLine(s.Lost), "No event and no stack was lost."), m.width) {
 		fmt.Fprintf(&b, "%s\n", line)
 	}
-	for _, line := range report.ReasonLines(s.Lost.Reasons, false, m.width) {
+	for _, line := range words.ReasonLines(s.Lost.Reasons, false, m.width) {
 		fmt.Fprintf(&b, "%s\n", line)
 	}
 	b.WriteByte('\n')
@@ -206,7 +207,7 @@ func (m *monitor) unseenText() string {
 		return b.String()
 	}
 	b.WriteString("Not watched:\n")
-	for _, line := range report.UnwatchedLines(report.UnwatchedGroups(s.Unsupported), 20, m.width) {
+	for _, line := range words.UnwatchedLines(words.UnwatchedGroups(s.Unsupported), 20, m.width) {
 		fmt.Fprintf(&b, "%s\n", line)
 	}
 	return b.String()

@@ -14,8 +14,8 @@ import (
 	"charm.land/lipgloss/v2"
 
 	"github.com/loopwatch/loopwatch/internal/live"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
+	"github.com/loopwatch/loopwatch/internal/report/words"
 )
 
 // Styles use the terminal's own palette and no background: it is the user's, light or dark. What a
@@ -49,7 +49,7 @@ var columns = []column{
 	{title: "PYTHON", width: 8, optional: 9, cell: func(l *live.Loop, _ *live.Figures) string { return orDash(safetext.Line(l.Python)) }},
 	{title: "KIND", width: 8, optional: 6, cell: func(l *live.Loop, _ *live.Figures) string { return orDash(safetext.Line(l.Loop.Loop)) }},
 	{title: "IT/S", width: 6, right: true, optional: 5, cell: func(_ *live.Loop, f *live.Figures) string { return rate(f.Rate()) }},
-	{title: "BUSY", width: 6, right: true, optional: 2, cell: func(_ *live.Loop, f *live.Figures) string { return report.Percent(f.Utilization()) }},
+	{title: "BUSY", width: 6, right: true, optional: 2, cell: func(_ *live.Loop, f *live.Figures) string { return words.Percent(f.Utilization()) }},
 	{title: "P50", width: 7, right: true, optional: 8, cell: func(_ *live.Loop, f *live.Figures) string { return orNone(f.P50) }},
 	{title: "P99", width: 7, right: true, optional: 4, cell: func(_ *live.Loop, f *live.Figures) string { return orNone(f.P99) }},
 	{title: "MAX", width: 7, right: true, optional: 1, cell: func(_ *live.Loop, f *live.Figures) string { return orNone(f.Max) }},
@@ -102,7 +102,7 @@ func percentOrDash(f *live.Figures) string {
 	if f.Blocks == 0 && f.Blocked == 0 {
 		return "-"
 	}
-	return report.Percent(f.BlockedShare())
+	return words.Percent(f.BlockedShare())
 }
 
 func number(n int64) string {
@@ -372,7 +372,7 @@ func (m *monitor) conditions() string {
 	if lost := s.Lost.Events + s.Lost.Stacks; lost > 0 {
 		flags = append(flags, warning.Render(fmt.Sprintf("%d lost (u)", lost)))
 	}
-	if n, _ := report.Unwatched(s.Unsupported); n > 0 {
+	if n, _ := words.Unwatched(s.Unsupported); n > 0 {
 		flags = append(flags, warning.Render(fmt.Sprintf("%d not watched (u)", n)))
 	}
 	tail := ""
@@ -456,10 +456,10 @@ func writePlain(w io.Writer, s *live.Snapshot, limit int) error {
 	if more := len(rows) - len(shown); more > 0 {
 		fmt.Fprintf(&b, " … and %s (--verbose shows them)\n", plural(more, "more loop"))
 	}
-	if line := report.LostLine(s.Lost); line != "" {
+	if line := words.LostLine(s.Lost); line != "" {
 		fmt.Fprintf(&b, " %s\n", line)
 	}
-	if n, _ := report.Unwatched(s.Unsupported); n > 0 {
+	if n, _ := words.Unwatched(s.Unsupported); n > 0 {
 		fmt.Fprintf(&b, " not watched: %s (loopwatch report says why)\n", plural(n, "Python process"))
 	}
 	b.WriteByte('\n')

@@ -10,8 +10,8 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/live"
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
+	"github.com/loopwatch/loopwatch/internal/report/words"
 )
 
 // longNow is from when on a block going on matters more than all there were lately.
@@ -61,7 +61,7 @@ func answer(s *live.Snapshot, w live.Window) (text string, bad bool) {
 		if now != nil {
 			also = fmt.Sprintf("Right now: %s, for %s.", name(now), blockedTime(now))
 		}
-		return fmt.Sprintf("%s is blocked most, %s of %s%s. %s", name(most), report.Percent(f.BlockedShare()), windowName(w, s), by, also), true
+		return fmt.Sprintf("%s is blocked most, %s of %s%s. %s", name(most), words.Percent(f.BlockedShare()), windowName(w, s), by, also), true
 	}
 	text = fmt.Sprintf("No loop was blocked for %s or more in %s.", compact(s.Threshold), windowName(w, s))
 	if m := longest.Figures[w].Max; m > 0 {
@@ -72,7 +72,7 @@ func answer(s *live.Snapshot, w live.Window) (text string, bad bool) {
 
 // nothing says why there is no loop to show.
 func nothing(s *live.Snapshot) string {
-	pythons, _ := report.Unwatched(s.Unsupported)
+	pythons, _ := words.Unwatched(s.Unsupported)
 	switch {
 	case s.Processes == 1:
 		return "No event loop yet: the one Python process here has not waited in one. Waiting for it."
@@ -91,7 +91,7 @@ func compareIDs(x, y *live.Loop) int {
 }
 
 // name returns what the loop is called. It is safe to print.
-func name(l *live.Loop) string { return report.LoopName(l.Loop) }
+func name(l *live.Loop) string { return words.LoopName(l.Loop) }
 
 // blame names a cause and the line to blame, where there is one, with sep between.
 func blame(cause model.Cause, culprit *model.Frame, sep string) string {
@@ -99,7 +99,7 @@ func blame(cause model.Cause, culprit *model.Frame, sep string) string {
 	if culprit == nil {
 		return c
 	}
-	return c + sep + report.CulpritName(culprit)
+	return c + sep + words.CulpritName(culprit)
 }
 
 // blockedTime returns for how long a loop has been blocked: 3.21 s, or ≥ 3.21 s.
@@ -132,7 +132,7 @@ func windowName(w live.Window, s *live.Snapshot) string {
 func compact(d time.Duration) string {
 	switch s := int64(d.Round(time.Second) / time.Second); {
 	case d < 59500*time.Millisecond:
-		return report.HumanDuration(int64(max(d, 0)))
+		return words.HumanDuration(int64(max(d, 0)))
 	case s < 3600:
 		return fmt.Sprintf("%dm%02ds", s/60, s%60)
 	case s < 86400:
@@ -157,4 +157,4 @@ func rate(v float64) string {
 	return strconv.FormatFloat(v/1e6, 'f', 1, 64) + "M"
 }
 
-func plural(n int, thing string) string { return report.Plural(int64(n), thing) }
+func plural(n int, thing string) string { return words.Plural(int64(n), thing) }

@@ -10,14 +10,14 @@ import (
 	"os"
 
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/report/text"
 )
 
 func main() {
 	var r model.Report
 	err := json.NewDecoder(os.Stdin).Decode(&r)
 	if err == nil {
-		err = report.WriteText(os.Stdout, &r, report.TextOptions{})
+		err = text.Write(os.Stdout, &r, text.Options{})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "show:", err)

@@ -21,8 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/reporttest"
+	"github.com/loopwatch/loopwatch/internal/report/words"
 	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
@@ -140,7 +140,7 @@ func TestPageFitsEveryScreen(t *testing.T) {
 					if len(r.Blocks) > 0 {
 						assert.Equal(t, len(r.Blocks), ask[int](p, `document.querySelectorAll(".track > i").length`))
 						assert.Greater(t, ask[int](p, `document.querySelectorAll(".box").length`), 10)
-						assert.Contains(t, ask[string](p, info), report.HumanDuration(reporttest.BlockedNS(r))+", 100.0% of the blocked time")
+						assert.Contains(t, ask[string](p, info), words.HumanDuration(reporttest.BlockedNS(r))+", 100.0% of the blocked time")
 					}
 				}
 			})
@@ -203,7 +203,7 @@ func TestZoomAndSearch(t *testing.T) {
 		}
 	}
 	assert.Contains(t, ask[string](p, info), fmt.Sprintf("“REPOSITORY.py” is in %s of what is shown, %s",
-		report.Percent(float64(ns)/float64(reporttest.BlockedNS(r))), report.HumanDuration(ns)))
+		words.Percent(float64(ns)/float64(reporttest.BlockedNS(r))), words.HumanDuration(ns)))
 	p.press(kb.Escape)
 	assert.Zero(t, ask[int](p, `document.querySelectorAll(".box.hit").length`))
 
@@ -249,7 +249,7 @@ func TestTimelineTellsOfABlock(t *testing.T) {
 	lane := fmt.Sprintf(`[...document.querySelectorAll(".lane")].find((l) => l.textContent === "gunicorn[%d]")`, first.PID)
 	ask[chromedp.Void](p, lane+`.querySelector(".track").dispatchEvent(new MouseEvent("click", {clientX: `+lane+`.querySelector("i").getBoundingClientRect().left + 1}))`)
 	says := ask[string](p, block)
-	assert.Contains(t, says, report.HumanDuration(first.DurationNS))
+	assert.Contains(t, says, words.HumanDuration(first.DurationNS))
 	assert.Contains(t, says, "Orders.latest repository.py:118")
 	assert.Contains(t, says, "04:05:06.", "the wall clock, in the zone of the host")
 	assert.Contains(t, says, "12 events had to wait")

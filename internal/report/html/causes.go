@@ -11,6 +11,17 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 )
 
+type causeView struct {
+	Class, Name, Says string
+}
+
+func causeOf(c model.Cause) causeView {
+	if !c.Listed() {
+		return causeView{class(model.CauseUnknown), clean(string(c)), c.Words()}
+	}
+	return causeView{class(c), string(c), "the loop's thread was " + c.Words()}
+}
+
 // causesHere stands in style.css for the rules that colour the causes.
 const causesHere = "/* rules of the causes */"
 

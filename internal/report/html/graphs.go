@@ -9,8 +9,8 @@ import (
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/profile"
+	"github.com/loopwatch/loopwatch/internal/report/words"
 	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
@@ -97,11 +97,11 @@ func (g *graphs) timeline(r *model.Report, v *view) {
 			continue
 		}
 		lanes[model.LoopID{PID: l.PID, TID: l.TID}] = len(g.Lanes)
-		g.Lanes = append(g.Lanes, lane{report.LoopName(l), clean(l.Loop), l.Blocks, l.BlockedNS})
+		g.Lanes = append(g.Lanes, lane{words.LoopName(l), clean(l.Loop), l.Blocks, l.BlockedNS})
 	}
 	if hidden > 0 {
 		v.Limits = append(v.Limits, fmt.Sprintf("The timeline shows the %d most blocked loops; %s with blocks are not drawn.",
-			maxLanes, report.Plural(int64(hidden), "more loop")))
+			maxLanes, words.Plural(int64(hidden), "more loop")))
 	}
 	numbers := make(map[model.BlockerKey]int)
 	for i := range r.Blockers {
@@ -125,7 +125,7 @@ func (g *graphs) timeline(r *model.Report, v *view) {
 			blocker = 0
 		}
 		row := []any{lanes[model.LoopID{PID: b.PID, TID: b.TID}], b.StartNS - r.StartedNS, b.DurationNS, g.cause(b.Cause), blocker,
-			g.string(report.CulpritName(b.Culprit))}
+			g.string(words.CulpritName(b.Culprit))}
 		bound := 0 // bits: it went on, it began at a time not known
 		if b.Ongoing {
 			bound |= 1
@@ -145,7 +145,7 @@ func (g *graphs) timeline(r *model.Report, v *view) {
 	}
 	if n := r.Lost.Reasons[summary.ReasonBlocksOverLimit]; n > 0 {
 		v.Limits = append(v.Limits, fmt.Sprintf("%s, the shortest, were not kept one by one: they are in the figures of loops and blockers, but neither in the timeline nor in the flame graph.",
-			report.Plural(n, "block")))
+			words.Plural(n, "block")))
 	}
 }
 
@@ -219,7 +219,7 @@ func (g *graphs) flame(r *model.Report, v *view) {
 		collect(root)
 		slices.SortFunc(weights, func(x, y int64) int { return cmp.Compare(y, x) })
 		least = weights[maxNodes] + 1
-		v.Limits = append(v.Limits, fmt.Sprintf("The flame graph leaves out boxes below %s; their time stays in the box above them.", report.HumanDuration(least)))
+		v.Limits = append(v.Limits, fmt.Sprintf("The flame graph leaves out boxes below %s; their time stays in the box above them.", words.HumanDuration(least)))
 	}
 	names := g.Frames
 	g.Frames, g.frames = [][]any{}, nil

@@ -282,10 +282,10 @@ func TestWriteReportsFailure(t *testing.T) {
 	}
 }
 
-func TestWordsOf(t *testing.T) {
-	assert.Equal(t, []words{{"Use ", false}, {"await asyncio.sleep(…)", true}, {".", false}}, wordsOf("Use `await asyncio.sleep(…)`."))
-	assert.Equal(t, []words{{"plain", false}}, wordsOf("plain"))
-	assert.Empty(t, wordsOf(""))
+func TestSpansOf(t *testing.T) {
+	assert.Equal(t, []span{{"Use ", false}, {"await asyncio.sleep(…)", true}, {".", false}}, spansOf("Use `await asyncio.sleep(…)`."))
+	assert.Equal(t, []span{{"plain", false}}, spansOf("plain"))
+	assert.Empty(t, spansOf(""))
 }
 
 func TestGlued(t *testing.T) {

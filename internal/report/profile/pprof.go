@@ -13,7 +13,7 @@ import (
 	"github.com/google/pprof/profile"
 
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/report/words"
 	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
@@ -33,13 +33,13 @@ func Pprof(r *model.Report) *profile.Profile {
 		SampleType:        []*profile.ValueType{{Type: "blocks", Unit: "count"}, {Type: "blocked", Unit: "nanoseconds"}},
 		DefaultSampleType: "blocked",
 		DurationNanos:     max(r.EndedNS-r.StartedNS, 0),
-		Comments:          []string{"loopwatch: " + title(r), "threshold: " + report.HumanDuration(r.ThresholdNS)},
+		Comments:          []string{"loopwatch: " + title(r), "threshold: " + words.HumanDuration(r.ThresholdNS)},
 	}
 	if started, err := time.Parse(time.RFC3339Nano, r.StartedAt); err == nil {
 		p.TimeNanos = started.UnixNano()
 	}
 	if n := r.Lost.Reasons[summary.ReasonBlocksOverLimit]; n > 0 {
-		p.Comments = append(p.Comments, fmt.Sprintf("left out: %s, the shortest", report.Plural(n, "block")))
+		p.Comments = append(p.Comments, fmt.Sprintf("left out: %s, the shortest", words.Plural(n, "block")))
 	}
 	// Named, or pprof complains about a binary it does not find; complete, or it looks for one.
 	p.Mapping = []*profile.Mapping{{ID: 1, File: "python", HasFunctions: true, HasFilenames: true, HasLineNumbers: true}}

@@ -13,8 +13,8 @@ import (
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
+	"github.com/loopwatch/loopwatch/internal/report/words"
 )
 
 // NoStack is the pseudo frame of time without a stack. Names of code never stand in brackets alone: they bring their
@@ -97,7 +97,7 @@ func newLoop(l model.Loop) *Loop {
 	if l.TID != l.PID {
 		name = fmt.Sprintf("%s thread %d", name, l.TID)
 	}
-	return &Loop{Loop: l, Process: report.LoopName(main), Name: name}
+	return &Loop{Loop: l, Process: words.LoopName(main), Name: name}
 }
 
 func appendBlock(out []Sample, b *model.Block, l *Loop, frames map[model.Frame]Frame) []Sample {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package words
 
 import (
 	"cmp"
@@ -21,8 +21,8 @@ type Verdict struct {
 
 // VerdictOf returns who blocked what, or why there is nothing to say.
 func VerdictOf(r *model.Report) Verdict {
-	window := humanDuration(r.EndedNS - r.StartedNS)
-	threshold := humanDuration(r.ThresholdNS)
+	window := HumanDuration(r.EndedNS - r.StartedNS)
+	threshold := HumanDuration(r.ThresholdNS)
 	if len(r.Loops) == 0 && len(r.Blockers) == 0 {
 		return noLoops(r, window)
 	}
@@ -36,20 +36,20 @@ func VerdictOf(r *model.Report) Verdict {
 	}
 	if len(r.Blockers) == 0 {
 		v := Verdict{Summary: fmt.Sprintf("No loop was blocked: %s watched for %s, none active for %s or more at a time.",
-			plural(int64(len(r.Loops)), "loop"), window, threshold)}
+			Plural(int64(len(r.Loops)), "loop"), window, threshold)}
 		busiest := slices.MaxFunc(r.Loops, func(x, y model.Loop) int { return cmp.Compare(x.IterationNS.Max, y.IterationNS.Max) })
 		if m := busiest.IterationNS.Max; m > 0 {
 			v.Hint = fmt.Sprintf("The longest active period took %s, in %s; a lower --threshold shows who caused it.",
-				humanDuration(m), loopName(busiest))
+				HumanDuration(m), LoopName(busiest))
 		}
 		return v
 	}
 	worst := r.Blockers[0]
 	return Verdict{
 		Summary: fmt.Sprintf("%d of %s blocked, %s in all during %s (%s of %s or more).%s",
-			blockedLoops, plural(int64(len(r.Loops)), "loop"), humanDuration(blockedNS), window, plural(blocks, "block"), threshold, stillBlocked(r)),
-		Worst: fmt.Sprintf("%s, %s, %d x, %s, max %s, in %s", culpritName(worst.Culprit), worst.Cause,
-			worst.Count, boundedDuration(worst.TotalNS, worst.AtLeast), boundedDuration(worst.MaxNS, worst.AtLeast), NamesOf(r).List(worst.Loops, 1)),
+			blockedLoops, Plural(int64(len(r.Loops)), "loop"), HumanDuration(blockedNS), window, Plural(blocks, "block"), threshold, stillBlocked(r)),
+		Worst: fmt.Sprintf("%s, %s, %d x, %s, max %s, in %s", CulpritName(worst.Culprit), worst.Cause,
+			worst.Count, BoundedDuration(worst.TotalNS, worst.AtLeast), BoundedDuration(worst.MaxNS, worst.AtLeast), NamesOf(r).List(worst.Loops, 1)),
 		Blocked: true,
 	}
 }
@@ -72,16 +72,16 @@ func stillBlocked(r *model.Report) string {
 	begun := slices.ContainsFunc(r.Blocks, func(b model.Block) bool {
 		return b.Ongoing && b.AtLeast && b.PID == longest.PID && b.TID == longest.TID
 	})
-	text := fmt.Sprintf(" Still blocked at the end: %s, for %s", loopName(longest), boundedDuration(longest.InBlockNS, begun))
+	text := fmt.Sprintf(" Still blocked at the end: %s, for %s", LoopName(longest), BoundedDuration(longest.InBlockNS, begun))
 	if loops > 1 {
-		text += fmt.Sprintf(", and %s", plural(int64(loops-1), "more loop"))
+		text += fmt.Sprintf(", and %s", Plural(int64(loops-1), "more loop"))
 	}
 	return text + "."
 }
 
 // noLoops tells apart that no Python runs, that none can be watched, and that none waits in a loop.
 func noLoops(r *model.Report, window string) Verdict {
-	pythons, maybe := unwatched(r.Unsupported)
+	pythons, maybe := Unwatched(r.Unsupported)
 	const start = "Start the program to be watched, or give it some work: a loop shows up once it waits for events."
 	switch {
 	case r.Processes > 0:
@@ -94,15 +94,15 @@ func noLoops(r *model.Report, window string) Verdict {
 			Hint:    "A loop shows up once it waits for events; try a longer --duration, or give the program some work.",
 		}
 		if pythons > 0 {
-			v.Hint += fmt.Sprintf(" %s could not be watched, see below.", pluralProcesses(pythons))
+			v.Hint += fmt.Sprintf(" %s could not be watched, see below.", Pythons(pythons))
 		}
 		return v
 	case pythons > 0:
-		return Verdict{Summary: fmt.Sprintf("No event loop could be watched in %s: %s can be watched.", window, noneOf(pythons)), Hint: mostly(r.Unsupported)}
+		return Verdict{Summary: fmt.Sprintf("No event loop could be watched in %s: %s can be watched.", window, NoneOf(pythons)), Hint: Mostly(r.Unsupported)}
 	case maybe > 0:
 		return Verdict{
 			Summary: fmt.Sprintf("No event loop was seen in %s: no Python process was found among those that could be read.", window),
-			Hint:    start + fmt.Sprintf(" %s could not be read, see below.", counted(int64(maybe), "processes")),
+			Hint:    start + fmt.Sprintf(" %s could not be read, see below.", Counted(int64(maybe), "processes")),
 		}
 	}
 	return Verdict{Summary: fmt.Sprintf("No event loop was seen in %s: no Python process was found.", window), Hint: start}

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package words
 
 import (
 	"fmt"
 	"strconv"
+	"strings"
 )
 
-// humanDuration writes nanoseconds with three significant digits in the unit people say:
+// HumanDuration writes nanoseconds with three significant digits in the unit people say:
 // 1.23 µs, 12.3 ms, 312 ms, 4.21 s, 1 min 12 s, 2 h 5 min.
-func humanDuration(ns int64) string {
+func HumanDuration(ns int64) string {
 	switch {
 	case ns < 0:
-		return "-" + humanDuration(-max(ns, -1<<63+1))
+		return "-" + HumanDuration(-max(ns, -1<<63+1))
 	case ns < 1000:
 		return fmt.Sprintf("%d ns", ns)
 	}
@@ -37,12 +38,12 @@ func humanDuration(ns int64) string {
 	return fmt.Sprintf("%d h %d min", seconds/3600, seconds%3600/60)
 }
 
-// boundedDuration writes a duration that may be a lower bound: ≥ 312 ms.
-func boundedDuration(ns int64, atLeast bool) string {
+// BoundedDuration writes a duration that may be a lower bound: ≥ 312 ms.
+func BoundedDuration(ns int64, atLeast bool) string {
 	if atLeast {
-		return "≥ " + humanDuration(ns)
+		return "≥ " + HumanDuration(ns)
 	}
-	return humanDuration(ns)
+	return HumanDuration(ns)
 }
 
 // trimZeros takes away the zeros that only pretend precision: 4.20 is 4.2, 10.0 is 10.
@@ -56,8 +57,8 @@ func trimZeros(s string) string {
 	return s
 }
 
-// plural returns "1 block", "2 blocks".
-func plural(n int64, thing string) string {
+// Plural returns "1 block", "2 blocks".
+func Plural(n int64, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}
@@ -67,10 +68,30 @@ func plural(n int64, thing string) string {
 	return strconv.FormatInt(n, 10) + " " + thing + "s"
 }
 
-// percent returns a share of one as a percentage for a table.
-func percent(share float64) string {
+// Percent returns a share of one as a percentage for a table.
+func Percent(share float64) string {
 	if share > 0 && share < 0.001 {
 		return "<0.1%"
 	}
 	return strconv.FormatFloat(share*100, 'f', 1, 64) + "%"
+}
+
+// Counted returns "1 process" or "2 processes" for a word in the plural.
+func Counted(n int64, things string) string {
+	if n == 1 {
+		if word, ok := strings.CutSuffix(things, "sses"); ok {
+			things = word + "ss"
+		} else {
+			things = strings.TrimSuffix(things, "s")
+		}
+	}
+	return strconv.FormatInt(n, 10) + " " + things
+}
+
+// Pythons counts Python processes: "1 Python process", "2 Python processes".
+func Pythons(n int) string {
+	if n == 1 {
+		return "1 Python process"
+	}
+	return strconv.Itoa(n) + " Python processes"
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package text
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"flag"
 	"os"
@@ -20,10 +19,13 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/reporttest"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
+	"github.com/loopwatch/loopwatch/internal/report/words"
 	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
+
+const ms = int64(time.Millisecond)
 
 // hostile puts s wherever a watched process could.
 func hostile(s string) *model.Report {
@@ -53,45 +55,47 @@ func TestTextGolden(t *testing.T) {
 	guarded.Unsupported = []model.Unsupported{{PID: 1, Command: "/sbin/init", Reason: "unreadable even for root; something guards it", Maybe: true}}
 	for name, c := range map[string]struct {
 		report  *model.Report
-		options TextOptions
+		options Options
 	}{
-		"refused":      {summary.Assemble(refused, nil, nil), TextOptions{Width: 80}},
-		"guarded":      {summary.Assemble(guarded, nil, nil), TextOptions{Width: 80}},
-		"file":         {reporttest.Example(), TextOptions{}},
-		"80-columns":   {reporttest.Example(), TextOptions{Width: 80}},
-		"200-columns":  {reporttest.Example(), TextOptions{Width: 200, Color: true}},
-		"verbose":      {reporttest.Example(), TextOptions{Width: 100, Verbose: true}},
-		"no-blocks":    {nothing, TextOptions{Width: 100}},
-		"no-loops":     {summary.Assemble(idle, nil, nil), TextOptions{Width: 100}},
-		"no-python":    {summary.Assemble(meta, nil, nil), TextOptions{Width: 100}},
-		"unsupported":  {summary.Assemble(unsupported, nil, nil), TextOptions{Width: 100}},
-		"hostile":      {hostile("a\x1b[31m\n\u202eb\xff" + strings.Repeat("関", 100)), TextOptions{Width: 100}},
-		"empty-report": {&model.Report{}, TextOptions{}},
+		"refused":      {summary.Assemble(refused, nil, nil), Options{Width: 80}},
+		"guarded":      {summary.Assemble(guarded, nil, nil), Options{Width: 80}},
+		"file":         {reporttest.Example(), Options{}},
+		"80-columns":   {reporttest.Example(), Options{Width: 80}},
+		"200-columns":  {reporttest.Example(), Options{Width: 200, Color: true}},
+		"verbose":      {reporttest.Example(), Options{Width: 100, Verbose: true}},
+		"no-blocks":    {nothing, Options{Width: 100}},
+		"no-loops":     {summary.Assemble(idle, nil, nil), Options{Width: 100}},
+		"no-python":    {summary.Assemble(meta, nil, nil), Options{Width: 100}},
+		"unsupported":  {summary.Assemble(unsupported, nil, nil), Options{Width: 100}},
+		"hostile":      {hostile("a\x1b[31m\n\u202eb\xff" + strings.Repeat("関", 100)), Options{Width: 100}},
+		"empty-report": {&model.Report{}, Options{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got bytes.Buffer
-			require.NoError(t, WriteText(&got, c.report, c.options))
+			require.NoError(t, Write(&got, c.report, c.options))
 			file := filepath.Join("testdata", name+".txt")
 			if *update {
 				require.NoError(t, os.WriteFile(file, got.Bytes(), 0o644))
 			}
 			want, err := os.ReadFile(file)
 			require.NoError(t, err)
-			assert.Equal(t, string(want), got.String(), "go test ./internal/report -update writes it anew")
+			assert.Equal(t, string(want), got.String(), "go test ./internal/report/text -update writes it anew")
 		})
 	}
 }
 
 // The name of every cause has room in the text and in a line of the stream.
 func TestEveryCauseIsShown(t *testing.T) {
-	for _, c := range model.Causes() {
-		b := model.Block{PID: 1, TID: 1, DurationNS: 200 * ms, Cause: c, BreakdownNS: map[model.Cause]int64{c: 200 * ms}}
-		var text, stream bytes.Buffer
-		require.NoError(t, WriteText(&text, summary.Assemble(summary.Meta{EndedNS: 1000 * ms}, nil, []model.Block{b}), TextOptions{Width: 80}))
-		assert.Contains(t, text.String(), "(no line to blame)  "+string(c)+", ", "as a blocker")
-		assert.Regexp(t, `200 ms +`+string(c)+` +\?`, text.String(), "as a block")
-		require.NoError(t, NewStream(&stream, TextOptions{Width: 80}).Write(&b, model.Loop{PID: 1, TID: 1}, time.Time{}, time.Time{}))
-		assert.Contains(t, stream.String(), "  "+safetext.Pad(string(c), causeColumn)+"  ?")
+	r := reporttest.EveryCause()
+	var text bytes.Buffer
+	require.NoError(t, Write(&text, r, Options{Width: 80, Verbose: true}))
+	for i := range r.Blocks {
+		b := &r.Blocks[i]
+		assert.Contains(t, text.String(), words.CulpritName(b.Culprit)+"  "+string(b.Cause)+", ", "as a blocker")
+		assert.Regexp(t, words.HumanDuration(b.DurationNS)+` +`+string(b.Cause)+` +app`, text.String(), "as a block")
+		var stream bytes.Buffer
+		require.NoError(t, NewStream(&stream, Options{Width: 80}).Write(b, r.Loops[0], time.Time{}, time.Time{}))
+		assert.Contains(t, stream.String(), "  "+safetext.Pad(string(b.Cause), causeColumn)+"  app.py")
 	}
 }
 
@@ -101,7 +105,7 @@ func TestTextFitsItsWidth(t *testing.T) {
 	for _, r := range []*model.Report{reporttest.Example(), hostile(strings.Repeat("関x", 3000))} {
 		for _, width := range []int{80, 100, 132, 250} {
 			var b bytes.Buffer
-			require.NoError(t, WriteText(&b, r, TextOptions{Width: width}))
+			require.NoError(t, Write(&b, r, Options{Width: width}))
 			for i, line := range strings.Split(b.String(), "\n") {
 				if i == 0 || strings.Contains(line, ". ") || strings.Contains(line, "]: ") {
 					continue // headlines and reasons are sentences: the terminal wraps them
@@ -114,8 +118,8 @@ func TestTextFitsItsWidth(t *testing.T) {
 
 func TestTextColoursOnlyWhenAllowed(t *testing.T) {
 	var plain, coloured bytes.Buffer
-	require.NoError(t, WriteText(&plain, reporttest.Example(), TextOptions{Width: 120}))
-	require.NoError(t, WriteText(&coloured, reporttest.Example(), TextOptions{Width: 120, Color: true}))
+	require.NoError(t, Write(&plain, reporttest.Example(), Options{Width: 120}))
+	require.NoError(t, Write(&coloured, reporttest.Example(), Options{Width: 120, Color: true}))
 	assert.NotContains(t, plain.String(), "\x1b")
 	assert.Contains(t, coloured.String(), "\x1b[")
 	assert.Equal(t, plain.String(), sgr.ReplaceAllString(coloured.String(), ""), "colours change no text")
@@ -128,21 +132,14 @@ func FuzzText(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string, width int, verbose bool) {
 		width = min(max(width, 0), 300)
 		r := hostile(s)
-		var text, machine bytes.Buffer
-		if err := WriteText(&text, r, TextOptions{Width: width, Verbose: verbose}); err != nil {
+		var text bytes.Buffer
+		if err := Write(&text, r, Options{Width: width, Verbose: verbose}); err != nil {
 			t.Fatal(err)
 		}
 		for _, line := range strings.Split(text.String(), "\n") {
 			if safetext.Line(line) != line {
 				t.Fatalf("unsafe line %q", line)
 			}
-		}
-		if err := WriteJSON(&machine, r); err != nil {
-			t.Fatal(err)
-		}
-		var back model.Report
-		if err := json.Unmarshal(machine.Bytes(), &back); err != nil {
-			t.Fatalf("no JSON: %v", err)
 		}
 	})
 }
@@ -160,7 +157,6 @@ func (w *failingWriter) Write(p []byte) (int, error) {
 
 func TestWritersReportFailure(t *testing.T) {
 	for _, room := range []int{0, 100, 700, 1500} {
-		assert.ErrorIs(t, WriteText(&failingWriter{room}, reporttest.Example(), TextOptions{}), errFull, room)
-		assert.ErrorIs(t, WriteJSON(&failingWriter{room}, reporttest.Example()), errFull, room)
+		assert.ErrorIs(t, Write(&failingWriter{room}, reporttest.Example(), Options{}), errFull, room)
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package words
 
 import (
 	"os"
@@ -13,7 +13,7 @@ import (
 func TestReasonsAreShortAndDocumented(t *testing.T) {
 	var doc []byte
 	for _, name := range []string{"report.md", "dump.md"} {
-		page, err := os.ReadFile("../../docs/" + name)
+		page, err := os.ReadFile("../../../docs/" + name)
 		require.NoError(t, err)
 		doc = append(doc, page...)
 	}

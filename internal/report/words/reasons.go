@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package words
 
 import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/loopwatch/loopwatch/internal/model"
@@ -94,36 +93,24 @@ func ReasonLines(counts map[string]int64, names bool, width int) []string {
 			lines = append(lines, fmt.Sprintf("  %s: %d", name, n))
 			continue
 		}
-		text := "  " + counted(n, things) + " " + rest
+		text := "  " + Counted(n, things) + " " + rest
 		if names {
 			text += " (" + name + ")"
 		}
-		lines = append(lines, hang(text, width))
+		lines = append(lines, Hang(text, width))
 	}
 	return lines
-}
-
-// counted returns "1 process" or "2 processes" for a word in the plural.
-func counted(n int64, things string) string {
-	if n == 1 {
-		if word, ok := strings.CutSuffix(things, "sses"); ok {
-			things = word + "ss"
-		} else {
-			things = strings.TrimSuffix(things, "s")
-		}
-	}
-	return strconv.FormatInt(n, 10) + " " + things
 }
 
 // LostLine says in a sentence what lost events and stacks mean, empty where none is.
 func LostLine(l model.Lost) string {
 	switch {
 	case l.Events > 0 && l.Stacks > 0:
-		return fmt.Sprintf("%s and %s were lost: there may be more blocks, and longer ones, than are shown.", plural(l.Events, "event"), plural(l.Stacks, "stack"))
+		return fmt.Sprintf("%s and %s were lost: there may be more blocks, and longer ones, than are shown.", Plural(l.Events, "event"), Plural(l.Stacks, "stack"))
 	case l.Events > 0:
-		return fmt.Sprintf("Lost: %s. There may be more blocks, and longer ones, than are shown.", plural(l.Events, "event"))
+		return fmt.Sprintf("Lost: %s. There may be more blocks, and longer ones, than are shown.", Plural(l.Events, "event"))
 	case l.Stacks > 0:
-		return fmt.Sprintf("Lost: %s. Some lines of code may be missing.", plural(l.Stacks, "stack"))
+		return fmt.Sprintf("Lost: %s. Some lines of code may be missing.", Plural(l.Stacks, "stack"))
 	}
 	return ""
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package text
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ type streamed struct {
 	now time.Time
 }
 
-func newStreamed(o TextOptions) *streamed {
+func newStreamed(o Options) *streamed {
 	s := &streamed{now: time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)}
 	s.Stream = NewStream(&s.out, o)
 	return s
@@ -42,7 +42,7 @@ func (s *streamed) lines() []string {
 }
 
 func TestStreamPrintsBlocksAsTheyCome(t *testing.T) {
-	s := newStreamed(TextOptions{})
+	s := newStreamed(Options{})
 	s.block(t, 7, "get", 150*time.Millisecond, false)
 	s.block(t, 7, "put", time.Second, true)
 	s.block(t, 7, "put", 2*time.Second, false)
@@ -55,7 +55,7 @@ func TestStreamPrintsBlocksAsTheyCome(t *testing.T) {
 
 // A block whose beginning nobody saw, too, may have taken longer than its line says, and is never among those counted.
 func TestStreamMarksLowerBounds(t *testing.T) {
-	s := newStreamed(TextOptions{})
+	s := newStreamed(Options{})
 	b := model.Block{PID: 7, TID: 7, DurationNS: 3 * int64(time.Second), AtLeast: true, Cause: model.CauseSleep, Detail: model.Detail{Syscall: "clock_nanosleep"},
 		Culprit: &model.Frame{Function: "get", File: "/srv/app.py", Line: 42}}
 	write := func() {
@@ -76,7 +76,7 @@ func TestStreamMarksLowerBounds(t *testing.T) {
 
 // A block that hangs is told of though others like it are being counted, once it outlasts them.
 func TestStreamTellsOfWhatOutlastsTheUsual(t *testing.T) {
-	s := newStreamed(TextOptions{})
+	s := newStreamed(Options{})
 	for range 3 {
 		s.block(t, 7, "get", 300*time.Millisecond, false)
 	}
@@ -108,7 +108,7 @@ func TestStreamTellsOfWhatOutlastsTheUsual(t *testing.T) {
 // Whatever the width, who was blocked, by what and how often stays.
 func TestStreamFits(t *testing.T) {
 	for _, width := range []int{80, 100, 200} {
-		s := newStreamed(TextOptions{Width: width})
+		s := newStreamed(Options{Width: width})
 		b := model.Block{PID: 1234567, TID: 1234567, DurationNS: 5e8, Cause: model.CauseSubprocess, Culprit: &model.Frame{Function: "fetch_price", File: "/srv/app.py", Line: 1035},
 			Detail: model.Detail{Syscall: "recvfrom", Target: "tcp 10.0.0.5:443"}}
 		for range 1000 {
@@ -128,7 +128,7 @@ func TestStreamFits(t *testing.T) {
 }
 
 func TestStreamFoldsWhatRepeats(t *testing.T) {
-	s := newStreamed(TextOptions{})
+	s := newStreamed(Options{})
 	for range 38 {
 		s.block(t, 7, "get", 150*time.Millisecond, false)
 		s.now = s.now.Add(200 * time.Millisecond)
@@ -154,7 +154,7 @@ func TestStreamFoldsWhatRepeats(t *testing.T) {
 }
 
 func TestStreamForgetsWhatDoesNotRepeat(t *testing.T) {
-	s := newStreamed(TextOptions{})
+	s := newStreamed(Options{})
 	s.block(t, 7, "get", time.Second, false)
 	require.NoError(t, s.Flush(s.now.Add(FoldWindow), false))
 	assert.Empty(t, s.folds)
@@ -165,7 +165,7 @@ func TestStreamForgetsWhatDoesNotRepeat(t *testing.T) {
 
 // However many different blockers there are, memory is bounded and each block has its line or its count.
 func TestStreamIsBounded(t *testing.T) {
-	s := newStreamed(TextOptions{})
+	s := newStreamed(Options{})
 	for i := range 2 * maxFolds {
 		s.block(t, 7, fmt.Sprint("f", i), time.Second, false)
 	}
@@ -174,7 +174,7 @@ func TestStreamIsBounded(t *testing.T) {
 }
 
 func TestStreamIsInert(t *testing.T) {
-	s := newStreamed(TextOptions{Width: 80})
+	s := newStreamed(Options{Width: 80})
 	s.block(t, 7, "\x1b[2Jevil\nname\u202e"+strings.Repeat("x", 1<<20), time.Second, false)
 	require.Len(t, s.lines(), 1)
 	assert.NotContains(t, s.out.String(), "\x1b")
@@ -183,7 +183,7 @@ func TestStreamIsInert(t *testing.T) {
 }
 
 func TestStreamSaysThatItCannotWrite(t *testing.T) {
-	s := NewStream(failing{}, TextOptions{})
+	s := NewStream(failing{}, Options{})
 	assert.Error(t, s.Write(&model.Block{}, model.Loop{}, time.Time{}, time.Time{}))
 }
 

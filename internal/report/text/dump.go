@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package text
 
 import (
 	"cmp"
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
+	"github.com/loopwatch/loopwatch/internal/report/words"
 	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
@@ -25,15 +25,11 @@ const (
 	dumpDepth     = 24 // tasks that wait for tasks that wait for tasks
 )
 
-// WriteDumpText writes d for people: first the answer in one line, then each process with its loops,
+// WriteDump writes d for people: first the answer in one line, then each process with its loops,
 // their tasks, and its other threads, those that are blocked first.
-func WriteDumpText(w io.Writer, d *model.Dump, o TextOptions) error {
+func WriteDump(w io.Writer, d *model.Dump, o Options) error {
 	summary.NormaliseDump(d)
-	t := &dumpWriter{textWriter: textWriter{w: w, o: o}, d: d}
-	t.width = max(o.Width, minWidth)
-	if o.Width == 0 {
-		t.width = plainWidth
-	}
+	t := &dumpWriter{newWriter(w, o), d}
 	t.headline()
 	t.processes()
 	t.problems()
@@ -44,8 +40,9 @@ func WriteDumpText(w io.Writer, d *model.Dump, o TextOptions) error {
 	return nil
 }
 
+// dumpWriter writes a dump.
 type dumpWriter struct {
-	textWriter
+	writer
 	d *model.Dump
 }
 
@@ -74,20 +71,20 @@ func (t *dumpWriter) headline() {
 			}
 		}
 	}
-	pythons, maybe := unwatched(t.d.Unsupported)
+	pythons, maybe := words.Unwatched(t.d.Unsupported)
 	switch {
 	case len(t.d.Processes) == 0 && pythons > 0:
-		t.printf("%s\n%s\n", t.style(styleBold, fmt.Sprintf("Nothing can be said: %s can be looked into.", noneOf(pythons))), hang(mostly(t.d.Unsupported), t.fold()))
+		t.printf("%s\n%s\n", t.style(styleBold, fmt.Sprintf("Nothing can be said: %s can be looked into.", words.NoneOf(pythons))), words.Hang(words.Mostly(t.d.Unsupported), t.fold()))
 	case len(t.d.Processes) == 0 && maybe > 0:
 		t.printf("%s\n", t.style(styleBold, "No Python process was found among those that could be read."))
-		t.printf("%s\n", hang("Start the program to be looked at. "+counted(int64(maybe), "processes")+" could not be read, see below.", t.fold()))
+		t.printf("%s\n", words.Hang("Start the program to be looked at. "+words.Counted(int64(maybe), "processes")+" could not be read, see below.", t.fold()))
 	case len(t.d.Processes) == 0:
 		t.printf("%s\n", t.style(styleBold, "No Python process is here."))
 		t.printf("Start the program to be looked at.\n")
 	case loops == 0:
-		t.printf("%s\n", t.style(styleBold, fmt.Sprintf("No event loop runs in %s.", pluralProcesses(len(t.d.Processes)))))
+		t.printf("%s\n", t.style(styleBold, fmt.Sprintf("No event loop runs in %s.", words.Pythons(len(t.d.Processes)))))
 	case blocked > 0:
-		t.printf("%s %s\n", t.style(styleBold, fmt.Sprintf("%d of %s blocked now;", blocked, plural(int64(loops), "loop"))),
+		t.printf("%s %s\n", t.style(styleBold, fmt.Sprintf("%d of %s blocked now;", blocked, words.Plural(int64(loops), "loop"))),
 			"longest "+t.style(styleRed, fmt.Sprintf("%s in %s", howLong(&worst.DumpThread), placeOf(&worst.DumpThread)))+", in "+threadName(worstIn, &worst.DumpThread))
 	case active != nil:
 		t.printf("%s %s in %s, in %s\n", t.style(styleBold, fmt.Sprintf("No loop is known to be blocked now: %d idle, %d active;", idle, loops-idle)),
@@ -95,13 +92,6 @@ func (t *dumpWriter) headline() {
 	default:
 		t.printf("%s\n", t.style(styleBold, fmt.Sprintf("No loop is blocked now: %s idle.", allOf(loops))))
 	}
-}
-
-func pluralProcesses(n int) string {
-	if n == 1 {
-		return "1 Python process"
-	}
-	return strconv.Itoa(n) + " Python processes"
 }
 
 // quiet tells whether a loop is idle or is just being woken, with nothing to be seen yet of what it is going to do.
@@ -128,14 +118,14 @@ func howLong(th *model.DumpThread) string {
 	if th.ForNS == nil {
 		return "for an unknown time"
 	}
-	return boundedDuration(*th.ForNS, th.AtLeast)
+	return words.BoundedDuration(*th.ForNS, th.AtLeast)
 }
 
 // placeOf returns "fetch app.py:35 (net, tcp 10.0.0.1:443)".
 func placeOf(th *model.DumpThread) string {
 	s := ""
 	if th.Culprit != nil {
-		s = culpritName(th.Culprit) + " "
+		s = words.CulpritName(th.Culprit) + " "
 	}
 	why := string(th.Cause)
 	if why == "" || th.Cause == model.CauseUnknown {
@@ -151,7 +141,7 @@ func placeOf(th *model.DumpThread) string {
 }
 
 func threadName(p *model.DumpProcess, th *model.DumpThread) string {
-	return loopName(model.Loop{PID: p.PID, TID: th.TID, Command: p.Command})
+	return words.LoopName(model.Loop{PID: p.PID, TID: th.TID, Command: p.Command})
 }
 
 // weight orders processes: those with the loop blocked longest first, then those with one that is active, then idle
@@ -212,7 +202,7 @@ func (t *dumpWriter) processes() {
 		t.printf("%s\n", t.style(styleFaint, fmt.Sprintf("  … and %d more with idle loops (--verbose shows all)", short-dumpIdle)))
 	}
 	if bare > 0 {
-		t.printf("\n%s\n", t.style(styleFaint, pluralProcesses(bare)+" without an event loop left out (name one, or --verbose, to see its threads)"))
+		t.printf("\n%s\n", t.style(styleFaint, words.Pythons(bare)+" without an event loop left out (name one, or --verbose, to see its threads)"))
 	}
 }
 
@@ -222,7 +212,7 @@ func (t *dumpWriter) idle(p *model.DumpProcess) {
 		l := &p.Loops[i]
 		more := ""
 		if len(l.Tasks) > 0 {
-			more = ", " + plural(int64(len(l.Tasks)), "task")
+			more = ", " + words.Plural(int64(len(l.Tasks)), "task")
 		}
 		t.printf("  %s  %s, %s%s%s\n", threadName(p, &l.DumpThread), word(l.Loop), l.State, forTime(&l.DumpThread), more)
 	}
@@ -237,7 +227,7 @@ func forTime(th *model.DumpThread) string {
 }
 
 func (t *dumpWriter) process(p *model.DumpProcess) {
-	name := fmt.Sprintf("%s[%d]", safetext.Cut(safetext.Line(shortCommand(p.Command)), 40), p.PID)
+	name := fmt.Sprintf("%s[%d]", safetext.Cut(safetext.Line(words.ShortCommand(p.Command)), 40), p.PID)
 	about := []string{"CPython " + word(p.Python)}
 	if where := cmp.Or(p.Container, p.Unit); where != "" {
 		about = append(about, safetext.Middle(safetext.Line(where), 40))
@@ -265,7 +255,7 @@ func (t *dumpWriter) process(p *model.DumpProcess) {
 		t.frames(th, false)
 	}
 	if rest := len(threads) - n; rest > 0 {
-		t.printf("%s\n", t.style(styleFaint, fmt.Sprintf("  … and %s (--verbose shows them)", plural(int64(rest), "more thread"))))
+		t.printf("%s\n", t.style(styleFaint, fmt.Sprintf("  … and %s (--verbose shows them)", words.Plural(int64(rest), "more thread"))))
 	}
 }
 
@@ -286,7 +276,7 @@ func (t *dumpWriter) doing(th *model.DumpThread) string {
 	if th.Cause != "" && th.Cause != model.CauseUnknown {
 		s += ", " + string(th.Cause)
 	}
-	if e := evidence(th.Detail); e != "" {
+	if e := words.Evidence(th.Detail); e != "" {
 		s += ": " + e
 	}
 	if th.Detail.GIL == model.GILHeld {
@@ -314,14 +304,7 @@ func (t *dumpWriter) loop(p *model.DumpProcess, l *model.DumpLoop) {
 	if l.State != model.StateIdle || t.o.Verbose {
 		t.frames(&l.DumpThread, true)
 	}
-	if h := l.Detail.Holder; h != nil {
-		t.printf("      held by thread %s (%d)\n", t.cut(cmp.Or(safetext.Line(h.Thread), "?"), 40), h.TID)
-		frames := h.Frames
-		if !t.o.Verbose && len(frames) > holderFrames {
-			frames = frames[:holderFrames]
-		}
-		t.stack(frames, nil, t.o.Verbose)
-	}
+	t.holder(l.Detail.Holder)
 	t.tasks(l)
 }
 
@@ -336,217 +319,6 @@ func (t *dumpWriter) frames(th *model.DumpThread, marked bool) {
 	t.stack(th.Frames, culprit, t.o.Verbose)
 }
 
-// tasks prints who awaits whom as a tree: below a task stand those it waits for.
-func (t *dumpWriter) tasks(l *model.DumpLoop) {
-	if len(l.Tasks) == 0 {
-		return
-	}
-	title := plural(int64(len(l.Tasks)), "task")
-	if l.MoreTasks > 0 {
-		title += fmt.Sprintf(" and %d more that were not read", l.MoreTasks)
-	}
-	if l.TasksTorn {
-		title += ", which changed each time they were read; as last seen"
-	}
-	t.printf("    %s\n", t.style(styleFaint, title+":"))
-	w := &treeWriter{t: t, byID: make(map[string]*model.DumpTask, len(l.Tasks)), shown: make(map[string]bool), left: dumpTaskLines}
-	if t.o.Verbose {
-		w.left = 1 << 30
-	}
-	awaited := make(map[string]bool)
-	for i := range l.Tasks {
-		w.byID[l.Tasks[i].ID] = &l.Tasks[i]
-		for _, id := range l.Tasks[i].Awaits {
-			awaited[id] = true
-		}
-	}
-	var roots []*model.DumpTask
-	for i := range l.Tasks {
-		if !awaited[l.Tasks[i].ID] {
-			roots = append(roots, &l.Tasks[i])
-		}
-	}
-	w.level(roots, "    ", 0)
-	// What is left waits for itself, directly or not, and is its own root.
-	for _, task := range w.sorted(l.Tasks) {
-		if !w.reached(task.ID) {
-			w.level([]*model.DumpTask{task}, "    ", 0)
-		}
-	}
-	if w.cut > 0 {
-		t.printf("    %s\n", t.style(styleFaint, fmt.Sprintf("… and %s (--verbose shows them)", plural(int64(w.cut), "more task"))))
-	}
-}
-
-// treeWriter writes one loop's tasks.
-type treeWriter struct {
-	t     *dumpWriter
-	byID  map[string]*model.DumpTask
-	shown map[string]bool
-	left  int // lines
-	cut   int // tasks not shown for want of lines
-}
-
-func (w *treeWriter) reached(id string) bool { return w.shown[id] }
-
-func (w *treeWriter) sorted(tasks []model.DumpTask) []*model.DumpTask {
-	out := make([]*model.DumpTask, len(tasks))
-	for i := range tasks {
-		out[i] = &tasks[i]
-	}
-	slices.SortStableFunc(out, byName)
-	return out
-}
-
-// byName orders "Task-9" before "Task-10".
-func byName(a, b *model.DumpTask) int {
-	head := func(s string) (string, string) {
-		n := strings.TrimRight(s, "0123456789")
-		return n, s[len(n):]
-	}
-	an, ad := head(a.Name)
-	bn, bd := head(b.Name)
-	return cmp.Or(cmp.Compare(an, bn), cmp.Compare(len(ad), len(bd)), cmp.Compare(ad, bd), cmp.Compare(a.ID, b.ID))
-}
-
-// level writes tasks that stand beside one another, and below each those it waits for. Those that stand at the same
-// place and wait for no task are counted after the first.
-func (w *treeWriter) level(tasks []*model.DumpTask, indent string, depth int) {
-	slices.SortStableFunc(tasks, byName)
-	same := make(map[string][]*model.DumpTask)
-	for _, task := range tasks {
-		if len(task.Awaits) == 0 && !task.Running && !w.t.o.Verbose {
-			same[placeKey(task)] = append(same[placeKey(task)], task)
-		}
-	}
-	type row struct {
-		task *model.DumpTask
-		more []*model.DumpTask
-	}
-	var rows []row
-	for _, task := range tasks {
-		group := same[placeKey(task)]
-		if len(task.Awaits) > 0 || task.Running || len(group) <= dumpSame {
-			rows = append(rows, row{task: task})
-		} else if group[0] == task {
-			rows = append(rows, row{task, group[1:]})
-		}
-	}
-	for i, r := range rows {
-		branch, inner := "├─ ", "│  "
-		if i == len(rows)-1 {
-			branch, inner = "└─ ", "   "
-		}
-		if depth == 0 {
-			branch, inner = "", ""
-		}
-		again := w.shown[r.task.ID]
-		w.shown[r.task.ID] = true
-		for _, m := range r.more {
-			w.shown[m.ID] = true
-		}
-		if w.left <= 0 {
-			if !again {
-				w.cut += 1 + len(r.more)
-			}
-			w.below(r.task, again, indent+inner, depth)
-			continue
-		}
-		w.line(r.task, len(r.more), again, indent, branch)
-		w.below(r.task, again, indent+inner, depth)
-	}
-}
-
-func (w *treeWriter) below(task *model.DumpTask, again bool, indent string, depth int) {
-	if again || len(task.Awaits) == 0 {
-		return
-	}
-	if depth >= dumpDepth {
-		w.t.printf("%s%s\n", indent, w.t.style(styleFaint, "… and what it waits for"))
-		for _, id := range task.Awaits {
-			w.shown[id] = true
-		}
-		return
-	}
-	var children []*model.DumpTask
-	for _, id := range task.Awaits {
-		if child := w.byID[id]; child != nil {
-			children = append(children, child)
-		}
-	}
-	w.level(children, indent, depth+1)
-}
-
-// placeKey is the same of tasks that stand at the same place.
-func placeKey(task *model.DumpTask) string {
-	var b strings.Builder
-	for _, f := range task.Frames {
-		fmt.Fprintf(&b, "%s\x00%s\x00%d\x00", f.Function, f.File, f.Line)
-	}
-	return b.String()
-}
-
-// line is one task: its name, and its coroutines from the outermost to where it stands.
-func (w *treeWriter) line(task *model.DumpTask, more int, again bool, indent, branch string) {
-	w.left--
-	t := w.t
-	name := safetext.Middle(safetext.Line(cmp.Or(task.Name, "(no name)")), 40)
-	label := t.style(styleCyan, name)
-	width := safetext.Width(indent) + safetext.Width(branch) + safetext.Width(name)
-	if more > 0 {
-		s := fmt.Sprintf(" and %d more at the same place", more)
-		label += s
-		width += len(s)
-	}
-	if task.Running {
-		label += t.style(styleBold, " running")
-		width += len(" running")
-	}
-	if again {
-		t.printf("%s%s%s%s\n", indent, branch, label, t.style(styleFaint, " (see above)"))
-		return
-	}
-	columns := max(t.width-width-2, 24)
-	where := placesOf(task, maxPlaces)
-	for places := maxPlaces - 1; places >= 2 && safetext.Width(where) > columns; places-- {
-		where = placesOf(task, places)
-	}
-	if len(task.Frames) == 0 {
-		where = "no Python coroutine to be read"
-	}
-	t.printf("%s%s%s  %s\n", indent, branch, label, t.fit(where, columns))
-}
-
-// fit is cut for what names itself by its end.
-func (t *dumpWriter) fit(s string, columns int) string {
-	if t.o.Width == 0 && t.o.Verbose {
-		return s
-	}
-	return safetext.Middle(s, columns)
-}
-
-// maxPlaces bounds the coroutines named in the line of a task.
-const maxPlaces = 4
-
-// placesOf names where a task stands: its own coroutine, then what it awaits down to the innermost, without the
-// middle of more than so many.
-func placesOf(task *model.DumpTask, places int) string {
-	n := len(task.Frames)
-	name := func(f model.Frame) string {
-		return safetext.Middle(safetext.Line(f.Function), 40) + " " + safetext.Middle(fileLine(f, true), 40)
-	}
-	var parts []string
-	for i := n - 1; i >= 0; i-- {
-		switch depth := n - 1 - i; {
-		case n <= places, depth < places/2, i < places-places/2:
-			parts = append(parts, name(task.Frames[i]))
-		case depth == places/2:
-			parts = append(parts, "…")
-		}
-	}
-	return strings.Join(parts, " → ")
-}
-
 // problems says what stands above leaves out.
 func (t *dumpWriter) problems() {
 	t.lost("Not read", "", t.d.Lost)
@@ -555,6 +327,6 @@ func (t *dumpWriter) problems() {
 
 // footer says when and where all this was so.
 func (t *dumpWriter) footer() {
-	parts := []string{t.d.Host.Hostname, "Linux " + t.d.Host.Kernel, t.d.Host.Arch, "taken " + t.d.TakenAt, "in " + humanDuration(t.d.TookNS)}
+	parts := []string{t.d.Host.Hostname, "Linux " + t.d.Host.Kernel, t.d.Host.Arch, "taken " + t.d.TakenAt, "in " + words.HumanDuration(t.d.TookNS)}
 	t.printf("\n%s\n", t.style(styleFaint, t.cut(safetext.Line(strings.Join(parts, ", ")), t.width)))
 }

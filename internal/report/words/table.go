@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package words
 
 import (
 	"bytes"
@@ -133,8 +133,8 @@ func fit(columns []Column, rows [][]string, width int) (keep, widths []int) {
 	return keep, widths
 }
 
-// hang breaks text at spaces where it is wider than width (0: any); what follows the first line is indented.
-func hang(text string, width int) string {
+// Hang breaks text at spaces where it is wider than width (0: any); what follows the first line is indented.
+func Hang(text string, width int) string {
 	const indent = "      "
 	if width <= 0 || safetext.Width(text) <= width {
 		return text

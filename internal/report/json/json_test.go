@@ -1,25 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package json
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/reporttest"
+	"github.com/loopwatch/loopwatch/internal/report/safetext"
 	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 func TestJSONKeepsThePromises(t *testing.T) {
 	var b bytes.Buffer
-	require.NoError(t, WriteJSON(&b, reporttest.Example()))
+	require.NoError(t, Write(&b, reporttest.Example()))
 	var doc map[string]any
 	require.NoError(t, json.Unmarshal(b.Bytes(), &doc))
 	assert.Equal(t, model.SchemaReport, doc["schema"])
@@ -32,7 +35,7 @@ func TestJSONKeepsThePromises(t *testing.T) {
 	assert.Equal(t, reporttest.Example(), &back)
 
 	b.Reset()
-	require.NoError(t, WriteJSON(&b, summary.Assemble(summary.Meta{}, nil, nil)))
+	require.NoError(t, Write(&b, summary.Assemble(summary.Meta{}, nil, nil)))
 	require.NoError(t, json.Unmarshal(b.Bytes(), &doc))
 	for _, list := range []string{"loops", "blockers", "blocks", "unsupported"} {
 		assert.Equal(t, []any{}, doc[list], list)
@@ -58,7 +61,7 @@ func assertNoNullLists(t *testing.T, at string, v any) {
 func TestJSONIsThatOfTheWholeModel(t *testing.T) {
 	for _, r := range []*model.Report{reporttest.Example(), reporttest.Hostile("\n  \"blocks\": []"), summary.Assemble(summary.Meta{}, nil, nil)} {
 		var got, want bytes.Buffer
-		require.NoError(t, WriteJSON(&got, r))
+		require.NoError(t, Write(&got, r))
 		e := json.NewEncoder(&want)
 		e.SetEscapeHTML(false)
 		e.SetIndent("", "  ")
@@ -87,7 +90,7 @@ func TestLowerBoundsInJSON(t *testing.T) {
 	began.AtLeast = true
 	r := summary.Assemble(summary.Meta{}, nil, []model.Block{began, block(1000, 900, "f"), block(2000, 400, "g")})
 	var out bytes.Buffer
-	require.NoError(t, WriteJSON(&out, r))
+	require.NoError(t, Write(&out, r))
 	var got struct {
 		Blocks, Blockers []map[string]any
 	}
@@ -101,4 +104,56 @@ func TestLowerBoundsInJSON(t *testing.T) {
 	out.Reset()
 	require.NoError(t, WriteBlock(&out, began))
 	assert.Contains(t, out.String(), `"at_least":true`)
+}
+
+// FuzzWrite lets a watched process choose every string and looks for what is no JSON, or would be obeyed by a terminal.
+func FuzzWrite(f *testing.F) {
+	f.Add("Handler.get")
+	f.Add("\x1b]0;x\a\u202e\u2066\r\n\xff")
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, write := range []func(*bytes.Buffer) error{
+			func(b *bytes.Buffer) error { return Write(b, reporttest.Hostile(s)) },
+			func(b *bytes.Buffer) error { return WriteDump(b, reporttest.Dump(s)) },
+		} {
+			var b bytes.Buffer
+			require.NoError(t, write(&b))
+			var back any
+			require.NoError(t, json.Unmarshal(b.Bytes(), &back))
+			for line := range strings.Lines(b.String()) {
+				line = strings.TrimSuffix(line, "\n")
+				require.Equal(t, safetext.Line(line), line)
+			}
+		}
+	})
+}
+
+// What a process has made is bounded and printable in a dump, too.
+func TestDumpHostileNames(t *testing.T) {
+	for _, s := range reporttest.HostileNames {
+		var b bytes.Buffer
+		require.NoError(t, WriteDump(&b, reporttest.Dump(s)))
+		require.True(t, utf8.Valid(b.Bytes()))
+		var back model.Dump
+		require.NoError(t, json.Unmarshal(b.Bytes(), &back))
+		require.Equal(t, model.SchemaDump, back.Schema)
+		require.NotContains(t, b.String(), "\x1b")
+		require.LessOrEqual(t, len(back.Processes[0].Command), 4<<10)
+	}
+}
+
+type failingWriter struct{ left int }
+
+var errFull = errors.New("full")
+
+func (w *failingWriter) Write(p []byte) (int, error) {
+	if w.left -= len(p); w.left < 0 {
+		return 0, errFull
+	}
+	return len(p), nil
+}
+
+func TestWriteReportsFailure(t *testing.T) {
+	for _, room := range []int{0, 100, 700, 1500} {
+		assert.ErrorIs(t, Write(&failingWriter{room}, reporttest.Example()), errFull, room)
+	}
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+// Package json writes the machine formats: a report, one block on a line, and a dump. What goes in has the form of package
+// model already; what comes out is printable, whatever a watched process chose (package safetext).
+package json
 
 import (
 	"bytes"
@@ -17,10 +19,10 @@ import (
 // are escaped, so this cannot stand anywhere else.
 const noBlocks = "\n  \"blocks\": []"
 
-// WriteJSON writes r as one indented JSON document (schema loopwatch.report/v1). The blocks,
+// Write writes r as one indented JSON document (schema loopwatch.report/v1). The blocks,
 // nearly all of a large report, are encoded one at a time: a document of 50 MB must not cost
 // five times that in memory on a host that has trouble enough.
-func WriteJSON(w io.Writer, r *model.Report) error {
+func Write(w io.Writer, r *model.Report) error {
 	frame := *r
 	frame.Blocks = []model.Block{}
 	var b bytes.Buffer
@@ -68,6 +70,16 @@ func WriteBlock(w io.Writer, b model.Block) error {
 		return fmt.Errorf("encode block: %w", err)
 	}
 	return writeAll(w, safetext.JSON(line.Bytes()))
+}
+
+// WriteDump writes d as one indented JSON document (schema loopwatch.dump/v1).
+func WriteDump(w io.Writer, d *model.Dump) error {
+	summary.NormaliseDump(d)
+	var b bytes.Buffer
+	if err := encode(&b, d, ""); err != nil {
+		return fmt.Errorf("encode dump: %w", err)
+	}
+	return writeAll(w, b.Bytes(), []byte("\n"))
 }
 
 // encode appends v to b, its lines after the first indented by prefix, without a newline at

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package words
 
 import (
 	"fmt"
@@ -21,11 +21,11 @@ func TestFoldStack(t *testing.T) {
 	}
 	show := func(frames []model.Frame, all bool) []string {
 		var s []string
-		for _, l := range foldStack(frames, all) {
-			if l.frame != nil {
-				s = append(s, l.frame.Function)
+		for _, run := range FoldStack(frames, all) {
+			if len(run.Frames) == 1 {
+				s = append(s, run.Frames[0].Function)
 			} else {
-				s = append(s, fmt.Sprintf("%d %s", l.folded, l.library))
+				s = append(s, fmt.Sprintf("%d %s", len(run.Frames), run.Library))
 			}
 		}
 		return s
@@ -49,20 +49,17 @@ func TestFoldStackAnyStack(t *testing.T) {
 			frames[i] = model.Frame{Line: i, App: r.Float64() < share}
 		}
 		next := 0
-		lines := foldStack(frames, false)
-		for _, l := range lines {
-			if l.frame == nil {
-				require.Greater(t, l.folded, 1)
-				next += l.folded
-				continue
+		runs := FoldStack(frames, false)
+		for _, run := range runs {
+			for _, f := range run.Frames {
+				require.Equal(t, next, f.Line)
+				next++
 			}
-			require.Equal(t, next, l.frame.Line)
-			next++
 		}
 		require.Equal(t, len(frames), next)
-		require.NotNil(t, lines[0].frame)
-		require.NotNil(t, lines[len(lines)-1].frame)
-		require.LessOrEqual(t, len(lines), 4*maxAppFrames)
+		require.Len(t, runs[0].Frames, 1)
+		require.Len(t, runs[len(runs)-1].Frames, 1)
+		require.LessOrEqual(t, len(runs), 4*maxAppFrames)
 	}
 }
 
@@ -79,7 +76,7 @@ func TestShortCommand(t *testing.T) {
 		"   ":                                       "?",
 		"python3 -W":                                "python3",
 	} {
-		assert.Equal(t, want, shortCommand(command), command)
+		assert.Equal(t, want, ShortCommand(command), command)
 	}
 }
 
@@ -92,6 +89,6 @@ func TestHumanDuration(t *testing.T) {
 		99_940 * ms: "99.9 s", 100_000 * ms: "1 min 40 s", 7_500_000 * ms: "2 h 5 min", -5 * ms: "-5 ms",
 		-1 << 63: "-2562047 h 47 min",
 	} {
-		assert.Equal(t, want, humanDuration(ns), ns)
+		assert.Equal(t, want, HumanDuration(ns), ns)
 	}
 }

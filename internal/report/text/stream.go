@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package text
 
 import (
 	"cmp"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
+	"github.com/loopwatch/loopwatch/internal/report/words"
 )
 
 // FoldWindow is for how long blocks like one just printed are counted instead.
@@ -26,7 +27,7 @@ const maxFolds = 4096
 // not safe for concurrent use.
 type Stream struct {
 	w     io.Writer
-	o     TextOptions
+	o     Options
 	folds map[foldKey]*fold
 	going map[model.LoopID]*going
 }
@@ -61,7 +62,7 @@ type streamLine struct {
 }
 
 // NewStream returns a stream that prints to w.
-func NewStream(w io.Writer, o TextOptions) *Stream {
+func NewStream(w io.Writer, o Options) *Stream {
 	return &Stream{w: w, o: o, folds: make(map[foldKey]*fold), going: make(map[model.LoopID]*going)}
 }
 
@@ -71,7 +72,7 @@ const streamClock = time.TimeOnly + ".000"
 func (s *Stream) Write(b *model.Block, l model.Loop, start, now time.Time) error {
 	id := model.LoopID{PID: b.PID, TID: b.TID}
 	key := foldKey{id, b.Key()}
-	line := streamLine{word(string(b.Cause)), loopName(l), culpritName(b.Culprit), []string{streamNote(b)}}
+	line := streamLine{word(string(b.Cause)), words.LoopName(l), words.CulpritName(b.Culprit), []string{streamNote(b)}}
 	f := s.folds[key]
 	folded := f != nil && now.Before(f.until)
 	if b.Ongoing {
@@ -80,7 +81,7 @@ func (s *Stream) Write(b *model.Block, l model.Loop, start, now time.Time) error
 		if !g.told {
 			return nil
 		}
-		return s.print(start, boundedDuration(b.DurationNS, true), line)
+		return s.print(start, words.BoundedDuration(b.DurationNS, true), line)
 	}
 	g := s.going[id]
 	told := g != nil && g.told && g.startNS == b.StartNS
@@ -97,7 +98,7 @@ func (s *Stream) Write(b *model.Block, l model.Loop, start, now time.Time) error
 	} else if len(s.folds) < maxFolds {
 		s.folds[key] = &fold{until: now.Add(FoldWindow), longest: b.DurationNS}
 	}
-	return s.print(start, boundedDuration(b.DurationNS, b.AtLeast), line)
+	return s.print(start, words.BoundedDuration(b.DurationNS, b.AtLeast), line)
 }
 
 // streamNote is the evidence behind a block's cause, after what ≥ means where its line has one.
@@ -109,7 +110,7 @@ func streamNote(b *model.Block) string {
 	case b.AtLeast:
 		parts = append(parts, "had begun before the start")
 	}
-	if e := evidence(b.Detail); e != "" {
+	if e := words.Evidence(b.Detail); e != "" {
 		parts = append(parts, e)
 	}
 	return strings.Join(parts, ", ")
@@ -143,12 +144,12 @@ func (s *Stream) Flush(now time.Time, end bool) error {
 		span := max(int(min(FoldWindow, FoldWindow-d.until.Sub(now)).Round(time.Second)/time.Second), 1)
 		line := d.line
 		line.notes = []string{
-			fmt.Sprintf("x%d in the last %d s, %s in all", d.count, span, humanDuration(d.sum)),
+			fmt.Sprintf("x%d in the last %d s, %s in all", d.count, span, words.HumanDuration(d.sum)),
 			fmt.Sprintf("x%d in the last %d s", d.count, span),
 			fmt.Sprintf("x%d in %d s", d.count, span),
 			fmt.Sprintf("x%d", d.count),
 		}
-		if err := s.print(now, "≤ "+humanDuration(d.max), line); err != nil {
+		if err := s.print(now, "≤ "+words.HumanDuration(d.max), line); err != nil {
 			return err
 		}
 		*d.fold = fold{until: now.Add(FoldWindow), longest: d.longest}
@@ -163,7 +164,7 @@ func (s *Stream) flushGoing(now time.Time, end bool) error {
 			continue
 		}
 		g.told = true
-		if err := s.print(g.start, boundedDuration(int64(took), true), g.line); err != nil {
+		if err := s.print(g.start, words.BoundedDuration(int64(took), true), g.line); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package report
+package words
 
 import (
 	"cmp"
@@ -48,7 +48,7 @@ func UnwatchedGroups(all []model.Unsupported) [][]model.Unsupported {
 func UnwatchedText(group []model.Unsupported, names int) (who, why string) {
 	var list []string
 	for _, u := range group[:min(names, len(group))] {
-		list = append(list, loopName(model.Loop{PID: u.PID, TID: u.PID, Command: u.Command}))
+		list = append(list, LoopName(model.Loop{PID: u.PID, TID: u.PID, Command: u.Command}))
 	}
 	who = strings.Join(list, ", ")
 	if more := len(group) - len(list); more > 0 {
@@ -66,16 +66,13 @@ func UnwatchedLines(groups [][]model.Unsupported, names, width int) []string {
 	lines := make([]string, 0, len(groups))
 	for _, g := range groups {
 		who, why := UnwatchedText(g, names)
-		lines = append(lines, hang("  "+who+": "+why, width))
+		lines = append(lines, Hang("  "+who+": "+why, width))
 	}
 	return lines
 }
 
 // Unwatched counts the Pythons among processes that are not watched, and those that may be some.
-func Unwatched(all []model.Unsupported) (pythons, maybe int) { return unwatched(all) }
-
-// unwatched counts the Pythons among processes that are not watched, and those that may be some.
-func unwatched(all []model.Unsupported) (pythons, maybe int) {
+func Unwatched(all []model.Unsupported) (pythons, maybe int) {
 	for _, u := range all {
 		if u.Maybe {
 			maybe++
@@ -92,19 +89,19 @@ func sentence(s string) string {
 	return string(unicode.ToUpper(first)) + s[size:] + "."
 }
 
-// noneOf begins a sentence on so many Python processes.
-func noneOf(n int) string {
+// NoneOf begins a sentence on so many Python processes.
+func NoneOf(n int) string {
 	if n == 1 {
 		return "not even the one Python process here"
 	}
 	return fmt.Sprintf("none of the %d Python processes here", n)
 }
 
-// mostly says, of the reasons why no Python is watched, the one that most of them share.
-func mostly(all []model.Unsupported) string {
+// Mostly says, of the reasons why no Python is watched, the one that most of them share.
+func Mostly(all []model.Unsupported) string {
 	group := UnwatchedGroups(all)[0]
 	text := sentence(safetext.Middle(safetext.Line(group[0].Reason), 200))
-	if pythons, _ := unwatched(all); len(group) < pythons {
+	if pythons, _ := Unwatched(all); len(group) < pythons {
 		text += fmt.Sprintf(" This is so of %d of them; the other reasons stand below.", len(group))
 	}
 	return text

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package report lists the formats of a report. A report of package model and the name of a format go in, a file goes
+// out. Each format is a package of its own; what they say alike stands in package words.
+package report
+
+import (
+	"io"
+	"slices"
+
+	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/report/html"
+	"github.com/loopwatch/loopwatch/internal/report/json"
+	"github.com/loopwatch/loopwatch/internal/report/profile"
+	"github.com/loopwatch/loopwatch/internal/report/text"
+)
+
+// Format is a way to write a report.
+type Format struct {
+	Name   string
+	Binary bool // a terminal would obey some of its bytes
+	// Silent says that the file has no words for the blocks that a report had no room for.
+	Silent bool
+	// Write writes a report. Only text heeds the options.
+	Write func(io.Writer, *model.Report, text.Options) error
+}
+
+// formats are all formats, the default first.
+var formats = [...]Format{
+	{Name: "text", Write: text.Write},
+	{Name: "json", Write: plain(json.Write)},
+	{Name: "folded", Write: plain(profile.WriteFolded), Silent: true},
+	{Name: "speedscope", Write: plain(profile.WriteSpeedscope), Silent: true},
+	{Name: "pprof", Write: plain(profile.WritePprof), Silent: true, Binary: true},
+	{Name: "html", Write: plain(html.Write)},
+}
+
+// plain is for formats that have no options.
+func plain(write func(io.Writer, *model.Report) error) func(io.Writer, *model.Report, text.Options) error {
+	return func(w io.Writer, r *model.Report, _ text.Options) error { return write(w, r) }
+}
+
+// Names returns the names of all formats, the default first.
+func Names() []string {
+	var names []string
+	for _, f := range formats {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// Named returns the format of a name, and whether there is one.
+func Named(name string) (Format, bool) {
+	i := slices.IndexFunc(formats[:], func(f Format) bool { return f.Name == name })
+	if i < 0 {
+		return Format{}, false
+	}
+	return formats[i], true
+}

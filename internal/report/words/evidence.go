@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package words
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/report/safetext"
+)
+
+// noticeable is how long collections or imports took that are worth a word.
+const noticeable = int64(5 * time.Millisecond)
+
+// Evidence tells in one line what the kernel saw the thread do.
+func Evidence(d model.Detail) string {
+	var parts []string
+	if d.Syscall != "" {
+		s := "in " + safetext.Line(d.Syscall)
+		if d.FD != nil {
+			s += fmt.Sprintf(" on fd %d", *d.FD)
+		}
+		parts = append(parts, s)
+	}
+	if d.Target != "" {
+		parts = append(parts, safetext.Line(d.Target))
+	}
+	if d.Native != "" {
+		parts = append(parts, "native code of "+safetext.Line(d.Native))
+	}
+	if g := d.GC; g != nil && g.NS >= noticeable {
+		parts = append(parts, fmt.Sprintf("%s of %s, the longest %s in generation %d",
+			Plural(g.Count, "collection"), HumanDuration(g.NS), HumanDuration(g.MaxNS), g.Generation))
+	}
+	if i := d.Import; i != nil && i.NS >= noticeable {
+		s := fmt.Sprintf("import of %s, %s", cmp.Or(safetext.Line(i.Module), "?"), HumanDuration(i.MaxNS))
+		if i.Count > 1 {
+			s += fmt.Sprintf(", and %d more", i.Count-1)
+		}
+		parts = append(parts, s)
+	}
+	for _, a := range d.Audit {
+		parts = append(parts, fmt.Sprintf("%d × %s", a.Count, safetext.Line(a.Event)))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Waited says who waited for blocks to end, empty where nobody did or it is not known.
+func Waited(d *model.Delayed) string {
+	if d.Events <= 0 {
+		return ""
+	}
+	s := Plural(d.Events, "event") + " had to wait"
+	if d.MaxNS > 0 {
+		s += ", the longest for " + HumanDuration(d.MaxNS)
+	}
+	return s
+}

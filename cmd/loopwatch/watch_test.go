@@ -22,8 +22,8 @@ import (
 	"github.com/loopwatch/loopwatch/internal/observe"
 )
 
-// watching runs "watch" with an observation that tells of blocks and then waits to be stopped
-// where wait says so.
+// watching runs "watch" with an observation that reports blocks and then, if wait is true, waits to be
+// stopped.
 func watching(stdout io.Writer, blocks int, wait bool, args ...string) (status int, stderr string) {
 	var errs bytes.Buffer
 	a := &app{

@@ -210,11 +210,11 @@ func (c *Correlator) finishOpen(t *thread, k probes.Thread, now int64) (openNS i
 	return openNS
 }
 
-// ongoingAfter is for how long a block has to go on past the threshold to be told of before its end:
+// ongoingAfter is how long a block goes on past the threshold before it is reported ahead of its end:
 // most have ended by then.
 const ongoingAfter = 200 * time.Millisecond
 
-// tellOngoing tells of a block before it has ended, once.
+// tellOngoing reports a block before it has ended, once.
 func (c *Correlator) tellOngoing(t *thread, k probes.Thread, now int64) {
 	if c.opts.Ongoing == nil || !t.isLoop() || k.InWait || t.told == k.Period || now-k.Since < int64(c.opts.Threshold+ongoingAfter) {
 		return

@@ -32,7 +32,7 @@ func (c *Correlator) makeReady(t *thread, r readyBlock) {
 	c.waiting = append(c.waiting, t.ready)
 }
 
-// Tell tells of the blocks that have waited long enough, and returns when to call it again at the
+// Tell reports the blocks that have waited long enough, and returns when to call it again at the
 // latest: the zero time where none waits.
 func (c *Correlator) Tell(now time.Time) (next time.Time) {
 	for len(c.waiting) > 0 {
@@ -62,7 +62,7 @@ func (c *Correlator) onDelayed(e *probes.Delayed) {
 	c.flush(t)
 }
 
-// flush tells of the block that is ready, if there is one.
+// flush reports the block that is ready, if there is one.
 func (c *Correlator) flush(t *thread) {
 	if r := t.ready; r != nil {
 		t.ready = nil

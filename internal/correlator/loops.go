@@ -104,8 +104,8 @@ func addUnrested(b *probes.Books, k *probes.Thread, now, threshold int64) {
 	}
 }
 
-// Poll looks at the blocks going on right now, in case the kernel did not tell of one. To be
-// called a few times a second.
+// Poll looks at the blocks going on right now, in case the kernel did not report one. Call it
+// a few times a second.
 func (c *Correlator) Poll(now int64) error {
 	open, err := c.kernel.Threads()
 	if err != nil {

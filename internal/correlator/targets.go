@@ -90,7 +90,7 @@ func objectCause(t *probes.Target, leaf *model.Frame) model.Cause {
 }
 
 // anonymousCauses are files of the kernel's making, by its names for them. An eventfd is written
-// to by another thread, as a pipe is. What stands not here can be anything.
+// to by another thread, as a pipe is. A file that is not listed here can be anything.
 var anonymousCauses = map[string]model.Cause{
 	"[timerfd]":  model.CauseSleep,
 	"[eventfd]":  model.CausePipe,

@@ -9,7 +9,7 @@ import (
 )
 
 // ThreadNames returns the names that threading has for the threads of an interpreter, by Thread.ThreadID; before
-// 3.14 the kernel is not told of them. Names that cannot be read are left out, and all of them where the
+// 3.14 the kernel does not know them. Names that cannot be read are left out, and all of them where the
 // program has not imported threading.
 func (r *Runtime) ThreadNames(m process.Memory, interp uint64) map[uint64]string {
 	module, err := r.Module(m, interp, "threading")

@@ -48,8 +48,8 @@ type Verdict struct {
 	Kind Kind
 	// Running says that a loop of this kind is on the stack.
 	Running bool
-	// AtRest says that a wait made here is the loop's own: inside its run frame stands nothing
-	// but what it takes to wait. Where loops are nested, this is said of the outer one, which
+	// AtRest says that a wait made here is the loop's own: the frames inside its run frame
+	// are only those that it takes to wait. Where loops are nested, this is said of the outer one, which
 	// is blocked while the inner one rests.
 	AtRest bool
 	// Detached says that the stack is a greenlet's own and so does not show the loop it may be

@@ -80,7 +80,7 @@ func Run(ctx context.Context, o Options) (*model.Report, error) {
 	return r, nil
 }
 
-// Sighting is a block as Watch tells of it.
+// Sighting is a block as Watch reports it.
 type Sighting struct {
 	model.Block
 	Loop  model.Loop // whose it is: who it is, without its books

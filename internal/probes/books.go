@@ -241,7 +241,7 @@ func (p *Probes) Threads() ([]Thread, error) {
 
 // HeldSamples reads the samples the kernel holds back for the present period of a loop, and
 // the stretch off the CPU going on, whose NS is then counted up to now; it may have no stack. They may change while
-// they are read: the caller shall compare Period before and after.
+// they are read: the caller compares Period before and after.
 func (p *Probes) HeldSamples(t Thread, now int64) ([]*Sample, error) {
 	if t.slot == NoSlot {
 		return nil, nil

@@ -195,7 +195,7 @@ type decoder struct {
 	holders map[uint32]*loopwatchHolder // by thread id of the loop: its sample comes next
 }
 
-// Reader returns a reader of the events. There shall be one.
+// Reader returns a reader of the events. Use only one at a time.
 func (p *Probes) Reader() *Reader { return &Reader{ring: p.reader} }
 
 // Read waits for the next event until the deadline; a deadline in the past returns at once.

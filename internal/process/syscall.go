@@ -71,8 +71,8 @@ func (p *Process) Descriptor(fd int) (mode, device uint32, name string) {
 // maxFDInfo bounds what is read of a fdinfo file: an epoll descriptor has a line for each it watches.
 const maxFDInfo = 64 << 10
 
-// DescriptorInfo returns the numbers that the kernel tells of a descriptor of the process under a name, as
-// "Pid" of a pidfd and "tfd" of an epoll descriptor, once for each line, at most max of them.
+// DescriptorInfo returns the numbers that the kernel lists under a name for a descriptor of the process, such as
+// "Pid" of a pidfd and "tfd" of an epoll descriptor: one for each line, at most max of them.
 func (p *Process) DescriptorInfo(fd int, name string, max int) (out []int) {
 	b, err := readFile(p.path(filepath.Join("fdinfo", strconv.Itoa(fd))), maxFDInfo)
 	if err != nil {

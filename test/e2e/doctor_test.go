@@ -85,8 +85,8 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// TestDoctorOfProcesses: those asked for are told of whatever they are, and the status says whether
-// all can be watched.
+// TestDoctorOfProcesses: doctor describes the processes asked for, whatever they are, and its status says
+// whether all can be watched.
 func TestDoctorOfProcesses(t *testing.T) {
 	python := sleeper(t, newest(t), seconds(usualThreshold()))
 	sleep := exec.Command("sleep", "60")

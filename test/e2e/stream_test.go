@@ -292,7 +292,7 @@ func TestWatchTellsInTime(t *testing.T) {
 
 	var blocks []model.Block
 	var late []time.Duration
-	told := map[int64]int64{} // when blocks of the long one were told of that went on
+	told := map[int64]int64{} // when blocks of the long one that went on were reported
 	for _, l := range <-printed {
 		var b model.Block
 		require.NoError(t, json.Unmarshal(l.text, &b))
@@ -315,7 +315,7 @@ func TestWatchTellsInTime(t *testing.T) {
 		i := slices.IndexFunc(blocks, func(b model.Block) bool { return b.PID == longBlocks[0].PID && b.StartNS+b.DurationNS >= own[1] })
 		require.GreaterOrEqual(t, i, 0)
 		at, ok := told[blocks[i].StartNS]
-		if !assert.True(t, ok, "a block of 1.4 s is told of while it goes on") {
+		if !assert.True(t, ok, "a block of 1.4 s is reported while it goes on") {
 			continue
 		}
 		crossed := blocks[i].StartNS + int64(threshold)

@@ -206,9 +206,8 @@ func (w *waits) catchUp() {
 	}
 }
 
-// saw tells whether the kernel saw one active period of a thread where somebody tells of one from
-// start to end, as long as that to half a millisecond. Of the last one, the end of the thread is known, not
-// the end of the loop.
+// saw tells whether the kernel saw an active period of a thread that began at start and ended at end, each to
+// half a millisecond. Of a thread's last period the kernel knows when the thread ended, not when the loop did.
 func (w *waits) saw(tid int, start, end int64) bool {
 	if w == nil {
 		return false

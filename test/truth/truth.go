@@ -111,7 +111,7 @@ type Entry struct {
 	Task     string        // the name of the task that ran, empty for none
 
 	// What Causing knows beside: the evidence a report has to name. Target, Native and Advice are
-	// regular expressions; what is empty has not to be named.
+	// regular expressions; the report need not name what is empty.
 	Target   string
 	Holder   *Holder
 	Native   string

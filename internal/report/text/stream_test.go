@@ -74,7 +74,7 @@ func TestStreamMarksLowerBounds(t *testing.T) {
 	assert.Len(t, s.lines(), 3)
 }
 
-// A block that hangs is told of though others like it are being counted, once it outlasts them.
+// A block that outlasts those like it is shown, though the others are only counted.
 func TestStreamTellsOfWhatOutlastsTheUsual(t *testing.T) {
 	s := newStreamed(Options{})
 	for range 3 {

@@ -201,8 +201,8 @@ STEP = 0.005
 
 
 async def due_while_held(go, held):
-    """Rest until another thread has held the GIL, which held then tells of as (start, end). The rest
-    that took the longest too long is the block: its wait had ended, and the GIL did not come."""
+    """Rest until another thread has held the GIL; it puts (start, end) of that into held. The block is
+    the rest that ended the longest after its time: the wait was over, and the GIL did not come."""
     longest = (0, 0)
     go.set()
     while len(held) < 2:

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -63,9 +65,6 @@ var debugOffsets = map[int][]string{
 
 const debugCookie = "xdebugpy"
 
-// maxDebugOffsets is the size of the largest structure known, 3.15's.
-const maxDebugOffsets = 888
-
 // Bounds of offsets read from a process. Real structures are far smaller, but for the runtime
 // and the interpreters, which contain tables.
 const (
@@ -75,6 +74,9 @@ const (
 
 // errNoDebugOffsets says that a runtime does not describe itself.
 var errNoDebugOffsets = errors.New("no debug offsets")
+
+// newestRelease returns the minor version of the newest release whose debug offsets are known.
+func newestRelease() int { return slices.Max(slices.Collect(maps.Keys(debugOffsets))) }
 
 func parseShape(text string) []string {
 	return strings.Fields(strings.ReplaceAll(text, "|", " "))
@@ -91,9 +93,9 @@ func readDebugOffsets(m process.Memory, addr uint64) (Version, Layout, error) {
 	}
 	version := Version(binary.LittleEndian.Uint64(head[8:]))
 	shape, ok := debugOffsets[version.Minor()]
-	switch {
-	case version.Major() != 3 || version.Minor() > 15:
-		return version, Layout{}, &UnsupportedError{fmt.Sprintf("CPython %s: too new, 3.15 is the newest supported", version)}
+	switch newest := newestRelease(); {
+	case version.Major() != 3 || version.Minor() > newest:
+		return version, Layout{}, &UnsupportedError{fmt.Sprintf("CPython %s: too new, 3.%d is the newest supported", version, newest)}
 	case !ok:
 		return version, Layout{}, &UnsupportedError{fmt.Sprintf("CPython %s: its debug offsets are not known", version)}
 	case version>>4&0xf < 0xc:
@@ -206,12 +208,12 @@ func parseDebugOffsets(minor int, b []byte) (Layout, error) {
 // fillUnsaid sets what debug offsets do not tell. The tests hold it against the headers.
 func fillUnsaid(l *Layout, minor int) {
 	// enum _frameowner: frames that stand for a way through C.
-	switch minor {
-	case 13:
+	switch {
+	case minor == 13:
 		l.ShimOwners = 1 << 3 // FRAME_OWNED_BY_CSTACK
-	case 14:
+	case minor == 14:
 		l.ShimOwners = 1<<3 | 1<<4 // FRAME_OWNED_BY_INTERPRETER, FRAME_OWNED_BY_CSTACK
-	case 15:
+	default:
 		l.ShimOwners = 1 << 3 // FRAME_OWNED_BY_INTERPRETER; the base frame is such a one
 	}
 	if minor >= 14 {

@@ -3,7 +3,6 @@
 package correlator
 
 import (
-	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -173,49 +172,13 @@ func TestLargest(t *testing.T) {
 	}
 }
 
-func inet(address string) probes.Target {
-	return probes.Target{
-		Kind: probes.InetTarget, Mode: unix.S_IFSOCK, Family: unix.AF_INET, Protocol: unix.IPPROTO_TCP, Address: netip.MustParseAddrPort(address),
-	}
-}
-
-func TestOffCause(t *testing.T) {
-	th := &thread{proc: &proc{}}
-	for _, test := range []struct {
-		what   string
-		sample probes.Sample
-		leaf   model.Frame
-		want   model.Cause
-	}{
-		{"sleep", probes.Sample{Syscall: unix.SYS_CLOCK_NANOSLEEP}, model.Frame{}, model.CauseSleep},
-		{"recv", probes.Sample{Syscall: unix.SYS_RECVFROM}, model.Frame{}, model.CauseNet},
-		{"poll on nothing", probes.Sample{Syscall: unix.SYS_PPOLL}, model.Frame{}, model.CauseSleep},
-		{"poll on a socket", probes.Sample{Syscall: unix.SYS_PPOLL, Args: [3]uint64{1, 1}, Target: probes.Target{Mode: unix.S_IFSOCK}}, model.Frame{}, model.CauseNet},
-		{"poll on a resolver", probes.Sample{Syscall: unix.SYS_PPOLL, Args: [3]uint64{1, 1}, Target: inet("192.0.2.1:53")}, model.Frame{}, model.CauseDNS},
-		{"port 53 of something else", probes.Sample{Syscall: unix.SYS_RECVFROM, Target: probes.Target{Kind: probes.UnixTarget, Path: "53"}}, model.Frame{}, model.CauseNet},
-		{"under getaddrinfo", probes.Sample{Syscall: unix.SYS_CONNECT}, model.Frame{Function: "getaddrinfo", File: "/usr/lib/python3.11/socket.py"}, model.CauseDNS},
-		{"select on nothing", probes.Sample{Syscall: unix.SYS_PSELECT6}, model.Frame{}, model.CauseSleep},
-		{"select on something", probes.Sample{Syscall: unix.SYS_PSELECT6, Args: [3]uint64{4}}, model.Frame{}, model.CauseUnknown},
-		{"read of a file", probes.Sample{Syscall: unix.SYS_READ, Target: probes.Target{Mode: unix.S_IFREG}}, model.Frame{}, model.CauseFile},
-		{"read of a pipe", probes.Sample{Syscall: unix.SYS_READ, Target: probes.Target{Mode: unix.S_IFIFO}}, model.Frame{}, model.CausePipe},
-		{"read of the exec error pipe", probes.Sample{Syscall: unix.SYS_READ, Target: probes.Target{Mode: unix.S_IFIFO}}, model.Frame{Function: "Popen._execute_child", File: "/usr/lib/python3.11/subprocess.py"}, model.CauseSubprocess},
-		{"write to a terminal", probes.Sample{Syscall: unix.SYS_WRITE, Target: probes.Target{Mode: unix.S_IFCHR, Device: 136 << 20}}, model.Frame{}, model.CausePipe},
-		{"wait for a child", probes.Sample{Syscall: unix.SYS_WAIT4}, model.Frame{}, model.CauseSubprocess},
-		{"stopped", probes.Sample{Syscall: unix.SYS_READ, Stopped: true}, model.Frame{}, model.CauseStopped},
-		{"traced", probes.Sample{Syscall: -1, Stopped: true}, model.Frame{}, model.CauseStopped},
-		{"no syscall", probes.Sample{Syscall: -1}, model.Frame{}, model.CauseUnknown},
-		{"another epoll", probes.Sample{Syscall: unix.SYS_EPOLL_PWAIT}, model.Frame{}, model.CauseUnknown},
-	} {
-		assert.Equal(t, test.want, th.offCause(&test.sample, &test.leaf), test.what)
-	}
-}
-
 func TestGILByAddress(t *testing.T) {
 	p := &proc{}
 	p.runtime = newRuntime(0x1000, 0x500, 0x80)
 	th := &thread{proc: p, interp: p.interp(0)}
 	futex := func(addr uint64) model.Cause {
-		return th.offCause(&probes.Sample{Syscall: unix.SYS_FUTEX, Args: [3]uint64{addr}}, nil)
+		c, _ := th.judgeSample(&probes.Sample{Kind: probes.Off, Syscall: unix.SYS_FUTEX, Args: [3]uint64{addr}}, nil)
+		return c
 	}
 	assert.Equal(t, model.CauseGIL, futex(0x1500))
 	assert.Equal(t, model.CauseGIL, futex(0x157f))

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/model"
@@ -14,8 +15,8 @@ import (
 	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
 
-// Where a thread is found running says whose code it is; in the C library, who may have called it.
-func TestTickCause(t *testing.T) {
+// A tick is judged by the module that its instruction lies in, and by what the thread did in the kernel.
+func TestJudgeTick(t *testing.T) {
 	code := func(start uint64, path string) process.Mapping {
 		return process.Mapping{Start: start, End: start + 0x1000, Perms: "r-xp", Path: path}
 	}
@@ -24,20 +25,22 @@ func TestTickCause(t *testing.T) {
 	}
 	python := &thread{proc: &proc{mapped: symbolize.NewModules(maps, &cpython.Runtime{Path: "/usr/bin/python3.11"})}}
 	for _, c := range []struct {
-		ip     uint64
-		gil    probes.GIL
-		cause  model.Cause
-		native string
+		ip      uint64
+		gil     probes.GIL
+		syscall int
+		cause   model.Cause
+		native  string
 	}{
-		{0x1010, probes.GILHeld, model.CauseCPU, ""},
-		{0x2010, probes.GILHeld, model.CauseNative, "libcrypto.so.3"},
-		{0x2010, probes.GILReleased, model.CauseNative, "libcrypto.so.3"},
-		{0x3010, probes.GILHeld, model.CauseCPU, ""},
-		{0x3010, probes.GILUnknown, model.CauseCPU, ""},
-		{0x3010, probes.GILReleased, model.CauseNative, "libc.so.6"},
-		{0x4010, probes.GILHeld, model.CauseCPU, ""},
+		{0x1010, probes.GILHeld, -1, model.CauseCPU, ""},
+		{0x2010, probes.GILHeld, -1, model.CauseNative, "libcrypto.so.3"},
+		{0x2010, probes.GILReleased, -1, model.CauseNative, "libcrypto.so.3"},
+		{0x3010, probes.GILHeld, -1, model.CauseCPU, ""},
+		{0x3010, probes.GILUnknown, -1, model.CauseCPU, ""},
+		{0x3010, probes.GILReleased, -1, model.CauseNative, "libc.so.6"},
+		{0x4010, probes.GILHeld, -1, model.CauseCPU, ""},
+		{0x3010, probes.GILHeld, unix.SYS_FSYNC, model.CauseFile, ""},
 	} {
-		cause, native := python.tickCause(&probes.Sample{Kind: probes.Tick, Syscall: -1, IP: c.ip, GIL: c.gil}, nil)
+		cause, native := python.judgeSample(&probes.Sample{Kind: probes.Tick, Syscall: c.syscall, IP: c.ip, GIL: c.gil}, nil)
 		assert.Equal(t, c.cause, cause, "%#x %v", c.ip, c.gil)
 		assert.Equal(t, c.native, native, "%#x %v", c.ip, c.gil)
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
-	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 )
 
@@ -91,12 +90,4 @@ func TestPlaceOfAUVLoop(t *testing.T) {
 	inside, atRest := th.place(raw(1), eventloop.Verdict{Kind: eventloop.UVLoop, Running: true, Root: 0})
 	assert.True(t, inside, "a frame of asyncio.run shows the loop")
 	assert.False(t, atRest)
-}
-
-func TestImporting(t *testing.T) {
-	handler, find := frame("handler", 3), model.Frame{Function: "_find_and_load", File: "<frozen importlib._bootstrap>"}
-	loop := model.Frame{Function: "BaseEventLoop.run_forever", File: "/usr/lib/python3.11/asyncio/base_events.py"}
-	assert.True(t, importing([]model.Frame{frame("<module>", 1), find, handler, loop}))
-	assert.False(t, importing([]model.Frame{handler, loop}))
-	assert.False(t, importing([]model.Frame{handler, loop, find}), "the loop was started by an import")
 }

@@ -54,10 +54,6 @@ func (t *thread) isGIL(address uint64) bool {
 	return t.interp.GIL != 0 && address-t.interp.GIL < uint64(t.proc.runtime.Layout.GILSize)
 }
 
-// collects tells whether a sample shows the loop's own thread in the garbage collector. The flag
-// is the interpreter's: without the GIL, it is another thread that collects.
-func collects(s *probes.Sample) bool { return s.GC && s.GIL != probes.GILReleased }
-
 // gilDuring says whether the loop's thread held the GIL for most of what its block is made of,
 // where that is known. It decides whether a thread would help, or only another process.
 func gilDuring(pieces []piece, cause model.Cause) model.GIL {

@@ -71,11 +71,3 @@ func TestGILDuringABlock(t *testing.T) {
 	waits := piece{cause: model.CauseGIL, ns: 5, sample: &probes.Sample{GIL: probes.GILReleased}}
 	assert.Empty(t, gilDuring([]piece{waits}, model.CauseGIL), "it says so itself")
 }
-
-// Another thread collects while the loop does without the GIL.
-func TestCollectingIsTheLoopsOwn(t *testing.T) {
-	assert.True(t, collects(&probes.Sample{GC: true, GIL: probes.GILHeld}))
-	assert.True(t, collects(&probes.Sample{GC: true}))
-	assert.False(t, collects(&probes.Sample{GC: true, GIL: probes.GILReleased}))
-	assert.False(t, collects(&probes.Sample{GIL: probes.GILHeld}))
-}

@@ -6,11 +6,12 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/loopwatch/loopwatch/internal/cause"
 	"github.com/loopwatch/loopwatch/internal/cpython"
-	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
+	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
 // piece is one sample with its stack named and judged.
@@ -54,26 +55,13 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 			v := t.proc.classify(p.frames)
 			inside, atRest := t.place(p.raw, v)
 			inside = inside || illegible(p.frames) && t.onCaller(p.raw)
-			p.atRest = atRest && p.isOff() && restful(s)
+			p.atRest = atRest && p.isOff() && syscalls.Lookup(s.Syscall).MayRest()
 			p.function = functionOf(p.frames, v.Root)
 			p.callback = t.callbackOf(s, p.frames)
 			p.outside = p.atRest || !s.Stack.Partial && !inside
-			p.culprit, _ = eventloop.Culprit(p.frames)
 		}
-		if p.isOff() {
-			p.cause = t.offCause(s, p.leaf())
-		} else {
-			p.cause, p.native = t.tickCause(s, p.leaf())
-		}
-		if !p.cause.BlamesLine() {
-			p.culprit = nil
-		} else if cause, ok := roomCauses[s.Room]; ok {
-			p.cause = cause
-		} else if collects(s) {
-			p.cause = model.CauseGC
-		} else if importing(p.frames) {
-			p.cause = model.CauseImport
-		}
+		p.cause, p.native = t.judgeSample(s, p.frames)
+		p.cause, p.culprit = cause.Blame(p.cause, interpreterOf(s), p.frames)
 		out = append(out, p)
 	}
 	slices.SortStableFunc(out, func(a, b piece) int { return cmp.Compare(a.sample.At, b.sample.At) })

@@ -61,6 +61,16 @@ func (p *proc) modules() *symbolize.Modules {
 	return p.mapped
 }
 
+// module returns the base name of the file that an instruction lies in, and whether that is the interpreter. Where nothing
+// is mapped, a module mapped since may be the reason.
+func (p *proc) module(ip uint64) (name string, interpreter bool) {
+	if name, interpreter = p.modules().Find(ip); name == "" {
+		p.mapModules()
+		name, interpreter = p.modules().Find(ip)
+	}
+	return name, interpreter
+}
+
 // Extension makes a proc what eventloop asks for modules.
 func (p *proc) Extension(dir string) bool { return p.modules().Extension(dir) }
 

@@ -7,12 +7,6 @@ import (
 	"github.com/loopwatch/loopwatch/internal/probes"
 )
 
-// roomCauses are the causes that the interpreter's own probes establish.
-var roomCauses = map[probes.Room]model.Cause{
-	probes.RoomGC:     model.CauseGC,
-	probes.RoomImport: model.CauseImport,
-}
-
 // room is a part of a period whose time is known apart: what the probes saw begin and end, or all
 // the rest. Waiting for a CPU and being stopped are in none: neither a line nor a
 // collection is to blame for that.
@@ -37,7 +31,8 @@ func (p *period) rooms(sleepNS, cpuNS int64) []room {
 			ran := min(max(spent.NS-spent.OffNS, 0), cpuNS)
 			sleepNS, cpuNS = sleepNS-slept, cpuNS-ran
 			at[r] = len(out)
-			out = append(out, room{sleepNS: slept, cpuNS: ran, asleep: roomCauses[r], running: roomCauses[r]})
+			is := phaseOf(r).Cause()
+			out = append(out, room{sleepNS: slept, cpuNS: ran, asleep: is, running: is})
 		}
 	}
 	out[0].sleepNS, out[0].cpuNS = sleepNS, cpuNS

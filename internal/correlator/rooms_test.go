@@ -7,14 +7,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/loopwatch/loopwatch/internal/cause"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 )
 
 func in(r probes.Room, p piece) piece {
 	p.sample.Room = r
-	if cause, ok := roomCauses[r]; ok && p.cause.BlamesLine() {
-		p.cause = cause
+	if phase := phaseOf(r); phase != cause.NoPhase && p.cause.BlamesLine() {
+		p.cause = phase.Cause()
 	}
 	return p
 }

@@ -7,9 +7,8 @@ import (
 	"encoding/binary"
 	"slices"
 
-	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/cause"
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
 // block puts everything together.
@@ -23,7 +22,7 @@ func (t *thread) block(p period, ongoing bool) model.Block {
 	b.Stacks = mergeStacks(p.pieces)
 	if top := heaviest(p.pieces, b.Cause); top != nil {
 		b.Culprit, b.Leaf, b.Task = top.culprit, top.leaf(), top.task
-		b.Detail = detail(top)
+		b.Detail = cause.Detail(callOf(top.sample), top.cause)
 		if top.native != "" {
 			b.Detail.Native = mainModule(p.pieces)
 		}
@@ -122,20 +121,6 @@ func (p *piece) key() string {
 	return string(b)
 }
 
-func detail(p *piece) model.Detail {
-	d := model.Detail{Native: p.native, Target: targetText(p.sample, p.cause)}
-	if p.sample.Syscall < 0 {
-		return d
-	}
-	call := syscalls.Lookup(p.sample.Syscall)
-	d.Syscall = call.Name
-	if call.HasFD() && p.sample.Target.FD >= 0 {
-		fd := p.sample.Target.FD
-		d.FD = &fd
-	}
-	return d
-}
-
 // largest returns the cause with the largest share; of equal ones the first by name.
 func largest(split map[model.Cause]int64) model.Cause {
 	best := model.CauseUnknown
@@ -145,17 +130,4 @@ func largest(split map[model.Cause]int64) model.Cause {
 		}
 	}
 	return best
-}
-
-// importing tells whether a stack is inside an import that the loop's own code began.
-func importing(frames []model.Frame) bool {
-	for _, f := range frames {
-		if eventloop.IsMachinery(f) {
-			return false
-		}
-		if f.Function == "_find_and_load" && f.File == "<frozen importlib._bootstrap>" {
-			return true
-		}
-	}
-	return false
 }

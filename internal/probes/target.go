@@ -6,10 +6,12 @@ import (
 	"bytes"
 	"net/netip"
 	"strings"
+
+	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
 // TargetKind tells which fields of a Target are set.
-type TargetKind uint8
+type TargetKind = syscalls.TargetKind
 
 const (
 	NoTarget     = TargetKind(loopwatchTargetKindTARGET_NONE)
@@ -22,25 +24,8 @@ const (
 )
 
 // Target is what a syscall works on, or the file whose page is missing, as the kernel knew it at
-// that moment. Names are bytes of the process's making.
-type Target struct {
-	Kind     TargetKind
-	FD       int    // descriptor, -1 none
-	Mode     uint32 // i_mode behind it, 0 unknown
-	Device   uint32 // of a device file, as the kernel numbers it: major << 20 | minor
-	Magic    uint32 // of its file system
-	Child    int    // pid as the host numbers it; 0 unknown. Of a pipe: the child made last
-	Family   uint16
-	Protocol uint8
-	Datagram bool
-	Others   int            // more descriptors of that sort were waited for
-	Address  netip.AddrPort // of the peer, or where Local of the socket itself
-	Local    bool
-	Listens  bool
-	Path     string
-	Deleted  bool // the file has no name any more
-	Detached bool // Path is no path: a name outside of all directories
-}
+// that moment.
+type Target = syscalls.Target
 
 // Bits of struct target's flags, of bpf/records.h, and SOCK_DGRAM.
 const (

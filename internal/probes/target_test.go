@@ -7,7 +7,19 @@ import (
 	"unsafe"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
+
+// The kernel side and Go number the kinds alike.
+func TestTargetKinds(t *testing.T) {
+	assert.Equal(t,
+		[]TargetKind{NoTarget, FileTarget, PathTarget, InetTarget, UnixTarget, SocketTarget, ChildTarget},
+		[]TargetKind{
+			syscalls.NoTarget, syscalls.FileTarget, syscalls.PathTarget, syscalls.InetTarget, syscalls.UnixTarget,
+			syscalls.SocketTarget, syscalls.ChildTarget,
+		})
+}
 
 func target(kind TargetKind, flags uint8, data string) *loopwatchTarget {
 	c := &loopwatchTarget{Kind: uint8(kind), Flags: flags, Fd: -1, Len: uint16(len(data))}

@@ -6,9 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/loopwatch/loopwatch/internal/correlator"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
-	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
@@ -26,7 +24,7 @@ type verdict struct {
 // judge tells whether a thread runs a loop, whether that is at rest, and since when.
 func (p *proc) judge(t *thread) {
 	v := eventloop.Classify(t.frames, p)
-	rests := v.AtRest && !t.doing.Running && !t.doing.Stopped && correlator.Sleep{Sample: t.sample()}.Restful()
+	rests := v.AtRest && !t.doing.Running && !t.doing.Stopped && syscalls.Lookup(t.doing.Syscall).MayRest()
 	out := verdict{}
 	switch {
 	case v.Running:
@@ -57,14 +55,6 @@ func (p *proc) judge(t *thread) {
 		}
 	}
 	t.verdict = out
-}
-
-// sample makes of a thread what the rules for blocks take.
-func (t *thread) sample() *probes.Sample {
-	return &probes.Sample{
-		TID: t.doing.TID, Kind: probes.Off, At: t.doing.Since, Syscall: t.doing.Syscall, Args: [3]uint64(t.doing.Args[:3]),
-		Stopped: t.doing.Stopped, Target: t.target,
-	}
 }
 
 func (p *proc) isUVLoop(t *thread) bool {

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/loopwatch/loopwatch/internal/asyncio"
-	"github.com/loopwatch/loopwatch/internal/correlator"
+	"github.com/loopwatch/loopwatch/internal/cause"
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
@@ -121,34 +121,30 @@ func (t *taking) threadRow(p *proc, th *thread, byState map[uint64]*thread) mode
 	}
 	i := p.interps[th.state.Interp]
 	holds := i != nil && i.holder == th.state.Addr
-	collects := i != nil && i.collecting && holds
-	row.Culprit, row.Leaf = eventloop.Culprit(th.frames)
+	busy := cause.Interpreter{Collecting: i != nil && i.collecting, GIL: model.GILReleased}
+	if holds {
+		busy.GIL, row.Detail.GIL = model.GILHeld, model.GILHeld
+	}
+	_, row.Leaf = eventloop.Culprit(th.frames)
 	if th.doing.Running {
 		row.Cause = model.CauseUnknown
 		if th.verdict.kind != "" {
-			row.Cause, row.Detail.Native = p.runs(th, holds)
+			row.Cause, row.Detail.Native = p.runs(th, busy.GIL)
 		}
-		switch {
-		case !row.Cause.BlamesLine():
-			row.Culprit = nil
-		case th.verdict.edge:
-			row.Cause, row.Culprit, row.Detail.Native = model.CauseUnknown, nil, ""
-		case collects:
-			row.Cause = model.CauseGC
-		case correlator.Importing(th.frames):
-			row.Cause = model.CauseImport
+		if th.verdict.edge && row.Cause.BlamesLine() {
+			row.Cause, row.Detail.Native = model.CauseUnknown, ""
+			return row
 		}
-		if holds {
-			row.Detail.GIL = model.GILHeld
-		}
+		row.Cause, row.Culprit = cause.Blame(row.Cause, busy, th.frames)
 		return row
 	}
-	gil := i != nil && i.gil != 0 && th.doing.Args[0]-i.gil < uint64(p.runtime.Layout.GILSize)
-	sleep := correlator.Sleep{Sample: th.sample(), GIL: gil, Frames: th.frames, Collected: collects}
-	row.Cause, row.Culprit, row.Detail = sleep.Judge()
-	if holds {
-		row.Detail.GIL = model.GILHeld
-	}
+	call := cause.Call{Number: th.doing.Syscall, Args: [3]uint64(th.doing.Args[:3]), Target: th.target}
+	gil := i != nil && i.gil != 0 && call.Args[0]-i.gil < uint64(p.runtime.Layout.GILSize)
+	slept := cause.OfSleep(cause.Sleep{Call: call, Stopped: th.doing.Stopped, GIL: gil}, th.frames)
+	held := row.Detail.GIL
+	row.Detail = cause.Detail(call, slept)
+	row.Detail.GIL = held
+	row.Cause, row.Culprit = cause.Blame(slept, busy, th.frames)
 	if holder := heldBy(i, byState); row.Cause == model.CauseGIL && holder != nil && holder != th {
 		row.Detail.Holder = &model.Holder{TID: holder.doing.TID, Frames: holder.frames}
 		row.Detail.Holder.Thread = p.nameOf(holder)

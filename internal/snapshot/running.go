@@ -5,13 +5,13 @@ package snapshot
 import (
 	"encoding/binary"
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/loopwatch/loopwatch/internal/cause"
 	"github.com/loopwatch/loopwatch/internal/model"
 )
 
@@ -107,43 +107,15 @@ func readRing(ring []byte) sampled {
 }
 
 // runs says what a loop that runs spends its time in, and the native module if it is one.
-func (p *proc) runs(t *thread, holdsGIL bool) (model.Cause, string) {
-	switch {
-	case !t.ip.done:
+func (p *proc) runs(t *thread, gil model.GIL) (model.Cause, string) {
+	if !t.ip.done {
 		return model.CauseUnknown, ""
-	case t.ip.all == 0:
-		// Ready all the time, and never on a CPU. That is why it takes its time as far as this goes back.
-		if t.verdict.edge || t.verdict.since != 0 && t.doing.At-t.verdict.since < int64(sampleFor) {
-			return model.CauseRunqueue, ""
-		}
-		return model.CauseUnknown, ""
-	case len(t.ip.user) == 0:
-		return model.CauseUnknown, "" // in the kernel, for whatever
 	}
-	native := make(map[string]int)
-	for _, ip := range t.ip.user {
-		name, interpreter := p.mappings().Find(ip)
-		switch {
-		case interpreter, name == "", strings.HasPrefix(name, "["):
-		case isCLibrary(name) && holdsGIL: // every interpreter spends time there
-		default:
-			native[name]++
-		}
+	user := make([]cause.Run, len(t.ip.user))
+	for i, ip := range t.ip.user {
+		user[i].Module, user[i].Interpreter = p.mappings().Find(ip)
+		user[i].GIL = gil
 	}
-	most, total := "", 0
-	for name, n := range native {
-		total += n
-		if most == "" || n > native[most] || n == native[most] && name < most {
-			most = name
-		}
-	}
-	if 2*total > len(t.ip.user) {
-		return model.CauseNative, most
-	}
-	return model.CauseCPU, ""
-}
-
-// isCLibrary tells the C library and its loader, glibc's or musl's.
-func isCLibrary(module string) bool {
-	return strings.HasPrefix(module, "libc.so") || strings.HasPrefix(module, "libc-") || strings.HasPrefix(module, "ld-")
+	recent := t.verdict.edge || t.verdict.since != 0 && t.doing.At-t.verdict.since < int64(sampleFor)
+	return cause.OfRuns(t.ip.all, user, recent)
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package syscalls is what is known of each system call beforehand: its name, where among its
-// arguments it says what it works on, and what a thread that sleeps in it waits for. probes hands
-// the second to the kernel side, which looks there; the correlator judges by the third. Names
-// come from the kernel's own tables (golang.org/x/sys/unix), one for each architecture.
+// arguments it says what it works on, and what a thread that sleeps in it waits for. In goes a call's
+// number. Target is the form in which one call's object is told. Names come from the kernel's own
+// tables (golang.org/x/sys/unix), one for each architecture.
 package syscalls
 
 import (
@@ -103,6 +103,10 @@ func Waiting() (numbers []int) {
 
 // Waiting tells such a call.
 func (c Call) Waiting() bool { return c.Object == Epoll || c.Object == Poll || c.Object == Select }
+
+// MayRest tells whether a loop may be at rest in the call: it waits for descriptors or for a time. In the same frame the
+// loop may have to wait for the GIL, which is no rest.
+func (c Call) MayRest() bool { return c.Waits == Time || c.Waits == Readiness || c.Object == Epoll }
 
 // calls joins the names of this architecture with what is known by name.
 var calls = func() map[int]Call {

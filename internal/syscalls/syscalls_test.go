@@ -48,3 +48,12 @@ func TestWaiting(t *testing.T) {
 	assert.NotContains(t, numbers, unix.SYS_EPOLL_CTL)
 	assert.NotContains(t, numbers, unix.SYS_READ)
 }
+
+func TestMayRest(t *testing.T) {
+	for nr, want := range map[int]bool{
+		unix.SYS_EPOLL_PWAIT: true, unix.SYS_PPOLL: true, unix.SYS_PSELECT6: true, unix.SYS_CLOCK_NANOSLEEP: true,
+		unix.SYS_FUTEX: false, unix.SYS_READ: false, -1: false,
+	} {
+		assert.Equal(t, want, Lookup(nr).MayRest(), Lookup(nr).Name)
+	}
+}

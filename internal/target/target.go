@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package target finds out, from outside, what the syscall that a thread sleeps in works on. In go a
-// process, its memory, and the call with its arguments; out comes a probes.Target such as the kernel
+// process, its memory, and the call with its arguments; out comes a syscalls.Target such as the kernel
 // side makes of a call it sees begin. Nothing is opened, and what is read is bounded. The answer is as
 // good as the thread is still meanwhile.
 package target
@@ -16,19 +16,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
-// Magic numbers of file systems without a path (include/uapi/linux/magic.h).
-const (
-	AnonInodeFS = 0x09041934
-	PipeFS      = 0x50495045
-)
-
-// MaxFDs bounds the descriptors looked at of one call.
-const MaxFDs = probes.CensusFDs
+// MaxFDs bounds the descriptors looked at of one call: the kernel describes no more (probes.CensusFDs).
+const MaxFDs = 8
 
 // maxPath bounds a path that is an argument, in bytes.
 const maxPath = 4096
@@ -43,14 +36,14 @@ type Call struct {
 
 // Object is what the arguments of a call name.
 type Object struct {
-	Target probes.Target // a path or a child; FD is -1
-	FDs    []int         // or descriptors, of which one counts: see Call.Choose
+	Target syscalls.Target // a path or a child; FD is -1
+	FDs    []int           // or descriptors, of which one counts: see Call.Choose
 }
 
 // Object reads what the arguments name.
 func (c Call) Object() Object {
 	a := c.Args
-	o := Object{Target: probes.Target{FD: -1}}
+	o := Object{Target: syscalls.Target{FD: -1}}
 	fd := func(args ...uint64) {
 		for _, arg := range args {
 			if n := int32(arg); n >= 0 {
@@ -160,7 +153,7 @@ func (c Call) path(o *Object, dir int, at uint64) {
 		}
 		text = strings.TrimSuffix(base, "/") + "/" + text
 	}
-	o.Target.Kind, o.Target.Path = probes.PathTarget, text
+	o.Target.Kind, o.Target.Path = syscalls.PathTarget, text
 }
 
 func (c Call) cString(at uint64) (string, bool) {
@@ -181,7 +174,7 @@ func (c Call) cString(at uint64) (string, bool) {
 
 // child finds the process that a parent knows by a number of its own PID namespace; 0 or less is any.
 func (c Call) child(o *Object, inner int) {
-	o.Target.Kind = probes.ChildTarget
+	o.Target.Kind = syscalls.ChildTarget
 	if inner <= 0 {
 		return
 	}
@@ -189,7 +182,7 @@ func (c Call) child(o *Object, inner int) {
 		o.Target.Child = inner
 		return
 	}
-	o.Target.Kind = probes.NoTarget // one of another namespace is not to be mistaken for one of ours
+	o.Target.Kind = syscalls.NoTarget // one of another namespace is not to be mistaken for one of ours
 }
 
 // ranks of the kinds of files, as to which of several a thread is likeliest to wait for: those of bpf/target.h.
@@ -203,7 +196,7 @@ const (
 
 // Choose returns what the call works on: of several descriptors the first of the highest rank. sockets
 // are those of them that the kernel has described; it may be nil, and their peers are not known then.
-func (c Call) Choose(o Object, sockets []probes.Target) probes.Target {
+func (c Call) Choose(o Object, sockets []syscalls.Target) syscalls.Target {
 	out, best, others := o.Target, 0, 0
 	for _, fd := range o.FDs {
 		target, rank := c.file(fd, sockets)
@@ -221,14 +214,14 @@ func (c Call) Choose(o Object, sockets []probes.Target) probes.Target {
 }
 
 // file describes one descriptor: a socket as the kernel did, anything else by its link.
-func (c Call) file(fd int, sockets []probes.Target) (probes.Target, int) {
-	if i := slices.IndexFunc(sockets, func(s probes.Target) bool { return s.FD == fd }); i >= 0 {
-		if sockets[i].Kind == probes.InetTarget {
+func (c Call) file(fd int, sockets []syscalls.Target) (syscalls.Target, int) {
+	if i := slices.IndexFunc(sockets, func(s syscalls.Target) bool { return s.FD == fd }); i >= 0 {
+		if sockets[i].Kind == syscalls.InetTarget {
 			return sockets[i], rankInet
 		}
 		return sockets[i], rankSocket
 	}
-	target := probes.Target{FD: fd}
+	target := syscalls.Target{FD: fd}
 	var path string
 	target.Mode, target.Device, path = c.Process.Descriptor(fd)
 	switch {
@@ -238,17 +231,17 @@ func (c Call) file(fd int, sockets []probes.Target) (probes.Target, int) {
 		return target, rankSocket
 	}
 	if pid := c.Process.DescriptorInfo(fd, "Pid", 1); len(pid) > 0 {
-		target.Kind, target.Child = probes.ChildTarget, max(pid[0], 0)
+		target.Kind, target.Child = syscalls.ChildTarget, max(pid[0], 0)
 		return target, rankChild
 	}
 	switch name, anonymous := strings.CutPrefix(path, "anon_inode:"); {
 	case anonymous:
-		target.Kind, target.Path, target.Magic = probes.FileTarget, name, AnonInodeFS
+		target.Kind, target.Path, target.Magic = syscalls.FileTarget, name, syscalls.AnonInodeFS
 		return target, rankAnonymous
 	case strings.HasPrefix(path, "pipe:["):
-		target.Kind, target.Magic = probes.FileTarget, PipeFS
+		target.Kind, target.Magic = syscalls.FileTarget, syscalls.PipeFS
 	case strings.HasPrefix(path, "/"):
-		target.Kind = probes.FileTarget
+		target.Kind = syscalls.FileTarget
 		target.Path, target.Deleted = strings.CutSuffix(path, " (deleted)")
 	}
 	return target, rankFile

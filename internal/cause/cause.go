@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cause judges why a thread slept or ran. In go plain values: the syscall with its arguments and its target, the
+// place in the kernel, the module whose code ran, the Python frames, and what the interpreter was busy with. Out come a
+// model.Cause, the frame to blame, and the evidence in words. The package reads nothing itself and keeps nothing, so the
+// same values always give the same answer.
+package cause
+
+import (
+	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/syscalls"
+)
+
+// Call is a syscall that a thread is in.
+type Call struct {
+	Number int // -1 where it is in none, as in a page fault
+	Args   [3]uint64
+	Target syscalls.Target // what the call works on, or the file whose page is missing
+}
+
+// Phase is what an interpreter is in the middle of, as its own probes mark it.
+type Phase int
+
+const (
+	NoPhase Phase = iota
+	PhaseGC
+	PhaseImport
+)
+
+// Cause returns the cause that a phase establishes, "" where it is none.
+func (p Phase) Cause() model.Cause {
+	switch p {
+	case PhaseGC:
+		return model.CauseGC
+	case PhaseImport:
+		return model.CauseImport
+	}
+	return ""
+}
+
+// Interpreter is what the interpreter of a thread was busy with.
+type Interpreter struct {
+	Phase      Phase
+	Collecting bool      // the garbage collector ran, on whichever of its threads
+	GIL        model.GIL // whether the thread itself held the GIL
+}
+
+// collects tells whether the thread itself collects: the collector runs with the GIL, so without it another thread does.
+func (i Interpreter) collects() bool { return i.Collecting && i.GIL != model.GILReleased }
+
+// Blame returns the final cause and the line to blame for it. c is what the thread slept in or ran; a collection or an
+// import around that is the cause instead. The culprit is nil where no line is to blame.
+func Blame(c model.Cause, i Interpreter, frames []model.Frame) (_ model.Cause, culprit *model.Frame) {
+	if !c.BlamesLine() {
+		return c, nil
+	}
+	switch {
+	case i.Phase != NoPhase:
+		c = i.Phase.Cause()
+	case i.collects():
+		c = model.CauseGC
+	case importing(frames):
+		c = model.CauseImport
+	}
+	culprit, _ = eventloop.Culprit(frames)
+	return c, culprit
+}
+
+// importing tells whether a stack is inside an import that the loop's own code began.
+func importing(frames []model.Frame) bool {
+	for _, f := range frames {
+		if eventloop.IsMachinery(f) {
+			return false
+		}
+		if f.Function == "_find_and_load" && f.File == "<frozen importlib._bootstrap>" {
+			return true
+		}
+	}
+	return false
+}
+
+// leafOf returns the innermost frame of a stack, nil where it has none.
+func leafOf(frames []model.Frame) *model.Frame {
+	if len(frames) == 0 {
+		return nil
+	}
+	return &frames[0]
+}

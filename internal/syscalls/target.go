@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package syscalls
+
+import "net/netip"
+
+// TargetKind says which fields of a Target are set: enum target_kind of bpf/records.h.
+type TargetKind uint8
+
+const (
+	NoTarget     TargetKind = iota
+	FileTarget              // Path, Mode, Device, Magic
+	PathTarget              // Path, as the process gave it
+	InetTarget              // Address, Protocol
+	UnixTarget              // Path, of an abstract name with NUL before it
+	SocketTarget            // Family
+	ChildTarget             // Child
+)
+
+// Target is what a call works on, or the file whose page is missing. Names are bytes of the process's making.
+type Target struct {
+	Kind     TargetKind
+	FD       int    // descriptor, -1 none
+	Mode     uint32 // i_mode behind it, 0 unknown
+	Device   uint32 // of a device file, as the kernel numbers it: major << 20 | minor
+	Magic    uint32 // of its file system
+	Child    int    // pid as the host numbers it; 0 unknown. Of a pipe: the child made last
+	Family   uint16
+	Protocol uint8
+	Datagram bool
+	Others   int            // more descriptors of that sort were waited for
+	Address  netip.AddrPort // of the peer, or where Local of the socket itself
+	Local    bool
+	Listens  bool
+	Path     string
+	Deleted  bool // the file has no name any more
+	Detached bool // Path is no path: a name outside of all directories
+}
+
+// Magic numbers of file systems without a path (include/uapi/linux/magic.h).
+const (
+	AnonInodeFS = 0x09041934
+	PipeFS      = 0x50495045
+)

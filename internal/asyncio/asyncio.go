@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package asyncio reads asyncio's own state out of a process: which task a thread runs, and
-// what it is called. It takes a cpython.Runtime and the process's memory, and tells the kernel's
-// walker, by way of the correlator, where to find a task at the moment of a sample. All that is
+// what it is called. In go a cpython.Runtime and the process's memory; out come the tasks, and
+// where the kernel's walker finds the running one at the moment of a sample. All that is
 // read is the process's making and may be garbage. A task is only believed to be a thread's
 // where the frame of its coroutine is on the thread's stack.
 package asyncio

@@ -36,7 +36,7 @@ func (c *Correlator) onSample(s *probes.Sample) {
 	}
 	if t != nil && t.slot != probes.NoSlot && s.Period == t.period {
 		t.name(s, rawFrames(&s.Stack))
-		t.holder(s)
+		c.holder(t, s)
 		c.meetReleaser(s.Holder)
 	}
 }
@@ -89,7 +89,7 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 	p := period{
 		start: b.Start, end: b.End, whole: true,
 		offNS: b.OffNS, waitedNS: b.WaitedNS, throttledNS: b.ThrottledNS, stoppedNS: b.StoppedNS,
-		pieces: t.pieces(t.complete(b.Period, samples, b.Stackless)), inside: t.takeInside(b.Period), seeded: b.Seeded,
+		pieces: c.pieces(t, t.complete(b.Period, samples, b.Stackless)), inside: t.takeInside(b.Period), seeded: b.Seeded,
 	}
 	c.flush(t)
 	t.ended = b.Period
@@ -177,7 +177,7 @@ func (c *Correlator) openParts(t *thread, k probes.Thread, samples []*probes.Sam
 		}
 	}
 	c.glimpseNow(t, k)
-	p.pieces = t.pieces(t.complete(k.Period, slices.Concat(samples, held), k.Stackless))
+	p.pieces = c.pieces(t, t.complete(k.Period, slices.Concat(samples, held), k.Stackless))
 	p.inside, err = c.kernel.Inside(k, now, p.offNS, p.waitedNS+p.stoppedNS)
 	c.check(err)
 	c.learnRest(t, p.pieces)

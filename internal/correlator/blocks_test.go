@@ -10,6 +10,8 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/process"
+	"github.com/loopwatch/loopwatch/internal/python"
 )
 
 const ms = 1_000_000
@@ -173,9 +175,8 @@ func TestLargest(t *testing.T) {
 }
 
 func TestGILByAddress(t *testing.T) {
-	p := &proc{}
-	p.runtime = newRuntime(0x1000, 0x500, 0x80)
-	th := &thread{proc: p, interp: p.interp(0)}
+	p := newProc(python.New(&process.Process{PID: 7}, newRuntime(0x1000, 0x500, 0x80)), nil, 0)
+	th := &thread{proc: p, interp: p.Interpreter(0)}
 	futex := func(addr uint64) model.Cause {
 		c, _ := th.judgeSample(&probes.Sample{Kind: probes.Off, Syscall: unix.SYS_FUTEX, Args: [3]uint64{addr}}, nil)
 		return c

@@ -20,7 +20,7 @@ func (t *thread) judgeSample(s *probes.Sample, frames []model.Frame) (c model.Ca
 		sleep := t.sleepOf(s)
 		run.Kernel = &sleep
 	}
-	run.Module, run.Interpreter = t.proc.module(s.IP)
+	run.Module, run.Interpreter = t.proc.Modules.FindFresh(s.IP)
 	return cause.OfRun(run, frames)
 }
 
@@ -31,7 +31,7 @@ func callOf(s *probes.Sample) cause.Call {
 
 // sleepOf returns what is known of a sample's thread in the kernel.
 func (t *thread) sleepOf(s *probes.Sample) cause.Sleep {
-	sleep := cause.Sleep{Call: callOf(s), Stopped: s.Stopped, GIL: t.isGIL(s.Args[0])}
+	sleep := cause.Sleep{Call: callOf(s), Stopped: s.Stopped, GIL: t.interp.IsGIL(s.Args[0])}
 	if len(s.Kernel) > 0 && sleep.NeedsPlace() {
 		sleep.Place = kernelstack.Where(s.Kernel)
 	}

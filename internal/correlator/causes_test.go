@@ -12,7 +12,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
-	"github.com/loopwatch/loopwatch/internal/symbolize"
+	"github.com/loopwatch/loopwatch/internal/python"
 )
 
 // A tick is judged by the module that its instruction lies in, and by what the thread did in the kernel.
@@ -23,7 +23,9 @@ func TestJudgeTick(t *testing.T) {
 	maps := []process.Mapping{
 		code(0x1000, "/usr/bin/python3.11"), code(0x2000, "/usr/lib/libcrypto.so.3"), code(0x3000, "/lib/libc.so.6"), code(0x4000, "[vdso]"),
 	}
-	python := &thread{proc: &proc{mapped: symbolize.NewModules(maps, &cpython.Runtime{Path: "/usr/bin/python3.11"})}}
+	read := func() ([]process.Mapping, error) { return maps, nil }
+	modules := python.NewModules(read, &cpython.Runtime{Path: "/usr/bin/python3.11"})
+	th := &thread{proc: &proc{Process: &python.Process{Modules: modules}}}
 	for _, c := range []struct {
 		ip      uint64
 		gil     probes.GIL
@@ -40,7 +42,7 @@ func TestJudgeTick(t *testing.T) {
 		{0x4010, probes.GILHeld, -1, model.CauseCPU, ""},
 		{0x3010, probes.GILHeld, unix.SYS_FSYNC, model.CauseFile, ""},
 	} {
-		cause, native := python.judgeSample(&probes.Sample{Kind: probes.Tick, Syscall: c.syscall, IP: c.ip, GIL: c.gil}, nil)
+		cause, native := th.judgeSample(&probes.Sample{Kind: probes.Tick, Syscall: c.syscall, IP: c.ip, GIL: c.gil}, nil)
 		assert.Equal(t, c.cause, cause, "%#x %v", c.ip, c.gil)
 		assert.Equal(t, c.native, native, "%#x %v", c.ip, c.gil)
 	}

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package correlator turns what the kernel saw into what a user understands. It takes the
-// events of probes, finds out which threads are event loops, matches every block with the
-// stacks of its own active period, has symbolize name them, and judges why the block took its
-// time. Out come model.Loop and model.Block. It is the only package that knows both probes
-// and symbolize; observe drives it, on one goroutine.
+// Package correlator turns what the kernel saw into what a user understands. In go the events of
+// probes; it finds out which threads are event loops and matches every block with the named stacks
+// of its own active period. Out come model.Loop and model.Block, and to the kernel what has been
+// decided about processes, threads and descriptors. It runs on one goroutine.
 package correlator
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"time"
 
@@ -233,17 +231,6 @@ func (c *Correlator) losses() (model.Lost, error) {
 		}
 	}
 	return l, nil
-}
-
-// PIDError says that a process asked for cannot be watched.
-type PIDError struct {
-	PID    int
-	Reason string
-	Do     string
-}
-
-func (e *PIDError) Error() string {
-	return fmt.Sprintf("cannot watch process %d: %s; %s", e.PID, e.Reason, e.Do)
 }
 
 var errTooManyLoops = errors.New("too many loops at once")

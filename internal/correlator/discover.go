@@ -3,11 +3,8 @@
 package correlator
 
 import (
-	"errors"
 	"fmt"
-	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
@@ -15,32 +12,8 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
+	"github.com/loopwatch/loopwatch/internal/python"
 )
-
-// found is a process on its way to being known.
-type found struct {
-	pid     int
-	proc    *proc
-	command string
-	err     error
-}
-
-// look opens a process and finds its interpreter, reading only.
-func look(pid int) found {
-	f := found{pid: pid}
-	p, err := process.Open(pid)
-	if err != nil {
-		f.err = err
-		return f
-	}
-	rt, err := cpython.Locate(p)
-	if err != nil {
-		f.command, f.err = p.Cmdline(), err
-		return f
-	}
-	f.proc = newProc(p, rt)
-	return f
-}
 
 // Discover finds every Python process there is. Processes that start later announce themselves.
 func (c *Correlator) Discover() error {
@@ -50,16 +23,17 @@ func (c *Correlator) Discover() error {
 	}
 	c.check(c.kernel.SetProcess(c.opts.Self, probes.Ignored))
 	var done atomic.Int64
-	also := func(f *found) {
-		if f.err == nil {
-			f.proc.findTasksAhead()
+	also := func(o python.Opened) {
+		if o.Process != nil {
+			// What is likely to be asked for later is found beside other processes now. Most often there is nothing to find.
+			_, _ = o.Process.FindTasks(o.Process.FirstInterpreter())
 		}
 		if n := done.Add(1); c.opts.Looking != nil {
 			c.opts.Looking(int(n), len(pids))
 		}
 	}
-	for _, f := range lookAll(pids, also) {
-		c.meet(f)
+	for i, o := range python.OpenAll(pids, also) {
+		c.meet(pids[i], o)
 	}
 	return c.refusal()
 }
@@ -89,105 +63,58 @@ func (c *Correlator) candidates() ([]int, error) {
 	return pids, nil
 }
 
-// lookAll looks at many processes at once, as far as there are CPUs. also, if there is one, is called with
-// what was found of each, from several goroutines.
-func lookAll(pids []int, also func(*found)) []found {
-	out := make([]found, len(pids))
-	var wg sync.WaitGroup
-	next := make(chan int)
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for i := range next {
-				out[i] = look(pids[i])
-				if also != nil {
-					also(&out[i])
-				}
-			}
-		})
-	}
-	for i := range pids {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
-	return out
-}
-
 // refusal says why none of the processes asked for can be watched, if so.
 func (c *Correlator) refusal() error {
 	if len(c.opts.PIDs) == 0 || len(c.procs) > 0 || c.opts.Children {
 		return nil
 	}
 	for _, pid := range c.opts.PIDs {
-		f := look(pid)
-		if f.err != nil && !errors.Is(f.err, cpython.ErrNotReady) {
-			reason, do := f.whyNot()
-			return &PIDError{pid, reason, do}
+		if _, refusal := python.Open(pid); refusal != nil && refusal.Kind() != python.Starting {
+			return refusal.Answer(python.Watch)
 		}
 	}
 	return nil
 }
 
-// unreadable tells whether look came to no answer.
-func (f *found) unreadable() bool {
-	return f.err != nil && !errors.As(f.err, new(*cpython.UnsupportedError)) &&
-		!errors.Is(f.err, cpython.ErrNotPython) && !errors.Is(f.err, cpython.ErrNotReady)
-}
-
-// whyNot says why a process cannot be watched, and what to do.
-func (f *found) whyNot() (reason, do string) {
-	const other = "give the process id of a running Python process, or leave out --pid to watch all"
-	var unsupported *cpython.UnsupportedError
-	switch {
-	case errors.As(f.err, &unsupported):
-		return unsupported.Reason, "see the list of supported interpreters in the README"
-	case errors.Is(f.err, cpython.ErrNotPython):
-		return "it is not a Python process", other
-	case errors.Is(f.err, cpython.ErrNotReady):
-		return "its interpreter is just starting or ending", "nothing: it is looked at again as it goes on"
-	case !process.Exists(f.pid):
-		return "there is no such process", other
+// meet enters what came of opening a process; it returns nil where the process is not to be watched.
+func (c *Correlator) meet(pid int, o python.Opened) *proc {
+	if o.Refusal != nil {
+		c.turnAway(o.Refusal)
+		return nil
 	}
-	return probes.Unreadable(f.err)
+	layout, err := c.kernel.AddLayout(kernelLayout(&o.Process.Runtime.Layout))
+	if err != nil {
+		c.refuse(pid, o.Process.Command, err.Error(), false)
+		return nil
+	}
+	p := newProc(o.Process, c.kernel, layout)
+	c.procs[pid] = p
+	c.met++
+	c.check(c.kernel.SetPython(pid, kernelInterp(p.Interpreter(p.FirstInterpreter())), layout))
+	return p
 }
 
-// meet enters what look found; it returns nil where the process is not to be watched.
-func (c *Correlator) meet(f found) *proc {
-	var unsupported *cpython.UnsupportedError
-	switch {
-	case f.err == nil:
-		layout, err := c.kernel.AddLayout(kernelLayout(&f.proc.runtime.Layout))
-		if err != nil {
-			c.refuse(f.pid, f.proc.command, err.Error())
-			return nil
-		}
-		f.proc.layout, f.proc.kernel, f.proc.peers = layout, c.kernel, c.procs
-		c.procs[f.pid] = f.proc
-		c.met++
-		c.check(c.kernel.SetPython(f.pid, f.proc.interp(f.proc.firstInterp()), layout))
-		return f.proc
-	case errors.As(f.err, &unsupported):
-		c.refuse(f.pid, f.command, unsupported.Reason)
-	case errors.Is(f.err, cpython.ErrNotPython):
-		c.check(c.kernel.SetProcess(f.pid, probes.Ignored))
-	case errors.Is(f.err, cpython.ErrNotReady):
-		c.check(c.kernel.ForgetProcess(f.pid))
-	case !process.Exists(f.pid):
-		c.check(c.kernel.ForgetProcess(f.pid))
+// turnAway tells the kernel what to do about a process that is not to be watched, and lists it if it is, or may be, a
+// Python.
+func (c *Correlator) turnAway(r *python.Refusal) {
+	switch r.Kind() {
+	case python.Unsupported:
+		reason, _ := r.Explain(python.Watch)
+		c.refuse(r.PID, r.Command, reason, false)
+	case python.NotPython:
+		c.check(c.kernel.SetProcess(r.PID, probes.Ignored))
+	case python.Starting, python.Gone:
+		c.check(c.kernel.ForgetProcess(r.PID))
 	default:
-		reason, do := f.whyNot()
-		c.refuse(f.pid, f.command, reason+"; "+do)
-		u := c.unsupported[f.pid]
-		u.Maybe = !cpython.Named(f.pid)
-		c.unsupported[f.pid] = u
+		reason, do := r.Explain(python.Watch)
+		c.refuse(r.PID, r.Command, reason+"; "+do, !cpython.Named(r.PID))
 	}
-	return nil
 }
 
-// refuse lists a Python process as one that cannot be watched.
-func (c *Correlator) refuse(pid int, command, reason string) {
+// refuse lists a process as one that cannot be watched. maybe says that it may be no Python.
+func (c *Correlator) refuse(pid int, command, reason string, maybe bool) {
 	c.check(c.kernel.SetProcess(pid, probes.Ignored))
-	c.unsupported[pid] = model.Unsupported{PID: pid, Command: command, Reason: reason}
+	c.unsupported[pid] = model.Unsupported{PID: pid, Command: command, Reason: reason, Maybe: maybe}
 }
 
 // process returns the Python process with this id, looking at it if it is new; nil if it is
@@ -199,7 +126,8 @@ func (c *Correlator) process(pid int) *proc {
 	if _, ok := c.unsupported[pid]; ok || pid == c.opts.Self {
 		return nil
 	}
-	return c.meet(look(pid))
+	opened, refusal := python.Open(pid)
+	return c.meet(pid, python.Opened{Process: opened, Refusal: refusal})
 }
 
 // onWait judges a thread that waits on a descriptor nobody has judged.
@@ -248,7 +176,7 @@ func (c *Correlator) onWait(w *probes.Wait) {
 
 // insideLoop tells whether a stack seen outside a wait is inside a loop.
 func (c *Correlator) insideLoop(t *thread, raw []cpython.RawFrame) bool {
-	v := t.proc.classify(t.proc.resolver.Frames(raw))
+	v := t.proc.Classify(t.proc.Names.Frames(raw))
 	return v.Running || c.bareLoop(t, v) != ""
 }
 
@@ -284,13 +212,10 @@ func (c *Correlator) refuseThread(t *thread, fd int) {
 	c.configure(t)
 }
 
-// maxWalk bounds a walk from user space.
-const maxWalk = 4096
-
 // judge decides from the stack of a wait whether it is a loop's own.
 func (c *Correlator) judge(t *thread, fd int, raw []cpython.RawFrame) {
-	frames := t.proc.resolver.Frames(raw)
-	v := t.proc.classify(frames)
+	frames := t.proc.Names.Frames(raw)
+	v := t.proc.Classify(frames)
 	// Deeper in than the loop's own wait: that of something a callback uses.
 	deeper := t.kind == eventloop.UVLoop && !v.Running && len(raw) > len(t.anchor) && len(t.anchor) > 0 && t.onAnchor(raw)
 	bare := eventloop.Kind("")
@@ -376,7 +301,7 @@ func (c *Correlator) configure(t *thread) {
 	}
 	c.check(c.kernel.SetThread(probes.ThreadConfig{
 		TID: t.tid, Verdict: t.verdict, TState: t.state.Addr, ThreadID: t.state.ThreadID, RestCode: t.restCode, Caller: t.callerCode,
-		Interp: t.interp, Tasks: running, Layout: layout, Slot: t.slot, FDs: t.fds,
+		Interp: kernelInterp(t.interp), Tasks: running, Layout: layout, Slot: t.slot, FDs: t.fds,
 	}))
 }
 
@@ -418,16 +343,4 @@ func (c *Correlator) forgetProcess(pid int) {
 		c.dropThread(tid)
 	}
 	delete(c.procs, pid)
-}
-
-// kernelLayout hands a layout to the walker.
-func kernelLayout(l *cpython.Layout) probes.Layout {
-	return probes.Layout{
-		TstateThreadId: l.ThreadID, TstateFrame: l.ThreadFrame, ViaCframe: l.ViaCFrame, CframeFrame: l.CFrameFrame,
-		FrameCode: l.FrameCode, FramePrevious: l.FrameBack, FrameInstr: l.FrameInstr, FrameOwner: l.FrameOwner,
-		ShimOwners: l.ShimOwners, CodeTagMask: l.FrameCodeTag, InstrKind: uint32(l.InstrKind),
-		// The two words that the walker makes cpython.CodeCheck of.
-		CodeFile: l.CodeFile, CodeLine: l.CodeLine, CodeAdaptive: l.CodeInstrs, FrameLocals: l.FrameLocals,
-		TstateNext: l.ThreadNext, GilSize: l.GILSize, GilLocked: l.GILLocked, GilHolder: l.GILLastHolder,
-	}
 }

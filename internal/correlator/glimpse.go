@@ -8,7 +8,6 @@ import (
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/target"
 )
 
 // glimpse is what a thread sleeps in, read from user space because the kernel could not: the thread
@@ -41,7 +40,7 @@ func (c *Correlator) walkHere(t *thread) (sight, bool) {
 		if err != nil || !ok {
 			return sight{}, false
 		}
-		raw, err := t.proc.runtime.Stack(t.proc.memory, t.state.Addr, maxWalk)
+		raw, _, err := t.proc.Stack(t.state.Addr)
 		if err != nil || len(raw) == 0 {
 			continue
 		}
@@ -72,11 +71,11 @@ func sleepsUnseen(k probes.Thread) bool {
 // sampleHere reads from user space what the kernel would have put into a sample; nil where the
 // thread no longer sleeps.
 func (c *Correlator) sampleHere(t *thread, k probes.Thread, raw []cpython.RawFrame) *probes.Sample {
-	call, err := t.proc.process.Syscall(t.tid)
+	call, err := t.proc.Syscall(t.tid)
 	if err != nil || call.Running {
 		return nil
 	}
-	works := target.Call{Process: t.proc.process, Memory: t.proc.memory, Number: call.Number, Args: [5]uint64(call.Args[:5])}
+	works := t.proc.Call(call.Number, [5]uint64(call.Args[:5]))
 	s := &probes.Sample{
 		TID: t.tid, Period: k.Period, Kind: probes.Off, At: k.OffAt, Syscall: call.Number, Args: [3]uint64(call.Args[:3]),
 		Stopped: k.Stopped, Target: works.Choose(works.Object(), nil),
@@ -97,7 +96,7 @@ func (t *thread) keepGlimpse(s *probes.Sample, raw []cpython.RawFrame) {
 	if len(t.glimpses) == maxGlimpses {
 		t.glimpses = slices.Delete(t.glimpses, 0, 1)
 	}
-	frames := t.proc.resolver.Frames(raw)
+	frames := t.proc.Names.Frames(raw)
 	t.glimpses = append(t.glimpses, &glimpse{s, raw, naming{frames, t.taskName(s, frames)}})
 }
 
@@ -160,9 +159,9 @@ func (c *Correlator) bareLoop(t *thread, v eventloop.Verdict) eventloop.Kind {
 	switch {
 	case v.Running:
 		return ""
-	case v.Detached && t.proc.Extension("gevent"):
+	case v.Detached && t.proc.Modules.Extension("gevent"):
 		return eventloop.Gevent
-	case !t.proc.Extension("uvloop"):
+	case !t.proc.Modules.Extension("uvloop"):
 		return ""
 	}
 	c.findTasks(t)
@@ -170,7 +169,7 @@ func (c *Correlator) bareLoop(t *thread, v eventloop.Verdict) eventloop.Kind {
 		return ""
 	}
 	// The stack does not tell: its leaf may be anybody's.
-	tasks, memory := t.tasks.reader, t.proc.memory
+	tasks, memory := t.tasks.reader, t.proc.Memory
 	if loop := tasks.RunningLoop(memory, t.state); loop != 0 && tasks.IsUVLoop(memory, loop) {
 		return eventloop.UVLoop
 	}

@@ -3,56 +3,13 @@
 package correlator
 
 import (
-	"encoding/binary"
 	"slices"
-	"time"
 
-	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
-
-// interp finds what the kernel reads of an interpreter of the process, given its address.
-func (p *proc) interp(addr uint64) probes.Interp {
-	l := &p.runtime.Layout
-	var out probes.Interp
-	if l.RuntimeGIL != 0 {
-		out.GIL = p.runtime.Addr + uint64(l.RuntimeGIL)
-	}
-	if l.RuntimeGCCollecting != 0 {
-		out.Collecting = p.runtime.Addr + uint64(l.RuntimeGCCollecting)
-	}
-	if addr == 0 {
-		return out
-	}
-	out.Threads = addr + uint64(l.InterpThreads)
-	if l.InterpGCCollecting != 0 {
-		out.Collecting = addr + uint64(l.InterpGCCollecting)
-	}
-	if l.InterpGIL != 0 {
-		// 0 where it cannot be read: then no futex is known to be the GIL's.
-		out.GIL, _ = readPointer(p.memory, addr+uint64(l.InterpGIL))
-	}
-	return out
-}
-
-// firstInterp returns the address of the newest interpreter of the process, nearly always the
-// only one, 0 where it cannot be read.
-func (p *proc) firstInterp() uint64 {
-	addr, err := readPointer(p.memory, p.runtime.Addr+uint64(p.runtime.Layout.RuntimeInterpreters))
-	if err != nil {
-		return 0
-	}
-	return addr
-}
-
-// isGIL tells whether a futex belongs to the GIL of the thread's interpreter.
-func (t *thread) isGIL(address uint64) bool {
-	return t.interp.GIL != 0 && address-t.interp.GIL < uint64(t.proc.runtime.Layout.GILSize)
-}
 
 // gilDuring says whether the loop's thread held the GIL for most of what its block is made of,
 // where that is known. It decides whether a thread would help, or only another process.
@@ -82,55 +39,6 @@ func gilDuring(pieces []piece, cause model.Cause) model.GIL {
 	return ""
 }
 
-// threadTable knows the threads of a process by their thread pointers.
-type threadTable struct {
-	tids   map[uint64]int
-	listed time.Time
-	missed int64 // looked for and not found
-}
-
-// relistAfter is how soon the threads of a process are listed again for want of one of them.
-const relistAfter = 10 * time.Millisecond
-
-// tid finds the thread with this thread pointer, or that pthread_self calls so.
-func (t *threadTable) tid(pointer uint64) (int, bool) {
-	if tid, ok := t.tids[pointer]; ok {
-		return tid, true
-	}
-	for known, tid := range t.tids {
-		if cpython.IsThread(known, pointer) {
-			return tid, true
-		}
-	}
-	return 0, false
-}
-
-// thread returns the id and the name of the thread with this thread pointer, 0 where there is
-// none any more.
-func (p *proc) thread(pointer uint64) (tid int, name string) {
-	t := &p.threads
-	if pointer == 0 {
-		return 0, ""
-	}
-	for range 2 {
-		if tid, ok := t.tid(pointer); ok { // the pointer may be that of another thread by now
-			if name, err := p.process.ThreadName(tid); err == nil {
-				return tid, name
-			}
-		}
-		if p.kernel == nil || time.Since(t.listed) < relistAfter {
-			break
-		}
-		tids, err := p.kernel.ThreadPointers(p.process.PID)
-		if err != nil {
-			break
-		}
-		t.tids, t.listed = tids, time.Now()
-	}
-	t.missed++
-	return 0, ""
-}
-
 // meetReleaser has a process that shares a lock with a loop looked at, so that its stack can be
 // walked the next time.
 func (c *Correlator) meetReleaser(h *probes.Holder) {
@@ -140,7 +48,7 @@ func (c *Correlator) meetReleaser(h *probes.Holder) {
 }
 
 // holder names the holder of a sample, once: the sooner the better.
-func (t *thread) holder(s *probes.Sample) *model.Holder {
+func (c *Correlator) holder(t *thread, s *probes.Sample) *model.Holder {
 	h := s.Holder
 	if h == nil {
 		return nil
@@ -152,14 +60,14 @@ func (t *thread) holder(s *probes.Sample) *model.Holder {
 	}
 	out := &model.Holder{PID: h.PID, TID: h.TID, Thread: h.Comm}
 	if h.TID == 0 {
-		out.TID, out.Thread = t.proc.thread(h.ThreadID)
+		out.TID, out.Thread = t.proc.threads.named(h.ThreadID)
 	}
 	owner := t.proc
 	if h.PID != 0 {
-		owner = t.proc.peers[h.PID]
+		owner = c.procs[h.PID]
 	}
 	if owner != nil {
-		out.Frames = owner.resolver.Frames(rawFrames(&h.Stack))
+		out.Frames = owner.Names.Frames(rawFrames(&h.Stack))
 	}
 	if h.Stack.Cut > 0 && h.Stack.CutAt <= len(out.Frames) {
 		out.Frames = slices.Insert(out.Frames, h.Stack.CutAt, symbolize.CutMarker(h.Stack.Cut))
@@ -233,10 +141,4 @@ func standsFor(frames []model.Frame) *model.Frame {
 		return &frames[0]
 	}
 	return nil
-}
-
-func readPointer(m process.Memory, addr uint64) (uint64, error) {
-	var b [8]byte
-	err := m.Read(addr, b[:])
-	return binary.NativeEndian.Uint64(b[:]), err
 }

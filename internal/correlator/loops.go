@@ -78,8 +78,8 @@ func (c *Correlator) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
 // row says who a loop is.
 func (t *thread) row() model.Loop {
 	return model.Loop{
-		PID: t.proc.process.PID, TID: t.tid, Command: t.proc.command, Python: t.proc.runtime.Version.String(),
-		Loop: string(t.kind), Container: t.proc.container, Unit: t.proc.unit,
+		PID: t.proc.PID, TID: t.tid, Command: t.proc.Command, Python: t.proc.Runtime.Version.String(),
+		Loop: string(t.kind), Container: t.proc.Container, Unit: t.proc.Unit,
 		USDT: t.proc.probed.kinds(),
 	}
 }
@@ -149,7 +149,7 @@ func (c *Correlator) nameOpen(t *thread, k probes.Thread) {
 	}
 	for _, s := range held {
 		t.name(s, rawFrames(&s.Stack))
-		t.holder(s)
+		c.holder(t, s)
 	}
 	c.glimpseNow(t, k)
 }

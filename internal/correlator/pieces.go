@@ -44,15 +44,15 @@ func (p *piece) leaf() *model.Frame {
 }
 
 // pieces names and judges samples, in time order.
-func (t *thread) pieces(samples []*probes.Sample) []piece {
+func (c *Correlator) pieces(t *thread, samples []*probes.Sample) []piece {
 	out := make([]piece, 0, len(samples))
 	for _, s := range samples {
 		p := piece{sample: s, raw: rawFrames(&s.Stack), ns: s.NS}
 		n := t.name(s, p.raw)
 		p.frames, p.task = n.frames, n.task
-		p.holder = t.holder(s)
+		p.holder = c.holder(t, s)
 		if len(p.frames) > 0 {
-			v := t.proc.classify(p.frames)
+			v := t.proc.Classify(p.frames)
 			inside, atRest := t.place(p.raw, v)
 			inside = inside || illegible(p.frames) && t.onCaller(p.raw)
 			p.atRest = atRest && p.isOff() && syscalls.Lookup(s.Syscall).MayRest()
@@ -80,7 +80,7 @@ func (t *thread) name(s *probes.Sample, raw []cpython.RawFrame) naming {
 	if known, ok := t.named[s.At]; ok && len(known.frames) == len(raw)+min(s.Stack.Cut, 1) {
 		return known
 	}
-	frames := t.proc.resolver.Frames(raw)
+	frames := t.proc.Names.Frames(raw)
 	if s.Stack.Cut > 0 && s.Stack.CutAt <= len(frames) {
 		frames = slices.Insert(frames, s.Stack.CutAt, symbolize.CutMarker(s.Stack.Cut))
 	}

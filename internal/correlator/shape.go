@@ -69,7 +69,7 @@ func (t *thread) callbackOf(s *probes.Sample, frames []model.Frame) callback {
 		}
 	case eventloop.CallerTask:
 		// Before 3.11 frames do not say whose they are.
-		if cb.Generator || t.proc.runtime.Layout.FrameOwner == 0 && s.Task != nil {
+		if cb.Generator || t.proc.Runtime.Layout.FrameOwner == 0 && s.Task != nil {
 			return callback{cb.Frame, true}
 		}
 	case eventloop.CallerRoot:

@@ -15,8 +15,7 @@ import (
 
 // tasks is how one interpreter of a process keeps its asyncio tasks.
 type tasks struct {
-	reader *asyncio.Tasks // nil where that is not known
-	ahead  *asyncio.Tasks // the same, found before a loop was known and not told to the kernel
+	reader *asyncio.Tasks // nil until the kernel knows of it
 	layout uint32         // the kernel's, with it
 	at     time.Time      // of the last attempt
 }
@@ -38,9 +37,6 @@ func (c *Correlator) findTasks(t *thread) {
 		if len(t.proc.tasks) >= maxInterps {
 			return
 		}
-		if t.proc.tasks == nil {
-			t.proc.tasks = make(map[uint64]*tasks)
-		}
 		known = &tasks{}
 		t.proc.tasks[t.state.Interp] = known
 	}
@@ -49,34 +45,20 @@ func (c *Correlator) findTasks(t *thread) {
 		return
 	}
 	known.at = time.Now()
-	reader, err := known.ahead, error(nil)
-	if reader == nil {
-		reader, err = asyncio.Find(t.proc.process, t.proc.runtime, t.state.Interp)
-	}
+	reader, err := t.proc.FindTasks(t.state.Interp)
 	if errors.Is(err, asyncio.ErrNone) {
 		return
 	}
 	if err == nil {
-		known.layout, err = c.kernel.AddLayout(taskLayout(&t.proc.runtime.Layout, reader))
+		known.layout, err = c.kernel.AddLayout(taskLayout(&t.proc.Runtime.Layout, reader))
 	}
 	if err != nil {
-		if t.proc.process.Same() { // else it has just ended
+		if t.proc.Same() { // else it has just ended
 			c.lost[reasonTasks]++
 		}
 		return
 	}
 	known.reader = reader
-}
-
-// findTasksAhead finds what findTasks is likely to ask for. It only reads, so it may run beside the correlator.
-func (p *proc) findTasksAhead() {
-	interp := p.firstInterp()
-	if interp == 0 {
-		return
-	}
-	if reader, err := asyncio.Find(p.process, p.runtime, interp); err == nil {
-		p.tasks = map[uint64]*tasks{interp: {ahead: reader}}
-	}
 }
 
 // taskLayout is a process's layout with what names the running task.
@@ -104,10 +86,10 @@ func (t *thread) taskName(s *probes.Sample, frames []model.Frame) string {
 	// A process forked in the middle of a task has all that the parent's loop had. The loop it
 	// runs itself stands further in, and what that calls is none of the parent's task.
 	inside := frames[:min(s.Task.Depth, len(frames))]
-	if eventloop.Classify(inside, t.proc).Running {
+	if eventloop.Classify(inside, t.proc.Modules).Running {
 		return ""
 	}
-	name, err := t.tasks.reader.NameOf(t.proc.memory, cpython.Seen{Addr: s.Task.Name, Object: s.Task.Object})
+	name, err := t.tasks.reader.NameOf(t.proc.Memory, cpython.Seen{Addr: s.Task.Name, Object: s.Task.Object})
 	if err != nil {
 		t.proc.unnamedTasks++
 		return ""
@@ -120,7 +102,7 @@ func (t *thread) runningTask() *probes.Task {
 	if !t.canNameTasks() {
 		return nil
 	}
-	task, err := t.tasks.reader.Running(t.proc.memory, t.state.Addr)
+	task, err := t.tasks.reader.Running(t.proc.Memory, t.state.Addr)
 	if err != nil {
 		t.proc.unnamedTasks++
 	}

@@ -22,9 +22,6 @@ type USDT struct {
 	MaxRate int64
 }
 
-// provider is whose probes they are.
-const provider = "python"
-
 // probedFiles are the files with an interpreter in them in which a loop runs.
 type probedFiles map[process.FileStamp]*probedFile
 
@@ -73,7 +70,7 @@ func (c *Correlator) useProbes(p *proc) {
 	if p.probed != nil || len(c.opts.USDT.Kinds) == 0 {
 		return
 	}
-	stamp, err := p.process.StatMapping(p.runtime.Image)
+	stamp, err := p.StatMapping(p.Runtime.Image)
 	if err != nil {
 		c.lost[reasonNoUSDT]++
 		return
@@ -91,7 +88,7 @@ func (c *Correlator) useProbes(p *proc) {
 
 // startAttaching reads what probes a process's interpreter has, and has those attached that are wanted.
 func (c *Correlator) startAttaching(b *probedFile, p *proc) {
-	f, found, err := p.readProbes()
+	f, found, err := p.OpenProbes()
 	if err != nil {
 		c.lost[reasonNoUSDT]++
 		return
@@ -156,25 +153,6 @@ func (c *Correlator) takeDetached() {
 	for len(c.detached) > 0 {
 		c.check(<-c.detached)
 	}
-}
-
-// readProbes opens the file of the interpreter and reads what probes it has.
-func (p *proc) readProbes() (*os.File, *usdt.File, error) {
-	f, err := p.process.OpenMapping(p.runtime.Image)
-	if err != nil {
-		return nil, nil, err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return nil, nil, err
-	}
-	found, err := usdt.Parse(f, info.Size(), provider)
-	if err != nil {
-		f.Close()
-		return nil, nil, err
-	}
-	return f, found, nil
 }
 
 // releaseProbes notes that a process has ended that used the probes of its file.

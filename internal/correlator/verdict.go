@@ -14,7 +14,7 @@ import (
 // block puts everything together.
 func (t *thread) block(p period, ongoing bool) model.Block {
 	b := model.Block{
-		PID: t.proc.process.PID, TID: t.tid, StartNS: p.start, DurationNS: p.end - p.start, Ongoing: ongoing, AtLeast: p.seeded,
+		PID: t.proc.PID, TID: t.tid, StartNS: p.start, DurationNS: p.end - p.start, Ongoing: ongoing, AtLeast: p.seeded,
 		BreakdownNS: p.share(),
 	}
 	b.Shape = p.shape()

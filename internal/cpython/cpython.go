@@ -2,10 +2,9 @@
 
 // Package cpython reads one CPython runtime inside another process. It takes a
 // process.Process, finds the interpreter among its mappings and its version and layout, and
-// hands out thread states, frames and code objects with their names and lines. Discovery calls
-// Locate and Threads, the kernel's walker is fed with Runtime.Layout, and symbolize calls
-// ReadCode. Nothing is ever written to the process, nothing stops it, and everything read
-// from it is treated as hostile: it may be garbage, or change under the reader's hands.
+// hands out its layout, thread states, frames, and code objects with their names and lines.
+// Nothing is ever written to the process, nothing stops it, and everything read from it is
+// treated as hostile: it may be garbage, or change under the reader's hands.
 package cpython
 
 import (

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package doctor finds out what this kernel, these privileges and the Python processes here allow,
-// by trying: it loads and attaches as package probes does for an observation, and looks at processes
-// as package correlator does. Out comes a Diagnosis, as text or JSON. The command line calls it; it
-// changes nothing on the host.
+// by trying: it loads and attaches the programs of an observation, and looks at the processes that one
+// would watch. Out comes a Diagnosis, as text or JSON. It changes nothing on the host.
 package doctor
 
 import (
@@ -16,7 +15,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/loopwatch/loopwatch/internal/correlator"
 	"github.com/loopwatch/loopwatch/internal/probes"
 )
 
@@ -94,12 +92,11 @@ func (d *Diagnosis) Watchable() (n int) {
 // Examine tries everything. With pids only these processes are looked at.
 func Examine(pids []int) (*Diagnosis, error) {
 	d := &Diagnosis{Schema: Schema, asked: len(pids) > 0}
-	found, opaque, err := correlator.Survey(pids)
-	if err != nil {
+	var err error
+	if d.Processes, d.opaque, err = survey(pids); err != nil {
 		return nil, err
 	}
-	d.Processes, d.opaque = processesOf(found), processesOf(opaque)
-	d.Unreadable = len(opaque)
+	d.Unreadable = len(d.opaque)
 	d.Host.Arch = runtime.GOARCH
 	d.Host.Hostname, _ = os.Hostname()
 
@@ -130,21 +127,6 @@ func Examine(pids []int) (*Diagnosis, error) {
 	}
 	d.Answer = d.answer(failure)
 	return d, nil
-}
-
-func processesOf(found []correlator.Python) []Process {
-	out := []Process{}
-	for _, f := range found {
-		p := Process{
-			PID: f.PID, Command: f.Command, Python: f.Version, Loops: []string{}, USDT: append([]string{}, f.USDT...),
-			Container: f.Container, Unit: f.Unit, Watchable: f.Reason == "", Reason: f.Reason, Do: f.Do,
-		}
-		for _, kind := range f.Loops {
-			p.Loops = append(p.Loops, string(kind))
-		}
-		out = append(out, p)
-	}
-	return out
 }
 
 // serves says what stands in for a hook that cannot be had.

@@ -2,9 +2,8 @@
 
 // Package eventloop tells which event loop a Python stack belongs to, and which of its frames
 // are the application's. In go a stack's frames, innermost first, and what is known of the
-// modules mapped; out comes a Verdict. The correlator asks it once for each wait it has not
-// judged yet and for each stack it reports; symbolize asks it which files are an application's.
-// It knows the loops by the files and functions they run in, and nothing of processes.
+// modules mapped; out comes a Verdict. The package knows the loops by the files and functions
+// they run in, and nothing of processes.
 package eventloop
 
 import (

@@ -2,8 +2,7 @@
 
 // Package kernelstack tells from a kernel stack what a thread that sleeps in the kernel waits for:
 // a disk, a pipe, a socket, a child. It takes return addresses and the kernel's own list of
-// symbols, of which it keeps only those that decide. The correlator asks it where a syscall alone
-// says nothing.
+// symbols, of which it keeps only those that decide.
 package kernelstack
 
 import (

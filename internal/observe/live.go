@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/loopwatch/loopwatch/internal/clock"
 	"github.com/loopwatch/loopwatch/internal/correlator"
 	"github.com/loopwatch/loopwatch/internal/live"
 	"github.com/loopwatch/loopwatch/internal/model"
@@ -64,7 +65,7 @@ func (f *follower) look() error {
 		return f.err
 	}
 	f.drain() // blocks that have ended are told before it is looked at what their loops do now
-	now := monotonic()
+	now := clock.Monotonic()
 	present, err := f.correlator.Present(now)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/advice"
+	"github.com/loopwatch/loopwatch/internal/clock"
 	"github.com/loopwatch/loopwatch/internal/correlator"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
@@ -166,7 +167,7 @@ type ending struct {
 
 // run observes from now until the time is up.
 func (w *window) run(ctx context.Context) (ending, error) {
-	w.started, w.startedNS = time.Now(), monotonic()
+	w.started, w.startedNS = time.Now(), clock.Monotonic()
 	defer w.start.end()
 	// What is outside its wait now may go on in a moment: its stack is read before all else.
 	for _, pass := range []probes.SeedPass{probes.SeedActive, probes.SeedRest} {
@@ -183,7 +184,7 @@ func (w *window) run(ctx context.Context) (ending, error) {
 	if err := w.observe(ctx); err != nil {
 		return ending{}, err
 	}
-	at := monotonic()
+	at := clock.Monotonic()
 	if err := w.correlator.Snapshot(); err != nil {
 		return ending{}, err
 	}
@@ -239,7 +240,7 @@ func (w *window) observe(ctx context.Context) error {
 
 func (w *window) usualChores() []chore {
 	chores := []chore{
-		{every: pollEvery, do: func() error { return w.correlator.Poll(monotonic()) }},
+		{every: pollEvery, do: func() error { return w.correlator.Poll(clock.Monotonic()) }},
 		{every: askAgainEvery, do: w.probes.AskAgain},
 	}
 	if len(w.options.PIDs) > 0 && w.options.Warn != nil {
@@ -287,15 +288,6 @@ func (w *window) read(deadline time.Time) error {
 		return nil
 	}
 	return err
-}
-
-// monotonic reads the clock of bpf_ktime_get_ns.
-func monotonic() int64 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		return 0 // cannot fail on Linux with this clock
-	}
-	return t.Nano()
 }
 
 func host(attach string) model.Host {

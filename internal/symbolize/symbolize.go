@@ -3,7 +3,7 @@
 // Package symbolize turns addresses into names: raw Python frames of one process into
 // model.Frame, and user instruction pointers into the module they lie in. It reads the
 // process's memory on demand, keeps what it read within bounds, and notices an address that
-// was used again for another code object. The correlator holds one Resolver for each process.
+// was used again for another code object.
 package symbolize
 
 import (

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package correlator
+
+import (
+	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/python"
+)
+
+// thread is a thread of a Python process that waits in epoll.
+type thread struct {
+	proc    *proc
+	tid     int
+	state   cpython.Thread     // its PyThreadState; Addr 0 unknown
+	interp  python.Interpreter // of that
+	tasks   *tasks             // of its interpreter, nil unknown
+	kind    eventloop.Kind     // "" until it is known to be a loop
+	verdict probes.Verdict
+	slot    uint32
+	fds     []probes.FDVerdict
+	// anchor is the stack at the loop's own wait. Of a loop without Python frames of its own
+	// (uvloop), all of it stands at the root of every stack inside.
+	anchor []cpython.RawFrame
+	// bare says that such a loop was met in the middle of a period, before any wait of its own.
+	bare     bool
+	restCode uint64
+	// caller and callerCode tell the loop's callbacks apart, see learnCaller.
+	caller     eventloop.Caller
+	callerCode uint64
+
+	period   uint64 // that the samples belong to
+	ended    uint64 // the last period that was reported as a block
+	told     uint64 // the last one reported before it had ended
+	samples  []*probes.Sample
+	glimpses []*glimpse              // the newest last
+	inside   *probes.Inside          // what the interpreter's own probes said last
+	early    []earlyBlock            // ended before the thread was judged
+	named    map[int64]naming        // of the period going on, named early, by Sample.At
+	inNamed  uint64                  // that period
+	holders  map[int64]*model.Holder // the same of who held what was waited for
+	fix      correction
+	ready    *readyBlock
+}
+
+// naming is a sample with names in place of addresses.
+type naming struct {
+	frames []model.Frame
+	task   string
+}
+
+func (t *thread) isLoop() bool { return t.kind != "" && t.slot != probes.NoSlot }
+
+// findState looks for the state of the thread with this thread pointer.
+func (t *thread) findState(threadID uint64) (ok bool) {
+	t.state, ok = t.proc.FindThread(threadID)
+	t.interp = t.proc.Interpreter(t.state.Interp)
+	return ok
+}
+
+// setFD remembers the verdict on a descriptor. Where there are too many, one that is not the
+// loop's own goes first.
+func (t *thread) setFD(fd int, v probes.Verdict) {
+	if fd < 0 {
+		return
+	}
+	for i := range t.fds {
+		if t.fds[i].FD == fd {
+			t.fds[i].Verdict = v
+			return
+		}
+	}
+	if len(t.fds) == probes.FDs {
+		victim := 0
+		for i, f := range t.fds {
+			if f.Verdict == probes.Ignored {
+				victim = i
+				break
+			}
+		}
+		t.fds = append(t.fds[:victim], t.fds[victim+1:]...)
+	}
+	t.fds = append(t.fds, probes.FDVerdict{FD: fd, Verdict: v})
+}
+
+// place tells whether a stack lies inside the thread's running loop, and whether everything
+// inside is the loop's own machinery, at rest.
+func (t *thread) place(raw []cpython.RawFrame, v eventloop.Verdict) (inside, atRest bool) {
+	if t.bare && !v.Ending {
+		return true, false
+	}
+	if t.kind == eventloop.UVLoop && !v.Running && len(t.anchor) > 0 {
+		inside = t.onAnchor(raw)
+		return inside, inside && len(raw) == len(t.anchor)
+	}
+	return v.Inside(t.kind), v.AtRest
+}
+
+// onAnchor tells whether the stack at the loop's own wait stands at the root of this one.
+func (t *thread) onAnchor(raw []cpython.RawFrame) bool {
+	if len(raw) < len(t.anchor) {
+		return false
+	}
+	root := raw[len(raw)-len(t.anchor):]
+	for i := range t.anchor {
+		if root[i].Code != t.anchor[i].Code {
+			return false
+		}
+	}
+	return true
+}
+
+// rawFrames converts a stack of the kernel's. Where its middle was cut, a frame without code
+// stands for what is missing.
+func rawFrames(s *probes.Stack) []cpython.RawFrame {
+	if s == nil {
+		return nil
+	}
+	out := make([]cpython.RawFrame, 0, len(s.Frames))
+	for _, f := range s.Frames {
+		out = append(out, cpython.RawFrame(f))
+	}
+	return out
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package python
+
+import (
+	"time"
+
+	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/process"
+	"github.com/loopwatch/loopwatch/internal/symbolize"
+)
+
+// Modules are the files mapped into a process, as they were at the last Refresh. The first question makes the first one:
+// of most processes nobody asks.
+type Modules struct {
+	read    func() ([]process.Mapping, error)
+	runtime *cpython.Runtime
+	known   *symbolize.Modules // nil before the first Refresh, and where the mappings could never be read
+	at      time.Time          // of the last Refresh
+}
+
+// NewModules returns the modules of the process that a runtime was found in and whose mappings read returns.
+func NewModules(read func() ([]process.Mapping, error), rt *cpython.Runtime) *Modules {
+	return &Modules{read: read, runtime: rt}
+}
+
+// Refresh reads the mappings: modules are loaded as a program goes on. Where they cannot be read, what is known stays.
+func (m *Modules) Refresh() {
+	m.at = time.Now()
+	if maps, err := m.read(); err == nil {
+		m.known = symbolize.NewModules(maps, m.runtime)
+	}
+}
+
+func (m *Modules) first() *symbolize.Modules {
+	if m.known == nil {
+		m.Refresh()
+	}
+	return m.known
+}
+
+// Extension tells whether a shared object in a directory of this name is mapped.
+func (m *Modules) Extension(dir string) bool { return m.first().Extension(dir) }
+
+// Find returns what symbolize.Modules.Find does: the file that an instruction lies in, and whether that is the interpreter.
+func (m *Modules) Find(ip uint64) (name string, interpreter bool) { return m.first().Find(ip) }
+
+// FindFresh is Find with a Refresh where nothing is mapped: a module mapped since may be the reason.
+func (m *Modules) FindFresh(ip uint64) (name string, interpreter bool) {
+	if name, interpreter = m.Find(ip); name == "" {
+		m.Refresh()
+		name, interpreter = m.Find(ip)
+	}
+	return name, interpreter
+}
+
+// believed is how long the mappings of a process are taken for what they are now.
+const believed = time.Second
+
+// Classify tells which loop a stack belongs to. Where none is seen, a module mapped since may be the reason.
+func (p *Process) Classify(frames []model.Frame) eventloop.Verdict {
+	v := eventloop.Classify(frames, p.Modules)
+	if v.Kind == "" && time.Since(p.Modules.at) > believed {
+		p.Modules.Refresh()
+		v = eventloop.Classify(frames, p.Modules)
+	}
+	return v
+}

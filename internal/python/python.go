@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package python is one Python process seen from outside. In goes a process id; out comes the process with its interpreter,
+// its memory, what names its frames, and the modules mapped into it. From that follow its thread states and stacks, the
+// garbage collector and the GIL of each of its interpreters, its asyncio tasks, what a syscall of it works on, and which
+// event loop a stack belongs to. The process goes on meanwhile, so an answer is as good as its threads are still. What is
+// read is hostile and bounded.
+package python
+
+import (
+	"errors"
+
+	"github.com/loopwatch/loopwatch/internal/asyncio"
+	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/parallel"
+	"github.com/loopwatch/loopwatch/internal/process"
+	"github.com/loopwatch/loopwatch/internal/symbolize"
+	"github.com/loopwatch/loopwatch/internal/target"
+)
+
+// Process is one Python process. It is not safe for concurrent use.
+type Process struct {
+	*process.Process
+	Runtime *cpython.Runtime
+	Memory  process.Memory
+	Names   *symbolize.Resolver // names its frames
+	Modules *Modules
+
+	// As they were when it was opened. Container and Unit are empty where they cannot be read.
+	Command, Container, Unit string
+
+	tasks map[uint64]*asyncio.Tasks // found so far, by interpreter
+}
+
+// New returns the process that a runtime was found in.
+func New(p *process.Process, rt *cpython.Runtime) *Process {
+	memory := p.Memory()
+	out := &Process{
+		Process: p, Runtime: rt, Memory: memory, Names: symbolize.New(rt, memory), Modules: NewModules(p.Maps, rt),
+		Command: p.Cmdline(), tasks: make(map[uint64]*asyncio.Tasks),
+	}
+	out.Container, out.Unit, _ = p.Cgroup()
+	return out
+}
+
+// Open opens a process and finds its interpreter. It returns either the process or why not.
+func Open(pid int) (*Process, *Refusal) {
+	p, err := process.Open(pid)
+	if err != nil {
+		return nil, &Refusal{PID: pid, Err: err}
+	}
+	rt, err := cpython.Locate(p)
+	if err != nil {
+		return nil, &Refusal{PID: pid, Command: p.Cmdline(), Err: err}
+	}
+	return New(p, rt), nil
+}
+
+// Opened is what came of opening one process: the process, or why not.
+type Opened struct {
+	Process *Process
+	Refusal *Refusal
+}
+
+// OpenAll opens many processes at once. also, which may be nil, is called with what came of each, from several goroutines.
+// The result is in the order of pids.
+func OpenAll(pids []int, also func(Opened)) []Opened {
+	out := make([]Opened, len(pids))
+	parallel.For(len(pids), func(i int) {
+		out[i].Process, out[i].Refusal = Open(pids[i])
+		if also != nil {
+			also(out[i])
+		}
+	})
+	return out
+}
+
+// maxInterpreters bounds the interpreters of one process whose tasks are remembered.
+const maxInterpreters = 64
+
+// FindTasks finds out how the interpreter at this address keeps its asyncio tasks. What it finds it remembers; what it does
+// not, a program may still import. The error is that of asyncio.Find.
+func (p *Process) FindTasks(interp uint64) (*asyncio.Tasks, error) {
+	if known := p.tasks[interp]; known != nil {
+		return known, nil
+	}
+	found, err := asyncio.Find(p.Process, p.Runtime, interp)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.tasks) >= maxInterpreters {
+		return nil, errTooManyInterpreters
+	}
+	p.tasks[interp] = found
+	return found, nil
+}
+
+var errTooManyInterpreters = errors.New("too many interpreters in one process")
+
+// Call returns the syscall that a thread of the process sleeps in.
+func (p *Process) Call(number int, args [5]uint64) target.Call {
+	return target.Call{Process: p.Process, Memory: p.Memory, Number: number, Args: args}
+}

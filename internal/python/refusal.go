@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package python
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/process"
+)
+
+// Refusal says why a process is no Python process that can be looked at.
+type Refusal struct {
+	PID     int
+	Command string // empty where there is no process
+	Err     error
+}
+
+// Kind is a kind of Refusal.
+type Kind int
+
+const (
+	Unreadable  Kind = iota // it may be anything
+	Unsupported             // a Python, but none of those known
+	NotPython
+	Starting // or ending
+	Gone
+)
+
+// Kind returns the kind of the refusal. What cannot be read counts as gone once there is no process any more.
+func (r *Refusal) Kind() Kind {
+	switch {
+	case r.unsupported() != nil:
+		return Unsupported
+	case errors.Is(r.Err, cpython.ErrNotPython):
+		return NotPython
+	case errors.Is(r.Err, cpython.ErrNotReady):
+		return Starting
+	case !process.Exists(r.PID):
+		return Gone
+	}
+	return Unreadable
+}
+
+// Purpose is what a user wants of a process, as a verb.
+type Purpose string
+
+const (
+	Watch  Purpose = "watch"   // for some time
+	LookAt Purpose = "look at" // once
+)
+
+// Explain says why a process cannot be used for a purpose, and what the user can do.
+func (r *Refusal) Explain(purpose Purpose) (reason, do string) {
+	another, later := "give the process id of a running Python process, or leave out --pid to watch all", "nothing: it is looked at again as it goes on"
+	if purpose == LookAt {
+		another, later = "give the id of a running Python process, or none to see all", "try again in a moment"
+	}
+	switch r.Kind() {
+	case Unsupported:
+		return r.unsupported().Reason, "see the list of supported interpreters in the README"
+	case NotPython:
+		return "it is not a Python process", another
+	case Starting:
+		return "its interpreter is just starting or ending", later
+	case Gone:
+		return "there is no such process", another
+	}
+	return probes.Unreadable(r.Err)
+}
+
+// unsupported returns why the interpreter is none of those known, nil where that is not the reason.
+func (r *Refusal) unsupported() *cpython.UnsupportedError {
+	var unsupported *cpython.UnsupportedError
+	errors.As(r.Err, &unsupported)
+	return unsupported
+}
+
+// PIDError says that a process that a user asked for cannot be used for a purpose.
+type PIDError struct {
+	Purpose Purpose
+	PID     int
+	Reason  string
+	Do      string
+}
+
+func (e *PIDError) Error() string {
+	return fmt.Sprintf("cannot %s process %d: %s; %s", e.Purpose, e.PID, e.Reason, e.Do)
+}
+
+// Answer returns the refusal as the answer to a user who asked for the process.
+func (r *Refusal) Answer(purpose Purpose) *PIDError {
+	reason, do := r.Explain(purpose)
+	return &PIDError{Purpose: purpose, PID: r.PID, Reason: reason, Do: do}
+}

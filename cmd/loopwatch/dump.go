@@ -8,10 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/loopwatch/loopwatch/internal/dump"
 	"github.com/loopwatch/loopwatch/internal/priority"
 	"github.com/loopwatch/loopwatch/internal/report/json"
 	"github.com/loopwatch/loopwatch/internal/report/text"
-	"github.com/loopwatch/loopwatch/internal/snapshot"
 )
 
 // dumpFlags are those of the dump command: it does not observe, it looks once.
@@ -72,7 +72,7 @@ func (a *app) dump(c *cobra.Command, f *dumpFlags) error {
 		return err
 	}
 	defer out.abandon()
-	d, refused, err := a.takeDump(snapshot.Options{PIDs: f.pids, Threshold: time.Duration(f.threshold)})
+	d, refused, err := a.takeDump(dump.Options{PIDs: f.pids, Threshold: time.Duration(f.threshold)})
 	if err != nil {
 		return err
 	}

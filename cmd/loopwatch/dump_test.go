@@ -12,11 +12,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/dump"
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/snapshot"
+	"github.com/loopwatch/loopwatch/internal/python"
 )
 
-func dumpWith(take func(snapshot.Options) (*model.Dump, []*snapshot.PIDError, error), args ...string) (status int, stdout, stderr string) {
+func dumpWith(take func(dump.Options) (*model.Dump, []*python.PIDError, error), args ...string) (status int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	a := &app{stdout: &out, stderr: &errs, screen: screenOf, takeDump: take}
 	status = a.run(append([]string{"dump"}, args...))
@@ -24,8 +25,8 @@ func dumpWith(take func(snapshot.Options) (*model.Dump, []*snapshot.PIDError, er
 }
 
 func TestDump(t *testing.T) {
-	var asked snapshot.Options
-	one := func(o snapshot.Options) (*model.Dump, []*snapshot.PIDError, error) {
+	var asked dump.Options
+	one := func(o dump.Options) (*model.Dump, []*python.PIDError, error) {
 		asked = o
 		return &model.Dump{Processes: []model.DumpProcess{{PID: 7, Command: "app.py"}}}, nil, nil
 	}
@@ -45,13 +46,13 @@ func TestDump(t *testing.T) {
 }
 
 func TestDumpSaysWhatIsWrong(t *testing.T) {
-	refusal := &snapshot.PIDError{PID: 9, Reason: "there is no such process", Do: "give another"}
-	none := func(snapshot.Options) (*model.Dump, []*snapshot.PIDError, error) { return nil, nil, refusal }
-	some := func(snapshot.Options) (*model.Dump, []*snapshot.PIDError, error) {
-		return &model.Dump{}, []*snapshot.PIDError{refusal}, nil
+	refusal := &python.PIDError{Purpose: python.LookAt, PID: 9, Reason: "there is no such process", Do: "give another"}
+	none := func(dump.Options) (*model.Dump, []*python.PIDError, error) { return nil, nil, refusal }
+	some := func(dump.Options) (*model.Dump, []*python.PIDError, error) {
+		return &model.Dump{}, []*python.PIDError{refusal}, nil
 	}
 	for _, c := range []struct {
-		take   func(snapshot.Options) (*model.Dump, []*snapshot.PIDError, error)
+		take   func(dump.Options) (*model.Dump, []*python.PIDError, error)
 		args   []string
 		status int
 		shown  bool

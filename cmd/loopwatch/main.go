@@ -18,10 +18,11 @@ import (
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/doctor"
+	"github.com/loopwatch/loopwatch/internal/dump"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
 	"github.com/loopwatch/loopwatch/internal/priority"
-	"github.com/loopwatch/loopwatch/internal/snapshot"
+	"github.com/loopwatch/loopwatch/internal/python"
 )
 
 // Exit statuses.
@@ -43,7 +44,7 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	a := &app{
 		stdout: stdout, stderr: stderr, screen: screenOf, observe: observe.Run, watchBlocks: observe.Watch, watchLive: observe.Live,
-		takeDump: snapshot.Take, examine: doctor.Examine, raise: priority.Raise,
+		takeDump: dump.Take, examine: doctor.Examine, raise: priority.Raise,
 	}
 	return a.run(args)
 }
@@ -53,7 +54,7 @@ type app struct {
 	stdout, stderr io.Writer
 	screen         func(io.Writer) (columns int, terminal bool)
 	observe        func(context.Context, observe.Options) (*model.Report, error)
-	takeDump       func(snapshot.Options) (*model.Dump, []*snapshot.PIDError, error)
+	takeDump       func(dump.Options) (*model.Dump, []*python.PIDError, error)
 	watchBlocks    func(context.Context, observe.Options, func(observe.Sighting)) (model.Lost, error)
 	watchLive      func(context.Context, observe.Options, observe.LiveOptions) (model.Lost, error)
 	examine        func(pids []int) (*doctor.Diagnosis, error)

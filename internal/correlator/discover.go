@@ -25,8 +25,7 @@ func (c *Correlator) Discover() error {
 	var done atomic.Int64
 	also := func(o python.Opened) {
 		if o.Process != nil {
-			// What is likely to be asked for later is found beside other processes now. Most often there is nothing to find.
-			_, _ = o.Process.FindTasks(o.Process.FirstInterpreter())
+			findTasksAhead(o.Process)
 		}
 		if n := done.Add(1); c.opts.Looking != nil {
 			c.opts.Looking(int(n), len(pids))

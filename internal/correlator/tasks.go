@@ -11,6 +11,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/python"
 )
 
 // tasks is how one interpreter of a process keeps its asyncio tasks.
@@ -59,6 +60,14 @@ func (c *Correlator) findTasks(t *thread) {
 		return
 	}
 	known.reader = reader
+}
+
+// findTasksAhead has the process find what findTasks is likely to ask it for. It only reads, so many processes can do so at
+// once. A process without a loop of asyncio's finds nothing.
+func findTasksAhead(p *python.Process) {
+	if interp := p.FirstInterpreter(); interp != 0 {
+		_, _ = p.FindTasks(interp)
+	}
 }
 
 // taskLayout is a process's layout with what names the running task.

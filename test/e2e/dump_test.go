@@ -20,9 +20,9 @@ import (
 )
 
 // TestDump: what stands on the screen of a user whose loops are idle, asleep, waiting for a peer and waiting for the GIL.
-// The tests of internal/snapshot hold each interpreter and each cause against the programs.
+// The tests of internal/dump hold each interpreter and each cause against the programs.
 func TestDump(t *testing.T) {
-	source, err := os.ReadFile("../../internal/snapshot/testdata/states.py")
+	source, err := os.ReadFile("../../internal/dump/testdata/states.py")
 	require.NoError(t, err)
 	python := newest(t)
 	pids := map[string]string{}
@@ -79,7 +79,7 @@ func TestDump(t *testing.T) {
 }
 
 // TestDumpOfEveryLoop: a dump tells each kind of loop in each state, and blocked ones also where nothing in the process
-// says since when. The tests of internal/snapshot do so for asyncio and uvloop, more closely.
+// says since when. The tests of internal/dump do so for asyncio and uvloop, more closely.
 func TestDumpOfEveryLoop(t *testing.T) {
 	stage := newStage(t)
 	standing := map[string]int{}

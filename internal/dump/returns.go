@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package snapshot
+package dump
 
 import (
 	"time"
 
+	"github.com/loopwatch/loopwatch/internal/clock"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
@@ -18,7 +19,7 @@ const (
 
 // watch looks for a while at the loops of which nothing tells when their iteration began: one that returns from no
 // wait meanwhile, and is in none at the end, was active all the time.
-func (t *taking) watch() error {
+func (l *look) watch() error {
 	type watched struct {
 		thread  *thread
 		returns *probes.Returns
@@ -31,29 +32,29 @@ func (t *taking) watch() error {
 	}()
 	var began int64
 	waits := syscalls.Waiting()
-	for _, p := range t.procs {
+	for _, p := range l.procs {
 		for _, th := range p.threads {
-			if !t.vague(th) {
+			if !l.mayBeBlocked(th) {
 				continue
 			}
 			if len(all) >= maxWatched {
-				t.lose(reasonUnwatched, 1)
+				l.lost.add(reasonUnwatched, 1)
 				continue
 			}
 			returns, err := probes.CountReturns(th.doing.TID, waits)
 			if err != nil {
-				t.lose(reasonUnwatched, 1)
+				l.lost.add(reasonUnwatched, 1)
 				continue
 			}
 			all = append(all, watched{th, returns})
-			began = monotonic() // all are counted from here on
+			began = clock.Monotonic() // all are counted from here on
 		}
 	}
 	if len(all) == 0 {
 		return nil
 	}
-	time.Sleep(min(t.options.Threshold+time.Duration(kernelTick), maxWatch))
-	now, err := t.census.Threads()
+	time.Sleep(min(l.threshold+time.Duration(kernelTick), maxWatch))
+	now, err := l.census.Threads()
 	if err != nil {
 		return err
 	}
@@ -61,15 +62,15 @@ func (t *taking) watch() error {
 		d, there := now[w.thread.doing.TID]
 		resting := !d.Running && syscalls.Lookup(d.Syscall).Waiting()
 		if n, err := w.returns.Count(); err == nil && n == 0 && there && !resting {
-			w.thread.verdict.since, w.thread.verdict.atLeast = began, true
+			w.thread.status.since, w.thread.status.atLeast = began, true
 			w.thread.doing.At = d.At
 		}
 	}
 	return nil
 }
 
-// vague tells whether a loop may be blocked although it is not known to be.
-func (t *taking) vague(th *thread) bool {
-	v := th.verdict
-	return v.kind != "" && !v.idle && (v.since == 0 || v.atLeast && th.doing.At-v.since < int64(t.options.Threshold))
+// mayBeBlocked tells whether a loop may be blocked although it is not known to be.
+func (l *look) mayBeBlocked(th *thread) bool {
+	v := th.status
+	return v.kind != "" && !v.idle && (v.since == 0 || v.atLeast && th.doing.At-v.since < int64(l.threshold))
 }

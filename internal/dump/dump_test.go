@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package snapshot
+package dump
 
 import (
 	"fmt"
@@ -14,10 +14,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/clock"
 	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
+	"github.com/loopwatch/loopwatch/internal/python"
 	"github.com/loopwatch/loopwatch/internal/report/words"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
+	"github.com/loopwatch/loopwatch/internal/target"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
 
@@ -94,7 +98,7 @@ func TestStates(t *testing.T) {
 					s.awaitState(t)
 				}
 				time.Sleep(200 * time.Millisecond)
-				before := monotonic()
+				before := clock.Monotonic()
 				d, refused, err := Take(Options{PIDs: pids})
 				require.NoError(t, err)
 				require.Empty(t, refused)
@@ -255,7 +259,7 @@ func TestRefusals(t *testing.T) {
 	require.NoError(t, gone.Run())
 
 	_, _, err := Take(Options{PIDs: []int{other.Process.Pid}})
-	var refusal *PIDError
+	var refusal *python.PIDError
 	require.ErrorAs(t, err, &refusal)
 	assert.Contains(t, err.Error(), "not a Python process")
 	_, _, err = Take(Options{PIDs: []int{gone.Process.Pid}})
@@ -289,4 +293,9 @@ func TestEveryReasonHasWords(t *testing.T) {
 	} {
 		assert.NotEmpty(t, words.ReasonText(reason), reason)
 	}
+}
+
+// No more descriptors are asked about than the kernel side describes.
+func TestEveryDescriptorIsDescribed(t *testing.T) {
+	assert.Equal(t, probes.CensusFDs, target.MaxFDs)
 }

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package snapshot
+package dump
 
 import (
 	"slices"
 	"strings"
 
 	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
-// verdict is what a thread turned out to be.
-type verdict struct {
-	kind eventloop.Kind // of the loop it runs, "" none
-	idle bool           // in the loop's own wait
-	edge bool           // on its way into that or out of it
+// status is what a thread turned out to be.
+type status struct {
+	kind   eventloop.Kind // of the loop it runs, "" none
+	idle   bool           // in the loop's own wait
+	atWait bool           // on its way into that or out of it
 	// since is when its state began, CLOCK_MONOTONIC nanoseconds, 0 not known; with atLeast it may have begun
 	// before.
 	since   int64
@@ -23,12 +24,12 @@ type verdict struct {
 
 // judge tells whether a thread runs a loop, whether that is at rest, and since when.
 func (p *proc) judge(t *thread) {
-	v := eventloop.Classify(t.frames, p)
+	v := eventloop.Classify(t.frames, p.Modules)
 	rests := v.AtRest && !t.doing.Running && !t.doing.Stopped && syscalls.Lookup(t.doing.Syscall).MayRest()
-	out := verdict{}
+	out := status{}
 	switch {
 	case v.Running:
-		out.kind, out.idle, out.edge = v.Kind, rests, v.AtRest && t.doing.Running
+		out.kind, out.idle, out.atWait = v.Kind, rests, v.AtRest && t.doing.Running
 	case v.Kind == eventloop.UVLoop && !v.Running: // started by the program itself: no frame of its own
 		if t.loop != 0 {
 			waits := syscalls.Lookup(t.doing.Syscall).Object == syscalls.Epoll // it never does otherwise
@@ -38,7 +39,7 @@ func (p *proc) judge(t *thread) {
 		out.kind = eventloop.UVLoop
 	case v.Detached:
 		switch {
-		case p.Extension("gevent"):
+		case p.Modules.Extension("gevent"):
 			out.kind = eventloop.Gevent
 		case slices.ContainsFunc(t.frames, isEventlet):
 			out.kind = eventloop.Eventlet
@@ -54,12 +55,14 @@ func (p *proc) judge(t *thread) {
 			out.since, out.atLeast = t.doing.Since, true
 		}
 	}
-	t.verdict = out
+	t.status = out
 }
+
+func isEventlet(f model.Frame) bool { return strings.Contains(f.File, "/eventlet/") }
 
 func (p *proc) isUVLoop(t *thread) bool {
 	i := p.interps[t.state.Interp]
-	return i != nil && i.tasks != nil && i.tasks.IsUVLoop(p.memory, t.loop)
+	return i != nil && i.tasks != nil && i.tasks.IsUVLoop(p.Memory, t.loop)
 }
 
 // iterationBegan returns when the iteration of asyncio's loop began that a thread is in, 0 where that cannot be told.
@@ -78,18 +81,18 @@ func (p *proc) iterationBegan(t *thread) int64 {
 	if at < 0 || at >= len(t.addrs) {
 		return 0
 	}
-	object, err := p.runtime.Local(p.memory, t.addrs[at], t.raw[at].Code, "end_time")
+	object, err := p.Runtime.Local(p.Memory, t.addrs[at], t.raw[at].Code, "end_time")
 	if err != nil || object == 0 {
 		return 0
 	}
-	typ, err := p.runtime.TypeOf(p.memory, object)
+	typ, err := p.Runtime.TypeOf(p.Memory, object)
 	if err != nil {
 		return 0
 	}
-	if name, made, err := p.runtime.TypeName(p.memory, typ); err != nil || made || name != "float" {
+	if name, made, err := p.Runtime.TypeName(p.Memory, typ); err != nil || made || name != "float" {
 		return 0
 	}
-	seconds, err := p.runtime.Float(p.memory, object)
+	seconds, err := p.Runtime.Float(p.Memory, object)
 	if err != nil || !(seconds > 0 && seconds < 1e9) {
 		return 0
 	}

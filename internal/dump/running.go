@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package snapshot
+package dump
 
 import (
 	"encoding/binary"
@@ -15,11 +15,11 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 )
 
-// sampled is where a thread was seen running.
-type sampled struct {
-	done bool     // it was looked at
-	user []uint64 // instruction pointers in user mode
-	all  int      // times it was seen on a CPU
+// ticks is where a thread was found running by a timer on it.
+type ticks struct {
+	taken bool     // there was a timer
+	user  []uint64 // instruction pointers in user mode
+	all   int      // times it was found on a CPU
 }
 
 // The samples taken of threads that run: for how long, and as often again while one of them has not had a CPU, how
@@ -32,16 +32,16 @@ const (
 )
 
 // sampleRunning finds out what the loops that run do, by a timer of the kernel's on each of their threads.
-func (t *taking) sampleRunning() {
+func (l *look) sampleRunning() {
 	type event struct {
 		thread *thread
 		fd     int
 		ring   []byte
 	}
 	var events []event
-	for _, p := range t.procs {
+	for _, p := range l.procs {
 		for _, th := range p.threads {
-			if th.verdict.kind == "" || !th.doing.Running || len(events) >= maxSampled {
+			if th.status.kind == "" || !th.doing.Running || len(events) >= maxSampled {
 				continue
 			}
 			fd, err := unix.PerfEventOpen(&unix.PerfEventAttr{
@@ -66,8 +66,8 @@ func (t *taking) sampleRunning() {
 		time.Sleep(sampleFor)
 		waiting := false
 		for _, e := range events {
-			e.thread.ip = readRing(e.ring)
-			waiting = waiting || e.thread.ip.all == 0
+			e.thread.ticks = readRing(e.ring)
+			waiting = waiting || e.thread.ticks.all == 0
 		}
 		if !waiting {
 			break
@@ -81,11 +81,11 @@ func (t *taking) sampleRunning() {
 
 // readRing reads the samples of an event's ring buffer: a page about it, and a page of records, each a struct
 // perf_event_header and, of a sample, its instruction pointer.
-func readRing(ring []byte) sampled {
+func readRing(ring []byte) ticks {
 	const dataHead = 1024 // struct perf_event_mmap_page
 	const headerSize = 8
 	const modeMask, modeUser = 7, 2 // PERF_RECORD_MISC_CPUMODE_MASK, PERF_RECORD_MISC_USER
-	out := sampled{done: true}
+	out := ticks{taken: true}
 	head := atomic.LoadUint64((*uint64)(unsafe.Pointer(&ring[dataHead])))
 	data := ring[len(ring)/2:]
 	// Nobody moves the tail on, so that what is there is the beginning and nothing was overwritten.
@@ -108,14 +108,14 @@ func readRing(ring []byte) sampled {
 
 // runs says what a loop that runs spends its time in, and the native module if it is one.
 func (p *proc) runs(t *thread, gil model.GIL) (model.Cause, string) {
-	if !t.ip.done {
+	if !t.ticks.taken {
 		return model.CauseUnknown, ""
 	}
-	user := make([]cause.Run, len(t.ip.user))
-	for i, ip := range t.ip.user {
-		user[i].Module, user[i].Interpreter = p.mappings().Find(ip)
+	user := make([]cause.Run, len(t.ticks.user))
+	for i, ip := range t.ticks.user {
+		user[i].Module, user[i].Interpreter = p.Modules.Find(ip)
 		user[i].GIL = gil
 	}
-	recent := t.verdict.edge || t.verdict.since != 0 && t.doing.At-t.verdict.since < int64(sampleFor)
-	return cause.OfRuns(t.ip.all, user, recent)
+	recent := t.status.atWait || t.status.since != 0 && t.doing.At-t.status.since < int64(sampleFor)
+	return cause.OfRuns(t.ticks.all, user, recent)
 }

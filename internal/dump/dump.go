@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package dump looks once at what the event loops of a host do. In go process ids, or none for all; out comes a model.Dump.
+// The kernel says what each thread does, the interpreters' memory is read while they run, and the kernel is asked again:
+// what slept all the time between was read as it is, and the rest is read anew, a few times. No process is stopped.
+package dump
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/clock"
+	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/parallel"
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/process"
+	"github.com/loopwatch/loopwatch/internal/python"
+)
+
+// Options say what to look at. The zero value of a field means its default.
+type Options struct {
+	PIDs      []int         // only these processes; empty means every Python process
+	Threshold time.Duration // a loop outside its wait for at least this long is blocked; default 100ms
+}
+
+// Reasons under which model.Dump.Lost counts what could not be read.
+const (
+	reasonStarting  = "processes_starting_or_ending"
+	reasonOver      = "processes_over_limit"
+	reasonGone      = "processes_gone"
+	reasonThreads   = "threads_without_an_end"   // lists of threads that could not be read to their end
+	reasonUnwalked  = "stacks_unreadable"        // threads whose frames could not be read
+	reasonTorn      = "stacks_torn"              // changed each time they were read
+	reasonTasks     = "asyncio_tasks_unreadable" // interpreters
+	reasonTornTasks = "asyncio_tasks_torn"       // loops
+	reasonPython    = "asyncio_tasks_not_of_c"   // tasks of another make
+	reasonMoreTasks = "asyncio_tasks_over_limit"
+	reasonStray     = "asyncio_tasks_of_other_loops" // of loops that no thread runs
+	reasonCut       = "coroutines_cut"
+	reasonTargets   = "targets_changed"
+	reasonUnwatched = "loops_not_watched" // for how long they have been active is not known
+)
+
+// rounds is how often what changed while it was read is read anew, and pause how long before.
+const (
+	rounds = 6
+	pause  = 3 * time.Millisecond
+)
+
+// Take looks at what there is now. refused are those of the processes asked for that cannot be looked
+// at; where that is all of them, the first is the error.
+func Take(o Options) (d *model.Dump, refused []*python.PIDError, err error) {
+	if o.Threshold <= 0 {
+		o.Threshold = 100 * time.Millisecond
+	}
+	began := clock.Monotonic()
+	// The kernel takes its time to load the programs.
+	type opened struct {
+		census *probes.Census
+		err    error
+	}
+	census := make(chan opened, 1)
+	go func() {
+		c, err := probes.OpenCensus()
+		census <- opened{c, err}
+	}()
+	found, refused, err := find(o.PIDs)
+	c := <-census
+	if c.err == nil {
+		defer c.census.Close()
+	}
+	if err = cmp.Or(err, c.err); err != nil {
+		return nil, nil, err
+	}
+	if len(found.procs) == 0 && len(refused) > 0 {
+		return nil, nil, refused[0]
+	}
+	l := &look{threshold: o.Threshold, census: c.census, began: began, started: time.Now(), found: found}
+	if err := l.read(); err != nil {
+		return nil, nil, err
+	}
+	if err := l.describe(); err != nil {
+		return nil, nil, err
+	}
+	return l.dump(), refused, nil
+}
+
+// losses counts what could not be read, by reason.
+type losses map[string]int64
+
+func (l losses) add(reason string, n int64) {
+	if n > 0 {
+		l[reason] += n
+	}
+}
+
+// found is the processes to look at, and what is to be said of the others.
+type found struct {
+	procs       []*proc
+	unsupported []model.Unsupported
+	lost        losses
+}
+
+// find finds the Python processes among pids, or of the host where there are none. Of all the host's, those that are no
+// Python are passed over.
+func find(pids []int) (out found, refused []*python.PIDError, err error) {
+	all := len(pids) == 0
+	if all {
+		if pids, err = process.Scan(); err != nil {
+			return out, nil, fmt.Errorf("list processes: %w", err)
+		}
+		pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == os.Getpid() })
+	}
+	out.lost = make(losses)
+	for _, opened := range python.OpenAll(pids, nil) {
+		switch {
+		case opened.Process != nil && len(out.procs) >= probes.MaxCensusProcesses:
+			out.lost.add(reasonOver, 1)
+		case opened.Process != nil:
+			out.procs = append(out.procs, newProc(opened.Process))
+		case all:
+			out.passOver(opened.Refusal)
+		default:
+			refused = append(refused, opened.Refusal.Answer(python.LookAt))
+		}
+	}
+	return out, refused, nil
+}
+
+// passOver notes a process that is not looked at, if it is, or may be, a Python.
+func (f *found) passOver(r *python.Refusal) {
+	u := model.Unsupported{PID: r.PID, Command: r.Command}
+	switch r.Kind() {
+	case python.Starting:
+		f.lost.add(reasonStarting, 1)
+	case python.Unsupported:
+		u.Reason, _ = r.Explain(python.LookAt)
+		f.unsupported = append(f.unsupported, u)
+	case python.Unreadable:
+		reason, do := r.Explain(python.LookAt)
+		u.Reason, u.Maybe = reason+"; "+do, !cpython.Named(r.PID)
+		f.unsupported = append(f.unsupported, u)
+	}
+}
+
+// look is one dump under way.
+type look struct {
+	found
+	threshold time.Duration
+	census    *probes.Census
+	began     int64 // CLOCK_MONOTONIC, before the processes were looked for
+	started   time.Time
+	at        int64 // CLOCK_MONOTONIC: the dump says what was then; set by read
+}
+
+// read reads every process until all of it was at rest meanwhile, or the rounds are over.
+func (l *look) read() error {
+	for _, p := range l.procs {
+		if err := l.census.Want(p.PID); err != nil {
+			return err
+		}
+	}
+	left := l.procs
+	for round := range rounds {
+		if round > 0 {
+			time.Sleep(pause)
+		}
+		before, err := l.census.Threads()
+		if err != nil {
+			return err
+		}
+		mine := byProcess(before)
+		parallel.For(len(left), func(i int) { left[i].read(mine[left[i].PID]) })
+		after, err := l.census.Threads()
+		if err != nil {
+			return err
+		}
+		l.at = clock.Monotonic()
+		left = slices.DeleteFunc(slices.Clone(left), func(p *proc) bool { return p.settle(before, after) })
+		if len(left) == 0 {
+			break
+		}
+	}
+	for _, p := range left {
+		p.giveUp()
+	}
+	return nil
+}
+
+// byProcess sorts threads by process and, there, by what pthread_self returns in them.
+func byProcess(doing map[int]probes.Doing) map[int]map[uint64]probes.Doing {
+	out := make(map[int]map[uint64]probes.Doing)
+	for _, d := range doing {
+		if out[d.PID] == nil {
+			out[d.PID] = make(map[uint64]probes.Doing)
+		}
+		out[d.PID][d.Pointer] = d
+	}
+	return out
+}
+
+// dump puts together what was found.
+func (l *look) dump() *model.Dump {
+	d := &model.Dump{
+		TakenAt: l.started.Format(time.RFC3339Nano), TakenNS: l.at, ThresholdNS: int64(l.threshold),
+		Host: host(), Unsupported: l.unsupported, Lost: l.lost,
+	}
+	for _, p := range l.procs {
+		if !p.Same() {
+			l.lost.add(reasonGone, 1)
+			continue
+		}
+		d.Processes = append(d.Processes, l.processRow(p))
+	}
+	slices.SortStableFunc(d.Processes, func(a, b model.DumpProcess) int { return cmp.Compare(a.PID, b.PID) })
+	d.TookNS = clock.Monotonic() - l.began
+	return d
+}
+
+func host() model.DumpHost {
+	h := model.DumpHost{Arch: runtime.GOARCH}
+	h.Hostname, _ = os.Hostname()
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		h.Kernel = unix.ByteSliceToString(u.Release[:])
+	}
+	return h
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dump
+
+import (
+	"github.com/loopwatch/loopwatch/internal/syscalls"
+)
+
+// describe finds out what the threads that sleep wait for: which rest, and what the syscalls of the others work on.
+func (l *look) describe() error {
+	ask := map[int][]int{}
+	for _, p := range l.procs {
+		for _, th := range p.threads {
+			p.judge(th)
+			if th.status.idle || th.doing.Running || th.torn {
+				continue
+			}
+			th.object = p.Call(th.doing.Syscall, th.doing.Args).Object()
+			th.target = th.object.Target
+			if len(th.object.FDs) > 0 {
+				ask[th.doing.TID] = th.object.FDs
+			}
+		}
+	}
+	if err := l.name(ask); err != nil {
+		return err
+	}
+	l.sampleRunning()
+	return l.watch()
+}
+
+// name finds out what the descriptors are that threads wait for, by thread id.
+func (l *look) name(ask map[int][]int) error {
+	if len(ask) == 0 {
+		return nil
+	}
+	sockets, err := l.census.Sockets(ask)
+	if err != nil {
+		return err
+	}
+	now, err := l.census.Threads()
+	if err != nil {
+		return err
+	}
+	for _, p := range l.procs {
+		for _, th := range p.threads {
+			if len(th.object.FDs) == 0 {
+				continue
+			}
+			th.target = p.Call(th.doing.Syscall, th.doing.Args).Choose(th.object, sockets[th.doing.TID])
+			if !th.doing.Still(now[th.doing.TID]) {
+				th.target = syscalls.Target{FD: -1}
+				l.lost.add(reasonTargets, 1)
+			}
+		}
+	}
+	return nil
+}

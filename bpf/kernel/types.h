@@ -14,7 +14,9 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
+#ifdef __bpf__
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+#endif
 
 struct sched_info {
 	unsigned long long run_delay;
@@ -287,7 +289,9 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
+#ifdef __bpf__
 #pragma clang attribute pop
+#endif
 
 #define TASK_RUNNING 0
 #define TASK_UNINTERRUPTIBLE 2

@@ -6,7 +6,7 @@
  *
  * The scheduler keeps, for each group and CPU, a clock of the time in which the group was held
  * back, by itself or by a group above it. Read when the thread leaves the CPU and when it is back,
- * the difference is how long of its absence that was. From 6.18 on each thread is held back by
+ * the difference is how much of its absence that was. From 6.18 on each thread is held back by
  * itself, on its way to user mode, and says so; before, its group as a whole leaves the run queue.
  */
 #pragma once

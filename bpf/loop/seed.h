@@ -19,7 +19,7 @@ static __always_inline void seed_task(struct task_struct *task)
 	struct thread *t;
 	struct entry e;
 	__s32 fd = NO_FD;
-	bool away;
+	bool off;
 	__u64 now;
 
 	tgid = task->tgid;
@@ -30,9 +30,9 @@ static __always_inline void seed_task(struct task_struct *task)
 	if (!process || process->verdict != VERDICT_LOOP || bpf_map_lookup_elem(&threads, &tid))
 		return;
 	/* One that is on a CPU may be in user mode: its registers are stale. */
-	away = !on_cpu(task);
+	off = !on_cpu(task);
 	read_entry(entry_regs(task), &e);
-	if (away && is_epoll_wait(e.nr)) /* woken already, perhaps */
+	if (off && is_epoll_wait(e.nr)) /* woken already, perhaps */
 		fd = (__s32)e.args[0];
 	if (fd != NO_FD && seeding == SEED_ACTIVE)
 		return;
@@ -43,7 +43,7 @@ static __always_inline void seed_task(struct task_struct *task)
 	if (fd == NO_FD) {
 		open_period(t, now);
 		t->seeded = 1;
-		if (away) {
+		if (off) {
 			t->off_since = now;
 			t->asleep = task_state(task) != TASK_RUNNING;
 			t->stopped = t->asleep && is_stopped(task, task_state(task));

@@ -85,7 +85,7 @@ static __always_inline long walk_frame(struct walk *w, const __u32 leaf, const _
 	}
 	if (read_u32(&path, code + py->code_file) |
 	    read_u32(&line, code + py->code_line)) {
-		if (!own) /* it has moved on: what follows is no stack */
+		if (!own) /* the thread has moved on: what follows is no stack */
 			goto failed;
 		count(FAILED_CODE);
 	}
@@ -93,7 +93,7 @@ static __always_inline long walk_frame(struct walk *w, const __u32 leaf, const _
 	at = w->out->depth;
 	if (at >= leaf)
 		at = leaf + ((at - leaf) & (root - 1));
-	if (at >= leaf + root) /* cannot be; said for the verifier */
+	if (at >= leaf + root) /* never; the verifier has to see it */
 		return 1;
 	to = &w->out->frames[at];
 	to->code = code;
@@ -196,8 +196,8 @@ static __always_inline int walk_stack(const struct thread_config *config, struct
 	return out->depth ? 0 : -1;
 }
 
-/* Walks the stack of another thread, which may be running meanwhile. A frame that is gone shows
- * when it is named: its code object is no longer, or another one. */
+/* Walks the stack of another thread, which may be running meanwhile. A frame that is gone is noticed
+ * when it is named: its code object is gone, or is another one. */
 static __always_inline void walk_other(const struct py_layout *py, __u64 tstate,
 				       struct short_stack *out)
 {

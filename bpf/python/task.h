@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
 /*
  * The running asyncio task: takes a thread and, as the walk goes, each of its frames, gives the
- * task and its name. Both are read at the moment of a sample: a task may be gone, and another in
- * its place, before user space could look.
+ * task and its name. Both are read at the moment of a sample: by the time user space looks, the task
+ * may be gone and another in its place.
  *
  * From 3.14 on the thread state has a pointer to it. Before, a dict of the _asyncio module has
  * the running task of each loop. Neither is believed alone: a task is the thread's if the frame
@@ -15,7 +15,7 @@
 
 #define ENTRIES_MAX 24 /* of the dict, deleted ones included */
 
-/* Where the walk is unrolled, each look at a task costs the verifier 300 times. */
+/* Where the walk is unrolled, the verifier follows each look at a task some 300 times. */
 #ifndef WITHOUT_BPF_LOOP
 #define TASKS_MATCHED TASKS_RUNNING
 #else
@@ -76,7 +76,7 @@ static __always_inline void find_running(const struct thread_config *config,
 	}
 }
 
-/* The innermost frame that is a task's decides. */
+/* The innermost frame of a task decides. */
 static __always_inline void match_task(struct py_task *to, __u64 frame, __u32 depth)
 {
 	for (int i = 0; i < TASKS_MATCHED; i++) {

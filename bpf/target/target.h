@@ -22,8 +22,8 @@ volatile const __u8 syscall_objects[SYSCALLS];
 
 /* Which of two descriptors that data goes between is waited for: the file in uninterruptible sleep,
  * which is the disk's, else the other one. */
-static __always_inline __s32 slower_of(struct task_struct *task, __s32 from, __s32 into,
-				       __u32 state)
+static __always_inline __s32 fd_waited_for(struct task_struct *task, __s32 from, __s32 into,
+					   __u32 state)
 {
 	struct file *file = file_of(task, from);
 	bool regular = file && (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFREG;
@@ -66,10 +66,10 @@ static __always_inline void follow_syscall(struct scratch *x, struct target *to,
 		from->address_len = m.len;
 		break;
 	case OBJECT_SENDFILE:
-		from->fd = slower_of(task, (__s32)s->args[1], fd, s->state);
+		from->fd = fd_waited_for(task, (__s32)s->args[1], fd, s->state);
 		break;
 	case OBJECT_SPLICE:
-		from->fd = slower_of(task, fd, (__s32)s->args[2], s->state);
+		from->fd = fd_waited_for(task, fd, (__s32)s->args[2], s->state);
 		break;
 	case OBJECT_PATH:
 		from->fd = AT_FDCWD;

@@ -6,19 +6,23 @@ import (
 	"bytes"
 	"net/netip"
 	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/abi"
 )
 
 // TargetKind tells which fields of a Target are set.
 type TargetKind uint8
 
 const (
-	NoTarget     = TargetKind(loopwatchTargetKindTARGET_NONE)
-	FileTarget   = TargetKind(loopwatchTargetKindTARGET_FILE)   // Path, Mode, Device, Magic
-	PathTarget   = TargetKind(loopwatchTargetKindTARGET_PATH)   // Path, as the process gave it
-	InetTarget   = TargetKind(loopwatchTargetKindTARGET_INET)   // Address, Protocol
-	UnixTarget   = TargetKind(loopwatchTargetKindTARGET_UNIX)   // Path, of an abstract name with NUL before it
-	SocketTarget = TargetKind(loopwatchTargetKindTARGET_SOCKET) // Family
-	ChildTarget  = TargetKind(loopwatchTargetKindTARGET_CHILD)  // Child
+	NoTarget     = TargetKind(abi.TargetNone)
+	FileTarget   = TargetKind(abi.TargetFile)   // Path, Mode, Device, Magic
+	PathTarget   = TargetKind(abi.TargetPath)   // Path, as the process gave it
+	InetTarget   = TargetKind(abi.TargetInet)   // Address, Protocol
+	UnixTarget   = TargetKind(abi.TargetUnix)   // Path, of an abstract name with NUL before it
+	SocketTarget = TargetKind(abi.TargetSocket) // Family
+	ChildTarget  = TargetKind(abi.TargetChild)  // Child
 )
 
 // Target is what a syscall works on, or the file whose page is missing, as the kernel knew it at
@@ -42,26 +46,15 @@ type Target struct {
 	Detached bool // Path is no path: a name outside of all directories
 }
 
-// Bits of struct target's flags, of bpf/records.h, and SOCK_DGRAM.
-const (
-	targetCut      = 1
-	targetDeleted  = 2
-	targetDetached = 4
-	targetLocal    = 8
-	targetListen   = 16
-
-	typeDatagram = 2
-)
-
-func targetOf(c *loopwatchTarget) Target {
+func targetOf(c *abi.Target) Target {
 	t := Target{
 		Kind: TargetKind(c.Kind), FD: int(c.Fd), Mode: c.Mode, Device: c.Rdev, Magic: c.Magic, Child: int(c.Pid), Family: c.Family,
-		Protocol: c.Protocol, Datagram: c.Type == typeDatagram, Others: int(c.Others),
-		Local: c.Flags&targetLocal != 0, Listens: c.Flags&targetListen != 0,
-		Deleted: c.Flags&targetDeleted != 0, Detached: c.Flags&targetDetached != 0,
+		Protocol: c.Protocol, Datagram: c.Type == unix.SOCK_DGRAM, Others: int(c.Others),
+		Local: c.Flags&abi.TargetLocal != 0, Listens: c.Flags&abi.TargetListen != 0,
+		Deleted: c.Flags&abi.TargetDeleted != 0, Detached: c.Flags&abi.TargetDetached != 0,
 	}
 	data := c.Data[:min(int(c.Len), len(c.Data))]
-	cut := c.Flags&targetCut != 0
+	cut := c.Flags&abi.TargetCut != 0
 	switch t.Kind {
 	case FileTarget:
 		t.Path = joinPath(data, cut, t.Detached)
@@ -76,7 +69,7 @@ func targetOf(c *loopwatchTarget) Target {
 	case UnixTarget:
 		t.Path = unixName(data)
 	case InetTarget:
-		if t.Family == familyInet {
+		if t.Family == unix.AF_INET {
 			t.Address = netip.AddrPortFrom(netip.AddrFrom4([4]byte(c.Address[:4])), c.Port)
 		} else {
 			t.Address = netip.AddrPortFrom(netip.AddrFrom16(c.Address).Unmap(), c.Port)
@@ -84,8 +77,6 @@ func targetOf(c *loopwatchTarget) Target {
 	}
 	return t
 }
-
-const familyInet = 2
 
 // cutMark stands for what of a path is missing.
 const cutMark = "…"

@@ -7,10 +7,12 @@ import (
 	"unsafe"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/loopwatch/loopwatch/internal/abi"
 )
 
-func target(kind TargetKind, flags uint8, data string) *loopwatchTarget {
-	c := &loopwatchTarget{Kind: uint8(kind), Flags: flags, Fd: -1, Len: uint16(len(data))}
+func target(kind TargetKind, flags uint8, data string) *abi.Target {
+	c := &abi.Target{Kind: uint8(kind), Flags: flags, Fd: -1, Len: uint16(len(data))}
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&c.Data[0])), len(c.Data)), data)
 	return c
 }
@@ -25,13 +27,13 @@ func TestTargetPaths(t *testing.T) {
 		{FileTarget, 0, "", "/"},
 		{FileTarget, 0, "app.log\x00log\x00var\x00", "/var/log/app.log"},
 		{FileTarget, 0, "a\nb\x00", "/a\nb"},
-		{FileTarget, targetCut, "app.log\x00log\x00va", "…/log/app.log"},
-		{FileTarget, targetDetached, "[eventfd]\x00", "[eventfd]"},
+		{FileTarget, abi.TargetCut, "app.log\x00log\x00va", "…/log/app.log"},
+		{FileTarget, abi.TargetDetached, "[eventfd]\x00", "[eventfd]"},
 		{PathTarget, 0, "/etc/hosts\x00", "/etc/hosts"},
 		{PathTarget, 0, "hosts\x00etc\x00", "/etc/hosts"},
 		{PathTarget, 0, "hosts\x00", "/hosts"},
 		{PathTarget, 0, "../x\x00b\x00a\x00", "/a/b/../x"},
-		{PathTarget, targetCut, "end/of/it\x00", "…end/of/it"},
+		{PathTarget, abi.TargetCut, "end/of/it\x00", "…end/of/it"},
 		{UnixTarget, 0, "/run/x.sock\x00", "/run/x.sock"},
 		{UnixTarget, 0, "\x00a\x00b", "\x00a\x00b"},
 		{UnixTarget, 0, "", ""},

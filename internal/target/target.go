@@ -16,15 +16,16 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/loopwatch/loopwatch/internal/abi"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
-// Magic numbers of file systems without a path (include/uapi/linux/magic.h).
+// Magic numbers of file systems without a path.
 const (
-	AnonInodeFS = 0x09041934
-	PipeFS      = 0x50495045
+	AnonInodeFS = unix.ANON_INODE_FS_MAGIC
+	PipeFS      = unix.PIPEFS_MAGIC
 )
 
 // MaxFDs bounds the descriptors looked at of one call.
@@ -81,9 +82,8 @@ func (c Call) Object() Object {
 		o.FDs = c.selected(a[0], a[1:4])
 	case syscalls.Epoll:
 		// One that watches few is told by those, one that watches more stands for itself.
-		const few = 3
 		fd(a[0])
-		if in := c.Process.DescriptorInfo(int(int32(a[0])), "tfd", few+1); len(in) > 0 && len(in) <= few {
+		if in := c.Process.DescriptorInfo(int(int32(a[0])), "tfd", abi.EpollMax+1); len(in) > 0 && len(in) <= abi.EpollMax {
 			o.FDs = in
 		}
 	case syscalls.Wait:
@@ -192,19 +192,10 @@ func (c Call) child(o *Object, inner int) {
 	o.Target.Kind = probes.NoTarget // one of another namespace is not to be mistaken for one of ours
 }
 
-// ranks of the kinds of files, as to which of several a thread is likeliest to wait for: those of bpf/target.h.
-const (
-	rankAnonymous = iota + 1
-	rankFile
-	rankChild
-	rankSocket
-	rankInet
-)
-
 // Choose returns what the call works on: of several descriptors the first of the highest rank. sockets
 // are those of them that the kernel has described; it may be nil, and their peers are not known then.
 func (c Call) Choose(o Object, sockets []probes.Target) probes.Target {
-	out, best, others := o.Target, 0, 0
+	out, best, others := o.Target, abi.RankNone, 0
 	for _, fd := range o.FDs {
 		target, rank := c.file(fd, sockets)
 		switch {
@@ -224,32 +215,32 @@ func (c Call) Choose(o Object, sockets []probes.Target) probes.Target {
 func (c Call) file(fd int, sockets []probes.Target) (probes.Target, int) {
 	if i := slices.IndexFunc(sockets, func(s probes.Target) bool { return s.FD == fd }); i >= 0 {
 		if sockets[i].Kind == probes.InetTarget {
-			return sockets[i], rankInet
+			return sockets[i], abi.RankInet
 		}
-		return sockets[i], rankSocket
+		return sockets[i], abi.RankSocket
 	}
 	target := probes.Target{FD: fd}
 	var path string
 	target.Mode, target.Device, path = c.Process.Descriptor(fd)
 	switch {
 	case path == "":
-		return target, 0
+		return target, abi.RankNone
 	case target.Mode&unix.S_IFMT == unix.S_IFSOCK:
-		return target, rankSocket
+		return target, abi.RankSocket
 	}
 	if pid := c.Process.DescriptorInfo(fd, "Pid", 1); len(pid) > 0 {
 		target.Kind, target.Child = probes.ChildTarget, max(pid[0], 0)
-		return target, rankChild
+		return target, abi.RankChild
 	}
 	switch name, anonymous := strings.CutPrefix(path, "anon_inode:"); {
 	case anonymous:
 		target.Kind, target.Path, target.Magic = probes.FileTarget, name, AnonInodeFS
-		return target, rankAnonymous
+		return target, abi.RankAnonymous
 	case strings.HasPrefix(path, "pipe:["):
 		target.Kind, target.Magic = probes.FileTarget, PipeFS
 	case strings.HasPrefix(path, "/"):
 		target.Kind = probes.FileTarget
 		target.Path, target.Deleted = strings.CutSuffix(path, " (deleted)")
 	}
-	return target, rankFile
+	return target, abi.RankFile
 }

@@ -201,7 +201,7 @@ func (c Call) Choose(o Object, sockets []probes.Target) probes.Target {
 		switch {
 		case rank > best:
 			out, best, others = target, rank, 0
-		case rank == best:
+		case rank == best && rank != abi.RankNone:
 			others++
 		}
 	}

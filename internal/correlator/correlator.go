@@ -3,8 +3,7 @@
 // Package correlator turns what the kernel saw into what a user understands. It takes the
 // events of probes, finds out which threads are event loops, matches every block with the
 // stacks of its own active period, has symbolize name them, and judges why the block took its
-// time. Out come model.Loop and model.Block. It is the only package that knows both probes
-// and symbolize; observe drives it, on one goroutine.
+// time. Out come model.Loop and model.Block. One goroutine drives it.
 package correlator
 
 import (
@@ -98,15 +97,15 @@ type Correlator struct {
 
 	detached chan error // what came of detaching probes
 
-	open        []probes.Thread // of Snapshot
+	open        []probes.Thread // thread states when the observation ended
 	blockCount  int64
-	met         int // Python processes, those that have ended, too
-	ended       []model.Loop
+	met         int          // Python processes ever watched, including ended ones
+	ended       []model.Loop // rows of loops that have ended
 	unsupported map[int]model.Unsupported
 	lost        map[string]int64
 }
 
-// New returns a correlator that says its verdicts to the kernel.
+// New returns a correlator that sends its verdicts to the kernel.
 func New(k Kernel, o Options) *Correlator {
 	return &Correlator{
 		kernel: k, opts: o,

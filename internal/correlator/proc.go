@@ -61,7 +61,7 @@ func (p *proc) modules() *symbolize.Modules {
 	return p.mapped
 }
 
-// Extension makes a proc what eventloop asks for modules.
+// Extension implements eventloop.Modules.
 func (p *proc) Extension(dir string) bool { return p.modules().Extension(dir) }
 
 // classify tells which loop a stack belongs to. Where none is seen, a module mapped since may

@@ -142,7 +142,7 @@ func resolving(s *probes.Sample, leaf *model.Frame) bool {
 	return false
 }
 
-// targetText says what a sample's thread waited for, in the contract's words; "" where that is not
+// targetText says what a sample's thread waited for, in the words of docs/targets.md; "" where that is not
 // known, or where the cause is not of that kind.
 func targetText(s *probes.Sample, cause model.Cause) string {
 	t := &s.Target

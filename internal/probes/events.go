@@ -15,7 +15,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/abi"
 )
 
-// Event is one of *Wait, *Sample, *Inside, *Block, *Crossed, *Exec, *Exit.
+// Event is one of *Wait, *Sample, *Inside, *Block, *Delayed, *Crossed, *Exec, *Exit.
 type Event interface{ event() }
 
 // Wait announces that a thread waits on an epoll descriptor nobody has judged yet. FD is -1

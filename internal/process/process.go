@@ -2,8 +2,8 @@
 
 // Package process is one Linux process seen from outside. It takes a pid, reads /proc and the
 // process's memory, and hands out mappings, the files behind them, names, and the container
-// and unit the process belongs to. Package cpython looks for interpreters through it and
-// observe decides with it what to watch. It never stops, traces or writes to a process, and
+// and unit the process belongs to. Interpreters are looked for through it, and the processes to
+// watch are found with it. It never stops, traces or writes to a process, and
 // bounds everything it reads, since the process decides what stands there.
 package process
 

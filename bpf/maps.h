@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
 /*
- * All state. The sizes marked "user space" are set before loading (internal/probes/budget.go);
- * the total in bytes is in docs/design.md.
+ * All state: maps, variables, and the small tables in front of them that spare most tasks a
+ * look-up. User space sets the sizes marked so before loading (internal/probes/budget.go); the
+ * total in bytes is in docs/design.md.
  */
 #pragma once
 
-#include "kernel.h"
-#include "records.h"
+#include "abi.h"
+#include "kernel/types.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4 << 20);
 } records SEC(".maps");
 
-/* Thread id -> what the kernel knows. */
+/* Thread id -> what the kernel side knows. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192);
@@ -48,7 +49,7 @@ struct {
 /* Process ids to watch, where `filtered`. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, WANTED_MAX);
 	__type(key, __u32);
 	__type(value, __u32);
 } wanted SEC(".maps");
@@ -66,8 +67,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct loop_books);
-} books SEC(".maps");
+	__type(value, struct loop_statistics);
+} statistics SEC(".maps");
 
 /* By slot * SAMPLES_PER_LOOP; max_entries: user space. */
 struct {
@@ -82,11 +83,10 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct inside);
-} insides SEC(".maps");
+	__type(value, struct usdt_account);
+} usdt_accounts SEC(".maps");
 
-/* Places in the binaries of interpreters that have a probe on them, and how often each was hit. */
-#define USDT_SITES 512
+/* Places that have a probe on them, and how often each was hit. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, USDT_SITES);
@@ -116,33 +116,33 @@ struct {
 	__type(value, __u32);
 } epolls SEC(".maps");
 
-/* Knobs, set before loading or while running. */
-volatile __u64 threshold = 100000000; /* ns */
-volatile __u32 generation = 1;        /* moved on with every change of `configs` */
+/* Set before loading or while running. */
+volatile __u64 threshold;                       /* ns */
+volatile __u32 generation = INITIAL_GENERATION; /* moved on with every change of `configs` */
 volatile const __u32 filtered;        /* watch the processes in `wanted` only */
 volatile const __u32 follow_children; /* and those they fork */
 volatile __u32 watch_ready;           /* on_ready is attached */
 volatile __u32 seeding;               /* enum seed_pass: which threads seed announces */
-volatile __s32 listed;                /* the process whose threads list_threads lists */
+volatile __s32 listed;                /* the process whose threads list_pointers lists */
 
-/* Which thread ids, modulo the size, may be in `threads`: spares all other tasks the look-up.
+/* Which thread ids, modulo the size, may be in `threads`: every other task is spared the look-up.
  * Never cleared; a stale entry costs a look-up. */
-#define MARKS 65536
-__u8 marks[MARKS];
+#define TRACKED_TIDS 65536
+__u8 tracked_tids[TRACKED_TIDS];
 
-static __always_inline bool marked(__u32 tid)
+static __always_inline bool may_be_tracked(__u32 tid)
 {
-	return marks[tid & (MARKS - 1)];
+	return tracked_tids[tid & (TRACKED_TIDS - 1)];
 }
 
-/* Processes that are no Python, direct-mapped: spares their waits all look-ups. User space moves
- * `epoch` on every ten seconds, which makes them look again whether they are to be asked about. */
+/* Processes that are no Python, direct-mapped: their waits are spared all look-ups. User space
+ * moves `epoch` on every ten seconds, and then their time to be asked about is looked at again. */
 #define IGNORED 16384
 struct {
 	__u32 tgid;
 	__u32 epoch;
 } ignored[IGNORED];
-volatile __u32 epoch = 1;
+volatile __u32 epoch = INITIAL_EPOCH;
 
 static __always_inline bool is_ignored(__u32 tgid)
 {
@@ -162,16 +162,6 @@ static __always_inline void set_ignored(__u32 tgid, bool yes)
 		ignored[i].tgid = 0;
 	}
 }
-
-/* Loops asleep outside their wait, direct-mapped by thread id, and when their period began. The
- * ticks see from it that a block is going on although nothing happens. Where two loops meet in
- * one place, user space finds out by itself a moment later. */
-#define SLEEPERS 512
-struct {
-	__u64 since; /* 0: none, or already told */
-	__u32 tid;
-	__u32 tgid;
-} sleepers[SLEEPERS];
 
 static __always_inline void count(__u32 counter)
 {

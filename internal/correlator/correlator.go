@@ -96,15 +96,15 @@ type Correlator struct {
 
 	detached chan error // what came of detaching probes
 
-	open        []probes.Thread // of Snapshot
+	open        []probes.Thread // thread states when the observation ended
 	blockCount  int64
-	met         int // Python processes, those that have ended, too
-	ended       []model.Loop
+	met         int          // Python processes ever watched, including ended ones
+	ended       []model.Loop // rows of loops that have ended
 	unsupported map[int]model.Unsupported
 	lost        map[string]int64
 }
 
-// New returns a correlator that says its verdicts to the kernel.
+// New returns a correlator that sends its verdicts to the kernel.
 func New(k Kernel, o Options) *Correlator {
 	return &Correlator{
 		kernel: k, opts: o,

@@ -289,7 +289,7 @@ func (c *Correlator) dropThread(tid int) {
 	}
 }
 
-// configure says to the kernel what is known of a thread.
+// configure sends the kernel what is known of a thread.
 func (c *Correlator) configure(t *thread) {
 	if t.isLoop() {
 		c.findTasks(t)

@@ -8,6 +8,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
 // glimpse is what a thread sleeps in, read from user space because the kernel could not: the thread
@@ -147,7 +148,7 @@ func (g *glimpse) completing(s *probes.Sample) *probes.Sample {
 	full := *s
 	full.Stack, full.Task = g.sample.Stack, g.sample.Task
 	full.Syscall, full.Args = g.sample.Syscall, g.sample.Args
-	if full.Target.Kind == probes.NoTarget {
+	if full.Target.Kind == syscalls.NoTarget {
 		full.Target = g.sample.Target
 	}
 	return &full

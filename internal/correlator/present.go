@@ -76,9 +76,9 @@ func (c *Correlator) Present(now int64) ([]Present, error) {
 }
 
 // settled returns a state of the thread that belongs to the books in p, and reads both again where
-// the loop went on to another period or wait in between: what ends in between is entered into the
-// books, and would count twice or not at all. A loop that keeps doing so has only just begun with
-// what it does, so there is little to count.
+// the loop went on to another period or wait in between: a period that ends between the two reads would
+// count twice or not at all. A loop that keeps doing so has only just begun with what it does, so there is
+// little to count.
 func (c *Correlator) settled(t *thread, p *Present, before, after probes.Thread) (probes.Thread, error) {
 	same := func() bool {
 		return before.InWait == after.InWait && before.Period == after.Period && before.Since == after.Since

@@ -9,15 +9,15 @@ package cpython
 
 import (
 	"errors"
-	"math"
 
+	"github.com/loopwatch/loopwatch/internal/abi"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
 // Values of RawFrame.Instr that are no index.
 const (
-	InstrNotStarted = -1            // the frame has not executed an instruction yet
-	InstrUnknown    = math.MinInt32 // the frame's instruction lies outside its code object
+	InstrNotStarted = abi.InstrNotStarted // the frame has not executed an instruction yet
+	InstrUnknown    = abi.InstrUnknown    // the frame's instruction lies outside its code object
 )
 
 // RawFrame is a frame as found in memory, not yet named. The kernel's walker emits the same.

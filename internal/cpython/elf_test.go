@@ -5,6 +5,7 @@ package cpython
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -187,9 +188,13 @@ func TestDebugOffsetsOfOthersAreRefused(t *testing.T) {
 		b = append(b, free, 0, 0, 0, 0, 0, 0, 0)
 		return append(b, make([]byte, 888)...) // the size of the largest structure known, 3.15's
 	}
+	newest := newestRelease()
+	tooNew := func(version string) string {
+		return fmt.Sprintf("CPython %s: too new, 3.%d is the newest supported", version, newest)
+	}
 	for reason, m := range map[string]fakeMemory{
-		"CPython 3.16.0: too new, 3.15 is the newest supported":                                     runtime(0x031000f0, 0),
-		"CPython 4.0.0: too new, 3.15 is the newest supported":                                      runtime(0x040000f0, 0),
+		tooNew(fmt.Sprintf("3.%d.0", newest+1)): runtime(0x030000f0|Version(newest+1)<<16, 0),
+		tooNew("4.0.0"):                         runtime(0x040000f0, 0),
 		"CPython 3.15.0b3, a pre-release: only candidates and final releases are supported":         runtime(0x030f00b3, 0),
 		"CPython 3.14.2, a free-threaded build: only builds with the GIL are supported":             runtime(0x030e02f0, 1),
 		"CPython 3.13.1: its debug offsets make no sense: thread_id is out of bounds: 0 in 0 bytes": runtime(0x030d01f0, 0),

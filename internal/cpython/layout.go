@@ -2,13 +2,15 @@
 
 package cpython
 
+import "github.com/loopwatch/loopwatch/internal/abi"
+
 // InstrKind says how a frame names the instruction it is at.
 type InstrKind uint32
 
 const (
-	InstrBytes   InstrKind = 0 // int32 count of bytes (to 3.9)
-	InstrUnits   InstrKind = 1 // int32 count of 2-byte code units (3.10)
-	InstrPointer InstrKind = 2 // pointer into the code object's instructions (3.11 on)
+	InstrBytes   = InstrKind(abi.InstrBytes)   // int32 count of bytes (to 3.9)
+	InstrUnits   = InstrKind(abi.InstrUnits)   // int32 count of 2-byte code units (3.10)
+	InstrPointer = InstrKind(abi.InstrPointer) // pointer into the code object's instructions (3.11 on)
 )
 
 // StackKind says how a frame tells where its value stack ends.

@@ -14,6 +14,8 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/abi"
 )
 
 const statsRunTime = unix.BPF_STATS_RUN_TIME
@@ -32,7 +34,7 @@ var hooks = []hook{
 	{HookTracepoint, "entry and return of epoll_wait, epoll_pwait and epoll_pwait2", []string{loopwatchProgExitWait, loopwatchProgEnterWait}, (*Probes).attachWaits},
 	{HookTracing, "scheduler, fork, exec and exit", []string{loopwatchProgOnSwitch, loopwatchProgOnWaking, loopwatchProgOnFork, loopwatchProgOnExec, loopwatchProgOnExit}, (*Probes).attachTracing},
 	{HookClock, "a clock on each CPU", []string{loopwatchProgOnTick}, (*Probes).attachTicks},
-	{HookIterator, "threads that are there already", []string{loopwatchProgSeed, loopwatchProgListThreads}, nil},
+	{HookIterator, "threads that are there already", []string{loopwatchProgSeed, loopwatchProgListPointers}, nil},
 }
 
 // waitHook tells the two ways to hook the waits, of which an observation uses one.
@@ -182,8 +184,8 @@ func (p *Probes) Seed(pass SeedPass) error {
 type SeedPass uint32
 
 const (
-	SeedActive = SeedPass(loopwatchSeedPassSEED_ACTIVE) // those outside a wait: perhaps in a block
-	SeedRest   = SeedPass(loopwatchSeedPassSEED_REST)   // all others
+	SeedActive = SeedPass(abi.SeedActive) // those outside a wait: perhaps in a block
+	SeedRest   = SeedPass(abi.SeedRest)   // all others
 )
 
 // maxThreads bounds the threads ThreadPointers lists of one process.
@@ -195,14 +197,14 @@ func (p *Probes) ThreadPointers(pid int) (map[uint64]int, error) {
 	if err := p.coll.Variables[loopwatchVarListed].Set(int32(pid)); err != nil {
 		return nil, fmt.Errorf("choose process %d: %w", pid, err)
 	}
-	const size = int(unsafe.Sizeof(loopwatchThreadPointer{}))
+	const size = int(unsafe.Sizeof(abi.ThreadPointer{}))
 	text := limited{left: maxThreads * size}
-	if err := p.iterate(loopwatchProgListThreads, &text); err != nil {
+	if err := p.iterate(loopwatchProgListPointers, &text); err != nil {
 		return nil, err
 	}
 	out := make(map[uint64]int, len(text.b)/size)
 	for b := text.b; len(b) >= size; b = b[size:] {
-		var k loopwatchThreadPointer
+		var k abi.ThreadPointer
 		copy(unsafe.Slice((*byte)(unsafe.Pointer(&k)), size), b)
 		out[k.Pointer] = int(k.Tid)
 	}

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/loopwatch/loopwatch/internal/abi"
 )
 
 // Books are the running totals of one loop. Times are nanoseconds. The period and the wait
@@ -26,12 +28,12 @@ type Books struct {
 
 // Histogram counts active periods by length, in buckets no wider than a sixteenth of an octave. A
 // difference of two may hold less than none.
-type Histogram [len(loopwatchLoopBooks{}.Histogram)]int64
+type Histogram [abi.HistBuckets]int64
 
 // Books reads the books in a slot.
 func (p *Probes) Books(slot uint32) (*Books, error) {
-	var k loopwatchLoopBooks
-	if err := p.coll.Maps[loopwatchMapBooks].Lookup(slot, &k); err != nil {
+	var k abi.LoopStatistics
+	if err := p.coll.Maps[loopwatchMapStatistics].Lookup(slot, &k); err != nil {
 		return nil, fmt.Errorf("read books in slot %d: %w", slot, err)
 	}
 	return booksOf(&k), nil
@@ -42,10 +44,10 @@ func (p *Probes) AllBooks(n uint32) ([]*Books, error) {
 	const batch = 256
 	var (
 		out    = make([]*Books, 0, n)
-		m      = p.coll.Maps[loopwatchMapBooks]
+		m      = p.coll.Maps[loopwatchMapStatistics]
 		cursor ebpf.MapBatchCursor
 		keys   = make([]uint32, min(batch, n))
-		values = make([]loopwatchLoopBooks, len(keys))
+		values = make([]abi.LoopStatistics, len(keys))
 	)
 	for uint32(len(out)) < n {
 		got, err := m.BatchLookup(&cursor, keys, values, nil)
@@ -62,7 +64,7 @@ func (p *Probes) AllBooks(n uint32) ([]*Books, error) {
 	return out, nil
 }
 
-func booksOf(k *loopwatchLoopBooks) *Books {
+func booksOf(k *abi.LoopStatistics) *Books {
 	b := &Books{
 		Iterations: int64(k.Iterations), IdleNS: int64(k.IdleNs), ActiveNS: int64(k.ActiveNs), MaxNS: int64(k.MaxNs),
 		Blocks: int64(k.Blocks), UnrestedNS: int64(k.UnrestedNs), UnrestedMaxNS: int64(k.UnrestedMaxNs),
@@ -75,10 +77,10 @@ func booksOf(k *loopwatchLoopBooks) *Books {
 
 // ClearBooks empties a slot before its next use.
 func (p *Probes) ClearBooks(slot uint32) error {
-	if err := p.coll.Maps[loopwatchMapBooks].Put(slot, new(loopwatchLoopBooks)); err != nil {
+	if err := p.coll.Maps[loopwatchMapStatistics].Put(slot, new(abi.LoopStatistics)); err != nil {
 		return fmt.Errorf("clear books in slot %d: %w", slot, err)
 	}
-	if err := p.coll.Maps[loopwatchMapInsides].Put(slot, new(loopwatchInside)); err != nil {
+	if err := p.coll.Maps[loopwatchMapUsdtAccounts].Put(slot, new(abi.UsdtAccount)); err != nil {
 		return fmt.Errorf("clear what the probes said in slot %d: %w", slot, err)
 	}
 	return nil
@@ -101,33 +103,27 @@ func (b *Books) change(ns, by int64) {
 	}
 }
 
-// HIST_MIN_SHIFT and HIST_MAX_SHIFT of bpf/records.h.
-const (
-	histMinShift = 13
-	histMaxShift = 37
-)
-
-// bucketOf is bucket() of bpf/periods.h.
+// bucketOf is bucket() of bpf/loop/histogram.h.
 func bucketOf(ns int64) int {
 	switch {
-	case ns < 1<<histMinShift:
+	case ns < 1<<abi.HistMinShift:
 		return 0
-	case ns >= 1<<histMaxShift:
+	case ns >= 1<<abi.HistMaxShift:
 		return len(Histogram{}) - 1
 	}
-	shift := histMinShift
+	shift := abi.HistMinShift
 	for ns>>(shift+1) > 0 {
 		shift++
 	}
-	return 1 + 16*(shift-histMinShift) + int(ns>>(shift-4)&15)
+	return 1 + abi.HistParts*(shift-abi.HistMinShift) + int(ns>>(shift-abi.HistPartsShift)&(abi.HistParts-1))
 }
 
 // BucketMiddle returns the middle of bucket i in nanoseconds.
 func BucketMiddle(i int) int64 {
 	if i == 0 {
-		return 1 << (histMinShift - 1)
+		return 1 << (abi.HistMinShift - 1)
 	}
-	return BucketFrom(i) + int64(1)<<(histMinShift+(i-1)/16)/32
+	return BucketFrom(i) + int64(1)<<(abi.HistMinShift+(i-1)/abi.HistParts)/(2*abi.HistParts)
 }
 
 // BucketFrom returns the shortest length that bucket i counts, in nanoseconds.
@@ -135,9 +131,9 @@ func BucketFrom(i int) int64 {
 	if i == 0 {
 		return 0
 	}
-	octave, part := (i-1)/16, (i-1)%16
-	low := int64(1) << (histMinShift + octave)
-	return low + low/16*int64(part)
+	octave, part := (i-1)/abi.HistParts, (i-1)%abi.HistParts
+	low := int64(1) << (abi.HistMinShift + octave)
+	return low + low/abi.HistParts*int64(part)
 }
 
 // Quantile returns the active period's length below which the share q (0 to 1) of all lies,
@@ -191,7 +187,7 @@ type Thread struct {
 	slot                             uint32
 }
 
-func threadOf(tid uint32, k *loopwatchThread) Thread {
+func threadOf(tid uint32, k *abi.Thread) Thread {
 	return Thread{
 		TID: int(tid), PID: int(k.Tgid), InWait: k.InWait != 0, WaitFD: int(k.WaitFd), Since: int64(k.Since), Period: k.Period, OffNS: int64(k.OffNs),
 		OffAt: int64(k.OffSince), Asleep: k.Asleep != 0,
@@ -204,7 +200,7 @@ func threadOf(tid uint32, k *loopwatchThread) Thread {
 
 // Thread reads the present view of one thread. ok is false where there is none.
 func (p *Probes) Thread(tid int) (t Thread, ok bool, err error) {
-	var k loopwatchThread
+	var k abi.Thread
 	err = p.coll.Maps[loopwatchMapThreads].Lookup(uint32(tid), &k)
 	if errors.Is(err, ebpf.ErrKeyNotExist) {
 		return Thread{}, false, nil
@@ -223,7 +219,7 @@ func (p *Probes) Threads() ([]Thread, error) {
 		out    []Thread
 		cursor ebpf.MapBatchCursor
 		keys   = make([]uint32, batch)
-		values = make([]loopwatchThread, batch)
+		values = make([]abi.Thread, batch)
 	)
 	for {
 		n, err := m.BatchLookup(&cursor, keys, values, nil)
@@ -251,9 +247,9 @@ func (p *Probes) HeldSamples(t Thread, now int64) ([]*Sample, error) {
 		n++
 	}
 	var out []*Sample
-	for i := range min(n, samplesPerLoop) {
-		var held loopwatchHeldSample
-		if err := p.coll.Maps[loopwatchMapSamples].Lookup(t.slot*samplesPerLoop+i, &held); err != nil {
+	for i := range min(n, abi.SamplesPerLoop) {
+		var held abi.HeldSample
+		if err := p.coll.Maps[loopwatchMapSamples].Lookup(t.slot*abi.SamplesPerLoop+i, &held); err != nil {
 			return nil, fmt.Errorf("read held sample: %w", err)
 		}
 		k := &held.Sample
@@ -261,7 +257,7 @@ func (p *Probes) HeldSamples(t Thread, now int64) ([]*Sample, error) {
 			continue
 		}
 		s := sampleOf(k)
-		s.Stack = stackOf(&k.Stack, len(k.Stack.Frames)*16)
+		s.Stack = stackOf(&k.Stack, int(unsafe.Sizeof(k.Stack.Frames)))
 		s.Holder = holderOf(&held.Holder, k)
 		if i == t.held {
 			s.NS = now - s.At
@@ -274,70 +270,4 @@ func (p *Probes) HeldSamples(t Thread, now int64) ([]*Sample, error) {
 		})
 	}
 	return out, nil
-}
-
-// Counters returns everything that was given up so far, by reason; reasons that never
-// happened are left out.
-func (p *Probes) Counters() (map[string]int64, error) {
-	out := make(map[string]int64)
-	for i, name := range counterNames {
-		var perCPU []uint64
-		if err := p.coll.Maps[loopwatchMapCounters].Lookup(uint32(i), &perCPU); err != nil {
-			return nil, fmt.Errorf("read counter %s: %w", name, err)
-		}
-		if n := sum(perCPU); n > 0 {
-			out[name] = int64(n)
-		}
-	}
-	return out, nil
-}
-
-func sum(values []uint64) (n uint64) {
-	for v := range slices.Values(values) {
-		n += v
-	}
-	return n
-}
-
-// Counter names as reports print them, by enum counter of bpf/records.h.
-var counterNames = [loopwatchCounterCOUNTERS]string{
-	loopwatchCounterLOST_RECORDS:        "records_lost_ring_full",
-	loopwatchCounterLOST_SAMPLES:        "stacks_lost_ring_full",
-	loopwatchCounterSKIPPED_SAMPLES:     "stacks_skipped_bound_of_block",
-	loopwatchCounterFAILED_THREAD_STATE: "thread_states_unreadable",
-	loopwatchCounterFAILED_FRAME:        "frames_unreadable",
-	loopwatchCounterFAILED_CODE:         "code_objects_unreadable",
-	loopwatchCounterTRUNCATED_STACKS:    "stacks_middle_cut",
-	loopwatchCounterROOTLESS_STACKS:     "stacks_root_not_reached",
-	loopwatchCounterLOST_HOLDERS:        "holders_lost_ring_full",
-	loopwatchCounterFAILED_HOLDER:       "holders_unreadable",
-	loopwatchCounterFULL_THREADS:        "threads_over_limit",
-	loopwatchCounterFULL_PROCESSES:      "processes_over_limit",
-	loopwatchCounterFAILED_TARGET:       "targets_unreadable",
-	loopwatchCounterFULL_EPOLLS:         "epoll_instances_over_limit",
-	loopwatchCounterUNSEEN_RETURNS:      "returns_to_cpu_worked_out",
-}
-
-// CounterNames are all there are.
-func CounterNames() []string { return counterNames[:] }
-
-// LosesEvents and LosesStacks tell what a counter's name means was given up.
-func LosesEvents(name string) bool {
-	switch name {
-	case counterNames[loopwatchCounterLOST_RECORDS], counterNames[loopwatchCounterFULL_THREADS],
-		counterNames[loopwatchCounterFULL_PROCESSES]:
-		return true
-	}
-	return false
-}
-
-// LosesStacks is LosesEvents for stacks.
-func LosesStacks(name string) bool {
-	switch name {
-	case counterNames[loopwatchCounterLOST_SAMPLES], counterNames[loopwatchCounterSKIPPED_SAMPLES],
-		counterNames[loopwatchCounterFAILED_THREAD_STATE], counterNames[loopwatchCounterFAILED_FRAME],
-		counterNames[loopwatchCounterROOTLESS_STACKS]:
-		return true
-	}
-	return false
 }

@@ -8,30 +8,21 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"github.com/loopwatch/loopwatch/internal/abi"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
 // MaxLoops bounds the loops watched at once.
 const MaxLoops = 4096
 
-// samplesPerLoop is SAMPLES_PER_LOOP of bpf/records.h, which the object's own map carries.
-const samplesPerLoop = 12
-
-// syscallObjects is SYSCALLS of bpf/records.h.
-const syscallObjects = 512
-
 // configure sets sizes and constants before loading.
 func configure(spec *ebpf.CollectionSpec, o Options) error {
-	samples := spec.Maps[loopwatchMapSamples]
-	if samples.MaxEntries != samplesPerLoop {
-		return fmt.Errorf("object holds %d samples a loop, not %d: regenerate it", samples.MaxEntries, samplesPerLoop)
-	}
-	samples.MaxEntries = uint32(o.Loops) * samplesPerLoop
-	spec.Maps[loopwatchMapBooks].MaxEntries = uint32(o.Loops)
-	if err := spec.Variables[loopwatchVarSyscallObjects].Set(syscalls.Objects(syscallObjects)); err != nil {
+	spec.Maps[loopwatchMapSamples].MaxEntries = uint32(o.Loops) * abi.SamplesPerLoop
+	spec.Maps[loopwatchMapStatistics].MaxEntries = uint32(o.Loops)
+	spec.Maps[loopwatchMapUsdtAccounts].MaxEntries = uint32(o.Loops)
+	if err := spec.Variables[loopwatchVarSyscallObjects].Set(syscalls.Objects(abi.Syscalls)); err != nil {
 		return err
 	}
-	spec.Maps[loopwatchMapInsides].MaxEntries = uint32(o.Loops)
 	if !o.Filter {
 		spec.Maps[loopwatchMapWanted].MaxEntries = 1 // all room is made at once
 	}
@@ -51,8 +42,8 @@ func flag(b bool) uint32 {
 	return 0
 }
 
-// BytesPerLoop is the kernel memory one loop's books, held samples and probes take.
-const BytesPerLoop = int(unsafe.Sizeof(loopwatchLoopBooks{}) + unsafe.Sizeof(loopwatchInside{}) + samplesPerLoop*unsafe.Sizeof(loopwatchHeldSample{}))
+// BytesPerLoop is the kernel memory that the statistics, held samples and USDT account of one loop take.
+const BytesPerLoop = int(unsafe.Sizeof(abi.LoopStatistics{}) + unsafe.Sizeof(abi.UsdtAccount{}) + abi.SamplesPerLoop*unsafe.Sizeof(abi.HeldSample{}))
 
 // MapBytes returns the memory of all maps in bytes, as the kernel accounts it where it does
 // (memlock of fdinfo), for the sizes now loaded.

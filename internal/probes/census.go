@@ -15,16 +15,18 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/abi"
 )
 
 // Census asks the kernel what threads are doing at this moment. It hooks nothing: the host pays
 // while it is asked only. Close it.
 type Census struct {
 	objects struct {
-		Census      *ebpf.Program `ebpf:"census"`
-		DescribeFDs *ebpf.Program `ebpf:"describe_fds"`
-		Wanted      *ebpf.Map     `ebpf:"wanted"`
-		Asked       *ebpf.Map     `ebpf:"asked"`
+		ListThreads   *ebpf.Program `ebpf:"list_threads"`
+		ListSockets   *ebpf.Program `ebpf:"list_sockets"`
+		Wanted        *ebpf.Map     `ebpf:"wanted"`
+		WantedSockets *ebpf.Map     `ebpf:"wanted_sockets"`
 	}
 	iterators []*link.Iter
 }
@@ -52,7 +54,7 @@ func (d Doing) Still(later Doing) bool {
 
 // MaxCensus bounds the processes and the threads of one census.
 const (
-	MaxCensusProcesses = 16384
+	MaxCensusProcesses = abi.WantedMax
 	maxCensusThreads   = 1 << 16
 )
 
@@ -62,7 +64,7 @@ func OpenCensus() (_ *Census, err error) {
 		return nil, err
 	}
 	_ = rlimit.RemoveMemlock() // before 5.11; loading says it if that was needed
-	spec, err := loadCensus()
+	spec, err := loadListing()
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +77,7 @@ func OpenCensus() (_ *Census, err error) {
 	if err := spec.LoadAndAssign(&c.objects, nil); err != nil {
 		return nil, explain("", fmt.Errorf("load: %w", err))
 	}
-	for _, p := range []*ebpf.Program{c.objects.Census, c.objects.DescribeFDs} {
+	for _, p := range []*ebpf.Program{c.objects.ListThreads, c.objects.ListSockets} {
 		it, err := link.AttachIter(link.IterOptions{Program: p})
 		if err != nil {
 			return nil, explain("", fmt.Errorf("attach task iterator: %w", err))
@@ -91,7 +93,7 @@ func (c *Census) Close() error {
 	for _, it := range c.iterators {
 		errs = append(errs, it.Close())
 	}
-	for _, o := range []io.Closer{c.objects.Census, c.objects.DescribeFDs, c.objects.Wanted, c.objects.Asked} {
+	for _, o := range []io.Closer{c.objects.ListThreads, c.objects.ListSockets, c.objects.Wanted, c.objects.WantedSockets} {
 		errs = append(errs, o.Close()) // a nil one is not there to be closed
 	}
 	return errors.Join(errs...)
@@ -113,15 +115,15 @@ func (c *Census) Threads() (map[int]Doing, error) {
 	defer runtime.UnlockOSThread()
 	pause := unix.NsecToTimespec(int64(50 * time.Microsecond))
 	_ = unix.Nanosleep(&pause, nil) // cut short by a signal: no harm
-	const size = int(unsafe.Sizeof(censusCensusThread{}))
+	const size = int(unsafe.Sizeof(abi.ListedThread{}))
 	text := limited{left: maxCensusThreads * size}
 	if err := c.iterate(0, &text); err != nil {
 		return nil, err
 	}
-	var seen []censusCensusThread
+	var seen []abi.ListedThread
 	behind := int64(math.MaxInt64)
 	for b := text.b; len(b) >= size; b = b[size:] {
-		var k censusCensusThread
+		var k abi.ListedThread
 		copy(unsafe.Slice((*byte)(unsafe.Pointer(&k)), size), b)
 		seen = append(seen, k)
 		if k.Clock != 0 {
@@ -143,39 +145,38 @@ func (c *Census) Threads() (map[int]Doing, error) {
 }
 
 // CensusFDs is how many descriptors of one thread are described.
-const CensusFDs = len(censusAskedFds{}.Fd)
+const CensusFDs = abi.ListedFds
 
 // Sockets describes those descriptors of some threads, by thread id, that are sockets: the result has a
 // Target for each, by thread id.
 func (c *Census) Sockets(ask map[int][]int) (map[int][]Target, error) {
 	n := 0
 	for tid, fds := range ask {
-		if n++; n > int(c.objects.Asked.MaxEntries()) {
+		if n++; n > int(c.objects.WantedSockets.MaxEntries()) {
 			break
 		}
-		var a censusAskedFds
+		var a abi.WantedFds
 		for _, fd := range fds[:min(len(fds), CensusFDs)] {
 			a.Fd[a.N] = int32(fd)
 			a.N++
 		}
-		if err := c.objects.Asked.Put(uint32(tid), &a); err != nil {
+		if err := c.objects.WantedSockets.Put(uint32(tid), &a); err != nil {
 			return nil, fmt.Errorf("ask for the descriptors of thread %d: %w", tid, err)
 		}
 	}
-	const size = int(unsafe.Sizeof(censusCensusFd{}))
+	const size = int(unsafe.Sizeof(abi.ListedSocket{}))
 	text := limited{left: len(ask) * CensusFDs * size}
 	if err := c.iterate(1, &text); err != nil {
 		return nil, err
 	}
 	out := make(map[int][]Target)
 	for b := text.b; len(b) >= size; b = b[size:] {
-		var k censusCensusFd
+		var k abi.ListedSocket
 		copy(unsafe.Slice((*byte)(unsafe.Pointer(&k)), size), b)
-		// The same structure, generated once more.
-		out[int(k.Tid)] = append(out[int(k.Tid)], targetOf((*loopwatchTarget)(unsafe.Pointer(&k.Target))))
+		out[int(k.Tid)] = append(out[int(k.Tid)], targetOf(&k.Target))
 	}
 	for tid := range ask {
-		_ = c.objects.Asked.Delete(uint32(tid))
+		_ = c.objects.WantedSockets.Delete(uint32(tid))
 	}
 	return out, nil
 }

@@ -8,33 +8,28 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/loopwatch/loopwatch/internal/abi"
 )
 
 // Verdict is what user space says of a process, a thread or a descriptor.
 type Verdict uint8
 
 const (
-	Pending = Verdict(loopwatchVerdictVERDICT_PENDING)
-	Watched = Verdict(loopwatchVerdictVERDICT_LOOP) // a Python process, a loop's thread, the loop's own descriptor
-	Ignored = Verdict(loopwatchVerdictVERDICT_IGNORED)
+	Pending = Verdict(abi.VerdictPending)
+	Watched = Verdict(abi.VerdictLoop) // a Python process, a loop's thread, the loop's own descriptor
+	Ignored = Verdict(abi.VerdictIgnored)
 )
 
 // FDs is how many descriptors of one thread can be told apart.
-const FDs = len(loopwatchThreadConfig{}.Fds)
+const FDs = abi.FdsPerThread
 
 // NoSlot is the slot of a thread that has none.
-const NoSlot = ^uint32(0)
+const NoSlot = uint32(abi.NoSlot)
 
 // Layout tells the walker where one CPython keeps things; offsets in bytes, 0 where the
 // release has no such field.
-type Layout = loopwatchPyLayout
-
-// Kinds of Layout.InstrKind.
-const (
-	InstrBytes   = uint32(loopwatchInstrKindINSTR_BYTES)
-	InstrUnits   = uint32(loopwatchInstrKindINSTR_UNITS)
-	InstrPointer = uint32(loopwatchInstrKindINSTR_POINTER)
-)
+type Layout = abi.PyLayout
 
 // FDVerdict says whether a wait on one descriptor is the loop's own.
 type FDVerdict struct {
@@ -92,17 +87,17 @@ func (p *Probes) AddLayout(l Layout) (uint32, error) {
 // SetProcess says whether a process is one to be watched. One that is ignored is announced
 // again from time to time; saying once more that it is to be ignored changes nothing.
 func (p *Probes) SetProcess(pid int, v Verdict) error {
-	return p.setProcess(pid, loopwatchProcess{Verdict: uint32(v)})
+	return p.setProcess(pid, abi.Process{Verdict: uint32(v)})
 }
 
 // SetPython says that a process is to be watched, and where its threads are.
 func (p *Probes) SetPython(pid int, i Interp, layout uint32) error {
-	return p.setProcess(pid, loopwatchProcess{Verdict: uint32(Watched), Threads: i.Threads, Layout: layout})
+	return p.setProcess(pid, abi.Process{Verdict: uint32(Watched), Threads: i.Threads, Layout: layout})
 }
 
-func (p *Probes) setProcess(pid int, to loopwatchProcess) error {
+func (p *Probes) setProcess(pid int, to abi.Process) error {
 	m := p.coll.Maps[loopwatchMapProcesses]
-	var k loopwatchProcess
+	var k abi.Process
 	if err := m.Lookup(uint32(pid), &k); err == nil && k.Verdict == to.Verdict && k.Threads == to.Threads {
 		return nil
 	}
@@ -118,7 +113,7 @@ func (p *Probes) setProcess(pid int, to loopwatchProcess) error {
 func (p *Probes) AskAgain() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.epoch = max(p.epoch+1, 2) // the kernel starts with 1
+	p.epoch = max(p.epoch, abi.InitialEpoch) + 1
 	return p.coll.Variables[loopwatchVarEpoch].Set(p.epoch)
 }
 
@@ -137,12 +132,12 @@ func (p *Probes) ForgetThread(tid int) error {
 // SetThread enters what is known of a thread; the kernel takes it over at the thread's next
 // wait, tick or way off the CPU.
 func (p *Probes) SetThread(c ThreadConfig) error {
-	k := loopwatchThreadConfig{
+	k := abi.ThreadConfig{
 		Tid: uint32(c.TID), Tstate: c.TState, ThreadId: c.ThreadID, RestCode: c.RestCode, CallerCode: c.Caller, Tasks: c.Tasks,
 		Gil: c.Interp.GIL, Collecting: c.Interp.Collecting, Threads: c.Interp.Threads, Layout: c.Layout, Slot: c.Slot, Verdict: uint8(c.Verdict),
 	}
 	for i := range k.Fds {
-		k.Fds[i] = -1
+		k.Fds[i] = abi.NoFd
 	}
 	known := c.FDs
 	if len(known) > FDs {
@@ -156,7 +151,7 @@ func (p *Probes) SetThread(c ThreadConfig) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.generation = max(p.generation+1, 2) // 0 is what a thread starts with, 1 the kernel
+	p.generation = max(p.generation, abi.InitialGeneration) + 1 // 0 is a new thread's
 	return p.coll.Variables[loopwatchVarGeneration].Set(p.generation)
 }
 

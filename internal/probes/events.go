@@ -11,27 +11,12 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf/ringbuf"
+
+	"github.com/loopwatch/loopwatch/internal/abi"
 )
 
-// Event is one of *Wait, *Sample, *Inside, *Block, *Crossed, *Exec, *Exit.
+// Event is one of *Wait, *Sample, *Inside, *Block, *Delayed, *Crossed, *Exec, *Exit.
 type Event interface{ event() }
-
-// Frame is one frame as the kernel saw it: code object, instruction in code units (-1 not yet
-// started, math.MinInt32 unknown) and a check to notice a reused address.
-type Frame struct {
-	Code  uint64
-	Instr int32
-	Check uint32
-}
-
-// Stack is a Python stack, innermost frame first. Where Cut is not 0, so many frames are
-// missing before Frames[CutAt]. Partial says that the walk ended before the root.
-type Stack struct {
-	Frames  []Frame
-	Cut     int
-	CutAt   int
-	Partial bool
-}
 
 // Wait announces that a thread waits on an epoll descriptor nobody has judged yet. FD is -1
 // for a thread that Seed found outside any wait. Stack is nil where the kernel could not walk.
@@ -47,8 +32,8 @@ type Wait struct {
 type SampleKind uint32
 
 const (
-	Off  = SampleKind(loopwatchSampleKindSAMPLE_OFF)  // a stretch off the CPU
-	Tick = SampleKind(loopwatchSampleKindSAMPLE_TICK) // found running
+	Off  = SampleKind(abi.SampleOff)  // a stretch off the CPU
+	Tick = SampleKind(abi.SampleTick) // found running
 )
 
 // Sample is one stack of one active period. Times are CLOCK_MONOTONIC nanoseconds.
@@ -85,7 +70,7 @@ type Callback struct {
 }
 
 // CallerRoot as ThreadConfig.Caller has every stack be one callback's own.
-const CallerRoot = 1
+const CallerRoot = abi.CallerRoot
 
 // GIL says whether a thread held the GIL.
 type GIL uint8
@@ -139,7 +124,7 @@ type Stackless struct {
 	Args    [3]uint64
 }
 
-func stacklessOf(total uint64, c *loopwatchStackless) Stackless {
+func stacklessOf(total uint64, c *abi.Stackless) Stackless {
 	if c.Ns == 0 {
 		return Stackless{TotalNS: int64(total)}
 	}
@@ -192,7 +177,7 @@ type Reader struct {
 
 // decoder turns records into events.
 type decoder struct {
-	holders map[uint32]*loopwatchHolder // by thread id of the loop: its sample comes next
+	holders map[uint32]*abi.Holder // by thread id of the loop: its sample comes next
 }
 
 // Reader returns a reader of the events. Use only one at a time.
@@ -237,9 +222,9 @@ func (d *decoder) decode(raw []byte) (Event, error) {
 	if len(raw) < 4 {
 		return nil, fmt.Errorf("record of %d bytes", len(raw))
 	}
-	switch kind := *(*loopwatchRecordType)(unsafe.Pointer(unsafe.SliceData(raw[:4:4]))); kind {
-	case loopwatchRecordTypeRECORD_WAIT:
-		var c loopwatchWaitRecord
+	switch kind := *(*uint32)(unsafe.Pointer(unsafe.SliceData(raw[:4:4]))); kind {
+	case abi.RecordWait:
+		var c abi.WaitRecord
 		if err := fill(&c, raw, framesAt(unsafe.Offsetof(c.Stack))); err != nil {
 			return nil, err
 		}
@@ -249,8 +234,8 @@ func (d *decoder) decode(raw []byte) (Event, error) {
 			w.Stack = &s
 		}
 		return w, nil
-	case loopwatchRecordTypeRECORD_SAMPLE:
-		var c loopwatchSample
+	case abi.RecordSample:
+		var c abi.Sample
 		if err := fill(&c, raw, framesAt(unsafe.Offsetof(c.Stack))); err != nil {
 			return nil, err
 		}
@@ -261,18 +246,18 @@ func (d *decoder) decode(raw []byte) (Event, error) {
 			delete(d.holders, c.Tid)
 		}
 		return s, nil
-	case loopwatchRecordTypeRECORD_HOLDER:
-		c := new(loopwatchHolder)
+	case abi.RecordHolder:
+		c := new(abi.Holder)
 		if err := fill(c, raw, framesAt(unsafe.Offsetof(c.Stack))); err != nil {
 			return nil, err
 		}
 		if d.holders == nil || len(d.holders) >= maxHolders {
-			d.holders = make(map[uint32]*loopwatchHolder)
+			d.holders = make(map[uint32]*abi.Holder)
 		}
 		d.holders[c.Tid] = c
 		return nil, nil
-	case loopwatchRecordTypeRECORD_BLOCK:
-		var c loopwatchBlockRecord
+	case abi.RecordBlock:
+		var c abi.BlockRecord
 		if err := fill(&c, raw, unsafe.Sizeof(c)); err != nil {
 			return nil, err
 		}
@@ -280,29 +265,29 @@ func (d *decoder) decode(raw []byte) (Event, error) {
 			PID: int(c.Tgid), TID: int(c.Tid), Period: c.Period, Start: int64(c.Start), End: int64(c.End),
 			OffNS: int64(c.OffNs), WaitedNS: int64(c.WaitedNs), ThrottledNS: int64(c.ThrottledNs),
 			StoppedNS: int64(c.StoppedNs), ReadyAt: int64(c.ReadyAt), Samples: int(c.Samples), Stackless: stacklessOf(c.StacklessNs, &c.Stackless),
-			Exited: c.Flags&blockExited != 0, Seeded: c.Flags&blockSeeded != 0,
+			Exited: c.Flags&abi.BlockExited != 0, Seeded: c.Flags&abi.BlockSeeded != 0,
 		}, nil
-	case loopwatchRecordTypeRECORD_DELAYED:
-		var c loopwatchDelayedRecord
+	case abi.RecordDelayed:
+		var c abi.DelayedRecord
 		if err := fill(&c, raw, unsafe.Sizeof(c)); err != nil {
 			return nil, err
 		}
 		return &Delayed{TID: int(c.Tid), Period: c.Period, Events: int64(c.Events)}, nil
-	case loopwatchRecordTypeRECORD_INSIDE:
-		var c loopwatchInside
+	case abi.RecordUsdt:
+		var c abi.UsdtAccount
 		if err := fill(&c, raw, unsafe.Sizeof(c)); err != nil {
 			return nil, err
 		}
 		return insideOf(&c), nil
-	case loopwatchRecordTypeRECORD_EXEC, loopwatchRecordTypeRECORD_EXIT, loopwatchRecordTypeRECORD_CROSSED:
-		var c loopwatchLifeRecord
+	case abi.RecordExec, abi.RecordExit, abi.RecordCrossed:
+		var c abi.LifeRecord
 		if err := fill(&c, raw, unsafe.Sizeof(c)); err != nil {
 			return nil, err
 		}
 		switch kind {
-		case loopwatchRecordTypeRECORD_EXEC:
+		case abi.RecordExec:
 			return &Exec{PID: int(c.Tgid), TID: int(c.Tid)}, nil
-		case loopwatchRecordTypeRECORD_CROSSED:
+		case abi.RecordCrossed:
 			return &Crossed{PID: int(c.Tgid), TID: int(c.Tid)}, nil
 		}
 		return &Exit{PID: int(c.Tgid), TID: int(c.Tid), Last: c.Last != 0}, nil
@@ -311,23 +296,14 @@ func (d *decoder) decode(raw []byte) (Event, error) {
 	}
 }
 
-// OWNER_GENERATOR of bpf/records.h.
-const ownerGenerator = 1
-
-// BLOCK_EXITED and BLOCK_SEEDED of bpf/records.h.
-const (
-	blockExited = 1
-	blockSeeded = 2
-)
-
-func sampleOf(c *loopwatchSample) *Sample {
+func sampleOf(c *abi.Sample) *Sample {
 	s := &Sample{
 		TID: int(c.Tid), Period: c.Period, Kind: SampleKind(c.Kind), At: int64(c.At), NS: int64(c.Ns), CPUNS: int64(c.CpuNs),
 		WaitedNS: int64(c.WaitedNs), ThrottledNS: int64(c.ThrottledNs), Stopped: c.Stopped != 0,
 		IP: c.Ip, Syscall: int(c.Nr), Args: c.Args, State: c.State, Target: targetOf(&c.Target),
 		Kernel: slices.Clone(c.Kernel[:min(int(c.KernelDepth), len(c.Kernel))]),
-		GC:     c.Flags&flagGC != 0, GIL: gilOf(c.Flags), Room: Room(c.Room),
-		Callback: Callback{Frame: c.Callback.Frame, Local: c.Callback.Local, Generator: c.Callback.Owner == ownerGenerator},
+		GC:     c.Flags&abi.FlagGc != 0, GIL: gilOf(c.Flags), Room: Room(c.Phase),
+		Callback: Callback{Frame: c.Callback.Frame, Local: c.Callback.Local, Generator: c.Callback.Owner == abi.OwnerGenerator},
 	}
 	if k := &c.Task; k.Task != 0 {
 		s.Task = &Task{Addr: k.Task, Name: k.Name, Object: slices.Clone(k.Object[:min(int(k.Bytes), len(k.Object))]), Depth: int(k.Depth)}
@@ -335,24 +311,18 @@ func sampleOf(c *loopwatchSample) *Sample {
 	return s
 }
 
-const (
-	flagGC       = uint32(loopwatchSampleFlagFLAG_GC)
-	flagGILKnown = uint32(loopwatchSampleFlagFLAG_GIL_KNOWN)
-	flagGILHeld  = uint32(loopwatchSampleFlagFLAG_GIL_HELD)
-)
-
 func gilOf(flags uint32) GIL {
 	switch {
-	case flags&flagGILKnown == 0:
+	case flags&abi.FlagGilKnown == 0:
 		return GILUnknown
-	case flags&flagGILHeld == 0:
+	case flags&abi.FlagGilHeld == 0:
 		return GILReleased
 	}
 	return GILHeld
 }
 
 // holderOf returns what a holder record says of a sample, nil where it belongs to another one.
-func holderOf(c *loopwatchHolder, s *loopwatchSample) *Holder {
+func holderOf(c *abi.Holder, s *abi.Sample) *Holder {
 	if c.Tid != s.Tid || c.Period != s.Period || c.At != s.At {
 		return nil
 	}
@@ -362,15 +332,9 @@ func holderOf(c *loopwatchHolder, s *loopwatchSample) *Holder {
 		name, _, _ := bytes.Cut(comm, []byte{0})
 		h.Comm = string(name)
 	}
-	h.Stack = unroll(c.Stack.Frames[:], int(c.Stack.Depth), holderRoot, c.Stack.Failed != 0)
+	h.Stack = unroll(c.Stack.Frames[:], int(c.Stack.Depth), abi.HolderRoot, c.Stack.Failed != 0)
 	return h
 }
-
-// HOLDER_ROOT of bpf/records.h.
-const holderRoot = 16
-
-// framesAt is where the frames begin in a record whose stack is at the given offset.
-func framesAt(stack uintptr) uintptr { return stack + unsafe.Offsetof(loopwatchStack{}.Frames) }
 
 // fill copies a record over the struct it is, of which at least the first `least` bytes must
 // be there; what is missing stays zero.
@@ -380,38 +344,4 @@ func fill[T any](to *T, raw []byte, least uintptr) error {
 	}
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(to)), unsafe.Sizeof(*to)), raw)
 	return nil
-}
-
-// STACK_LEAF and STACK_ROOT of bpf/records.h.
-const (
-	stackMax  = len(loopwatchStack{}.Frames)
-	stackRoot = 64
-	stackLeaf = stackMax - stackRoot
-)
-
-// stackOf takes the stack of a record that held so many bytes of Frames.
-func stackOf(c *loopwatchStack, bytes int) Stack {
-	if kept := bytes / int(unsafe.Sizeof(Frame{})); kept < min(int(c.Depth), stackMax) { // a short record
-		return unroll(c.Frames[:max(kept, 0)], max(kept, 0), stackRoot, c.Failed != 0)
-	}
-	return unroll(c.Frames[:], int(c.Depth), stackRoot, c.Failed != 0)
-}
-
-// unroll makes a stack of the frames of a walk: up to len(frames) of them as they come, then the
-// last `root` of the places are a ring.
-func unroll(from []loopwatchPyFrame, depth, root int, partial bool) Stack {
-	frames := unsafe.Slice((*Frame)(unsafe.Pointer(unsafe.SliceData(from))), len(from))
-	s := Stack{Partial: partial}
-	if depth <= len(frames) {
-		s.Frames = append(s.Frames, frames[:depth]...)
-		return s
-	}
-	leaf := len(frames) - root
-	next := (depth - leaf) % root // the oldest of the ring
-	s.Cut, s.CutAt = depth-len(frames), leaf
-	s.Frames = make([]Frame, 0, len(frames))
-	s.Frames = append(s.Frames, frames[:leaf]...)
-	s.Frames = append(s.Frames, frames[leaf+next:]...)
-	s.Frames = append(s.Frames, frames[leaf:leaf+next]...)
-	return s
 }

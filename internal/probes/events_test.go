@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/loopwatch/loopwatch/internal/abi"
 )
 
 // bytesOf is a record as the kernel would send it, cut to n bytes.
@@ -17,43 +19,43 @@ func bytesOf[T any](v *T, n uintptr) []byte {
 }
 
 func sampleRecord(depth int) []byte {
-	var k loopwatchSample
-	k.Type = uint32(loopwatchRecordTypeRECORD_SAMPLE)
-	k.Tid, k.Period, k.Kind, k.Nr, k.Target.Fd = 7, 9, uint32(loopwatchSampleKindSAMPLE_OFF), 232, -1
+	var k abi.Sample
+	k.Type = uint32(abi.RecordSample)
+	k.Tid, k.Period, k.Kind, k.Nr, k.Target.Fd = 7, 9, uint32(abi.SampleOff), 232, -1
 	k.Stack.Depth = uint32(depth)
-	for i := range depth { // as walk_step of bpf/pystack.h places them
+	for i := range depth { // as walk_frame of bpf/python/stack.h places them
 		at := i
-		if at >= stackLeaf {
-			at = stackLeaf + (at-stackLeaf)%stackRoot
+		if at >= abi.StackLeaf {
+			at = abi.StackLeaf + (at-abi.StackLeaf)%abi.StackRoot
 		}
-		k.Stack.Frames[at] = loopwatchPyFrame{Code: uint64(i + 1), Instr: int32(i)}
+		k.Stack.Frames[at] = abi.PyFrame{Code: uint64(i + 1), Instr: int32(i)}
 	}
-	kept := min(depth, stackMax)
+	kept := min(depth, abi.StackMax)
 	return bytesOf(&k, framesAt(unsafe.Offsetof(k.Stack))+uintptr(kept)*unsafe.Sizeof(Frame{}))
 }
 
 func TestDecodeSampleKeepsLeafAndRoot(t *testing.T) {
-	for _, depth := range []int{0, 1, 17, stackLeaf, stackLeaf + 1, stackMax - 1, stackMax, stackMax + 1, stackMax + stackRoot, 1007, 4096} {
+	for _, depth := range []int{0, 1, 17, abi.StackLeaf, abi.StackLeaf + 1, abi.StackMax - 1, abi.StackMax, abi.StackMax + 1, abi.StackMax + abi.StackRoot, 1007, 4096} {
 		e, err := new(decoder).decode(sampleRecord(depth))
 		require.NoError(t, err)
 		s := e.(*Sample)
 		require.Equal(t, 7, s.TID)
 		require.Equal(t, -1, s.Target.FD)
-		require.Len(t, s.Stack.Frames, min(depth, stackMax), "depth %d", depth)
-		want := make([]uint64, 0, stackMax)
+		require.Len(t, s.Stack.Frames, min(depth, abi.StackMax), "depth %d", depth)
+		want := make([]uint64, 0, abi.StackMax)
 		for i := range depth {
-			if depth <= stackMax || i < stackLeaf || i >= depth-stackRoot {
+			if depth <= abi.StackMax || i < abi.StackLeaf || i >= depth-abi.StackRoot {
 				want = append(want, uint64(i+1))
 			}
 		}
-		got := make([]uint64, 0, stackMax)
+		got := make([]uint64, 0, abi.StackMax)
 		for _, f := range s.Stack.Frames {
 			got = append(got, f.Code)
 		}
 		require.Equal(t, want, got, "depth %d", depth)
-		if depth > stackMax {
-			assert.Equal(t, depth-stackMax, s.Stack.Cut)
-			assert.Equal(t, stackLeaf, s.Stack.CutAt)
+		if depth > abi.StackMax {
+			assert.Equal(t, depth-abi.StackMax, s.Stack.Cut)
+			assert.Equal(t, abi.StackLeaf, s.Stack.CutAt)
 		} else {
 			assert.Zero(t, s.Stack.Cut)
 		}
@@ -61,8 +63,8 @@ func TestDecodeSampleKeepsLeafAndRoot(t *testing.T) {
 }
 
 func TestDecodeTask(t *testing.T) {
-	var k loopwatchSample
-	k.Type = uint32(loopwatchRecordTypeRECORD_SAMPLE)
+	var k abi.Sample
+	k.Type = uint32(abi.RecordSample)
 	e, err := new(decoder).decode(bytesOf(&k, unsafe.Sizeof(k)))
 	require.NoError(t, err)
 	require.Nil(t, e.(*Sample).Task, "none")
@@ -82,29 +84,29 @@ func TestDecodeTask(t *testing.T) {
 }
 
 func TestDecodeOthers(t *testing.T) {
-	b := loopwatchBlockRecord{
-		Type: uint32(loopwatchRecordTypeRECORD_BLOCK), Tgid: 1, Tid: 2, Flags: blockExited, Period: 3, Start: 4, End: 5, OffNs: 6,
+	b := abi.BlockRecord{
+		Type: uint32(abi.RecordBlock), Tgid: 1, Tid: 2, Flags: abi.BlockExited, Period: 3, Start: 4, End: 5, OffNs: 6,
 		WaitedNs: 7, ThrottledNs: 8, StoppedNs: 10, Samples: 9,
 	}
 	e, err := new(decoder).decode(bytesOf(&b, unsafe.Sizeof(b)))
 	require.NoError(t, err)
 	assert.Equal(t, &Block{PID: 1, TID: 2, Period: 3, Start: 4, End: 5, OffNS: 6, WaitedNS: 7, ThrottledNS: 8, StoppedNS: 10, Samples: 9, Exited: true}, e)
 
-	w := loopwatchWaitRecord{Type: uint32(loopwatchRecordTypeRECORD_WAIT), Tgid: 1, Tid: 2, Fd: 3, ThreadId: 4}
+	w := abi.WaitRecord{Type: uint32(abi.RecordWait), Tgid: 1, Tid: 2, Fd: 3, ThreadId: 4}
 	e, err = new(decoder).decode(bytesOf(&w, framesAt(unsafe.Offsetof(w.Stack))))
 	require.NoError(t, err)
 	assert.Equal(t, &Wait{PID: 1, TID: 2, FD: 3, ThreadID: 4}, e)
 
-	l := loopwatchLifeRecord{Type: uint32(loopwatchRecordTypeRECORD_EXIT), Tgid: 1, Tid: 2, Last: 1}
+	l := abi.LifeRecord{Type: uint32(abi.RecordExit), Tgid: 1, Tid: 2, Last: 1}
 	e, err = new(decoder).decode(bytesOf(&l, unsafe.Sizeof(l)))
 	require.NoError(t, err)
 	assert.Equal(t, &Exit{PID: 1, TID: 2, Last: true}, e)
 
-	i := loopwatchInside{
-		Type: uint32(loopwatchRecordTypeRECORD_INSIDE), Tid: 1, Period: 2, Gcs: 3, GcNs: 4, GcMaxNs: 5, GcMaxGeneration: 6, GcCollected: -7,
+	i := abi.UsdtAccount{
+		Type: uint32(abi.RecordUsdt), Tid: 1, Period: 2, Gcs: 3, GcNs: 4, GcMaxNs: 5, GcMaxGeneration: 6, GcCollected: -7,
 		Imports: 8, ImportNs: 9, ImportMaxNs: 10, AuditsMore: 11,
 	}
-	i.Rooms[RoomImport-1].Ns, i.Rooms[RoomImport-1].OffNs, i.Rooms[RoomImport-1].KeptNs = 12, 13, 14
+	i.Phases[RoomImport-1].Ns, i.Phases[RoomImport-1].OffNs, i.Phases[RoomImport-1].WaitedOrStoppedNs = 12, 13, 14
 	for n := range i.MaxModule { // without a NUL
 		i.MaxModule[n] = -1
 	}
@@ -137,7 +139,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if s, ok := e.(*Sample); ok && len(s.Stack.Frames) > stackMax {
+		if s, ok := e.(*Sample); ok && len(s.Stack.Frames) > abi.StackMax {
 			t.Fatalf("%d frames", len(s.Stack.Frames))
 		}
 	})
@@ -146,18 +148,18 @@ func FuzzDecode(f *testing.F) {
 // A holder goes with the sample it belongs to and with no other.
 func TestDecodeHolder(t *testing.T) {
 	holder := func(depth int) []byte {
-		var k loopwatchHolder
-		k.Type, k.Tid, k.Period, k.At = uint32(loopwatchRecordTypeRECORD_HOLDER), 7, 9, 1234
+		var k abi.Holder
+		k.Type, k.Tid, k.Period, k.At = uint32(abi.RecordHolder), 7, 9, 1234
 		k.ThreadId, k.HolderTid = 0x7f00, 42
 		for i, c := range "worker" {
 			k.Comm[i] = int8(c)
 		}
 		k.Stack.Depth = uint32(depth)
-		leaf := len(k.Stack.Frames) - holderRoot
+		leaf := len(k.Stack.Frames) - abi.HolderRoot
 		for i := range depth {
 			at := i
 			if at >= leaf {
-				at = leaf + (at-leaf)%holderRoot
+				at = leaf + (at-leaf)%abi.HolderRoot
 			}
 			k.Stack.Frames[at].Code = uint64(i + 1)
 		}
@@ -165,7 +167,7 @@ func TestDecodeHolder(t *testing.T) {
 	}
 	sample := func(at uint64) []byte {
 		raw := sampleRecord(1)
-		(*loopwatchSample)(unsafe.Pointer(&raw[0])).At = at
+		(*abi.Sample)(unsafe.Pointer(&raw[0])).At = at
 		return raw
 	}
 	for _, depth := range []int{0, 3, 64, 65, 200} {
@@ -201,8 +203,8 @@ func TestDecodeHolder(t *testing.T) {
 
 func TestHoldersOfLostSamplesAreBounded(t *testing.T) {
 	d := new(decoder)
-	var k loopwatchHolder
-	k.Type = uint32(loopwatchRecordTypeRECORD_HOLDER)
+	var k abi.Holder
+	k.Type = uint32(abi.RecordHolder)
 	for i := range 3 * maxHolders {
 		k.Tid = uint32(i)
 		_, err := d.decode(bytesOf(&k, unsafe.Sizeof(k)))

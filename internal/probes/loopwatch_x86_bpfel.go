@@ -8,588 +8,55 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
-	"structs"
 
 	"github.com/cilium/ebpf"
 )
-
-type loopwatchBlockRecord struct {
-	_           structs.HostLayout
-	Type        uint32
-	Tgid        uint32
-	Tid         uint32
-	Flags       uint32
-	Period      uint64
-	Start       uint64
-	End         uint64
-	OffNs       uint64
-	WaitedNs    uint64
-	ThrottledNs uint64
-	StoppedNs   uint64
-	ReadyAt     uint64
-	StacklessNs uint64
-	Stackless   loopwatchStackless
-	Samples     uint32
-	Pad         uint32
-}
-
-type loopwatchCounter uint32
-
-const (
-	loopwatchCounterLOST_RECORDS        loopwatchCounter = 0
-	loopwatchCounterLOST_SAMPLES        loopwatchCounter = 1
-	loopwatchCounterSKIPPED_SAMPLES     loopwatchCounter = 2
-	loopwatchCounterFAILED_THREAD_STATE loopwatchCounter = 3
-	loopwatchCounterFAILED_FRAME        loopwatchCounter = 4
-	loopwatchCounterFAILED_CODE         loopwatchCounter = 5
-	loopwatchCounterTRUNCATED_STACKS    loopwatchCounter = 6
-	loopwatchCounterROOTLESS_STACKS     loopwatchCounter = 7
-	loopwatchCounterLOST_HOLDERS        loopwatchCounter = 8
-	loopwatchCounterFAILED_HOLDER       loopwatchCounter = 9
-	loopwatchCounterFULL_THREADS        loopwatchCounter = 10
-	loopwatchCounterFULL_PROCESSES      loopwatchCounter = 11
-	loopwatchCounterFAILED_TARGET       loopwatchCounter = 12
-	loopwatchCounterFULL_EPOLLS         loopwatchCounter = 13
-	loopwatchCounterUNSEEN_RETURNS      loopwatchCounter = 14
-	loopwatchCounterCOUNTERS            loopwatchCounter = 15
-)
-
-type loopwatchDelayedRecord struct {
-	_      structs.HostLayout
-	Type   uint32
-	Tgid   uint32
-	Tid    uint32
-	Events int32
-	Period uint64
-}
-
-type loopwatchHeldSample struct {
-	_      structs.HostLayout
-	Sample loopwatchSample
-	Holder loopwatchHolder
-}
-
-type loopwatchHolder struct {
-	_          structs.HostLayout
-	Type       uint32
-	Tid        uint32
-	Period     uint64
-	At         uint64
-	ThreadId   uint64
-	HolderTgid uint32
-	HolderTid  uint32
-	Comm       [16]int8
-	Stack      struct {
-		_      structs.HostLayout
-		Depth  uint32
-		Failed uint32
-		Frames [64]loopwatchPyFrame
-	}
-}
-
-type loopwatchInside struct {
-	_           structs.HostLayout
-	Type        uint32
-	Tid         uint32
-	Period      uint64
-	Room        uint32
-	ImportsOpen uint32
-	Since       uint64
-	OffNs       uint64
-	KeptNs      uint64
-	GcSince     uint64
-	ImportSince uint64
-	Rooms       [2]struct {
-		_      structs.HostLayout
-		Ns     uint64
-		OffNs  uint64
-		KeptNs uint64
-	}
-	GcNs            uint64
-	GcMaxNs         uint64
-	GcCollected     int64
-	Gcs             uint32
-	GcGeneration    int32
-	GcMaxGeneration int32
-	Imports         uint32
-	ImportNs        uint64
-	ImportMaxNs     uint64
-	Module          [64]int8
-	MaxModule       [64]int8
-	AuditsMore      uint32
-	Pad             uint32
-	Audits          [8]struct {
-		_     structs.HostLayout
-		At    uint64
-		Count uint32
-		Name  [32]int8
-		Pad   uint32
-	}
-}
-
-type loopwatchInstrKind uint32
-
-const (
-	loopwatchInstrKindINSTR_BYTES   loopwatchInstrKind = 0
-	loopwatchInstrKindINSTR_UNITS   loopwatchInstrKind = 1
-	loopwatchInstrKindINSTR_POINTER loopwatchInstrKind = 2
-)
-
-type loopwatchLifeRecord struct {
-	_    structs.HostLayout
-	Type uint32
-	Tgid uint32
-	Tid  uint32
-	Last uint32
-}
-
-type loopwatchLoopBooks struct {
-	_             structs.HostLayout
-	Iterations    uint64
-	IdleNs        uint64
-	ActiveNs      uint64
-	MaxNs         uint64
-	Blocks        uint64
-	UnrestedNs    uint64
-	UnrestedMaxNs uint64
-	Histogram     [386]uint64
-}
-
-type loopwatchProcess struct {
-	_       structs.HostLayout
-	AskedAt uint64
-	Verdict uint32
-	Tries   uint32
-	Threads uint64
-	Layout  uint32
-	Pad     uint32
-}
-
-type loopwatchPyFrame struct {
-	_     structs.HostLayout
-	Code  uint64
-	Instr int32
-	Check uint32
-}
-
-type loopwatchPyLayout struct {
-	_               structs.HostLayout
-	TstateThreadId  uint32
-	TstateFrame     uint32
-	ViaCframe       uint32
-	CframeFrame     uint32
-	FrameCode       uint32
-	FramePrevious   uint32
-	FrameInstr      uint32
-	FrameOwner      uint32
-	ShimOwners      uint32
-	CodeTagMask     uint32
-	InstrKind       uint32
-	CodeFile        uint32
-	CodeLine        uint32
-	CodeAdaptive    uint32
-	TstateNext      uint32
-	GilSize         uint32
-	GilLocked       uint32
-	GilHolder       uint32
-	FrameLocals     uint32
-	TstateTask      uint32
-	DictKeys        uint32
-	KeysLog2        uint32
-	KeysCount       uint32
-	KeysIndex       uint32
-	TaskCoro        uint32
-	TaskName        uint32
-	CoroFrame       uint32
-	CoroFrameInside uint32
-	StrLength       uint32
-	StrState        uint32
-	StrAscii        uint32
-	StrCompact      uint32
-	StrKindBit      uint32
-	StrAsciiBit     uint32
-}
-
-type loopwatchRecordType uint32
-
-const (
-	loopwatchRecordTypeRECORD_WAIT    loopwatchRecordType = 1
-	loopwatchRecordTypeRECORD_SAMPLE  loopwatchRecordType = 2
-	loopwatchRecordTypeRECORD_BLOCK   loopwatchRecordType = 3
-	loopwatchRecordTypeRECORD_EXEC    loopwatchRecordType = 4
-	loopwatchRecordTypeRECORD_EXIT    loopwatchRecordType = 5
-	loopwatchRecordTypeRECORD_DELAYED loopwatchRecordType = 6
-	loopwatchRecordTypeRECORD_CROSSED loopwatchRecordType = 7
-	loopwatchRecordTypeRECORD_HOLDER  loopwatchRecordType = 8
-	loopwatchRecordTypeRECORD_INSIDE  loopwatchRecordType = 9
-)
-
-type loopwatchRoom uint32
-
-const (
-	loopwatchRoomROOM_NONE   loopwatchRoom = 0
-	loopwatchRoomROOM_GC     loopwatchRoom = 1
-	loopwatchRoomROOM_IMPORT loopwatchRoom = 2
-	loopwatchRoomROOMS       loopwatchRoom = 2
-)
-
-type loopwatchSample struct {
-	_           structs.HostLayout
-	Type        uint32
-	Tid         uint32
-	Period      uint64
-	At          uint64
-	Ns          uint64
-	CpuNs       uint64
-	WaitedNs    uint64
-	ThrottledNs uint64
-	Ip          uint64
-	Args        [3]uint64
-	Kind        uint32
-	Nr          int32
-	State       uint32
-	Stopped     uint32
-	Flags       uint32
-	Room        uint32
-	KernelDepth uint32
-	_           [4]byte
-	Kernel      [16]uint64
-	Target      loopwatchTarget
-	Fds         [8]int32
-	Task        struct {
-		_       structs.HostLayout
-		Task    uint64
-		Name    uint64
-		Bytes   uint32
-		Depth   uint32
-		Running uint32
-		Pad     uint32
-		Object  [128]uint8
-	}
-	Callback struct {
-		_     structs.HostLayout
-		Code  uint64
-		Inner uint64
-		Frame uint64
-		Local uint64
-		Owner uint32
-		Pad   uint32
-	}
-	Stack loopwatchStack
-}
-
-type loopwatchSampleFlag uint32
-
-const (
-	loopwatchSampleFlagFLAG_GC        loopwatchSampleFlag = 1
-	loopwatchSampleFlagFLAG_GIL_KNOWN loopwatchSampleFlag = 2
-	loopwatchSampleFlagFLAG_GIL_HELD  loopwatchSampleFlag = 4
-)
-
-type loopwatchSampleKind uint32
-
-const (
-	loopwatchSampleKindSAMPLE_OFF  loopwatchSampleKind = 1
-	loopwatchSampleKindSAMPLE_TICK loopwatchSampleKind = 2
-)
-
-type loopwatchScratch struct {
-	_        structs.HostLayout
-	Path     [512]int8
-	Argument [4096]int8
-	Fds      [8]int32
-	At       uint32
-	Found    uint32
-	Best     uint32
-	BestFd   int32
-	Lead     struct {
-		_           structs.HostLayout
-		Argument    uint64
-		Address     uint64
-		AddressLen  uint32
-		Fd          int32
-		Gathered    uint32
-		HasArgument uint32
-	}
-}
-
-type loopwatchSeedPass uint32
-
-const (
-	loopwatchSeedPassSEED_ACTIVE loopwatchSeedPass = 1
-	loopwatchSeedPassSEED_REST   loopwatchSeedPass = 2
-)
-
-type loopwatchStack struct {
-	_      structs.HostLayout
-	Depth  uint32
-	Failed uint32
-	Frames [256]loopwatchPyFrame
-}
-
-type loopwatchStackless struct {
-	_    structs.HostLayout
-	At   uint64
-	Ns   uint64
-	Args [3]uint64
-	Nr   int32
-	Pad  uint32
-}
-
-type loopwatchSyscallObject uint32
-
-const (
-	loopwatchSyscallObjectOBJECT_NONE     loopwatchSyscallObject = 0
-	loopwatchSyscallObjectOBJECT_FD       loopwatchSyscallObject = 1
-	loopwatchSyscallObjectOBJECT_FD4      loopwatchSyscallObject = 2
-	loopwatchSyscallObjectOBJECT_CONNECT  loopwatchSyscallObject = 3
-	loopwatchSyscallObjectOBJECT_SENDTO   loopwatchSyscallObject = 4
-	loopwatchSyscallObjectOBJECT_SENDMSG  loopwatchSyscallObject = 5
-	loopwatchSyscallObjectOBJECT_SENDFILE loopwatchSyscallObject = 6
-	loopwatchSyscallObjectOBJECT_SPLICE   loopwatchSyscallObject = 7
-	loopwatchSyscallObjectOBJECT_PATH     loopwatchSyscallObject = 8
-	loopwatchSyscallObjectOBJECT_PATH1    loopwatchSyscallObject = 9
-	loopwatchSyscallObjectOBJECT_PATHAT   loopwatchSyscallObject = 10
-	loopwatchSyscallObjectOBJECT_PATHAT1  loopwatchSyscallObject = 11
-	loopwatchSyscallObjectOBJECT_POLL     loopwatchSyscallObject = 12
-	loopwatchSyscallObjectOBJECT_SELECT   loopwatchSyscallObject = 13
-	loopwatchSyscallObjectOBJECT_EPOLL    loopwatchSyscallObject = 14
-	loopwatchSyscallObjectOBJECT_WAIT     loopwatchSyscallObject = 15
-	loopwatchSyscallObjectOBJECT_WAITID   loopwatchSyscallObject = 16
-	loopwatchSyscallObjectOBJECT_FORK     loopwatchSyscallObject = 17
-)
-
-type loopwatchTarget struct {
-	_        structs.HostLayout
-	Kind     uint8
-	Flags    uint8
-	Len      uint16
-	Fd       int32
-	Mode     uint32
-	Rdev     uint32
-	Magic    uint32
-	Pid      int32
-	Family   uint16
-	Port     uint16
-	Type     uint8
-	Protocol uint8
-	Others   uint16
-	Address  [16]uint8
-	Data     [256]uint8
-}
-
-type loopwatchTargetKind uint32
-
-const (
-	loopwatchTargetKindTARGET_NONE   loopwatchTargetKind = 0
-	loopwatchTargetKindTARGET_FILE   loopwatchTargetKind = 1
-	loopwatchTargetKindTARGET_PATH   loopwatchTargetKind = 2
-	loopwatchTargetKindTARGET_INET   loopwatchTargetKind = 3
-	loopwatchTargetKindTARGET_UNIX   loopwatchTargetKind = 4
-	loopwatchTargetKindTARGET_SOCKET loopwatchTargetKind = 5
-	loopwatchTargetKindTARGET_CHILD  loopwatchTargetKind = 6
-)
-
-type loopwatchThread struct {
-	_              structs.HostLayout
-	Since          uint64
-	Period         uint64
-	OffSince       uint64
-	OffExec        uint64
-	OffClock       uint64
-	OffNs          uint64
-	WaitedNs       uint64
-	ThrottledNs    uint64
-	StoppedNs      uint64
-	PendingNs      uint64
-	StacklessNs    uint64
-	RunDelay       uint64
-	QuotaRq        uint64
-	QuotaClock     uint64
-	LastTick       uint64
-	Preempted      uint64
-	RestedAt       uint64
-	RestedPeriod   uint64
-	Epoll          uint64
-	ReadyAt        uint64
-	AskedAt        uint64
-	ThreadId       uint64
-	Tgid           uint32
-	Generation     uint32
-	WaitFd         int32
-	Held           uint32
-	Samples        uint32
-	InWait         uint8
-	Asleep         uint8
-	Stopped        uint8
-	Throttled      uint8
-	HasStack       uint8
-	Crossed        uint8
-	Resting        uint8
-	Seeded         uint8
-	AskedWithStack uint8
-	Asks           uint8
-	AskLost        uint8
-	Slept          uint8
-	Blocked        uint8
-	Pad            [7]uint8
-	AskedFd        int32
-	EpollFd        int32
-	Pad2           uint32
-	_              [4]byte
-	Stackless      loopwatchStackless
-	Config         loopwatchThreadConfig
-}
-
-type loopwatchThreadConfig struct {
-	_          structs.HostLayout
-	Tstate     uint64
-	ThreadId   uint64
-	RestCode   uint64
-	Gil        uint64
-	Collecting uint64
-	Threads    uint64
-	Tasks      uint64
-	Layout     uint32
-	Slot       uint32
-	Fds        [4]int32
-	FdVerdicts [4]uint8
-	Verdict    uint8
-	Pad        [3]uint8
-	Tid        uint32
-	Pad2       uint32
-	CallerCode uint64
-}
-
-type loopwatchThreadPointer struct {
-	_       structs.HostLayout
-	Pointer uint64
-	Tid     uint32
-	Pad     uint32
-}
-
-type loopwatchUsdtArg struct {
-	_        structs.HostLayout
-	Offset   int64
-	Reg      uint16
-	How      uint8
-	Size     uint8
-	IsSigned uint8
-	Pad      [3]uint8
-}
-
-type loopwatchUsdtHow uint32
-
-const (
-	loopwatchUsdtHowUSDT_UNKNOWN  loopwatchUsdtHow = 0
-	loopwatchUsdtHowUSDT_CONSTANT loopwatchUsdtHow = 1
-	loopwatchUsdtHowUSDT_REGISTER loopwatchUsdtHow = 2
-	loopwatchUsdtHowUSDT_MEMORY   loopwatchUsdtHow = 3
-)
-
-type loopwatchUsdtProbe uint32
-
-const (
-	loopwatchUsdtProbeUSDT_GC_START     loopwatchUsdtProbe = 1
-	loopwatchUsdtProbeUSDT_GC_DONE      loopwatchUsdtProbe = 2
-	loopwatchUsdtProbeUSDT_IMPORT_START loopwatchUsdtProbe = 3
-	loopwatchUsdtProbeUSDT_IMPORT_DONE  loopwatchUsdtProbe = 4
-	loopwatchUsdtProbeUSDT_AUDIT        loopwatchUsdtProbe = 5
-)
-
-type loopwatchUsdtSite struct {
-	_     structs.HostLayout
-	Probe uint32
-	Pad   uint32
-	Arg   loopwatchUsdtArg
-}
-
-type loopwatchVerdict uint32
-
-const (
-	loopwatchVerdictVERDICT_PENDING loopwatchVerdict = 0
-	loopwatchVerdictVERDICT_LOOP    loopwatchVerdict = 1
-	loopwatchVerdictVERDICT_IGNORED loopwatchVerdict = 2
-)
-
-type loopwatchWaitRecord struct {
-	_        structs.HostLayout
-	Type     uint32
-	Tgid     uint32
-	Tid      uint32
-	Fd       int32
-	ThreadId uint64
-	Period   uint64
-	HasStack uint32
-	Pad      uint32
-	Stack    loopwatchStack
-}
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	loopwatchMapBlankThreads      = "blank_threads"
-	loopwatchMapBooks             = "books"
-	loopwatchMapConfigs           = "configs"
-	loopwatchMapCounters          = "counters"
-	loopwatchMapEpolls            = "epolls"
-	loopwatchMapInsides           = "insides"
-	loopwatchMapLayouts           = "layouts"
-	loopwatchMapProcesses         = "processes"
-	loopwatchMapRecords           = "records"
-	loopwatchMapSamples           = "samples"
-	loopwatchMapScratches         = "scratches"
-	loopwatchMapThreads           = "threads"
-	loopwatchMapUsdtHits          = "usdt_hits"
-	loopwatchMapUsdtSites         = "usdt_sites"
-	loopwatchMapWanted            = "wanted"
-	loopwatchProgEnterWait        = "enter_wait"
-	loopwatchProgExitWait         = "exit_wait"
-	loopwatchProgFentryWait       = "fentry_wait"
-	loopwatchProgFexitWait        = "fexit_wait"
-	loopwatchProgListThreads      = "list_threads"
-	loopwatchProgOnExec           = "on_exec"
-	loopwatchProgOnExit           = "on_exit"
-	loopwatchProgOnFork           = "on_fork"
-	loopwatchProgOnReady          = "on_ready"
-	loopwatchProgOnSwitch         = "on_switch"
-	loopwatchProgOnTick           = "on_tick"
-	loopwatchProgOnWaking         = "on_waking"
-	loopwatchProgSeed             = "seed"
-	loopwatchProgUsdt             = "usdt"
-	loopwatchVarEpoch             = "epoch"
-	loopwatchVarFiltered          = "filtered"
-	loopwatchVarFollowChildren    = "follow_children"
-	loopwatchVarGeneration        = "generation"
-	loopwatchVarIgnored           = "ignored"
-	loopwatchVarListed            = "listed"
-	loopwatchVarMarks             = "marks"
-	loopwatchVarSeeding           = "seeding"
-	loopwatchVarSleepers          = "sleepers"
-	loopwatchVarSyscallObjects    = "syscall_objects"
-	loopwatchVarThreshold         = "threshold"
-	loopwatchVarTypeBlockRecord   = "type_block_record"
-	loopwatchVarTypeCounter       = "type_counter"
-	loopwatchVarTypeDelayedRecord = "type_delayed_record"
-	loopwatchVarTypeHolder        = "type_holder"
-	loopwatchVarTypeInside        = "type_inside"
-	loopwatchVarTypeInstrKind     = "type_instr_kind"
-	loopwatchVarTypeLifeRecord    = "type_life_record"
-	loopwatchVarTypeRecordType    = "type_record_type"
-	loopwatchVarTypeRoom          = "type_room"
-	loopwatchVarTypeSampleFlag    = "type_sample_flag"
-	loopwatchVarTypeSampleKind    = "type_sample_kind"
-	loopwatchVarTypeSeedPass      = "type_seed_pass"
-	loopwatchVarTypeSyscallObject = "type_syscall_object"
-	loopwatchVarTypeTargetKind    = "type_target_kind"
-	loopwatchVarTypeThreadPointer = "type_thread_pointer"
-	loopwatchVarTypeUsdtHow       = "type_usdt_how"
-	loopwatchVarTypeUsdtProbe     = "type_usdt_probe"
-	loopwatchVarTypeUsdtSite      = "type_usdt_site"
-	loopwatchVarTypeVerdict       = "type_verdict"
-	loopwatchVarTypeWaitRecord    = "type_wait_record"
-	loopwatchVarWatchReady        = "watch_ready"
+	loopwatchMapBlankThreads   = "blank_threads"
+	loopwatchMapConfigs        = "configs"
+	loopwatchMapCounters       = "counters"
+	loopwatchMapEpolls         = "epolls"
+	loopwatchMapLayouts        = "layouts"
+	loopwatchMapProcesses      = "processes"
+	loopwatchMapRecords        = "records"
+	loopwatchMapSamples        = "samples"
+	loopwatchMapScratches      = "scratches"
+	loopwatchMapStatistics     = "statistics"
+	loopwatchMapThreads        = "threads"
+	loopwatchMapUsdtAccounts   = "usdt_accounts"
+	loopwatchMapUsdtHits       = "usdt_hits"
+	loopwatchMapUsdtSites      = "usdt_sites"
+	loopwatchMapWanted         = "wanted"
+	loopwatchProgEnterWait     = "enter_wait"
+	loopwatchProgExitWait      = "exit_wait"
+	loopwatchProgFentryWait    = "fentry_wait"
+	loopwatchProgFexitWait     = "fexit_wait"
+	loopwatchProgListPointers  = "list_pointers"
+	loopwatchProgOnExec        = "on_exec"
+	loopwatchProgOnExit        = "on_exit"
+	loopwatchProgOnFork        = "on_fork"
+	loopwatchProgOnReady       = "on_ready"
+	loopwatchProgOnSwitch      = "on_switch"
+	loopwatchProgOnTick        = "on_tick"
+	loopwatchProgOnWaking      = "on_waking"
+	loopwatchProgSeed          = "seed"
+	loopwatchProgUsdt          = "usdt"
+	loopwatchVarEpoch          = "epoch"
+	loopwatchVarFiltered       = "filtered"
+	loopwatchVarFollowChildren = "follow_children"
+	loopwatchVarGeneration     = "generation"
+	loopwatchVarIgnored        = "ignored"
+	loopwatchVarListed         = "listed"
+	loopwatchVarSeeding        = "seeding"
+	loopwatchVarSleepers       = "sleepers"
+	loopwatchVarSyscallObjects = "syscall_objects"
+	loopwatchVarThreshold      = "threshold"
+	loopwatchVarTrackedTids    = "tracked_tids"
+	loopwatchVarWatchReady     = "watch_ready"
 )
 
 // loadLoopwatch returns the embedded CollectionSpec for loopwatch.
@@ -634,20 +101,20 @@ type loopwatchSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type loopwatchProgramSpecs struct {
-	EnterWait   *ebpf.ProgramSpec `ebpf:"enter_wait"`
-	ExitWait    *ebpf.ProgramSpec `ebpf:"exit_wait"`
-	FentryWait  *ebpf.ProgramSpec `ebpf:"fentry_wait"`
-	FexitWait   *ebpf.ProgramSpec `ebpf:"fexit_wait"`
-	ListThreads *ebpf.ProgramSpec `ebpf:"list_threads"`
-	OnExec      *ebpf.ProgramSpec `ebpf:"on_exec"`
-	OnExit      *ebpf.ProgramSpec `ebpf:"on_exit"`
-	OnFork      *ebpf.ProgramSpec `ebpf:"on_fork"`
-	OnReady     *ebpf.ProgramSpec `ebpf:"on_ready"`
-	OnSwitch    *ebpf.ProgramSpec `ebpf:"on_switch"`
-	OnTick      *ebpf.ProgramSpec `ebpf:"on_tick"`
-	OnWaking    *ebpf.ProgramSpec `ebpf:"on_waking"`
-	Seed        *ebpf.ProgramSpec `ebpf:"seed"`
-	Usdt        *ebpf.ProgramSpec `ebpf:"usdt"`
+	EnterWait    *ebpf.ProgramSpec `ebpf:"enter_wait"`
+	ExitWait     *ebpf.ProgramSpec `ebpf:"exit_wait"`
+	FentryWait   *ebpf.ProgramSpec `ebpf:"fentry_wait"`
+	FexitWait    *ebpf.ProgramSpec `ebpf:"fexit_wait"`
+	ListPointers *ebpf.ProgramSpec `ebpf:"list_pointers"`
+	OnExec       *ebpf.ProgramSpec `ebpf:"on_exec"`
+	OnExit       *ebpf.ProgramSpec `ebpf:"on_exit"`
+	OnFork       *ebpf.ProgramSpec `ebpf:"on_fork"`
+	OnReady      *ebpf.ProgramSpec `ebpf:"on_ready"`
+	OnSwitch     *ebpf.ProgramSpec `ebpf:"on_switch"`
+	OnTick       *ebpf.ProgramSpec `ebpf:"on_tick"`
+	OnWaking     *ebpf.ProgramSpec `ebpf:"on_waking"`
+	Seed         *ebpf.ProgramSpec `ebpf:"seed"`
+	Usdt         *ebpf.ProgramSpec `ebpf:"usdt"`
 }
 
 // loopwatchMapSpecs contains maps before they are loaded into the kernel.
@@ -655,17 +122,17 @@ type loopwatchProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type loopwatchMapSpecs struct {
 	BlankThreads *ebpf.MapSpec `ebpf:"blank_threads"`
-	Books        *ebpf.MapSpec `ebpf:"books"`
 	Configs      *ebpf.MapSpec `ebpf:"configs"`
 	Counters     *ebpf.MapSpec `ebpf:"counters"`
 	Epolls       *ebpf.MapSpec `ebpf:"epolls"`
-	Insides      *ebpf.MapSpec `ebpf:"insides"`
 	Layouts      *ebpf.MapSpec `ebpf:"layouts"`
 	Processes    *ebpf.MapSpec `ebpf:"processes"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
 	Samples      *ebpf.MapSpec `ebpf:"samples"`
 	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
+	Statistics   *ebpf.MapSpec `ebpf:"statistics"`
 	Threads      *ebpf.MapSpec `ebpf:"threads"`
+	UsdtAccounts *ebpf.MapSpec `ebpf:"usdt_accounts"`
 	UsdtHits     *ebpf.MapSpec `ebpf:"usdt_hits"`
 	UsdtSites    *ebpf.MapSpec `ebpf:"usdt_sites"`
 	Wanted       *ebpf.MapSpec `ebpf:"wanted"`
@@ -675,38 +142,18 @@ type loopwatchMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type loopwatchVariableSpecs struct {
-	Epoch             *ebpf.VariableSpec `ebpf:"epoch"`
-	Filtered          *ebpf.VariableSpec `ebpf:"filtered"`
-	FollowChildren    *ebpf.VariableSpec `ebpf:"follow_children"`
-	Generation        *ebpf.VariableSpec `ebpf:"generation"`
-	Ignored           *ebpf.VariableSpec `ebpf:"ignored"`
-	Listed            *ebpf.VariableSpec `ebpf:"listed"`
-	Marks             *ebpf.VariableSpec `ebpf:"marks"`
-	Seeding           *ebpf.VariableSpec `ebpf:"seeding"`
-	Sleepers          *ebpf.VariableSpec `ebpf:"sleepers"`
-	SyscallObjects    *ebpf.VariableSpec `ebpf:"syscall_objects"`
-	Threshold         *ebpf.VariableSpec `ebpf:"threshold"`
-	TypeBlockRecord   *ebpf.VariableSpec `ebpf:"type_block_record"`
-	TypeCounter       *ebpf.VariableSpec `ebpf:"type_counter"`
-	TypeDelayedRecord *ebpf.VariableSpec `ebpf:"type_delayed_record"`
-	TypeHolder        *ebpf.VariableSpec `ebpf:"type_holder"`
-	TypeInside        *ebpf.VariableSpec `ebpf:"type_inside"`
-	TypeInstrKind     *ebpf.VariableSpec `ebpf:"type_instr_kind"`
-	TypeLifeRecord    *ebpf.VariableSpec `ebpf:"type_life_record"`
-	TypeRecordType    *ebpf.VariableSpec `ebpf:"type_record_type"`
-	TypeRoom          *ebpf.VariableSpec `ebpf:"type_room"`
-	TypeSampleFlag    *ebpf.VariableSpec `ebpf:"type_sample_flag"`
-	TypeSampleKind    *ebpf.VariableSpec `ebpf:"type_sample_kind"`
-	TypeSeedPass      *ebpf.VariableSpec `ebpf:"type_seed_pass"`
-	TypeSyscallObject *ebpf.VariableSpec `ebpf:"type_syscall_object"`
-	TypeTargetKind    *ebpf.VariableSpec `ebpf:"type_target_kind"`
-	TypeThreadPointer *ebpf.VariableSpec `ebpf:"type_thread_pointer"`
-	TypeUsdtHow       *ebpf.VariableSpec `ebpf:"type_usdt_how"`
-	TypeUsdtProbe     *ebpf.VariableSpec `ebpf:"type_usdt_probe"`
-	TypeUsdtSite      *ebpf.VariableSpec `ebpf:"type_usdt_site"`
-	TypeVerdict       *ebpf.VariableSpec `ebpf:"type_verdict"`
-	TypeWaitRecord    *ebpf.VariableSpec `ebpf:"type_wait_record"`
-	WatchReady        *ebpf.VariableSpec `ebpf:"watch_ready"`
+	Epoch          *ebpf.VariableSpec `ebpf:"epoch"`
+	Filtered       *ebpf.VariableSpec `ebpf:"filtered"`
+	FollowChildren *ebpf.VariableSpec `ebpf:"follow_children"`
+	Generation     *ebpf.VariableSpec `ebpf:"generation"`
+	Ignored        *ebpf.VariableSpec `ebpf:"ignored"`
+	Listed         *ebpf.VariableSpec `ebpf:"listed"`
+	Seeding        *ebpf.VariableSpec `ebpf:"seeding"`
+	Sleepers       *ebpf.VariableSpec `ebpf:"sleepers"`
+	SyscallObjects *ebpf.VariableSpec `ebpf:"syscall_objects"`
+	Threshold      *ebpf.VariableSpec `ebpf:"threshold"`
+	TrackedTids    *ebpf.VariableSpec `ebpf:"tracked_tids"`
+	WatchReady     *ebpf.VariableSpec `ebpf:"watch_ready"`
 }
 
 // loopwatchObjects contains all objects after they have been loaded into the kernel.
@@ -730,17 +177,17 @@ func (o *loopwatchObjects) Close() error {
 // It can be passed to loadLoopwatchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type loopwatchMaps struct {
 	BlankThreads *ebpf.Map `ebpf:"blank_threads"`
-	Books        *ebpf.Map `ebpf:"books"`
 	Configs      *ebpf.Map `ebpf:"configs"`
 	Counters     *ebpf.Map `ebpf:"counters"`
 	Epolls       *ebpf.Map `ebpf:"epolls"`
-	Insides      *ebpf.Map `ebpf:"insides"`
 	Layouts      *ebpf.Map `ebpf:"layouts"`
 	Processes    *ebpf.Map `ebpf:"processes"`
 	Records      *ebpf.Map `ebpf:"records"`
 	Samples      *ebpf.Map `ebpf:"samples"`
 	Scratches    *ebpf.Map `ebpf:"scratches"`
+	Statistics   *ebpf.Map `ebpf:"statistics"`
 	Threads      *ebpf.Map `ebpf:"threads"`
+	UsdtAccounts *ebpf.Map `ebpf:"usdt_accounts"`
 	UsdtHits     *ebpf.Map `ebpf:"usdt_hits"`
 	UsdtSites    *ebpf.Map `ebpf:"usdt_sites"`
 	Wanted       *ebpf.Map `ebpf:"wanted"`
@@ -749,17 +196,17 @@ type loopwatchMaps struct {
 func (m *loopwatchMaps) Close() error {
 	return _LoopwatchClose(
 		m.BlankThreads,
-		m.Books,
 		m.Configs,
 		m.Counters,
 		m.Epolls,
-		m.Insides,
 		m.Layouts,
 		m.Processes,
 		m.Records,
 		m.Samples,
 		m.Scratches,
+		m.Statistics,
 		m.Threads,
+		m.UsdtAccounts,
 		m.UsdtHits,
 		m.UsdtSites,
 		m.Wanted,
@@ -770,58 +217,38 @@ func (m *loopwatchMaps) Close() error {
 //
 // It can be passed to loadLoopwatchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type loopwatchVariables struct {
-	Epoch             *ebpf.Variable `ebpf:"epoch"`
-	Filtered          *ebpf.Variable `ebpf:"filtered"`
-	FollowChildren    *ebpf.Variable `ebpf:"follow_children"`
-	Generation        *ebpf.Variable `ebpf:"generation"`
-	Ignored           *ebpf.Variable `ebpf:"ignored"`
-	Listed            *ebpf.Variable `ebpf:"listed"`
-	Marks             *ebpf.Variable `ebpf:"marks"`
-	Seeding           *ebpf.Variable `ebpf:"seeding"`
-	Sleepers          *ebpf.Variable `ebpf:"sleepers"`
-	SyscallObjects    *ebpf.Variable `ebpf:"syscall_objects"`
-	Threshold         *ebpf.Variable `ebpf:"threshold"`
-	TypeBlockRecord   *ebpf.Variable `ebpf:"type_block_record"`
-	TypeCounter       *ebpf.Variable `ebpf:"type_counter"`
-	TypeDelayedRecord *ebpf.Variable `ebpf:"type_delayed_record"`
-	TypeHolder        *ebpf.Variable `ebpf:"type_holder"`
-	TypeInside        *ebpf.Variable `ebpf:"type_inside"`
-	TypeInstrKind     *ebpf.Variable `ebpf:"type_instr_kind"`
-	TypeLifeRecord    *ebpf.Variable `ebpf:"type_life_record"`
-	TypeRecordType    *ebpf.Variable `ebpf:"type_record_type"`
-	TypeRoom          *ebpf.Variable `ebpf:"type_room"`
-	TypeSampleFlag    *ebpf.Variable `ebpf:"type_sample_flag"`
-	TypeSampleKind    *ebpf.Variable `ebpf:"type_sample_kind"`
-	TypeSeedPass      *ebpf.Variable `ebpf:"type_seed_pass"`
-	TypeSyscallObject *ebpf.Variable `ebpf:"type_syscall_object"`
-	TypeTargetKind    *ebpf.Variable `ebpf:"type_target_kind"`
-	TypeThreadPointer *ebpf.Variable `ebpf:"type_thread_pointer"`
-	TypeUsdtHow       *ebpf.Variable `ebpf:"type_usdt_how"`
-	TypeUsdtProbe     *ebpf.Variable `ebpf:"type_usdt_probe"`
-	TypeUsdtSite      *ebpf.Variable `ebpf:"type_usdt_site"`
-	TypeVerdict       *ebpf.Variable `ebpf:"type_verdict"`
-	TypeWaitRecord    *ebpf.Variable `ebpf:"type_wait_record"`
-	WatchReady        *ebpf.Variable `ebpf:"watch_ready"`
+	Epoch          *ebpf.Variable `ebpf:"epoch"`
+	Filtered       *ebpf.Variable `ebpf:"filtered"`
+	FollowChildren *ebpf.Variable `ebpf:"follow_children"`
+	Generation     *ebpf.Variable `ebpf:"generation"`
+	Ignored        *ebpf.Variable `ebpf:"ignored"`
+	Listed         *ebpf.Variable `ebpf:"listed"`
+	Seeding        *ebpf.Variable `ebpf:"seeding"`
+	Sleepers       *ebpf.Variable `ebpf:"sleepers"`
+	SyscallObjects *ebpf.Variable `ebpf:"syscall_objects"`
+	Threshold      *ebpf.Variable `ebpf:"threshold"`
+	TrackedTids    *ebpf.Variable `ebpf:"tracked_tids"`
+	WatchReady     *ebpf.Variable `ebpf:"watch_ready"`
 }
 
 // loopwatchPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadLoopwatchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type loopwatchPrograms struct {
-	EnterWait   *ebpf.Program `ebpf:"enter_wait"`
-	ExitWait    *ebpf.Program `ebpf:"exit_wait"`
-	FentryWait  *ebpf.Program `ebpf:"fentry_wait"`
-	FexitWait   *ebpf.Program `ebpf:"fexit_wait"`
-	ListThreads *ebpf.Program `ebpf:"list_threads"`
-	OnExec      *ebpf.Program `ebpf:"on_exec"`
-	OnExit      *ebpf.Program `ebpf:"on_exit"`
-	OnFork      *ebpf.Program `ebpf:"on_fork"`
-	OnReady     *ebpf.Program `ebpf:"on_ready"`
-	OnSwitch    *ebpf.Program `ebpf:"on_switch"`
-	OnTick      *ebpf.Program `ebpf:"on_tick"`
-	OnWaking    *ebpf.Program `ebpf:"on_waking"`
-	Seed        *ebpf.Program `ebpf:"seed"`
-	Usdt        *ebpf.Program `ebpf:"usdt"`
+	EnterWait    *ebpf.Program `ebpf:"enter_wait"`
+	ExitWait     *ebpf.Program `ebpf:"exit_wait"`
+	FentryWait   *ebpf.Program `ebpf:"fentry_wait"`
+	FexitWait    *ebpf.Program `ebpf:"fexit_wait"`
+	ListPointers *ebpf.Program `ebpf:"list_pointers"`
+	OnExec       *ebpf.Program `ebpf:"on_exec"`
+	OnExit       *ebpf.Program `ebpf:"on_exit"`
+	OnFork       *ebpf.Program `ebpf:"on_fork"`
+	OnReady      *ebpf.Program `ebpf:"on_ready"`
+	OnSwitch     *ebpf.Program `ebpf:"on_switch"`
+	OnTick       *ebpf.Program `ebpf:"on_tick"`
+	OnWaking     *ebpf.Program `ebpf:"on_waking"`
+	Seed         *ebpf.Program `ebpf:"seed"`
+	Usdt         *ebpf.Program `ebpf:"usdt"`
 }
 
 func (p *loopwatchPrograms) Close() error {
@@ -830,7 +257,7 @@ func (p *loopwatchPrograms) Close() error {
 		p.ExitWait,
 		p.FentryWait,
 		p.FexitWait,
-		p.ListThreads,
+		p.ListPointers,
 		p.OnExec,
 		p.OnExit,
 		p.OnFork,

@@ -2,8 +2,8 @@
 
 // Package probes is loopwatch's side of the kernel: it loads the programs of bpf/, attaches
 // them in the best way this kernel allows, and turns their records into typed events. What
-// user space decides about processes and threads goes back the same way. It knows nothing of
-// Python's names; the correlator is its only caller.
+// user space decides about processes and threads goes back the same way. In go options, verdicts and
+// thread configurations; out come events, statistics and thread states. It knows nothing of Python's names.
 package probes
 
 import (
@@ -19,7 +19,6 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
-	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
@@ -269,5 +268,3 @@ func (p *Probes) Close() error {
 	}
 	return err
 }
-
-var _ io.Closer = (link.Link)(nil)

@@ -7,50 +7,29 @@ import (
 	"net/netip"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/abi"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
-)
-
-// TargetKind tells which fields of a Target are set.
-type TargetKind = syscalls.TargetKind
-
-const (
-	NoTarget     = TargetKind(loopwatchTargetKindTARGET_NONE)
-	FileTarget   = TargetKind(loopwatchTargetKindTARGET_FILE)   // Path, Mode, Device, Magic
-	PathTarget   = TargetKind(loopwatchTargetKindTARGET_PATH)   // Path, as the process gave it
-	InetTarget   = TargetKind(loopwatchTargetKindTARGET_INET)   // Address, Protocol
-	UnixTarget   = TargetKind(loopwatchTargetKindTARGET_UNIX)   // Path, of an abstract name with NUL before it
-	SocketTarget = TargetKind(loopwatchTargetKindTARGET_SOCKET) // Family
-	ChildTarget  = TargetKind(loopwatchTargetKindTARGET_CHILD)  // Child
 )
 
 // Target is what a syscall works on, or the file whose page is missing, as the kernel knew it at
 // that moment.
 type Target = syscalls.Target
 
-// Bits of struct target's flags, of bpf/records.h, and SOCK_DGRAM.
-const (
-	targetCut      = 1
-	targetDeleted  = 2
-	targetDetached = 4
-	targetLocal    = 8
-	targetListen   = 16
-
-	typeDatagram = 2
-)
-
-func targetOf(c *loopwatchTarget) Target {
+func targetOf(c *abi.Target) Target {
 	t := Target{
-		Kind: TargetKind(c.Kind), FD: int(c.Fd), Mode: c.Mode, Device: c.Rdev, Magic: c.Magic, Child: int(c.Pid), Family: c.Family,
-		Protocol: c.Protocol, Datagram: c.Type == typeDatagram, Others: int(c.Others),
-		Local: c.Flags&targetLocal != 0, Listens: c.Flags&targetListen != 0,
-		Deleted: c.Flags&targetDeleted != 0, Detached: c.Flags&targetDetached != 0,
+		Kind: syscalls.TargetKind(c.Kind), FD: int(c.Fd), Mode: c.Mode, Device: c.Rdev, Magic: c.Magic, Child: int(c.Pid), Family: c.Family,
+		Protocol: c.Protocol, Datagram: c.Type == unix.SOCK_DGRAM, Others: int(c.Others),
+		Local: c.Flags&abi.TargetLocal != 0, Listens: c.Flags&abi.TargetListen != 0,
+		Deleted: c.Flags&abi.TargetDeleted != 0, Detached: c.Flags&abi.TargetDetached != 0,
 	}
 	data := c.Data[:min(int(c.Len), len(c.Data))]
-	cut := c.Flags&targetCut != 0
+	cut := c.Flags&abi.TargetCut != 0
 	switch t.Kind {
-	case FileTarget:
+	case syscalls.FileTarget:
 		t.Path = joinPath(data, cut, t.Detached)
-	case PathTarget:
+	case syscalls.PathTarget:
 		argument, base, _ := bytes.Cut(data, []byte{0})
 		switch t.Path = string(argument); {
 		case len(base) > 0 || !cut && !strings.HasPrefix(t.Path, "/"):
@@ -58,10 +37,10 @@ func targetOf(c *loopwatchTarget) Target {
 		case cut:
 			t.Path = cutMark + t.Path
 		}
-	case UnixTarget:
+	case syscalls.UnixTarget:
 		t.Path = unixName(data)
-	case InetTarget:
-		if t.Family == familyInet {
+	case syscalls.InetTarget:
+		if t.Family == unix.AF_INET {
 			t.Address = netip.AddrPortFrom(netip.AddrFrom4([4]byte(c.Address[:4])), c.Port)
 		} else {
 			t.Address = netip.AddrPortFrom(netip.AddrFrom16(c.Address).Unmap(), c.Port)
@@ -69,8 +48,6 @@ func targetOf(c *loopwatchTarget) Target {
 	}
 	return t
 }
-
-const familyInet = 2
 
 // cutMark stands for what of a path is missing.
 const cutMark = "…"

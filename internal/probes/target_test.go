@@ -8,52 +8,43 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/loopwatch/loopwatch/internal/abi"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
-// The kernel side and Go number the kinds alike.
-func TestTargetKinds(t *testing.T) {
-	assert.Equal(t,
-		[]TargetKind{NoTarget, FileTarget, PathTarget, InetTarget, UnixTarget, SocketTarget, ChildTarget},
-		[]TargetKind{
-			syscalls.NoTarget, syscalls.FileTarget, syscalls.PathTarget, syscalls.InetTarget, syscalls.UnixTarget,
-			syscalls.SocketTarget, syscalls.ChildTarget,
-		})
-}
-
-func target(kind TargetKind, flags uint8, data string) *loopwatchTarget {
-	c := &loopwatchTarget{Kind: uint8(kind), Flags: flags, Fd: -1, Len: uint16(len(data))}
+func target(kind syscalls.TargetKind, flags uint8, data string) *abi.Target {
+	c := &abi.Target{Kind: uint8(kind), Flags: flags, Fd: -1, Len: uint16(len(data))}
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&c.Data[0])), len(c.Data)), data)
 	return c
 }
 
 func TestTargetPaths(t *testing.T) {
 	for _, test := range []struct {
-		kind  TargetKind
+		kind  syscalls.TargetKind
 		flags uint8
 		data  string
 		want  string
 	}{
-		{FileTarget, 0, "", "/"},
-		{FileTarget, 0, "app.log\x00log\x00var\x00", "/var/log/app.log"},
-		{FileTarget, 0, "a\nb\x00", "/a\nb"},
-		{FileTarget, targetCut, "app.log\x00log\x00va", "…/log/app.log"},
-		{FileTarget, targetDetached, "[eventfd]\x00", "[eventfd]"},
-		{PathTarget, 0, "/etc/hosts\x00", "/etc/hosts"},
-		{PathTarget, 0, "hosts\x00etc\x00", "/etc/hosts"},
-		{PathTarget, 0, "hosts\x00", "/hosts"},
-		{PathTarget, 0, "../x\x00b\x00a\x00", "/a/b/../x"},
-		{PathTarget, targetCut, "end/of/it\x00", "…end/of/it"},
-		{UnixTarget, 0, "/run/x.sock\x00", "/run/x.sock"},
-		{UnixTarget, 0, "\x00a\x00b", "\x00a\x00b"},
-		{UnixTarget, 0, "", ""},
+		{syscalls.FileTarget, 0, "", "/"},
+		{syscalls.FileTarget, 0, "app.log\x00log\x00var\x00", "/var/log/app.log"},
+		{syscalls.FileTarget, 0, "a\nb\x00", "/a\nb"},
+		{syscalls.FileTarget, abi.TargetCut, "app.log\x00log\x00va", "…/log/app.log"},
+		{syscalls.FileTarget, abi.TargetDetached, "[eventfd]\x00", "[eventfd]"},
+		{syscalls.PathTarget, 0, "/etc/hosts\x00", "/etc/hosts"},
+		{syscalls.PathTarget, 0, "hosts\x00etc\x00", "/etc/hosts"},
+		{syscalls.PathTarget, 0, "hosts\x00", "/hosts"},
+		{syscalls.PathTarget, 0, "../x\x00b\x00a\x00", "/a/b/../x"},
+		{syscalls.PathTarget, abi.TargetCut, "end/of/it\x00", "…end/of/it"},
+		{syscalls.UnixTarget, 0, "/run/x.sock\x00", "/run/x.sock"},
+		{syscalls.UnixTarget, 0, "\x00a\x00b", "\x00a\x00b"},
+		{syscalls.UnixTarget, 0, "", ""},
 	} {
 		assert.Equal(t, test.want, targetOf(target(test.kind, test.flags, test.data)).Path, "%q", test.data)
 	}
 }
 
 func TestTargetAddresses(t *testing.T) {
-	c := target(InetTarget, 0, "")
+	c := target(syscalls.InetTarget, 0, "")
 	c.Family, c.Port = 2, 5432
 	copy(c.Address[:], []uint8{127, 0, 0, 1, 9, 9})
 	assert.Equal(t, "127.0.0.1:5432", targetOf(c).Address.String())
@@ -67,7 +58,7 @@ func TestTargetAddresses(t *testing.T) {
 func FuzzTarget(f *testing.F) {
 	f.Add(uint8(1), uint8(1), "a\x00b", uint16(700))
 	f.Fuzz(func(t *testing.T, kind, flags uint8, data string, length uint16) {
-		c := target(TargetKind(kind), flags, data[:min(len(data), 256)])
+		c := target(syscalls.TargetKind(kind), flags, data[:min(len(data), 256)])
 		c.Len = length
 		if n := len(targetOf(c).Path); n > 270 {
 			t.Fatalf("%d bytes", n)

@@ -5,6 +5,7 @@ package probes
 import (
 	"debug/elf"
 	"errors"
+	"fmt"
 	"os"
 	"reflect"
 	"runtime"
@@ -12,6 +13,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
+	"github.com/loopwatch/loopwatch/internal/abi"
 	"github.com/loopwatch/loopwatch/internal/usdt"
 )
 
@@ -63,9 +65,9 @@ func TryHooks() ([]Trial, error) {
 			t.Err = explain(h.name, err)
 		}
 		if h.name == HookTracing {
-			t.What += "; stacks of up to 128 frames: no bpf_loop before kernel 5.17"
+			t.What += fmt.Sprintf("; stacks of up to %d frames: no bpf_loop before kernel 5.17", abi.WalkMaxUnrolled)
 			if loops {
-				t.What = h.what + "; stacks of up to 4,096 frames, by bpf_loop"
+				t.What = h.what + fmt.Sprintf("; stacks of up to %d,%03d frames, by bpf_loop", abi.WalkMax/1000, abi.WalkMax%1000)
 			}
 		}
 		out = append(out, t)

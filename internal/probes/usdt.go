@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
 
+	"github.com/loopwatch/loopwatch/internal/abi"
 	"github.com/loopwatch/loopwatch/internal/usdt"
 )
 
@@ -32,11 +33,11 @@ var USDTKinds = []USDTKind{USDTGC, USDTImport, USDTAudit}
 // before the one that begins it: what is begun has to be seen to end.
 var usdtProbes = map[USDTKind][]struct {
 	name  string
-	probe loopwatchUsdtProbe
+	probe uint32
 }{
-	USDTGC:     {{"gc__done", loopwatchUsdtProbeUSDT_GC_DONE}, {"gc__start", loopwatchUsdtProbeUSDT_GC_START}},
-	USDTImport: {{"import__find__load__done", loopwatchUsdtProbeUSDT_IMPORT_DONE}, {"import__find__load__start", loopwatchUsdtProbeUSDT_IMPORT_START}},
-	USDTAudit:  {{"audit", loopwatchUsdtProbeUSDT_AUDIT}},
+	USDTGC:     {{"gc__done", abi.UsdtGcDone}, {"gc__start", abi.UsdtGcStart}},
+	USDTImport: {{"import__find__load__done", abi.UsdtImportDone}, {"import__find__load__start", abi.UsdtImportStart}},
+	USDTAudit:  {{"audit", abi.UsdtAudit}},
 }
 
 // Errors of AttachUSDT.
@@ -45,12 +46,6 @@ var (
 	ErrFullUSDT = errors.New("too many probes at once")
 	errClosed   = errors.New("the probes are closed")
 )
-
-// usdtHow translates where an argument is.
-var usdtHow = map[usdt.How]loopwatchUsdtHow{
-	usdt.Unknown: loopwatchUsdtHowUSDT_UNKNOWN, usdt.Constant: loopwatchUsdtHowUSDT_CONSTANT,
-	usdt.Register: loopwatchUsdtHowUSDT_REGISTER, usdt.Memory: loopwatchUsdtHowUSDT_MEMORY,
-}
 
 // usdtTable hands out places in the kernel's table of sites. To attach and to detach takes the kernel tens of
 // milliseconds, so others than the goroutine that handles events may do it, one at a time.
@@ -64,8 +59,6 @@ type usdtTable struct {
 	open     map[*USDT]bool
 }
 
-const usdtSites = 512 // USDT_SITES of bpf/maps.h
-
 // prepareUSDT finds out how sites can be attached, and drops the programs where none are wanted.
 func (p *Probes) prepareUSDT(spec *ebpf.CollectionSpec, wanted bool) {
 	table := &usdtTable{open: map[*USDT]bool{}}
@@ -75,7 +68,7 @@ func (p *Probes) prepareUSDT(spec *ebpf.CollectionSpec, wanted bool) {
 			p.usdt = table
 			return
 		}
-		table.programs = slices.Repeat([]string{loopwatchProgUsdt}, usdtSites)
+		table.programs = slices.Repeat([]string{loopwatchProgUsdt}, abi.UsdtSites)
 		if features.HaveBPFLinkUprobeMulti() == nil {
 			prog.AttachType = ebpf.AttachTraceUprobeMulti
 			table.multi = true
@@ -145,7 +138,7 @@ func (p *Probes) AttachUSDT(path string, kind USDTKind, sites []usdt.Site) (_ *U
 }
 
 // attach attaches one probe to all its sites.
-func (u *USDT) attach(executable *link.Executable, probe loopwatchUsdtProbe, sites []usdt.Site) error {
+func (u *USDT) attach(executable *link.Executable, probe uint32, sites []usdt.Site) error {
 	p := u.probes
 	var links closers
 	u.groups = append(u.groups, &links)
@@ -156,10 +149,10 @@ func (u *USDT) attach(executable *link.Executable, probe loopwatchUsdtProbe, sit
 			return ErrFullUSDT
 		}
 		u.places = append(u.places, place)
-		k := loopwatchUsdtSite{Probe: uint32(probe)}
+		k := abi.UsdtSite{Probe: probe}
 		if len(s.Args) > 0 {
 			a := s.Args[0]
-			k.Arg.How, k.Arg.Size, k.Arg.Reg, k.Arg.Offset = uint8(usdtHow[a.How]), a.Size, a.Register, a.Offset
+			k.Arg.How, k.Arg.Size, k.Arg.Reg, k.Arg.Offset = uint8(a.How), a.Size, a.Register, a.Offset
 			k.Arg.IsSigned = uint8(flag(a.Signed))
 		}
 		if err := p.coll.Maps[loopwatchMapUsdtSites].Put(place, &k); err != nil {
@@ -286,9 +279,9 @@ func (c *closers) Close() error {
 type Room uint32
 
 const (
-	NoRoom     = Room(loopwatchRoomROOM_NONE)
-	RoomGC     = Room(loopwatchRoomROOM_GC)
-	RoomImport = Room(loopwatchRoomROOM_IMPORT)
+	NoRoom     = Room(abi.PhaseNone)
+	RoomGC     = Room(abi.PhaseGc)
+	RoomImport = Room(abi.PhaseImport)
 )
 
 // RoomTime is time spent in a room. Times are nanoseconds.
@@ -338,8 +331,8 @@ func (p *Probes) Inside(t Thread, now, offNS, keptNS int64) (*Inside, error) {
 	if t.slot == NoSlot {
 		return nil, nil
 	}
-	var k loopwatchInside
-	if err := p.coll.Maps[loopwatchMapInsides].Lookup(t.slot, &k); err != nil {
+	var k abi.UsdtAccount
+	if err := p.coll.Maps[loopwatchMapUsdtAccounts].Lookup(t.slot, &k); err != nil {
 		return nil, fmt.Errorf("read what the probes said: %w", err)
 	}
 	if int(k.Tid) != t.TID || k.Period != t.Period {
@@ -347,11 +340,11 @@ func (p *Probes) Inside(t Thread, now, offNS, keptNS int64) (*Inside, error) {
 	}
 	since := func(then uint64) int64 { return max(now-int64(then), 0) }
 	out := insideOf(&k)
-	if r := Room(k.Room); r != NoRoom && int(r) <= len(k.Rooms) {
+	if r := Room(k.Phase); r != NoRoom && int(r) <= len(k.Phases) {
 		sum := out.Rooms[r]
 		sum.NS += since(k.Since)
 		sum.OffNS += max(offNS-int64(k.OffNs), 0)
-		sum.KeptNS += max(keptNS-int64(k.KeptNs), 0)
+		sum.KeptNS += max(keptNS-int64(k.WaitedOrStoppedNs), 0)
 		out.Rooms[r] = sum
 	}
 	if k.GcSince != 0 {
@@ -373,16 +366,16 @@ func (p *Probes) Inside(t Thread, now, offNS, keptNS int64) (*Inside, error) {
 	return out, nil
 }
 
-func insideOf(k *loopwatchInside) *Inside {
+func insideOf(k *abi.UsdtAccount) *Inside {
 	out := &Inside{
 		TID: int(k.Tid), Period: k.Period, Rooms: map[Room]RoomTime{},
 		GCs: int64(k.Gcs), GCNS: int64(k.GcNs), GCMaxNS: int64(k.GcMaxNs), GCGeneration: int(k.GcMaxGeneration), GCCollected: k.GcCollected,
 		Imports: int64(k.Imports), ImportNS: int64(k.ImportNs), ImportMaxNS: int64(k.ImportMaxNs), Module: text(k.MaxModule[:]),
 		AuditsMore: int64(k.AuditsMore),
 	}
-	for i, r := range k.Rooms {
+	for i, r := range k.Phases {
 		if r.Ns > 0 {
-			out.Rooms[Room(i+1)] = RoomTime{int64(r.Ns), int64(r.OffNs), int64(r.KeptNs)}
+			out.Rooms[Room(i+1)] = RoomTime{int64(r.Ns), int64(r.OffNs), int64(r.WaitedOrStoppedNs)}
 		}
 	}
 	for i := range k.Audits {

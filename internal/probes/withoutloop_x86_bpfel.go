@@ -8,409 +8,78 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
-	"structs"
 
 	"github.com/cilium/ebpf"
 )
-
-type withoutLoopHeldSample struct {
-	_      structs.HostLayout
-	Sample struct {
-		_           structs.HostLayout
-		Type        uint32
-		Tid         uint32
-		Period      uint64
-		At          uint64
-		Ns          uint64
-		CpuNs       uint64
-		WaitedNs    uint64
-		ThrottledNs uint64
-		Ip          uint64
-		Args        [3]uint64
-		Kind        uint32
-		Nr          int32
-		State       uint32
-		Stopped     uint32
-		Flags       uint32
-		Room        uint32
-		KernelDepth uint32
-		_           [4]byte
-		Kernel      [16]uint64
-		Target      struct {
-			_        structs.HostLayout
-			Kind     uint8
-			Flags    uint8
-			Len      uint16
-			Fd       int32
-			Mode     uint32
-			Rdev     uint32
-			Magic    uint32
-			Pid      int32
-			Family   uint16
-			Port     uint16
-			Type     uint8
-			Protocol uint8
-			Others   uint16
-			Address  [16]uint8
-			Data     [256]uint8
-		}
-		Fds  [8]int32
-		Task struct {
-			_       structs.HostLayout
-			Task    uint64
-			Name    uint64
-			Bytes   uint32
-			Depth   uint32
-			Running uint32
-			Pad     uint32
-			Object  [128]uint8
-		}
-		Callback struct {
-			_     structs.HostLayout
-			Code  uint64
-			Inner uint64
-			Frame uint64
-			Local uint64
-			Owner uint32
-			Pad   uint32
-		}
-		Stack struct {
-			_      structs.HostLayout
-			Depth  uint32
-			Failed uint32
-			Frames [256]struct {
-				_     structs.HostLayout
-				Code  uint64
-				Instr int32
-				Check uint32
-			}
-		}
-	}
-	Holder struct {
-		_          structs.HostLayout
-		Type       uint32
-		Tid        uint32
-		Period     uint64
-		At         uint64
-		ThreadId   uint64
-		HolderTgid uint32
-		HolderTid  uint32
-		Comm       [16]int8
-		Stack      struct {
-			_      structs.HostLayout
-			Depth  uint32
-			Failed uint32
-			Frames [64]struct {
-				_     structs.HostLayout
-				Code  uint64
-				Instr int32
-				Check uint32
-			}
-		}
-	}
-}
-
-type withoutLoopInside struct {
-	_           structs.HostLayout
-	Type        uint32
-	Tid         uint32
-	Period      uint64
-	Room        uint32
-	ImportsOpen uint32
-	Since       uint64
-	OffNs       uint64
-	KeptNs      uint64
-	GcSince     uint64
-	ImportSince uint64
-	Rooms       [2]struct {
-		_      structs.HostLayout
-		Ns     uint64
-		OffNs  uint64
-		KeptNs uint64
-	}
-	GcNs            uint64
-	GcMaxNs         uint64
-	GcCollected     int64
-	Gcs             uint32
-	GcGeneration    int32
-	GcMaxGeneration int32
-	Imports         uint32
-	ImportNs        uint64
-	ImportMaxNs     uint64
-	Module          [64]int8
-	MaxModule       [64]int8
-	AuditsMore      uint32
-	Pad             uint32
-	Audits          [8]struct {
-		_     structs.HostLayout
-		At    uint64
-		Count uint32
-		Name  [32]int8
-		Pad   uint32
-	}
-}
-
-type withoutLoopLoopBooks struct {
-	_             structs.HostLayout
-	Iterations    uint64
-	IdleNs        uint64
-	ActiveNs      uint64
-	MaxNs         uint64
-	Blocks        uint64
-	UnrestedNs    uint64
-	UnrestedMaxNs uint64
-	Histogram     [386]uint64
-}
-
-type withoutLoopProcess struct {
-	_       structs.HostLayout
-	AskedAt uint64
-	Verdict uint32
-	Tries   uint32
-	Threads uint64
-	Layout  uint32
-	Pad     uint32
-}
-
-type withoutLoopPyLayout struct {
-	_               structs.HostLayout
-	TstateThreadId  uint32
-	TstateFrame     uint32
-	ViaCframe       uint32
-	CframeFrame     uint32
-	FrameCode       uint32
-	FramePrevious   uint32
-	FrameInstr      uint32
-	FrameOwner      uint32
-	ShimOwners      uint32
-	CodeTagMask     uint32
-	InstrKind       uint32
-	CodeFile        uint32
-	CodeLine        uint32
-	CodeAdaptive    uint32
-	TstateNext      uint32
-	GilSize         uint32
-	GilLocked       uint32
-	GilHolder       uint32
-	FrameLocals     uint32
-	TstateTask      uint32
-	DictKeys        uint32
-	KeysLog2        uint32
-	KeysCount       uint32
-	KeysIndex       uint32
-	TaskCoro        uint32
-	TaskName        uint32
-	CoroFrame       uint32
-	CoroFrameInside uint32
-	StrLength       uint32
-	StrState        uint32
-	StrAscii        uint32
-	StrCompact      uint32
-	StrKindBit      uint32
-	StrAsciiBit     uint32
-}
-
-type withoutLoopScratch struct {
-	_        structs.HostLayout
-	Path     [512]int8
-	Argument [4096]int8
-	Fds      [8]int32
-	At       uint32
-	Found    uint32
-	Best     uint32
-	BestFd   int32
-	Lead     struct {
-		_           structs.HostLayout
-		Argument    uint64
-		Address     uint64
-		AddressLen  uint32
-		Fd          int32
-		Gathered    uint32
-		HasArgument uint32
-	}
-}
-
-type withoutLoopThread struct {
-	_              structs.HostLayout
-	Since          uint64
-	Period         uint64
-	OffSince       uint64
-	OffExec        uint64
-	OffClock       uint64
-	OffNs          uint64
-	WaitedNs       uint64
-	ThrottledNs    uint64
-	StoppedNs      uint64
-	PendingNs      uint64
-	StacklessNs    uint64
-	RunDelay       uint64
-	QuotaRq        uint64
-	QuotaClock     uint64
-	LastTick       uint64
-	Preempted      uint64
-	RestedAt       uint64
-	RestedPeriod   uint64
-	Epoll          uint64
-	ReadyAt        uint64
-	AskedAt        uint64
-	ThreadId       uint64
-	Tgid           uint32
-	Generation     uint32
-	WaitFd         int32
-	Held           uint32
-	Samples        uint32
-	InWait         uint8
-	Asleep         uint8
-	Stopped        uint8
-	Throttled      uint8
-	HasStack       uint8
-	Crossed        uint8
-	Resting        uint8
-	Seeded         uint8
-	AskedWithStack uint8
-	Asks           uint8
-	AskLost        uint8
-	Slept          uint8
-	Blocked        uint8
-	Pad            [7]uint8
-	AskedFd        int32
-	EpollFd        int32
-	Pad2           uint32
-	_              [4]byte
-	Stackless      struct {
-		_    structs.HostLayout
-		At   uint64
-		Ns   uint64
-		Args [3]uint64
-		Nr   int32
-		Pad  uint32
-	}
-	Config withoutLoopThreadConfig
-}
-
-type withoutLoopThreadConfig struct {
-	_          structs.HostLayout
-	Tstate     uint64
-	ThreadId   uint64
-	RestCode   uint64
-	Gil        uint64
-	Collecting uint64
-	Threads    uint64
-	Tasks      uint64
-	Layout     uint32
-	Slot       uint32
-	Fds        [4]int32
-	FdVerdicts [4]uint8
-	Verdict    uint8
-	Pad        [3]uint8
-	Tid        uint32
-	Pad2       uint32
-	CallerCode uint64
-}
-
-type withoutLoopUsdtSite struct {
-	_     structs.HostLayout
-	Probe uint32
-	Pad   uint32
-	Arg   struct {
-		_        structs.HostLayout
-		Offset   int64
-		Reg      uint16
-		How      uint8
-		Size     uint8
-		IsSigned uint8
-		Pad      [3]uint8
-	}
-}
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	withoutLoopMapBlankThreads      = "blank_threads"
-	withoutLoopMapBooks             = "books"
-	withoutLoopMapConfigs           = "configs"
-	withoutLoopMapCounters          = "counters"
-	withoutLoopMapEpolls            = "epolls"
-	withoutLoopMapInsides           = "insides"
-	withoutLoopMapLayouts           = "layouts"
-	withoutLoopMapProcesses         = "processes"
-	withoutLoopMapRecords           = "records"
-	withoutLoopMapSamples           = "samples"
-	withoutLoopMapScratches         = "scratches"
-	withoutLoopMapThreads           = "threads"
-	withoutLoopMapUsdtHits          = "usdt_hits"
-	withoutLoopMapUsdtSites         = "usdt_sites"
-	withoutLoopMapWanted            = "wanted"
-	withoutLoopProgEnterWait        = "enter_wait"
-	withoutLoopProgExitWait         = "exit_wait"
-	withoutLoopProgFentryWait       = "fentry_wait"
-	withoutLoopProgFexitWait        = "fexit_wait"
-	withoutLoopProgListThreads      = "list_threads"
-	withoutLoopProgOnExec           = "on_exec"
-	withoutLoopProgOnExit           = "on_exit"
-	withoutLoopProgOnFork           = "on_fork"
-	withoutLoopProgOnReady          = "on_ready"
-	withoutLoopProgOnSwitch         = "on_switch"
-	withoutLoopProgOnTick           = "on_tick"
-	withoutLoopProgOnWaking         = "on_waking"
-	withoutLoopProgSeed             = "seed"
-	withoutLoopProgUsdt0            = "usdt_0"
-	withoutLoopProgUsdt1            = "usdt_1"
-	withoutLoopProgUsdt10           = "usdt_10"
-	withoutLoopProgUsdt11           = "usdt_11"
-	withoutLoopProgUsdt12           = "usdt_12"
-	withoutLoopProgUsdt13           = "usdt_13"
-	withoutLoopProgUsdt14           = "usdt_14"
-	withoutLoopProgUsdt15           = "usdt_15"
-	withoutLoopProgUsdt16           = "usdt_16"
-	withoutLoopProgUsdt17           = "usdt_17"
-	withoutLoopProgUsdt18           = "usdt_18"
-	withoutLoopProgUsdt19           = "usdt_19"
-	withoutLoopProgUsdt2            = "usdt_2"
-	withoutLoopProgUsdt20           = "usdt_20"
-	withoutLoopProgUsdt21           = "usdt_21"
-	withoutLoopProgUsdt22           = "usdt_22"
-	withoutLoopProgUsdt23           = "usdt_23"
-	withoutLoopProgUsdt3            = "usdt_3"
-	withoutLoopProgUsdt4            = "usdt_4"
-	withoutLoopProgUsdt5            = "usdt_5"
-	withoutLoopProgUsdt6            = "usdt_6"
-	withoutLoopProgUsdt7            = "usdt_7"
-	withoutLoopProgUsdt8            = "usdt_8"
-	withoutLoopProgUsdt9            = "usdt_9"
-	withoutLoopVarEpoch             = "epoch"
-	withoutLoopVarFiltered          = "filtered"
-	withoutLoopVarFollowChildren    = "follow_children"
-	withoutLoopVarGeneration        = "generation"
-	withoutLoopVarIgnored           = "ignored"
-	withoutLoopVarListed            = "listed"
-	withoutLoopVarMarks             = "marks"
-	withoutLoopVarSeeding           = "seeding"
-	withoutLoopVarSleepers          = "sleepers"
-	withoutLoopVarSyscallObjects    = "syscall_objects"
-	withoutLoopVarThreshold         = "threshold"
-	withoutLoopVarTypeBlockRecord   = "type_block_record"
-	withoutLoopVarTypeCounter       = "type_counter"
-	withoutLoopVarTypeDelayedRecord = "type_delayed_record"
-	withoutLoopVarTypeHolder        = "type_holder"
-	withoutLoopVarTypeInside        = "type_inside"
-	withoutLoopVarTypeInstrKind     = "type_instr_kind"
-	withoutLoopVarTypeLifeRecord    = "type_life_record"
-	withoutLoopVarTypeRecordType    = "type_record_type"
-	withoutLoopVarTypeRoom          = "type_room"
-	withoutLoopVarTypeSampleFlag    = "type_sample_flag"
-	withoutLoopVarTypeSampleKind    = "type_sample_kind"
-	withoutLoopVarTypeSeedPass      = "type_seed_pass"
-	withoutLoopVarTypeSyscallObject = "type_syscall_object"
-	withoutLoopVarTypeTargetKind    = "type_target_kind"
-	withoutLoopVarTypeThreadPointer = "type_thread_pointer"
-	withoutLoopVarTypeUsdtHow       = "type_usdt_how"
-	withoutLoopVarTypeUsdtProbe     = "type_usdt_probe"
-	withoutLoopVarTypeUsdtSite      = "type_usdt_site"
-	withoutLoopVarTypeVerdict       = "type_verdict"
-	withoutLoopVarTypeWaitRecord    = "type_wait_record"
-	withoutLoopVarWatchReady        = "watch_ready"
+	withoutLoopMapBlankThreads   = "blank_threads"
+	withoutLoopMapConfigs        = "configs"
+	withoutLoopMapCounters       = "counters"
+	withoutLoopMapEpolls         = "epolls"
+	withoutLoopMapLayouts        = "layouts"
+	withoutLoopMapProcesses      = "processes"
+	withoutLoopMapRecords        = "records"
+	withoutLoopMapSamples        = "samples"
+	withoutLoopMapScratches      = "scratches"
+	withoutLoopMapStatistics     = "statistics"
+	withoutLoopMapThreads        = "threads"
+	withoutLoopMapUsdtAccounts   = "usdt_accounts"
+	withoutLoopMapUsdtHits       = "usdt_hits"
+	withoutLoopMapUsdtSites      = "usdt_sites"
+	withoutLoopMapWanted         = "wanted"
+	withoutLoopProgEnterWait     = "enter_wait"
+	withoutLoopProgExitWait      = "exit_wait"
+	withoutLoopProgFentryWait    = "fentry_wait"
+	withoutLoopProgFexitWait     = "fexit_wait"
+	withoutLoopProgListPointers  = "list_pointers"
+	withoutLoopProgOnExec        = "on_exec"
+	withoutLoopProgOnExit        = "on_exit"
+	withoutLoopProgOnFork        = "on_fork"
+	withoutLoopProgOnReady       = "on_ready"
+	withoutLoopProgOnSwitch      = "on_switch"
+	withoutLoopProgOnTick        = "on_tick"
+	withoutLoopProgOnWaking      = "on_waking"
+	withoutLoopProgSeed          = "seed"
+	withoutLoopProgUsdt0         = "usdt_0"
+	withoutLoopProgUsdt1         = "usdt_1"
+	withoutLoopProgUsdt10        = "usdt_10"
+	withoutLoopProgUsdt11        = "usdt_11"
+	withoutLoopProgUsdt12        = "usdt_12"
+	withoutLoopProgUsdt13        = "usdt_13"
+	withoutLoopProgUsdt14        = "usdt_14"
+	withoutLoopProgUsdt15        = "usdt_15"
+	withoutLoopProgUsdt16        = "usdt_16"
+	withoutLoopProgUsdt17        = "usdt_17"
+	withoutLoopProgUsdt18        = "usdt_18"
+	withoutLoopProgUsdt19        = "usdt_19"
+	withoutLoopProgUsdt2         = "usdt_2"
+	withoutLoopProgUsdt20        = "usdt_20"
+	withoutLoopProgUsdt21        = "usdt_21"
+	withoutLoopProgUsdt22        = "usdt_22"
+	withoutLoopProgUsdt23        = "usdt_23"
+	withoutLoopProgUsdt3         = "usdt_3"
+	withoutLoopProgUsdt4         = "usdt_4"
+	withoutLoopProgUsdt5         = "usdt_5"
+	withoutLoopProgUsdt6         = "usdt_6"
+	withoutLoopProgUsdt7         = "usdt_7"
+	withoutLoopProgUsdt8         = "usdt_8"
+	withoutLoopProgUsdt9         = "usdt_9"
+	withoutLoopVarEpoch          = "epoch"
+	withoutLoopVarFiltered       = "filtered"
+	withoutLoopVarFollowChildren = "follow_children"
+	withoutLoopVarGeneration     = "generation"
+	withoutLoopVarIgnored        = "ignored"
+	withoutLoopVarListed         = "listed"
+	withoutLoopVarSeeding        = "seeding"
+	withoutLoopVarSleepers       = "sleepers"
+	withoutLoopVarSyscallObjects = "syscall_objects"
+	withoutLoopVarThreshold      = "threshold"
+	withoutLoopVarTrackedTids    = "tracked_tids"
+	withoutLoopVarWatchReady     = "watch_ready"
 )
 
 // loadWithoutLoop returns the embedded CollectionSpec for withoutLoop.
@@ -455,43 +124,43 @@ type withoutLoopSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type withoutLoopProgramSpecs struct {
-	EnterWait   *ebpf.ProgramSpec `ebpf:"enter_wait"`
-	ExitWait    *ebpf.ProgramSpec `ebpf:"exit_wait"`
-	FentryWait  *ebpf.ProgramSpec `ebpf:"fentry_wait"`
-	FexitWait   *ebpf.ProgramSpec `ebpf:"fexit_wait"`
-	ListThreads *ebpf.ProgramSpec `ebpf:"list_threads"`
-	OnExec      *ebpf.ProgramSpec `ebpf:"on_exec"`
-	OnExit      *ebpf.ProgramSpec `ebpf:"on_exit"`
-	OnFork      *ebpf.ProgramSpec `ebpf:"on_fork"`
-	OnReady     *ebpf.ProgramSpec `ebpf:"on_ready"`
-	OnSwitch    *ebpf.ProgramSpec `ebpf:"on_switch"`
-	OnTick      *ebpf.ProgramSpec `ebpf:"on_tick"`
-	OnWaking    *ebpf.ProgramSpec `ebpf:"on_waking"`
-	Seed        *ebpf.ProgramSpec `ebpf:"seed"`
-	Usdt0       *ebpf.ProgramSpec `ebpf:"usdt_0"`
-	Usdt1       *ebpf.ProgramSpec `ebpf:"usdt_1"`
-	Usdt10      *ebpf.ProgramSpec `ebpf:"usdt_10"`
-	Usdt11      *ebpf.ProgramSpec `ebpf:"usdt_11"`
-	Usdt12      *ebpf.ProgramSpec `ebpf:"usdt_12"`
-	Usdt13      *ebpf.ProgramSpec `ebpf:"usdt_13"`
-	Usdt14      *ebpf.ProgramSpec `ebpf:"usdt_14"`
-	Usdt15      *ebpf.ProgramSpec `ebpf:"usdt_15"`
-	Usdt16      *ebpf.ProgramSpec `ebpf:"usdt_16"`
-	Usdt17      *ebpf.ProgramSpec `ebpf:"usdt_17"`
-	Usdt18      *ebpf.ProgramSpec `ebpf:"usdt_18"`
-	Usdt19      *ebpf.ProgramSpec `ebpf:"usdt_19"`
-	Usdt2       *ebpf.ProgramSpec `ebpf:"usdt_2"`
-	Usdt20      *ebpf.ProgramSpec `ebpf:"usdt_20"`
-	Usdt21      *ebpf.ProgramSpec `ebpf:"usdt_21"`
-	Usdt22      *ebpf.ProgramSpec `ebpf:"usdt_22"`
-	Usdt23      *ebpf.ProgramSpec `ebpf:"usdt_23"`
-	Usdt3       *ebpf.ProgramSpec `ebpf:"usdt_3"`
-	Usdt4       *ebpf.ProgramSpec `ebpf:"usdt_4"`
-	Usdt5       *ebpf.ProgramSpec `ebpf:"usdt_5"`
-	Usdt6       *ebpf.ProgramSpec `ebpf:"usdt_6"`
-	Usdt7       *ebpf.ProgramSpec `ebpf:"usdt_7"`
-	Usdt8       *ebpf.ProgramSpec `ebpf:"usdt_8"`
-	Usdt9       *ebpf.ProgramSpec `ebpf:"usdt_9"`
+	EnterWait    *ebpf.ProgramSpec `ebpf:"enter_wait"`
+	ExitWait     *ebpf.ProgramSpec `ebpf:"exit_wait"`
+	FentryWait   *ebpf.ProgramSpec `ebpf:"fentry_wait"`
+	FexitWait    *ebpf.ProgramSpec `ebpf:"fexit_wait"`
+	ListPointers *ebpf.ProgramSpec `ebpf:"list_pointers"`
+	OnExec       *ebpf.ProgramSpec `ebpf:"on_exec"`
+	OnExit       *ebpf.ProgramSpec `ebpf:"on_exit"`
+	OnFork       *ebpf.ProgramSpec `ebpf:"on_fork"`
+	OnReady      *ebpf.ProgramSpec `ebpf:"on_ready"`
+	OnSwitch     *ebpf.ProgramSpec `ebpf:"on_switch"`
+	OnTick       *ebpf.ProgramSpec `ebpf:"on_tick"`
+	OnWaking     *ebpf.ProgramSpec `ebpf:"on_waking"`
+	Seed         *ebpf.ProgramSpec `ebpf:"seed"`
+	Usdt0        *ebpf.ProgramSpec `ebpf:"usdt_0"`
+	Usdt1        *ebpf.ProgramSpec `ebpf:"usdt_1"`
+	Usdt10       *ebpf.ProgramSpec `ebpf:"usdt_10"`
+	Usdt11       *ebpf.ProgramSpec `ebpf:"usdt_11"`
+	Usdt12       *ebpf.ProgramSpec `ebpf:"usdt_12"`
+	Usdt13       *ebpf.ProgramSpec `ebpf:"usdt_13"`
+	Usdt14       *ebpf.ProgramSpec `ebpf:"usdt_14"`
+	Usdt15       *ebpf.ProgramSpec `ebpf:"usdt_15"`
+	Usdt16       *ebpf.ProgramSpec `ebpf:"usdt_16"`
+	Usdt17       *ebpf.ProgramSpec `ebpf:"usdt_17"`
+	Usdt18       *ebpf.ProgramSpec `ebpf:"usdt_18"`
+	Usdt19       *ebpf.ProgramSpec `ebpf:"usdt_19"`
+	Usdt2        *ebpf.ProgramSpec `ebpf:"usdt_2"`
+	Usdt20       *ebpf.ProgramSpec `ebpf:"usdt_20"`
+	Usdt21       *ebpf.ProgramSpec `ebpf:"usdt_21"`
+	Usdt22       *ebpf.ProgramSpec `ebpf:"usdt_22"`
+	Usdt23       *ebpf.ProgramSpec `ebpf:"usdt_23"`
+	Usdt3        *ebpf.ProgramSpec `ebpf:"usdt_3"`
+	Usdt4        *ebpf.ProgramSpec `ebpf:"usdt_4"`
+	Usdt5        *ebpf.ProgramSpec `ebpf:"usdt_5"`
+	Usdt6        *ebpf.ProgramSpec `ebpf:"usdt_6"`
+	Usdt7        *ebpf.ProgramSpec `ebpf:"usdt_7"`
+	Usdt8        *ebpf.ProgramSpec `ebpf:"usdt_8"`
+	Usdt9        *ebpf.ProgramSpec `ebpf:"usdt_9"`
 }
 
 // withoutLoopMapSpecs contains maps before they are loaded into the kernel.
@@ -499,17 +168,17 @@ type withoutLoopProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type withoutLoopMapSpecs struct {
 	BlankThreads *ebpf.MapSpec `ebpf:"blank_threads"`
-	Books        *ebpf.MapSpec `ebpf:"books"`
 	Configs      *ebpf.MapSpec `ebpf:"configs"`
 	Counters     *ebpf.MapSpec `ebpf:"counters"`
 	Epolls       *ebpf.MapSpec `ebpf:"epolls"`
-	Insides      *ebpf.MapSpec `ebpf:"insides"`
 	Layouts      *ebpf.MapSpec `ebpf:"layouts"`
 	Processes    *ebpf.MapSpec `ebpf:"processes"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
 	Samples      *ebpf.MapSpec `ebpf:"samples"`
 	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
+	Statistics   *ebpf.MapSpec `ebpf:"statistics"`
 	Threads      *ebpf.MapSpec `ebpf:"threads"`
+	UsdtAccounts *ebpf.MapSpec `ebpf:"usdt_accounts"`
 	UsdtHits     *ebpf.MapSpec `ebpf:"usdt_hits"`
 	UsdtSites    *ebpf.MapSpec `ebpf:"usdt_sites"`
 	Wanted       *ebpf.MapSpec `ebpf:"wanted"`
@@ -519,38 +188,18 @@ type withoutLoopMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type withoutLoopVariableSpecs struct {
-	Epoch             *ebpf.VariableSpec `ebpf:"epoch"`
-	Filtered          *ebpf.VariableSpec `ebpf:"filtered"`
-	FollowChildren    *ebpf.VariableSpec `ebpf:"follow_children"`
-	Generation        *ebpf.VariableSpec `ebpf:"generation"`
-	Ignored           *ebpf.VariableSpec `ebpf:"ignored"`
-	Listed            *ebpf.VariableSpec `ebpf:"listed"`
-	Marks             *ebpf.VariableSpec `ebpf:"marks"`
-	Seeding           *ebpf.VariableSpec `ebpf:"seeding"`
-	Sleepers          *ebpf.VariableSpec `ebpf:"sleepers"`
-	SyscallObjects    *ebpf.VariableSpec `ebpf:"syscall_objects"`
-	Threshold         *ebpf.VariableSpec `ebpf:"threshold"`
-	TypeBlockRecord   *ebpf.VariableSpec `ebpf:"type_block_record"`
-	TypeCounter       *ebpf.VariableSpec `ebpf:"type_counter"`
-	TypeDelayedRecord *ebpf.VariableSpec `ebpf:"type_delayed_record"`
-	TypeHolder        *ebpf.VariableSpec `ebpf:"type_holder"`
-	TypeInside        *ebpf.VariableSpec `ebpf:"type_inside"`
-	TypeInstrKind     *ebpf.VariableSpec `ebpf:"type_instr_kind"`
-	TypeLifeRecord    *ebpf.VariableSpec `ebpf:"type_life_record"`
-	TypeRecordType    *ebpf.VariableSpec `ebpf:"type_record_type"`
-	TypeRoom          *ebpf.VariableSpec `ebpf:"type_room"`
-	TypeSampleFlag    *ebpf.VariableSpec `ebpf:"type_sample_flag"`
-	TypeSampleKind    *ebpf.VariableSpec `ebpf:"type_sample_kind"`
-	TypeSeedPass      *ebpf.VariableSpec `ebpf:"type_seed_pass"`
-	TypeSyscallObject *ebpf.VariableSpec `ebpf:"type_syscall_object"`
-	TypeTargetKind    *ebpf.VariableSpec `ebpf:"type_target_kind"`
-	TypeThreadPointer *ebpf.VariableSpec `ebpf:"type_thread_pointer"`
-	TypeUsdtHow       *ebpf.VariableSpec `ebpf:"type_usdt_how"`
-	TypeUsdtProbe     *ebpf.VariableSpec `ebpf:"type_usdt_probe"`
-	TypeUsdtSite      *ebpf.VariableSpec `ebpf:"type_usdt_site"`
-	TypeVerdict       *ebpf.VariableSpec `ebpf:"type_verdict"`
-	TypeWaitRecord    *ebpf.VariableSpec `ebpf:"type_wait_record"`
-	WatchReady        *ebpf.VariableSpec `ebpf:"watch_ready"`
+	Epoch          *ebpf.VariableSpec `ebpf:"epoch"`
+	Filtered       *ebpf.VariableSpec `ebpf:"filtered"`
+	FollowChildren *ebpf.VariableSpec `ebpf:"follow_children"`
+	Generation     *ebpf.VariableSpec `ebpf:"generation"`
+	Ignored        *ebpf.VariableSpec `ebpf:"ignored"`
+	Listed         *ebpf.VariableSpec `ebpf:"listed"`
+	Seeding        *ebpf.VariableSpec `ebpf:"seeding"`
+	Sleepers       *ebpf.VariableSpec `ebpf:"sleepers"`
+	SyscallObjects *ebpf.VariableSpec `ebpf:"syscall_objects"`
+	Threshold      *ebpf.VariableSpec `ebpf:"threshold"`
+	TrackedTids    *ebpf.VariableSpec `ebpf:"tracked_tids"`
+	WatchReady     *ebpf.VariableSpec `ebpf:"watch_ready"`
 }
 
 // withoutLoopObjects contains all objects after they have been loaded into the kernel.
@@ -574,17 +223,17 @@ func (o *withoutLoopObjects) Close() error {
 // It can be passed to loadWithoutLoopObjects or ebpf.CollectionSpec.LoadAndAssign.
 type withoutLoopMaps struct {
 	BlankThreads *ebpf.Map `ebpf:"blank_threads"`
-	Books        *ebpf.Map `ebpf:"books"`
 	Configs      *ebpf.Map `ebpf:"configs"`
 	Counters     *ebpf.Map `ebpf:"counters"`
 	Epolls       *ebpf.Map `ebpf:"epolls"`
-	Insides      *ebpf.Map `ebpf:"insides"`
 	Layouts      *ebpf.Map `ebpf:"layouts"`
 	Processes    *ebpf.Map `ebpf:"processes"`
 	Records      *ebpf.Map `ebpf:"records"`
 	Samples      *ebpf.Map `ebpf:"samples"`
 	Scratches    *ebpf.Map `ebpf:"scratches"`
+	Statistics   *ebpf.Map `ebpf:"statistics"`
 	Threads      *ebpf.Map `ebpf:"threads"`
+	UsdtAccounts *ebpf.Map `ebpf:"usdt_accounts"`
 	UsdtHits     *ebpf.Map `ebpf:"usdt_hits"`
 	UsdtSites    *ebpf.Map `ebpf:"usdt_sites"`
 	Wanted       *ebpf.Map `ebpf:"wanted"`
@@ -593,17 +242,17 @@ type withoutLoopMaps struct {
 func (m *withoutLoopMaps) Close() error {
 	return _WithoutLoopClose(
 		m.BlankThreads,
-		m.Books,
 		m.Configs,
 		m.Counters,
 		m.Epolls,
-		m.Insides,
 		m.Layouts,
 		m.Processes,
 		m.Records,
 		m.Samples,
 		m.Scratches,
+		m.Statistics,
 		m.Threads,
+		m.UsdtAccounts,
 		m.UsdtHits,
 		m.UsdtSites,
 		m.Wanted,
@@ -614,81 +263,61 @@ func (m *withoutLoopMaps) Close() error {
 //
 // It can be passed to loadWithoutLoopObjects or ebpf.CollectionSpec.LoadAndAssign.
 type withoutLoopVariables struct {
-	Epoch             *ebpf.Variable `ebpf:"epoch"`
-	Filtered          *ebpf.Variable `ebpf:"filtered"`
-	FollowChildren    *ebpf.Variable `ebpf:"follow_children"`
-	Generation        *ebpf.Variable `ebpf:"generation"`
-	Ignored           *ebpf.Variable `ebpf:"ignored"`
-	Listed            *ebpf.Variable `ebpf:"listed"`
-	Marks             *ebpf.Variable `ebpf:"marks"`
-	Seeding           *ebpf.Variable `ebpf:"seeding"`
-	Sleepers          *ebpf.Variable `ebpf:"sleepers"`
-	SyscallObjects    *ebpf.Variable `ebpf:"syscall_objects"`
-	Threshold         *ebpf.Variable `ebpf:"threshold"`
-	TypeBlockRecord   *ebpf.Variable `ebpf:"type_block_record"`
-	TypeCounter       *ebpf.Variable `ebpf:"type_counter"`
-	TypeDelayedRecord *ebpf.Variable `ebpf:"type_delayed_record"`
-	TypeHolder        *ebpf.Variable `ebpf:"type_holder"`
-	TypeInside        *ebpf.Variable `ebpf:"type_inside"`
-	TypeInstrKind     *ebpf.Variable `ebpf:"type_instr_kind"`
-	TypeLifeRecord    *ebpf.Variable `ebpf:"type_life_record"`
-	TypeRecordType    *ebpf.Variable `ebpf:"type_record_type"`
-	TypeRoom          *ebpf.Variable `ebpf:"type_room"`
-	TypeSampleFlag    *ebpf.Variable `ebpf:"type_sample_flag"`
-	TypeSampleKind    *ebpf.Variable `ebpf:"type_sample_kind"`
-	TypeSeedPass      *ebpf.Variable `ebpf:"type_seed_pass"`
-	TypeSyscallObject *ebpf.Variable `ebpf:"type_syscall_object"`
-	TypeTargetKind    *ebpf.Variable `ebpf:"type_target_kind"`
-	TypeThreadPointer *ebpf.Variable `ebpf:"type_thread_pointer"`
-	TypeUsdtHow       *ebpf.Variable `ebpf:"type_usdt_how"`
-	TypeUsdtProbe     *ebpf.Variable `ebpf:"type_usdt_probe"`
-	TypeUsdtSite      *ebpf.Variable `ebpf:"type_usdt_site"`
-	TypeVerdict       *ebpf.Variable `ebpf:"type_verdict"`
-	TypeWaitRecord    *ebpf.Variable `ebpf:"type_wait_record"`
-	WatchReady        *ebpf.Variable `ebpf:"watch_ready"`
+	Epoch          *ebpf.Variable `ebpf:"epoch"`
+	Filtered       *ebpf.Variable `ebpf:"filtered"`
+	FollowChildren *ebpf.Variable `ebpf:"follow_children"`
+	Generation     *ebpf.Variable `ebpf:"generation"`
+	Ignored        *ebpf.Variable `ebpf:"ignored"`
+	Listed         *ebpf.Variable `ebpf:"listed"`
+	Seeding        *ebpf.Variable `ebpf:"seeding"`
+	Sleepers       *ebpf.Variable `ebpf:"sleepers"`
+	SyscallObjects *ebpf.Variable `ebpf:"syscall_objects"`
+	Threshold      *ebpf.Variable `ebpf:"threshold"`
+	TrackedTids    *ebpf.Variable `ebpf:"tracked_tids"`
+	WatchReady     *ebpf.Variable `ebpf:"watch_ready"`
 }
 
 // withoutLoopPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadWithoutLoopObjects or ebpf.CollectionSpec.LoadAndAssign.
 type withoutLoopPrograms struct {
-	EnterWait   *ebpf.Program `ebpf:"enter_wait"`
-	ExitWait    *ebpf.Program `ebpf:"exit_wait"`
-	FentryWait  *ebpf.Program `ebpf:"fentry_wait"`
-	FexitWait   *ebpf.Program `ebpf:"fexit_wait"`
-	ListThreads *ebpf.Program `ebpf:"list_threads"`
-	OnExec      *ebpf.Program `ebpf:"on_exec"`
-	OnExit      *ebpf.Program `ebpf:"on_exit"`
-	OnFork      *ebpf.Program `ebpf:"on_fork"`
-	OnReady     *ebpf.Program `ebpf:"on_ready"`
-	OnSwitch    *ebpf.Program `ebpf:"on_switch"`
-	OnTick      *ebpf.Program `ebpf:"on_tick"`
-	OnWaking    *ebpf.Program `ebpf:"on_waking"`
-	Seed        *ebpf.Program `ebpf:"seed"`
-	Usdt0       *ebpf.Program `ebpf:"usdt_0"`
-	Usdt1       *ebpf.Program `ebpf:"usdt_1"`
-	Usdt10      *ebpf.Program `ebpf:"usdt_10"`
-	Usdt11      *ebpf.Program `ebpf:"usdt_11"`
-	Usdt12      *ebpf.Program `ebpf:"usdt_12"`
-	Usdt13      *ebpf.Program `ebpf:"usdt_13"`
-	Usdt14      *ebpf.Program `ebpf:"usdt_14"`
-	Usdt15      *ebpf.Program `ebpf:"usdt_15"`
-	Usdt16      *ebpf.Program `ebpf:"usdt_16"`
-	Usdt17      *ebpf.Program `ebpf:"usdt_17"`
-	Usdt18      *ebpf.Program `ebpf:"usdt_18"`
-	Usdt19      *ebpf.Program `ebpf:"usdt_19"`
-	Usdt2       *ebpf.Program `ebpf:"usdt_2"`
-	Usdt20      *ebpf.Program `ebpf:"usdt_20"`
-	Usdt21      *ebpf.Program `ebpf:"usdt_21"`
-	Usdt22      *ebpf.Program `ebpf:"usdt_22"`
-	Usdt23      *ebpf.Program `ebpf:"usdt_23"`
-	Usdt3       *ebpf.Program `ebpf:"usdt_3"`
-	Usdt4       *ebpf.Program `ebpf:"usdt_4"`
-	Usdt5       *ebpf.Program `ebpf:"usdt_5"`
-	Usdt6       *ebpf.Program `ebpf:"usdt_6"`
-	Usdt7       *ebpf.Program `ebpf:"usdt_7"`
-	Usdt8       *ebpf.Program `ebpf:"usdt_8"`
-	Usdt9       *ebpf.Program `ebpf:"usdt_9"`
+	EnterWait    *ebpf.Program `ebpf:"enter_wait"`
+	ExitWait     *ebpf.Program `ebpf:"exit_wait"`
+	FentryWait   *ebpf.Program `ebpf:"fentry_wait"`
+	FexitWait    *ebpf.Program `ebpf:"fexit_wait"`
+	ListPointers *ebpf.Program `ebpf:"list_pointers"`
+	OnExec       *ebpf.Program `ebpf:"on_exec"`
+	OnExit       *ebpf.Program `ebpf:"on_exit"`
+	OnFork       *ebpf.Program `ebpf:"on_fork"`
+	OnReady      *ebpf.Program `ebpf:"on_ready"`
+	OnSwitch     *ebpf.Program `ebpf:"on_switch"`
+	OnTick       *ebpf.Program `ebpf:"on_tick"`
+	OnWaking     *ebpf.Program `ebpf:"on_waking"`
+	Seed         *ebpf.Program `ebpf:"seed"`
+	Usdt0        *ebpf.Program `ebpf:"usdt_0"`
+	Usdt1        *ebpf.Program `ebpf:"usdt_1"`
+	Usdt10       *ebpf.Program `ebpf:"usdt_10"`
+	Usdt11       *ebpf.Program `ebpf:"usdt_11"`
+	Usdt12       *ebpf.Program `ebpf:"usdt_12"`
+	Usdt13       *ebpf.Program `ebpf:"usdt_13"`
+	Usdt14       *ebpf.Program `ebpf:"usdt_14"`
+	Usdt15       *ebpf.Program `ebpf:"usdt_15"`
+	Usdt16       *ebpf.Program `ebpf:"usdt_16"`
+	Usdt17       *ebpf.Program `ebpf:"usdt_17"`
+	Usdt18       *ebpf.Program `ebpf:"usdt_18"`
+	Usdt19       *ebpf.Program `ebpf:"usdt_19"`
+	Usdt2        *ebpf.Program `ebpf:"usdt_2"`
+	Usdt20       *ebpf.Program `ebpf:"usdt_20"`
+	Usdt21       *ebpf.Program `ebpf:"usdt_21"`
+	Usdt22       *ebpf.Program `ebpf:"usdt_22"`
+	Usdt23       *ebpf.Program `ebpf:"usdt_23"`
+	Usdt3        *ebpf.Program `ebpf:"usdt_3"`
+	Usdt4        *ebpf.Program `ebpf:"usdt_4"`
+	Usdt5        *ebpf.Program `ebpf:"usdt_5"`
+	Usdt6        *ebpf.Program `ebpf:"usdt_6"`
+	Usdt7        *ebpf.Program `ebpf:"usdt_7"`
+	Usdt8        *ebpf.Program `ebpf:"usdt_8"`
+	Usdt9        *ebpf.Program `ebpf:"usdt_9"`
 }
 
 func (p *withoutLoopPrograms) Close() error {
@@ -697,7 +326,7 @@ func (p *withoutLoopPrograms) Close() error {
 		p.ExitWait,
 		p.FentryWait,
 		p.FexitWait,
-		p.ListThreads,
+		p.ListPointers,
 		p.OnExec,
 		p.OnExit,
 		p.OnFork,

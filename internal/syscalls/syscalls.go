@@ -10,32 +10,34 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/loopwatch/loopwatch/internal/abi"
 )
 
 //go:generate sh -c "for arch in amd64 arm64; do awk -f names.awk $(go list -m -f {{.Dir}} golang.org/x/sys)/unix/zsysnum_linux_$DOLLAR{arch}.go | gofmt >names_$DOLLAR{arch}.go; done"
 
-// Object says where a call tells what it works on: enum syscall_object of bpf/records.h.
+// Object says where a call tells what it works on. bpf/abi/target.h describes each.
 type Object uint8
 
 const (
-	NoObject Object = iota
-	FD              // descriptor in argument 0
-	FD4             // in argument 4
-	Connect         // socket in 0, its address in 1 and 2
-	SendTo          // socket in 0, an address in 4 and 5
-	SendMsg         // socket in 0, struct msghdr in 1
-	SendFile        // to descriptor 0, from descriptor 1
-	Splice          // from descriptor 0, to descriptor 2
-	Path            // path in 0
-	Path1           // path in 1
-	PathAt          // directory in 0, path in 1
-	PathAt1         // directory in 1, path in 2
-	Poll            // struct pollfd in 0, their number in 1
-	Select          // number in 0, sets in 1 to 3
-	Epoll           // epoll descriptor in 0
-	Wait            // child in 0
-	WaitID          // kind in 0, child in 1
-	Fork            // the child it makes
+	NoObject = Object(abi.ObjectNone)
+	FD       = Object(abi.ObjectFd)
+	FD4      = Object(abi.ObjectFd4)
+	Connect  = Object(abi.ObjectConnect)
+	SendTo   = Object(abi.ObjectSendto)
+	SendMsg  = Object(abi.ObjectSendmsg)
+	SendFile = Object(abi.ObjectSendfile)
+	Splice   = Object(abi.ObjectSplice)
+	Path     = Object(abi.ObjectPath)
+	Path1    = Object(abi.ObjectPath1)
+	PathAt   = Object(abi.ObjectPathat)
+	PathAt1  = Object(abi.ObjectPathat1)
+	Poll     = Object(abi.ObjectPoll)
+	Select   = Object(abi.ObjectSelect)
+	Epoll    = Object(abi.ObjectEpoll)
+	Wait     = Object(abi.ObjectWait)
+	WaitID   = Object(abi.ObjectWaitid)
+	Fork     = Object(abi.ObjectFork)
 )
 
 // Waits is what a thread that sleeps in a call waits for, as far as the call alone says.

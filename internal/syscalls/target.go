@@ -2,19 +2,25 @@
 
 package syscalls
 
-import "net/netip"
+import (
+	"net/netip"
 
-// TargetKind says which fields of a Target are set: enum target_kind of bpf/records.h.
+	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/abi"
+)
+
+// TargetKind says which fields of a Target are set.
 type TargetKind uint8
 
 const (
-	NoTarget     TargetKind = iota
-	FileTarget              // Path, Mode, Device, Magic
-	PathTarget              // Path, as the process gave it
-	InetTarget              // Address, Protocol
-	UnixTarget              // Path, of an abstract name with NUL before it
-	SocketTarget            // Family
-	ChildTarget             // Child
+	NoTarget     = TargetKind(abi.TargetNone)
+	FileTarget   = TargetKind(abi.TargetFile)   // Path, Mode, Device, Magic
+	PathTarget   = TargetKind(abi.TargetPath)   // Path, as the process gave it
+	InetTarget   = TargetKind(abi.TargetInet)   // Address, Protocol
+	UnixTarget   = TargetKind(abi.TargetUnix)   // Path, of an abstract name with NUL before it
+	SocketTarget = TargetKind(abi.TargetSocket) // Family
+	ChildTarget  = TargetKind(abi.TargetChild)  // Child
 )
 
 // Target is what a call works on, or the file whose page is missing. Names are bytes of the process's making.
@@ -37,8 +43,8 @@ type Target struct {
 	Detached bool // Path is no path: a name outside of all directories
 }
 
-// Magic numbers of file systems without a path (include/uapi/linux/magic.h).
+// Magic numbers of file systems without a path.
 const (
-	AnonInodeFS = 0x09041934
-	PipeFS      = 0x50495045
+	AnonInodeFS = unix.ANON_INODE_FS_MAGIC
+	PipeFS      = unix.PIPEFS_MAGIC
 )

@@ -16,12 +16,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/loopwatch/loopwatch/internal/abi"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
-// MaxFDs bounds the descriptors looked at of one call: the kernel describes no more (probes.CensusFDs).
-const MaxFDs = 8
+// MaxFDs bounds the descriptors looked at of one call.
+const MaxFDs = abi.ListedFds
 
 // maxPath bounds a path that is an argument, in bytes.
 const maxPath = 4096
@@ -74,9 +75,8 @@ func (c Call) Object() Object {
 		o.FDs = c.selected(a[0], a[1:4])
 	case syscalls.Epoll:
 		// One that watches few is told by those, one that watches more stands for itself.
-		const few = 3
 		fd(a[0])
-		if in := c.Process.DescriptorInfo(int(int32(a[0])), "tfd", few+1); len(in) > 0 && len(in) <= few {
+		if in := c.Process.DescriptorInfo(int(int32(a[0])), "tfd", abi.EpollMax+1); len(in) > 0 && len(in) <= abi.EpollMax {
 			o.FDs = in
 		}
 	case syscalls.Wait:
@@ -185,25 +185,16 @@ func (c Call) child(o *Object, inner int) {
 	o.Target.Kind = syscalls.NoTarget // one of another namespace is not to be mistaken for one of ours
 }
 
-// ranks of the kinds of files, as to which of several a thread is likeliest to wait for: those of bpf/target.h.
-const (
-	rankAnonymous = iota + 1
-	rankFile
-	rankChild
-	rankSocket
-	rankInet
-)
-
 // Choose returns what the call works on: of several descriptors the first of the highest rank. sockets
 // are those of them that the kernel has described; it may be nil, and their peers are not known then.
 func (c Call) Choose(o Object, sockets []syscalls.Target) syscalls.Target {
-	out, best, others := o.Target, 0, 0
+	out, best, others := o.Target, abi.RankNone, 0
 	for _, fd := range o.FDs {
 		target, rank := c.file(fd, sockets)
 		switch {
 		case rank > best:
 			out, best, others = target, rank, 0
-		case rank == best:
+		case rank == best && rank != abi.RankNone:
 			others++
 		}
 	}
@@ -217,32 +208,32 @@ func (c Call) Choose(o Object, sockets []syscalls.Target) syscalls.Target {
 func (c Call) file(fd int, sockets []syscalls.Target) (syscalls.Target, int) {
 	if i := slices.IndexFunc(sockets, func(s syscalls.Target) bool { return s.FD == fd }); i >= 0 {
 		if sockets[i].Kind == syscalls.InetTarget {
-			return sockets[i], rankInet
+			return sockets[i], abi.RankInet
 		}
-		return sockets[i], rankSocket
+		return sockets[i], abi.RankSocket
 	}
 	target := syscalls.Target{FD: fd}
 	var path string
 	target.Mode, target.Device, path = c.Process.Descriptor(fd)
 	switch {
 	case path == "":
-		return target, 0
+		return target, abi.RankNone
 	case target.Mode&unix.S_IFMT == unix.S_IFSOCK:
-		return target, rankSocket
+		return target, abi.RankSocket
 	}
 	if pid := c.Process.DescriptorInfo(fd, "Pid", 1); len(pid) > 0 {
 		target.Kind, target.Child = syscalls.ChildTarget, max(pid[0], 0)
-		return target, rankChild
+		return target, abi.RankChild
 	}
 	switch name, anonymous := strings.CutPrefix(path, "anon_inode:"); {
 	case anonymous:
 		target.Kind, target.Path, target.Magic = syscalls.FileTarget, name, syscalls.AnonInodeFS
-		return target, rankAnonymous
+		return target, abi.RankAnonymous
 	case strings.HasPrefix(path, "pipe:["):
 		target.Kind, target.Magic = syscalls.FileTarget, syscalls.PipeFS
 	case strings.HasPrefix(path, "/"):
 		target.Kind = syscalls.FileTarget
 		target.Path, target.Deleted = strings.CutSuffix(path, " (deleted)")
 	}
-	return target, rankFile
+	return target, abi.RankFile
 }

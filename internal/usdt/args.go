@@ -6,16 +6,18 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/loopwatch/loopwatch/internal/abi"
 )
 
 // How tells where an argument is.
 type How uint8
 
 const (
-	Unknown  How = iota // a place that is not understood, such as a symbol's
-	Constant            // the value is Arg.Offset
-	Register            // in a register
-	Memory              // in memory, Offset behind what the register holds
+	Unknown  = How(abi.UsdtUnknown)  // a place that is not understood, such as a symbol's
+	Constant = How(abi.UsdtConstant) // the value is Arg.Offset
+	Register = How(abi.UsdtRegister) // in a register
+	Memory   = How(abi.UsdtMemory)   // in memory, Offset behind what the register holds
 )
 
 // Arg says where an argument is when its site is hit.

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
+/*
+ * The running totals of a loop, with the histogram of its active periods.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+/* Each octave is cut into HIST_PARTS buckets, so the middle of a bucket is off by 3.1 % at most.
+ * Bucket 0 has all periods below 2^HIST_MIN_SHIFT ns (8.192 us), the last one all from
+ * 2^HIST_MAX_SHIFT ns (137 s) on. */
+enum histogram {
+	HIST_MIN_SHIFT = 13,
+	HIST_MAX_SHIFT = 37,
+	HIST_PARTS_SHIFT = 4,
+	HIST_PARTS = 1 << HIST_PARTS_SHIFT,
+	HIST_BUCKETS = 1 + HIST_PARTS * (HIST_MAX_SHIFT - HIST_MIN_SHIFT) + 1,
+};
+
+struct loop_statistics {
+	__u64 iterations;
+	__u64 idle_ns;
+	__u64 active_ns;
+	__u64 max_ns;
+	__u64 blocks;
+	__u64 unrested_ns; /* stretches of several periods without a rest in between, of at least the threshold */
+	__u64 unrested_max_ns;
+	__u64 histogram[HIST_BUCKETS];
+};

@@ -41,7 +41,7 @@ func (m *Modules) first() *symbolize.Modules {
 	return m.known
 }
 
-// Extension tells whether a shared object in a directory of this name is mapped.
+// Extension tells whether a shared object in a directory of this name is mapped, as eventloop.Modules asks.
 func (m *Modules) Extension(dir string) bool { return m.first().Extension(dir) }
 
 // Find returns what symbolize.Modules.Find does: the file that an instruction lies in, and whether that is the interpreter.
@@ -59,7 +59,8 @@ func (m *Modules) FindFresh(ip uint64) (name string, interpreter bool) {
 // believed is how long the mappings of a process are taken for what they are now.
 const believed = time.Second
 
-// Classify tells which loop a stack belongs to. Where none is seen, a module mapped since may be the reason.
+// Classify tells which loop a stack belongs to. Where none is seen, a module mapped since may be the reason: then it refreshes
+// Modules, once a second at most.
 func (p *Process) Classify(frames []model.Frame) eventloop.Verdict {
 	v := eventloop.Classify(frames, p.Modules)
 	if v.Kind == "" && time.Since(p.Modules.at) > believed {

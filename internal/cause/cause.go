@@ -14,9 +14,9 @@ import (
 
 // Call is a syscall that a thread is in.
 type Call struct {
-	Number int // -1 where it is in none, as in a page fault
-	Args   [3]uint64
-	Target syscalls.Target // what the call works on, or the file whose page is missing
+	Number int             `json:"syscall"` // -1 where it is in none, as in a page fault
+	Args   [3]uint64       `json:"args"`
+	Target syscalls.Target `json:"target"` // what the call works on, or the file whose page is missing
 }
 
 // Phase is what an interpreter is in the middle of, as its own probes mark it.
@@ -41,9 +41,9 @@ func (p Phase) Cause() model.Cause {
 
 // Interpreter is what the interpreter of a thread was busy with.
 type Interpreter struct {
-	Phase      Phase
-	Collecting bool      // the garbage collector ran, on whichever of its threads
-	GIL        model.GIL // whether the thread itself held the GIL
+	Phase      Phase     `json:"phase,omitempty"`
+	Collecting bool      `json:"collecting,omitempty"` // the garbage collector ran, on whichever of its threads
+	GIL        model.GIL `json:"gil,omitempty"`        // whether the thread itself held the GIL
 }
 
 // collects tells whether the thread itself collects: the collector runs with the GIL, so without it another thread does.

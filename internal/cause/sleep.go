@@ -16,9 +16,9 @@ import (
 // Sleep is a thread that is off the CPU, and not for want of one.
 type Sleep struct {
 	Call
-	Place   kernelstack.Place // where in the kernel it sleeps; counts where NeedsPlace
-	Stopped bool              // by a signal, a tracer or a freezer
-	GIL     bool              // a futex at Args[0] is part of the GIL that the thread needs
+	Place   kernelstack.Place `json:"place,omitempty"`   // where in the kernel it sleeps; counts where NeedsPlace
+	Stopped bool              `json:"stopped,omitempty"` // by a signal, a tracer or a freezer
+	GIL     bool              `json:"gil,omitempty"`     // a futex at Args[0] is part of the GIL that the thread needs
 }
 
 // NeedsPlace tells whether only the place in the kernel can say what the thread waits for. The kernel's symbols, which

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package correlator turns what the kernel saw into what a user understands. In go the events of
-// probes; it finds out which threads are event loops and matches every block with the named stacks
-// of its own active period. Out come model.Loop and model.Block, and to the kernel what has been
+// probes; it finds out which threads are event loops, gathers the evidence on every block, and has it
+// judged. Out come model.Loop and model.Block, and to the kernel what has been
 // decided about processes, threads and descriptors. It runs on one goroutine.
 package correlator
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
@@ -216,32 +217,33 @@ func (c *Correlator) judge(t *thread, fd int, raw []cpython.RawFrame) {
 	frames := t.proc.Names.Frames(raw)
 	v := t.proc.Classify(frames)
 	// Deeper in than the loop's own wait: that of something a callback uses.
-	deeper := t.kind == eventloop.UVLoop && !v.Running && len(raw) > len(t.anchor) && len(t.anchor) > 0 && t.onAnchor(raw)
+	at := addresses(raw)
+	deeper := t.loop.Kind == eventloop.UVLoop && !v.Running && len(at) > len(t.loop.Anchor) && len(t.loop.Anchor) > 0 && t.loop.OnAnchor(at)
 	bare := eventloop.Kind("")
 	if fd < 0 {
 		bare = c.bareLoop(t, v)
 	}
 	switch {
 	case fd >= 0 && v.AtRest && v.Kind != "" && !deeper:
-		t.kind, t.verdict = v.Kind, probes.Watched
-		t.anchor, t.bare = slices.Clone(raw), false
-		t.learnCaller(raw, frames)
+		t.loop.Kind, t.verdict = v.Kind, probes.Watched
+		t.loop.Anchor, t.loop.Bare = codes(at), false
+		t.loop.Caller, t.loop.CallerCode = block.FindCaller(at, frames, v.Kind)
 		t.setFD(fd, probes.Watched)
 	case v.Running && !t.isLoop(): // a loop, but this is no wait of its own
-		t.kind, t.verdict = v.Kind, probes.Pending
+		t.loop.Kind, t.verdict = v.Kind, probes.Pending
 		t.setFD(fd, probes.Ignored)
 	case t.isLoop():
 		t.setFD(fd, probes.Ignored)
 	case bare != "":
-		t.kind, t.verdict, t.bare = bare, probes.Pending, true
+		t.loop.Kind, t.verdict, t.loop.Bare = bare, probes.Pending, true
 	default:
 		t.verdict = probes.Ignored
 		t.setFD(fd, probes.Ignored)
 	}
-	if t.kind != "" && t.slot == probes.NoSlot {
+	if t.loop.Kind != "" && t.slot == probes.NoSlot {
 		if err := c.giveSlot(t); err != nil {
 			c.lost[reasonLoops]++
-			t.verdict, t.kind = probes.Ignored, ""
+			t.verdict, t.loop.Kind = probes.Ignored, ""
 		}
 	}
 	if !t.isLoop() {
@@ -256,7 +258,7 @@ func (c *Correlator) judge(t *thread, fd int, raw []cpython.RawFrame) {
 
 // doubt has a thread's waits judged anew: its stacks no longer show the loop that it ran.
 func (c *Correlator) doubt(t *thread) {
-	t.anchor, t.bare, t.fds, t.verdict = nil, false, nil, probes.Pending
+	t.loop.Anchor, t.loop.Bare, t.fds, t.verdict = nil, false, nil, probes.Pending
 	c.configure(t)
 }
 
@@ -299,7 +301,7 @@ func (c *Correlator) configure(t *thread) {
 		layout, running = t.tasks.layout, t.tasks.reader.Current
 	}
 	c.check(c.kernel.SetThread(probes.ThreadConfig{
-		TID: t.tid, Verdict: t.verdict, TState: t.state.Addr, ThreadID: t.state.ThreadID, RestCode: t.restCode, Caller: t.callerCode,
+		TID: t.tid, Verdict: t.verdict, TState: t.state.Addr, ThreadID: t.state.ThreadID, RestCode: t.loop.RestCode, Caller: t.loop.CallerCode,
 		Interp: kernelInterp(t.interp), Tasks: running, Layout: layout, Slot: t.slot, FDs: t.fds,
 	}))
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
-	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/probes"
 )
 
@@ -60,34 +59,4 @@ func TestOwnDescriptorsOutliveOthers(t *testing.T) {
 	assert.Contains(t, th.fds, probes.FDVerdict{FD: 3, Verdict: probes.Ignored})
 	th.setFD(-1, probes.Watched)
 	assert.NotContains(t, th.fds, probes.FDVerdict{FD: -1, Verdict: probes.Watched})
-}
-
-// Of a uvloop without frames of its own the stack at its wait tells what is inside.
-func TestPlaceOfAUVLoop(t *testing.T) {
-	raw := func(codes ...uint64) (out []cpython.RawFrame) {
-		for _, c := range codes {
-			out = append(out, cpython.RawFrame{Code: c})
-		}
-		return out
-	}
-	th := &thread{kind: eventloop.UVLoop, anchor: raw(20, 10)}
-	bare := eventloop.Verdict{Kind: eventloop.UVLoop, AtRest: true, Root: -1}
-	for _, test := range []struct {
-		what           string
-		raw            []cpython.RawFrame
-		inside, atRest bool
-	}{
-		{"its own wait", raw(20, 10), true, true},
-		{"a callback", raw(40, 30, 20, 10), true, false},
-		{"after the loop", raw(10), false, false},
-		{"somewhere else", raw(50, 10), false, false},
-		{"no stack", nil, false, false},
-	} {
-		inside, atRest := th.place(test.raw, bare)
-		assert.Equal(t, test.inside, inside, test.what)
-		assert.Equal(t, test.atRest, atRest, test.what)
-	}
-	inside, atRest := th.place(raw(1), eventloop.Verdict{Kind: eventloop.UVLoop, Running: true, Root: 0})
-	assert.True(t, inside, "a frame of asyncio.run shows the loop")
-	assert.False(t, atRest)
 }

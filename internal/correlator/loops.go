@@ -3,12 +3,12 @@
 package correlator
 
 import (
+	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 )
 
-// correction is what the kernel's books of a loop have wrong: it cannot know that a period
-// contained rests, or that the loop had ended.
+// correction is what the kernel's books of a loop have wrong, see block.Correction.
 type correction struct {
 	removed, added []int64
 	restNS         int64
@@ -17,15 +17,14 @@ type correction struct {
 // maxCorrections bounds the memory of one loop's corrections; later ones correct sums only.
 const maxCorrections = 4096
 
-func (f *correction) replace(whole int64, parts []period, rest int64) {
-	f.restNS += rest
-	if len(f.removed) >= maxCorrections {
+// enter adds what a judgement corrects.
+func (f *correction) enter(c block.Correction) {
+	f.restNS += c.RestNS
+	if len(c.Removed) > 0 && len(f.removed) >= maxCorrections {
 		return
 	}
-	f.removed = append(f.removed, whole)
-	for _, p := range parts {
-		f.added = append(f.added, p.end-p.start)
-	}
+	f.removed = append(f.removed, c.Removed...)
+	f.added = append(f.added, c.Added...)
 }
 
 func (f *correction) apply(b *probes.Books) {
@@ -79,7 +78,7 @@ func (c *Correlator) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
 func (t *thread) row() model.Loop {
 	return model.Loop{
 		PID: t.proc.PID, TID: t.tid, Command: t.proc.Command, Python: t.proc.Runtime.Version.String(),
-		Loop: string(t.kind), Container: t.proc.Container, Unit: t.proc.Unit,
+		Loop: string(t.loop.Kind), Container: t.proc.Container, Unit: t.proc.Unit,
 		USDT: t.proc.probed.kinds(),
 	}
 }

@@ -70,7 +70,7 @@ func (c *Correlator) Present(now int64) ([]Present, error) {
 		if t.period == k.Period {
 			samples = t.samples
 		}
-		p.Block = c.ongoing(t, k, samples, now)
+		p.Block = c.judgeOpen(t, k, samples, now).Ongoing
 	}
 	return out, nil
 }

@@ -9,11 +9,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/python"
 )
+
+const ms = 1_000_000
 
 // moving is a kernel in which one loop goes on while it is looked at: each read of its thread is
 // the next of states, and its books are those of the state read last.
@@ -49,7 +52,7 @@ func (m *moving) AllBooks(uint32) ([]*probes.Books, error) {
 func present(t *testing.T, m *moving, now int64) Present {
 	t.Helper()
 	c := &Correlator{kernel: m, threads: map[int]*thread{}, opts: Options{Threshold: 100 * time.Millisecond}, slots: slotPool{next: 1}}
-	c.threads[7] = &thread{tid: 7, kind: "asyncio", proc: newProc(python.New(&process.Process{PID: 7}, &cpython.Runtime{}), m, 0)}
+	c.threads[7] = &thread{tid: 7, loop: block.Loop{Kind: "asyncio"}, proc: newProc(python.New(&process.Process{PID: 7}, &cpython.Runtime{}), m, 0)}
 	out, err := c.Present(now)
 	require.NoError(t, err)
 	require.Len(t, out, 1)

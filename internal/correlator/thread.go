@@ -3,8 +3,8 @@
 package correlator
 
 import (
+	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/cpython"
-	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/python"
@@ -17,19 +17,10 @@ type thread struct {
 	state   cpython.Thread     // its PyThreadState; Addr 0 unknown
 	interp  python.Interpreter // of that
 	tasks   *tasks             // of its interpreter, nil unknown
-	kind    eventloop.Kind     // "" until it is known to be a loop
+	loop    block.Loop         // what is known of its loop
 	verdict probes.Verdict
 	slot    uint32
 	fds     []probes.FDVerdict
-	// anchor is the stack at the loop's own wait. Of a loop without Python frames of its own
-	// (uvloop), all of it stands at the root of every stack inside.
-	anchor []cpython.RawFrame
-	// bare says that such a loop was met in the middle of a period, before any wait of its own.
-	bare     bool
-	restCode uint64
-	// caller and callerCode tell the loop's callbacks apart, see learnCaller.
-	caller     eventloop.Caller
-	callerCode uint64
 
 	period   uint64 // that the samples belong to
 	ended    uint64 // the last period that was reported as a block
@@ -51,7 +42,7 @@ type naming struct {
 	task   string
 }
 
-func (t *thread) isLoop() bool { return t.kind != "" && t.slot != probes.NoSlot }
+func (t *thread) isLoop() bool { return t.loop.Kind != "" && t.slot != probes.NoSlot }
 
 // findState looks for the state of the thread with this thread pointer.
 func (t *thread) findState(threadID uint64) (ok bool) {
@@ -85,33 +76,6 @@ func (t *thread) setFD(fd int, v probes.Verdict) {
 	t.fds = append(t.fds, probes.FDVerdict{FD: fd, Verdict: v})
 }
 
-// place tells whether a stack lies inside the thread's running loop, and whether everything
-// inside is the loop's own machinery, at rest.
-func (t *thread) place(raw []cpython.RawFrame, v eventloop.Verdict) (inside, atRest bool) {
-	if t.bare && !v.Ending {
-		return true, false
-	}
-	if t.kind == eventloop.UVLoop && !v.Running && len(t.anchor) > 0 {
-		inside = t.onAnchor(raw)
-		return inside, inside && len(raw) == len(t.anchor)
-	}
-	return v.Inside(t.kind), v.AtRest
-}
-
-// onAnchor tells whether the stack at the loop's own wait stands at the root of this one.
-func (t *thread) onAnchor(raw []cpython.RawFrame) bool {
-	if len(raw) < len(t.anchor) {
-		return false
-	}
-	root := raw[len(raw)-len(t.anchor):]
-	for i := range t.anchor {
-		if root[i].Code != t.anchor[i].Code {
-			return false
-		}
-	}
-	return true
-}
-
 // rawFrames converts a stack of the kernel's. Where its middle was cut, a frame without code
 // stands for what is missing.
 func rawFrames(s *probes.Stack) []cpython.RawFrame {
@@ -121,6 +85,24 @@ func rawFrames(s *probes.Stack) []cpython.RawFrame {
 	out := make([]cpython.RawFrame, 0, len(s.Frames))
 	for _, f := range s.Frames {
 		out = append(out, cpython.RawFrame(f))
+	}
+	return out
+}
+
+// addresses returns what tells frames apart.
+func addresses(raw []cpython.RawFrame) []block.Address {
+	out := make([]block.Address, 0, len(raw))
+	for _, f := range raw {
+		out = append(out, block.Address{Code: f.Code, Instr: f.Instr})
+	}
+	return out
+}
+
+// codes returns the code objects of frames.
+func codes(raw []block.Address) []uint64 {
+	out := make([]uint64, 0, len(raw))
+	for _, f := range raw {
+		out = append(out, f.Code)
 	}
 	return out
 }

@@ -44,22 +44,22 @@ type Modules interface {
 
 // Verdict is what a stack shows.
 type Verdict struct {
-	Kind Kind
+	Kind Kind `json:"kind,omitempty"`
 	// Running says that a loop of this kind is on the stack.
-	Running bool
+	Running bool `json:"running,omitempty"`
 	// AtRest says that a wait made here is the loop's own: the frames inside its run frame
 	// are only those that it takes to wait. Where loops are nested, this is said of the outer one, which
 	// is blocked while the inner one rests.
-	AtRest bool
+	AtRest bool `json:"at_rest,omitempty"`
 	// Detached says that the stack is a greenlet's own and so does not show the loop it may be
 	// part of. Besides the greenlet loops SQLAlchemy's asyncio support makes such stacks.
-	Detached bool
+	Detached bool `json:"detached,omitempty"`
 	// Root is the index of the loop's frame nearest the leaf, from which outwards a stack stays
 	// the same from iteration to iteration; -1 where no frame of the loop is there. Of nested
 	// loops it is the outer one's.
-	Root int
+	Root int `json:"root"`
 	// Ending says that the interpreter itself called the outermost frame as it shut down.
-	Ending bool
+	Ending bool `json:"ending,omitempty"`
 }
 
 // Inside tells whether the stack lies inside the loop of the given kind that is known to run

@@ -11,6 +11,9 @@ type Frame struct {
 	App      bool   `json:"app"`
 }
 
+// Unreadable is the Function of a frame that could not be named.
+const Unreadable = "[unreadable]"
+
 // Stack is one place where a block spent time. Frames stand innermost first.
 type Stack struct {
 	NS     int64   `json:"ns"`

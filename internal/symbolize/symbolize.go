@@ -22,7 +22,7 @@ import (
 )
 
 // Unreadable is the function of a frame that could not be named.
-const Unreadable = "[unreadable]"
+const Unreadable = model.Unreadable
 
 // Bounds of what one Resolver keeps.
 const (

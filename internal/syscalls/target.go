@@ -25,22 +25,22 @@ const (
 
 // Target is what a call works on, or the file whose page is missing. Names are bytes of the process's making.
 type Target struct {
-	Kind     TargetKind
-	FD       int    // descriptor, -1 none
-	Mode     uint32 // i_mode behind it, 0 unknown
-	Device   uint32 // of a device file, as the kernel numbers it: major << 20 | minor
-	Magic    uint32 // of its file system
-	Child    int    // pid as the host numbers it; 0 unknown. Of a pipe: the child made last
-	Family   uint16
-	Protocol uint8
-	Datagram bool
-	Others   int            // more descriptors of that sort were waited for
-	Address  netip.AddrPort // of the peer, or where Local of the socket itself
-	Local    bool
-	Listens  bool
-	Path     string
-	Deleted  bool // the file has no name any more
-	Detached bool // Path is no path: a name outside of all directories
+	Kind     TargetKind     `json:"kind,omitempty"`
+	FD       int            `json:"fd"`               // descriptor, -1 none
+	Mode     uint32         `json:"mode,omitempty"`   // i_mode behind it, 0 unknown
+	Device   uint32         `json:"device,omitempty"` // of a device file, as the kernel numbers it: major << 20 | minor
+	Magic    uint32         `json:"magic,omitempty"`  // of its file system
+	Child    int            `json:"child,omitempty"`  // pid as the host numbers it; 0 unknown. Of a pipe: the child made last
+	Family   uint16         `json:"family,omitempty"`
+	Protocol uint8          `json:"protocol,omitempty"`
+	Datagram bool           `json:"datagram,omitempty"`
+	Others   int            `json:"others,omitempty"` // more descriptors of that sort were waited for
+	Address  netip.AddrPort `json:"address,omitzero"` // of the peer, or where Local of the socket itself
+	Local    bool           `json:"local,omitempty"`
+	Listens  bool           `json:"listens,omitempty"`
+	Path     string         `json:"path,omitempty"`
+	Deleted  bool           `json:"deleted,omitempty"`  // the file has no name any more
+	Detached bool           `json:"detached,omitempty"` // Path is no path: a name outside of all directories
 }
 
 // Magic numbers of file systems without a path.

@@ -1,29 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package block
 
 import (
+	"slices"
+
+	"github.com/loopwatch/loopwatch/internal/cause"
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/probes"
 )
 
-// room is a part of a period whose time is known apart: what the probes saw begin and end, or all
+// phase is a part of a period whose time is known apart: what the probes saw begin and end, or all
 // the rest. Waiting for a CPU and being stopped are in none: neither a line nor a
 // collection is to blame for that.
-type room struct {
+type phase struct {
 	sleepNS, cpuNS  int64
 	asleep, running model.Cause // where no stack was taken there
 	off, ticks      []weighed
 }
 
-// rooms divides the time off and on the CPU, and the pieces seen in it.
-func (p *period) rooms(sleepNS, cpuNS int64) []room {
-	rest := room{asleep: model.CauseUnknown, running: model.CauseCPU}
-	out := []room{rest}
-	at := map[probes.Room]int{} // else the first
-	if p.inside != nil && p.whole {
-		for _, r := range []probes.Room{probes.RoomGC, probes.RoomImport} {
-			spent, ok := p.inside.Rooms[r]
+// phases divides the time off and on the CPU, and the pieces seen in it.
+func (p *period) phases(sleepNS, cpuNS int64) []phase {
+	rest := phase{asleep: model.CauseUnknown, running: model.CauseCPU}
+	out := []phase{rest}
+	at := map[cause.Phase]int{} // else the first
+	if p.account != nil && p.whole {
+		for _, r := range []cause.Phase{cause.PhaseGC, cause.PhaseImport} {
+			spent, ok := p.account.Phases[r]
 			if !ok {
 				continue
 			}
@@ -31,8 +33,8 @@ func (p *period) rooms(sleepNS, cpuNS int64) []room {
 			ran := min(max(spent.NS-spent.OffNS, 0), cpuNS)
 			sleepNS, cpuNS = sleepNS-slept, cpuNS-ran
 			at[r] = len(out)
-			is := phaseOf(r).Cause()
-			out = append(out, room{sleepNS: slept, cpuNS: ran, asleep: is, running: is})
+			is := r.Cause()
+			out = append(out, phase{sleepNS: slept, cpuNS: ran, asleep: is, running: is})
 		}
 	}
 	out[0].sleepNS, out[0].cpuNS = sleepNS, cpuNS
@@ -43,7 +45,7 @@ func (p *period) rooms(sleepNS, cpuNS int64) []room {
 		if p.pieces[i].stopped() {
 			continue
 		}
-		r := &out[at[s.Room]]
+		r := &out[at[s.Busy.Phase]]
 		if p.pieces[i].isOff() {
 			r.off = append(r.off, weighed{i, s.NS})
 			continue
@@ -58,26 +60,10 @@ func (p *period) rooms(sleepNS, cpuNS int64) []room {
 	return out
 }
 
-// onInside keeps what the interpreter's own probes said, for the block that comes next.
-func (c *Correlator) onInside(e *probes.Inside) {
-	if t := c.threads[e.TID]; t != nil {
-		t.inside = e
-	}
-}
-
-func (t *thread) takeInside(period uint64) *probes.Inside {
-	in := t.inside
-	t.inside = nil
-	if in == nil || in.Period != period {
-		return nil
-	}
-	return in
-}
-
-// describeInside enters what the probes said into the evidence of a block. Of a part of a period
+// describe enters what the probes said into the evidence of a block. Of a part of a period
 // they say nothing.
-func (p *period) describeInside(d *model.Detail) {
-	in := p.inside
+func (p *period) describe(d *model.Detail) {
+	in := p.account
 	if in == nil || !p.whole {
 		return
 	}
@@ -87,9 +73,7 @@ func (p *period) describeInside(d *model.Detail) {
 	if in.Imports > 0 {
 		d.Import = &model.Import{Count: in.Imports, NS: in.ImportNS, MaxNS: in.ImportMaxNS, Module: in.Module}
 	}
-	for _, a := range in.Audits {
-		d.Audit = append(d.Audit, model.AuditEvent{Event: a.Name, Count: a.Count})
-	}
+	d.Audit = slices.Clone(in.Audits)
 	if in.AuditsMore > 0 {
 		d.Audit = append(d.Audit, model.AuditEvent{Event: "other", Count: in.AuditsMore})
 	}

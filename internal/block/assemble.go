@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package block
 
 import (
 	"cmp"
@@ -12,24 +12,24 @@ import (
 )
 
 // block puts everything together.
-func (t *thread) block(p period, ongoing bool) model.Block {
+func (e *Evidence) block(p period) model.Block {
+	split, pieces := p.share()
 	b := model.Block{
-		PID: t.proc.PID, TID: t.tid, StartNS: p.start, DurationNS: p.end - p.start, Ongoing: ongoing, AtLeast: p.seeded,
-		BreakdownNS: p.share(),
+		PID: e.PID, TID: e.TID, StartNS: p.start, DurationNS: p.length(), AtLeast: p.seeded, BreakdownNS: split,
 	}
-	b.Shape = p.shape()
+	b.Shape = shape(pieces, p.length())
 	b.Cause = largest(b.BreakdownNS)
-	b.Stacks = mergeStacks(p.pieces)
-	if top := heaviest(p.pieces, b.Cause); top != nil {
-		b.Culprit, b.Leaf, b.Task = top.culprit, top.leaf(), top.task
-		b.Detail = cause.Detail(callOf(top.sample), top.cause)
+	b.Stacks = mergeStacks(pieces)
+	if top := heaviest(pieces, b.Cause); top != nil {
+		b.Culprit, b.Leaf, b.Task = top.culprit, top.leaf(), top.sample.Task
+		b.Detail = cause.Detail(top.sample.Sleep.Call, top.cause)
 		if top.native != "" {
-			b.Detail.Native = mainModule(p.pieces)
+			b.Detail.Native = mainModule(pieces)
 		}
 	}
-	b.Detail.GIL = gilDuring(p.pieces, b.Cause)
-	b.Detail.Holder = mainHolder(p.pieces, b.Cause, b.Culprit)
-	p.describeInside(&b.Detail)
+	b.Detail.GIL = gilDuring(pieces, b.Cause)
+	b.Detail.Holder = mainHolder(pieces, b.Cause, b.Culprit)
+	p.describe(&b.Detail)
 	if !b.Cause.BlamesLine() {
 		b.Culprit = nil
 	}
@@ -72,7 +72,7 @@ func heaviest(pieces []piece, cause model.Cause) *piece {
 	var top *piece
 	for i := range pieces {
 		p := &pieces[i]
-		if !matches(p) || len(p.frames) == 0 {
+		if !matches(p) || len(p.sample.Frames) == 0 {
 			continue
 		}
 		if top == nil {
@@ -94,7 +94,7 @@ func mergeStacks(pieces []piece) []model.Stack {
 	index := make(map[string]int)
 	for i := range pieces {
 		p := &pieces[i]
-		if len(p.frames) == 0 {
+		if len(p.sample.Frames) == 0 {
 			continue
 		}
 		key := p.key()
@@ -102,7 +102,7 @@ func mergeStacks(pieces []piece) []model.Stack {
 		if !known {
 			j = len(out)
 			index[key] = j
-			out = append(out, model.Stack{Cause: p.cause, Frames: p.frames})
+			out = append(out, model.Stack{Cause: p.cause, Frames: p.sample.Frames})
 		}
 		out[j].NS += p.ns
 	}
@@ -112,9 +112,9 @@ func mergeStacks(pieces []piece) []model.Stack {
 
 // key is the same for pieces of equal cause and stack.
 func (p *piece) key() string {
-	b := make([]byte, 0, 12*len(p.raw)+16)
+	b := make([]byte, 0, 12*len(p.sample.Raw)+16)
 	b = append(b, p.cause...)
-	for _, f := range p.raw {
+	for _, f := range p.sample.Raw {
 		b = binary.NativeEndian.AppendUint64(b, f.Code)
 		b = binary.NativeEndian.AppendUint32(b, uint32(f.Instr))
 	}

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package block
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/abi"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/probes"
 )
 
 // What the loop calls is the loop's, named or not.
 func TestOnCaller(t *testing.T) {
-	stack := []cpython.RawFrame{{Code: 3}, {Code: 2}, {Code: 1}}
-	for caller, want := range map[uint64]bool{2: true, 4: false, 0: false, probes.CallerRoot: false} {
-		th := &thread{callerCode: caller}
+	stack := []Address{{Code: 3}, {Code: 2}, {Code: 1}}
+	for caller, want := range map[uint64]bool{2: true, 4: false, 0: false, abi.CallerRoot: false} {
+		th := &Loop{CallerCode: caller}
 		assert.Equal(t, want, th.onCaller(stack), caller)
 	}
 }
@@ -31,7 +30,7 @@ func of(id uint64, sure bool, length int64) piece {
 
 func TestShapeByCallback(t *testing.T) {
 	asleep := of(0, false, 90)
-	asleep.sample = &probes.Sample{Kind: probes.Off, NS: 90 * ms}
+	asleep.sample = &Sample{NS: 90 * ms}
 	for _, test := range []struct {
 		what   string
 		pieces []piece
@@ -49,8 +48,7 @@ func TestShapeByCallback(t *testing.T) {
 		{"one long sleep", []piece{asleep, of(0, false, 10)}, model.ShapeSingle},
 		{"nothing seen", nil, ""},
 	} {
-		p := period{end: 100 * ms, pieces: test.pieces}
-		assert.Equal(t, test.want, p.shape(), test.what)
+		assert.Equal(t, test.want, shape(test.pieces, 100*ms), test.what)
 	}
 }
 
@@ -59,12 +57,12 @@ func TestCallbackOf(t *testing.T) {
 		frame("handler", 3), {Function: "Handle._run", File: "/usr/lib/python3.11/asyncio/events.py"},
 		{Function: "BaseEventLoop._run_once", File: "/usr/lib/python3.11/asyncio/base_events.py"},
 	}
-	asyncio := &thread{caller: eventloop.CallerHandle}
-	s := &probes.Sample{Callback: probes.Callback{Frame: 8, Local: 0x1001}}
-	assert.Equal(t, callback{0x1000, true}, asyncio.callbackOf(s, handle))
-	assert.Equal(t, callback{}, asyncio.callbackOf(s, handle[2:]), "the loop's own work")
-	assert.Equal(t, callback{}, asyncio.callbackOf(&probes.Sample{}, handle), "not seen")
-	greenlet := &thread{caller: eventloop.CallerRoot}
-	assert.Equal(t, callback{8, false}, greenlet.callbackOf(s, handle))
-	assert.Equal(t, callback{}, (&thread{}).callbackOf(s, handle))
+	asyncio := &Loop{Caller: eventloop.CallerHandle}
+	s := &Sample{Callback: Callback{Frame: 8, Local: 0x1001}, Frames: handle}
+	assert.Equal(t, callback{0x1000, true}, asyncio.callbackOf(s))
+	assert.Equal(t, callback{}, asyncio.callbackOf(&Sample{Callback: s.Callback, Frames: handle[2:]}), "the loop's own work")
+	assert.Equal(t, callback{}, asyncio.callbackOf(&Sample{Frames: handle}), "not seen")
+	greenlet := &Loop{Caller: eventloop.CallerRoot}
+	assert.Equal(t, callback{8, false}, greenlet.callbackOf(s))
+	assert.Equal(t, callback{}, (&Loop{}).callbackOf(s))
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package block
 
 import (
 	"testing"
@@ -8,18 +8,17 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/cause"
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/probes"
 )
 
 func TestHolderWithMostOfTheWaitIsNamed(t *testing.T) {
 	waited := func(ns int64, cause model.Cause, thread uint64, tid int, function string) piece {
-		p := piece{cause: cause, ns: ns, sample: &probes.Sample{Kind: probes.Off}}
+		p := piece{cause: cause, ns: ns, sample: &Sample{}}
 		if thread != 0 {
-			p.sample.Holder = &probes.Holder{ThreadID: thread}
-			p.holder = &model.Holder{TID: tid, Frames: []model.Frame{
+			p.sample.Holder = &Holder{ThreadPointer: thread, Holder: model.Holder{TID: tid, Frames: []model.Frame{
 				{Function: "wait", File: "/usr/lib/python3.11/threading.py"}, {Function: function, File: "/srv/app.py", Line: int(ns), App: true},
-			}}
+			}}}
 		}
 		return p
 	}
@@ -51,8 +50,8 @@ func TestHolderWithMostOfTheWaitIsNamed(t *testing.T) {
 func TestLockHolderIsThatOfTheCulprit(t *testing.T) {
 	mine, other := &model.Frame{Function: "mine", File: "/a.py"}, &model.Frame{Function: "other", File: "/a.py"}
 	at := func(culprit *model.Frame, ns int64, tid int) piece {
-		return piece{cause: model.CauseLock, culprit: culprit, ns: ns, holder: &model.Holder{TID: tid},
-			sample: &probes.Sample{Holder: &probes.Holder{ThreadID: uint64(tid)}}}
+		return piece{cause: model.CauseLock, culprit: culprit, ns: ns,
+			sample: &Sample{Holder: &Holder{ThreadPointer: uint64(tid), Holder: model.Holder{TID: tid}}}}
 	}
 	pieces := []piece{at(mine, 10, 1), at(other, 20, 2)}
 	assert.Equal(t, 1, mainHolder(pieces, model.CauseLock, mine).TID)
@@ -60,14 +59,14 @@ func TestLockHolderIsThatOfTheCulprit(t *testing.T) {
 }
 
 func TestGILDuringABlock(t *testing.T) {
-	ran := func(ns int64, gil probes.GIL) piece {
-		return piece{cause: model.CauseNative, ns: ns, sample: &probes.Sample{GIL: gil}}
+	ran := func(ns int64, gil model.GIL) piece {
+		return piece{cause: model.CauseNative, ns: ns, sample: &Sample{Busy: cause.Interpreter{GIL: gil}}}
 	}
 	native := model.CauseNative
-	assert.Equal(t, model.GILHeld, gilDuring([]piece{ran(5, probes.GILHeld), ran(4, probes.GILReleased)}, native))
-	assert.Equal(t, model.GILReleased, gilDuring([]piece{ran(5, probes.GILReleased), ran(4, probes.GILHeld), ran(100, probes.GILUnknown)}, native))
-	assert.Empty(t, gilDuring([]piece{ran(5, probes.GILUnknown)}, native))
-	assert.Empty(t, gilDuring([]piece{ran(5, probes.GILHeld)}, model.CauseSleep))
-	waits := piece{cause: model.CauseGIL, ns: 5, sample: &probes.Sample{GIL: probes.GILReleased}}
+	assert.Equal(t, model.GILHeld, gilDuring([]piece{ran(5, model.GILHeld), ran(4, model.GILReleased)}, native))
+	assert.Equal(t, model.GILReleased, gilDuring([]piece{ran(5, model.GILReleased), ran(4, model.GILHeld), ran(100, "")}, native))
+	assert.Empty(t, gilDuring([]piece{ran(5, "")}, native))
+	assert.Empty(t, gilDuring([]piece{ran(5, model.GILHeld)}, model.CauseSleep))
+	waits := piece{cause: model.CauseGIL, ns: 5, sample: &Sample{Busy: cause.Interpreter{GIL: model.GILReleased}}}
 	assert.Empty(t, gilDuring([]piece{waits}, model.CauseGIL), "it says so itself")
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package block
 
 import (
 	"math/rand/v2"
@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/probes"
 )
 
 // Whatever the kernel says, however little of it fits together, a split adds up to its period,
@@ -31,14 +30,14 @@ func TestShareAddsUpWhatever(t *testing.T) {
 			p.offNS, p.waitedNS, p.throttledNS, p.stoppedNS = upTo(2*duration), upTo(2*duration), upTo(2*duration), upTo(2*duration)
 		}
 		for range chance.IntN(12) {
-			s := &probes.Sample{At: p.start + upTo(duration), NS: upTo(duration), CPUNS: upTo(duration), Kind: probes.Tick}
+			s := &Sample{AtNS: p.start + upTo(duration), NS: upTo(duration), CPUNS: upTo(duration), Kind: Tick}
 			x := piece{sample: s, cause: model.CauseCPU}
 			if chance.IntN(2) == 0 {
-				s.Kind, x.cause = probes.Off, causes[chance.IntN(len(causes))]
+				s.Kind, x.cause = Off, causes[chance.IntN(len(causes))]
 			}
 			p.pieces = append(p.pieces, x)
 		}
-		split := p.share()
+		split, shared := p.share()
 		require.Equal(t, duration, sum(split), "%+v", p)
 		for cause, ns := range split {
 			require.Positive(t, ns, "%s of %+v", cause, p)
@@ -48,7 +47,7 @@ func TestShareAddsUpWhatever(t *testing.T) {
 			require.Equal(t, p.waitedNS-p.throttledNS, split[model.CauseRunqueue])
 			require.Equal(t, p.stoppedNS, split[model.CauseStopped])
 		}
-		for _, x := range p.pieces {
+		for _, x := range shared {
 			require.GreaterOrEqual(t, x.ns, int64(0), "%+v", p)
 		}
 	}

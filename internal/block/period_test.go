@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package block
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/probes"
-	"github.com/loopwatch/loopwatch/internal/process"
-	"github.com/loopwatch/loopwatch/internal/python"
 )
 
 const ms = 1_000_000
@@ -22,16 +18,16 @@ func frame(function string, line int) model.Frame {
 
 // off is a stretch asleep, tick a sample of running; at and cpu count from the period's start.
 func off(at, ns int64, cause model.Cause, f model.Frame) piece {
-	return named(piece{sample: &probes.Sample{Kind: probes.Off, At: at, NS: ns}, cause: cause}, f)
+	return named(piece{sample: &Sample{AtNS: at, NS: ns}, cause: cause}, f)
 }
 
 func tick(at, cpu int64, f model.Frame) piece {
-	return named(piece{sample: &probes.Sample{Kind: probes.Tick, At: at, CPUNS: cpu}, cause: model.CauseCPU}, f)
+	return named(piece{sample: &Sample{Kind: Tick, AtNS: at, CPUNS: cpu}, cause: model.CauseCPU}, f)
 }
 
 func named(p piece, f model.Frame) piece {
-	p.frames = []model.Frame{f}
-	p.culprit = &p.frames[0]
+	p.sample.Frames = []model.Frame{f}
+	p.culprit = &p.sample.Frames[0]
 	return p
 }
 
@@ -43,6 +39,11 @@ func resting(p piece) piece {
 func notRunning(p piece) piece {
 	p.outside = true
 	return p
+}
+
+func split(p period) int64 {
+	by, _ := p.share()
+	return sum(by)
 }
 
 func sum(split map[model.Cause]int64) (n int64) {
@@ -73,7 +74,7 @@ func TestShareAddsUp(t *testing.T) {
 		{"more run delay than time off the CPU", period{end: 10 * ms, offNS: 4 * ms, waitedNS: 4 * ms, whole: true},
 			map[model.Cause]int64{model.CauseRunqueue: 4 * ms, model.CauseCPU: 6 * ms}},
 	} {
-		got := test.p.share()
+		got, _ := test.p.share()
 		assert.Equal(t, test.want, got, test.what)
 		assert.Equal(t, test.p.end-test.p.start, sum(got), test.what)
 	}
@@ -82,11 +83,11 @@ func TestShareAddsUp(t *testing.T) {
 // Each tick stands for the CPU time since the one before.
 func TestTicksShareCPUTime(t *testing.T) {
 	p := period{end: 100 * ms, whole: true, pieces: []piece{tick(25*ms, 25*ms, frame("a", 1)), tick(45*ms, 45*ms, frame("b", 2)), tick(95*ms, 95*ms, frame("b", 3))}}
-	p.share()
-	assert.InDelta(t, 26*ms, p.pieces[0].ns, ms)
-	assert.InDelta(t, 21*ms, p.pieces[1].ns, ms)
-	assert.InDelta(t, 53*ms, p.pieces[2].ns, ms)
-	assert.EqualValues(t, 100*ms, p.pieces[0].ns+p.pieces[1].ns+p.pieces[2].ns)
+	_, shared := p.share()
+	assert.InDelta(t, 26*ms, shared[0].ns, ms)
+	assert.InDelta(t, 21*ms, shared[1].ns, ms)
+	assert.InDelta(t, 53*ms, shared[2].ns, ms)
+	assert.EqualValues(t, 100*ms, shared[0].ns+shared[1].ns+shared[2].ns)
 }
 
 func TestSplitCutsRests(t *testing.T) {
@@ -103,7 +104,7 @@ func TestSplitCutsRests(t *testing.T) {
 		assert.EqualValues(t, 100*ms, parts[0].offNS)
 		assert.EqualValues(t, 620*ms, parts[1].start)
 		assert.EqualValues(t, 1000*ms, parts[1].end)
-		assert.EqualValues(t, 380*ms, sum(parts[1].share()))
+		assert.EqualValues(t, 380*ms, split(parts[1]))
 	}
 	assert.EqualValues(t, 500*ms, rest)
 }
@@ -130,9 +131,9 @@ func TestSplitLeavesOutWhatIsNoLoop(t *testing.T) {
 // An interpreter that shuts down frees its thread states: its last stacks cannot be walked.
 func TestSplitLeavesOutTheShutdown(t *testing.T) {
 	unreadable := tick(0, 0, frame("", 0))
-	unreadable.frames, unreadable.culprit = nil, nil
+	unreadable.sample.Frames, unreadable.culprit = nil, nil
 	late := unreadable
-	late.sample = &probes.Sample{Kind: probes.Tick, At: 2500 * ms, CPUNS: 2500 * ms}
+	late.sample = &Sample{Kind: Tick, AtNS: 2500 * ms, CPUNS: 2500 * ms}
 	p := period{end: 3000 * ms, whole: true, pieces: []piece{notRunning(tick(2000*ms, 2000*ms, frame("<module>", 9))), late}}
 	parts, rest := p.split()
 	assert.Empty(t, parts)
@@ -174,23 +175,10 @@ func TestLargest(t *testing.T) {
 	}
 }
 
-func TestGILByAddress(t *testing.T) {
-	p := newProc(python.New(&process.Process{PID: 7}, newRuntime(0x1000, 0x500, 0x80)), nil, 0)
-	th := &thread{proc: p, interp: p.Interpreter(0)}
-	futex := func(addr uint64) model.Cause {
-		c, _ := th.judgeSample(&probes.Sample{Kind: probes.Off, Syscall: unix.SYS_FUTEX, Args: [3]uint64{addr}}, nil)
-		return c
-	}
-	assert.Equal(t, model.CauseGIL, futex(0x1500))
-	assert.Equal(t, model.CauseGIL, futex(0x157f))
-	assert.Equal(t, model.CauseLock, futex(0x1580))
-	assert.Equal(t, model.CauseLock, futex(0x7f0000000000))
-}
-
 // What follows the last sign of a loop in a thread that ends is not the loop's.
 func TestLeaveOutEnding(t *testing.T) {
 	a := frame("a", 1)
-	bare := piece{sample: &probes.Sample{Kind: probes.Tick, At: 70 * ms, CPUNS: 20 * ms}, cause: model.CauseCPU}
+	bare := piece{sample: &Sample{Kind: Tick, AtNS: 70 * ms, CPUNS: 20 * ms}, cause: model.CauseCPU}
 	for _, test := range []struct {
 		what   string
 		pieces []piece
@@ -208,12 +196,12 @@ func TestLeaveOutEnding(t *testing.T) {
 				p.offNS += x.sample.NS
 			}
 		}
-		p.leaveOutEnding(30 * ms)
+		p = p.withoutEnding(30 * ms)
 		parts, rest := p.split()
 		var got []int64
 		for _, part := range parts {
 			got = append(got, part.end-part.start)
-			assert.Equal(t, part.end-part.start, sum(part.share()), test.what)
+			assert.Equal(t, part.end-part.start, split(part), test.what)
 			rest += part.end - part.start
 		}
 		assert.Equal(t, test.want, got, test.what)

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package block
+
+import (
+	"slices"
+
+	"github.com/loopwatch/loopwatch/internal/abi"
+	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/model"
+)
+
+// Loop is what is known of a loop from its earlier stacks.
+type Loop struct {
+	Kind eventloop.Kind `json:"kind"` // "" until it is known to be a loop
+	// Anchor is the stack at the loop's own wait, as code objects. Of a loop without Python frames of its own
+	// (uvloop), all of it is at the root of every stack inside.
+	Anchor []uint64 `json:"anchor,omitempty"`
+	// Bare says that such a loop was met in the middle of a period, before any wait of its own.
+	Bare     bool   `json:"bare,omitempty"`
+	RestCode uint64 `json:"rest_code,omitempty"` // code object that sleeps in place of a wait, 0 none
+	// Caller and CallerCode tell the loop's callbacks apart, see FindCaller.
+	Caller     eventloop.Caller `json:"caller,omitempty"`
+	CallerCode uint64           `json:"caller_code,omitempty"`
+	// FramesTellOwner says that a frame says whose it is, as from CPython 3.11 on.
+	FramesTellOwner bool `json:"frames_tell_owner,omitempty"`
+}
+
+// FindCaller finds the frame that calls callbacks, on the stack at a loop's own wait or, where it is not on that (trio),
+// on one inside. code is 0 where there is none.
+func FindCaller(raw []Address, frames []model.Frame, kind eventloop.Kind) (caller eventloop.Caller, code uint64) {
+	at, caller := eventloop.CallerAt(frames, kind)
+	switch {
+	case caller == eventloop.CallerRoot:
+		code = abi.CallerRoot
+	case at >= 0 && at < len(raw):
+		code = raw[at].Code
+	}
+	return caller, code
+}
+
+// learnCaller does so from the stacks of a block, where the wait did not show it.
+func (l *Loop) learnCaller(pieces []piece) (caller eventloop.Caller, code uint64) {
+	if l.Kind != eventloop.Trio || l.CallerCode != 0 {
+		return eventloop.CallerUnknown, 0
+	}
+	for i := range pieces {
+		if s := pieces[i].sample; s.Cut == 0 {
+			if caller, code := FindCaller(s.Raw, s.Frames, l.Kind); code != 0 {
+				return caller, code
+			}
+		}
+	}
+	return eventloop.CallerUnknown, 0
+}
+
+// learnRest finds a code object that sleeps instead of waiting (eventlet's hub without descriptors): the kernel can count
+// such sleep as time at rest.
+func (l *Loop) learnRest(pieces []piece) Learned {
+	for i := range pieces {
+		p := &pieces[i]
+		if raw := p.sample.Raw; p.atRest && p.cause == model.CauseSleep && len(raw) > 0 && raw[0].Code != l.RestCode {
+			return Learned{RestCode: raw[0].Code}
+		}
+	}
+	return Learned{}
+}
+
+// OnAnchor tells whether the stack at the loop's own wait is at the root of this one.
+func (l *Loop) OnAnchor(raw []Address) bool {
+	if len(raw) < len(l.Anchor) {
+		return false
+	}
+	root := raw[len(raw)-len(l.Anchor):]
+	for i := range l.Anchor {
+		if root[i].Code != l.Anchor[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// place tells whether a stack lies inside the thread's running loop, and whether everything inside is the loop's own
+// machinery, at rest.
+func (l *Loop) place(raw []Address, v eventloop.Verdict) (inside, atRest bool) {
+	if l.Bare && !v.Ending {
+		return true, false
+	}
+	if l.Kind == eventloop.UVLoop && !v.Running && len(l.Anchor) > 0 {
+		inside = l.OnAnchor(raw)
+		return inside, inside && len(raw) == len(l.Anchor)
+	}
+	return v.Inside(l.Kind), v.AtRest
+}
+
+// onCaller tells whether the frame that calls the loop's callbacks is on a stack. It need not be known by name: its code
+// is where it was at the loop's own wait.
+func (l *Loop) onCaller(raw []Address) bool {
+	return l.CallerCode > abi.CallerRoot && slices.ContainsFunc(raw, func(f Address) bool { return f.Code == l.CallerCode })
+}
+
+// callback tells which callback of its loop a sample was taken in. All that a loop calls in one period waited for it
+// together, so no two have one address; what they make in turn is called in a later one.
+type callback struct {
+	id uint64 // two different ones are two callbacks; 0 unknown
+	// sure says that the same id is the same callback, too. A greenlet that has ended may leave
+	// its place to the next.
+	sure bool
+}
+
+// callbackOf tells which callback a sample was taken in, as far as that can be told.
+func (l *Loop) callbackOf(s *Sample) callback {
+	cb := s.Callback
+	if cb.Frame == 0 {
+		return callback{}
+	}
+	switch l.Caller {
+	case eventloop.CallerHandle:
+		if eventloop.RunsHandle(s.Frames) {
+			return callback{cb.Local &^ 7, true} // the low bits may be a tag
+		}
+	case eventloop.CallerTask:
+		if cb.Generator || !l.FramesTellOwner && s.HasTask {
+			return callback{cb.Frame, true}
+		}
+	case eventloop.CallerRoot:
+		return callback{cb.Frame, false}
+	}
+	return callback{}
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package block
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/loopwatch/loopwatch/internal/cause"
+	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/syscalls"
+)
+
+// piece is one sample, judged.
+type piece struct {
+	sample   *Sample
+	culprit  *model.Frame
+	cause    model.Cause
+	native   string // the module of native code
+	ns       int64  // share of the period, in what share returns
+	outside  bool   // the loop rested, or did not run at all
+	atRest   bool
+	callback callback
+	// function is what the loop called, as function and file; empty where that is not seen.
+	function model.Frame
+}
+
+func (p *piece) isOff() bool { return p.sample.Kind == Off }
+
+func (p *piece) stopped() bool { return p.isOff() && p.cause == model.CauseStopped }
+
+func (p *piece) leaf() *model.Frame {
+	if len(p.sample.Frames) == 0 {
+		return nil
+	}
+	return &p.sample.Frames[0]
+}
+
+// pieces judges the samples, in time order.
+func (e *Evidence) pieces() []piece {
+	out := make([]piece, 0, len(e.Samples))
+	for i := range e.Samples {
+		out = append(out, e.Loop.judge(&e.Samples[i]))
+	}
+	slices.SortStableFunc(out, func(a, b piece) int { return cmp.Compare(a.sample.AtNS, b.sample.AtNS) })
+	return out
+}
+
+func (l *Loop) judge(s *Sample) piece {
+	p := piece{sample: s}
+	if len(s.Frames) > 0 {
+		inside, atRest := l.place(s.Raw, s.Stack)
+		inside = inside || illegible(s.Frames) && l.onCaller(s.Raw)
+		p.atRest = atRest && p.isOff() && syscalls.Lookup(s.Sleep.Number).MayRest()
+		p.function = functionOf(s.Frames, s.Stack.Root)
+		p.callback = l.callbackOf(s)
+		p.outside = p.atRest || !s.Partial && !inside
+	}
+	p.cause, p.native = s.cause()
+	p.cause, p.culprit = cause.Blame(p.cause, s.Busy, s.Frames)
+	return p
+}
+
+// cause says what the thread slept in or ran, and the module if that is native code. It does not depend yet on what the
+// interpreter was busy with.
+func (s *Sample) cause() (c model.Cause, native string) {
+	if s.Kind == Off {
+		return cause.OfSleep(s.Sleep, s.Frames), ""
+	}
+	run := cause.Run{Module: s.Module, Interpreter: s.Interpreter, GIL: s.Busy.GIL}
+	if s.Sleep.Number >= 0 {
+		run.Kernel = &s.Sleep
+	}
+	return cause.OfRun(run, s.Frames)
+}
+
+// mainModule returns the module that most native time was spent in.
+func mainModule(pieces []piece) string {
+	ns := make(map[string]int64)
+	for i := range pieces {
+		if p := &pieces[i]; p.native != "" {
+			ns[p.native] += p.ns
+		}
+	}
+	return cause.MainModule(ns)
+}

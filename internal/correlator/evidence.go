@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package correlator
+
+import (
+	"slices"
+
+	"github.com/loopwatch/loopwatch/internal/block"
+	"github.com/loopwatch/loopwatch/internal/cause"
+	"github.com/loopwatch/loopwatch/internal/kernelstack"
+	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/probes"
+)
+
+// endedPeriod gathers the evidence on a period that has ended.
+func (c *Correlator) endedPeriod(t *thread, b *probes.Block, samples []*probes.Sample) *block.Evidence {
+	e := c.evidence(t, b.Period)
+	e.StartNS, e.EndNS, e.Seeded, e.Exited = b.Start, b.End, b.Seeded, b.Exited
+	e.OffNS, e.WaitedNS, e.ThrottledNS, e.StoppedNS = b.OffNS, b.WaitedNS, b.ThrottledNS, b.StoppedNS
+	e.Samples = c.samples(t, t.complete(b.Period, samples, b.Stackless))
+	e.Account = accountOf(t.takeInside(b.Period))
+	return e
+}
+
+// openPeriod gathers the evidence on the period that a thread is in. samples are those sent so far. On the way it looks at a
+// sleep that has no stack.
+func (c *Correlator) openPeriod(t *thread, k probes.Thread, samples []*probes.Sample, now int64) *block.Evidence {
+	held, err := c.kernel.HeldSamples(k, now)
+	if err != nil {
+		c.check(err)
+	}
+	e := c.evidence(t, k.Period)
+	e.StartNS, e.EndNS, e.Seeded, e.Open = k.Since, now, k.Seeded, true
+	e.OffNS, e.WaitedNS, e.ThrottledNS, e.StoppedNS = k.OffNS, k.WaitedNS, k.ThrottledNS, k.StoppedNS
+	if k.OffAt != 0 {
+		open := max(now-k.OffAt, 0)
+		e.OffNS += open
+		if !k.Asleep {
+			e.WaitedNS += open
+		}
+		if !k.Asleep && k.Throttled {
+			e.ThrottledNS += open
+		}
+		if k.Stopped {
+			e.StoppedNS += open
+		}
+	}
+	c.glimpseNow(t, k)
+	e.Samples = c.samples(t, t.complete(k.Period, slices.Concat(samples, held), k.Stackless))
+	inside, err := c.kernel.Inside(k, now, e.OffNS, e.WaitedNS+e.StoppedNS)
+	c.check(err)
+	e.Account = accountOf(inside)
+	return e
+}
+
+// evidence begins the evidence on a period with what is known of its thread.
+func (c *Correlator) evidence(t *thread, period uint64) *block.Evidence {
+	e := &block.Evidence{PID: t.proc.PID, TID: t.tid, Period: period, ThresholdNS: int64(c.opts.Threshold), Loop: t.loop}
+	e.Loop.FramesTellOwner = t.proc.Runtime.Layout.FrameOwner != 0
+	return e
+}
+
+// samples names samples and adds what only the process can tell of them now.
+func (c *Correlator) samples(t *thread, samples []*probes.Sample) []block.Sample {
+	out := make([]block.Sample, 0, len(samples))
+	for _, s := range samples {
+		out = append(out, c.sample(t, s))
+	}
+	return out
+}
+
+func (c *Correlator) sample(t *thread, s *probes.Sample) block.Sample {
+	raw := rawFrames(&s.Stack)
+	n := t.name(s, raw)
+	out := block.Sample{
+		AtNS: s.At, NS: s.NS, CPUNS: s.CPUNS, WaitedNS: s.WaitedNS, ThrottledNS: s.ThrottledNS, Busy: interpreterOf(s),
+		Frames: n.frames, Raw: addresses(raw), Cut: s.Stack.Cut, Partial: s.Stack.Partial, HasTask: s.Task != nil, Task: n.task,
+		Callback: block.Callback(s.Callback),
+	}
+	if h := c.holder(t, s); h != nil {
+		out.Holder = &block.Holder{ThreadPointer: s.Holder.ThreadID, Holder: *h}
+	}
+	if len(n.frames) > 0 {
+		out.Stack = t.proc.Classify(n.frames)
+	}
+	out.Sleep = t.sleepOf(s)
+	if s.Kind != probes.Off {
+		out.Kind = block.Tick
+		out.Module, out.Interpreter = t.proc.Modules.FindFresh(s.IP)
+	}
+	return out
+}
+
+// sleepOf returns what is known of a sample's thread in the kernel.
+func (t *thread) sleepOf(s *probes.Sample) cause.Sleep {
+	sleep := cause.Sleep{
+		Call:    cause.Call{Number: s.Syscall, Args: s.Args, Target: s.Target},
+		Stopped: s.Stopped, GIL: t.interp.IsGIL(s.Args[0]),
+	}
+	if len(s.Kernel) > 0 && (s.Kind == probes.Off || s.Syscall >= 0) && sleep.NeedsPlace() {
+		sleep.Place = kernelstack.Where(s.Kernel)
+	}
+	return sleep
+}
+
+// interpreterOf returns what a sample's interpreter was busy with.
+func interpreterOf(s *probes.Sample) cause.Interpreter {
+	return cause.Interpreter{Phase: phaseOf(s.Room), Collecting: s.GC, GIL: gilOf(s)}
+}
+
+func phaseOf(r probes.Room) cause.Phase {
+	switch r {
+	case probes.RoomGC:
+		return cause.PhaseGC
+	case probes.RoomImport:
+		return cause.PhaseImport
+	}
+	return cause.NoPhase
+}
+
+func gilOf(s *probes.Sample) model.GIL {
+	switch s.GIL {
+	case probes.GILHeld:
+		return model.GILHeld
+	case probes.GILReleased:
+		return model.GILReleased
+	}
+	return ""
+}
+
+// accountOf returns what the interpreter's own probes said, nil if nothing.
+func accountOf(in *probes.Inside) *block.Account {
+	if in == nil {
+		return nil
+	}
+	a := &block.Account{
+		Phases: make(map[cause.Phase]block.PhaseTime),
+		GCs:    in.GCs, GCNS: in.GCNS, GCMaxNS: in.GCMaxNS, GCGeneration: in.GCGeneration, GCCollected: in.GCCollected,
+		Imports: in.Imports, ImportNS: in.ImportNS, ImportMaxNS: in.ImportMaxNS, Module: in.Module, AuditsMore: in.AuditsMore,
+	}
+	for room, spent := range in.Rooms {
+		if phase := phaseOf(room); phase != cause.NoPhase {
+			a.Phases[phase] = block.PhaseTime(spent)
+		}
+	}
+	for _, e := range in.Audits {
+		a.Audits = append(a.Audits, model.AuditEvent{Event: e.Name, Count: e.Count})
+	}
+	return a
+}
+
+// onInside keeps what the interpreter's own probes said, for the block that comes next.
+func (c *Correlator) onInside(e *probes.Inside) {
+	if t := c.threads[e.TID]; t != nil {
+		t.inside = e
+	}
+}
+
+func (t *thread) takeInside(period uint64) *probes.Inside {
+	in := t.inside
+	t.inside = nil
+	if in == nil || in.Period != period {
+		return nil
+	}
+	return in
+}

@@ -3,13 +3,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 
 	"github.com/spf13/cobra"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
 	"github.com/loopwatch/loopwatch/internal/priority"
+	"github.com/loopwatch/loopwatch/internal/recording"
 )
 
 // errBlocked ends a command that did what it should and saw the block it was told to fail on.
@@ -20,6 +23,7 @@ type reportFlags struct {
 	observeFlags
 	format      choice
 	failOnBlock bool
+	record      string
 }
 
 func (a *app) reportCommand() *cobra.Command {
@@ -45,6 +49,7 @@ Exit status: 0 done, 1 could not do it, 2 wrong usage, 3 with --fail-on-block wh
 	f.format = reportFormats()
 	c.Flags().VarP(&f.format, "format", "f", "what to print: "+f.format.list())
 	c.Flags().BoolVar(&f.failOnBlock, "fail-on-block", false, "end with status 3 when a block was seen")
+	c.Flags().StringVar(&f.record, "record", "", "also write what the blocks are judged from to this `file`, to judge it again later")
 	complete(c, "format", f.format.allowed)
 	return c
 }
@@ -67,13 +72,16 @@ func (a *app) report(c *cobra.Command, f *reportFlags) error {
 	line := a.newProgress(options.Duration)
 	options.Starting, options.Progress, options.Warn = line.starting, line.update, line.warn
 	options.Ready = func(s observe.Status) { line.begin(); line.update(s) }
-	rep, err := a.observe(c.Context(), options)
+	rep, recorded, err := a.observeAndRecord(c.Context(), options, f.record)
 	line.erase()
 	if err != nil {
 		return err
 	}
 	if err := out.write(func(w io.Writer) error { return a.render(w, rep, f) }); err != nil {
 		return err
+	}
+	if recorded != nil {
+		return recorded
 	}
 	if warning := leftOut(rep, f.format.value); warning != "" {
 		line.warn(warning)
@@ -82,4 +90,33 @@ func (a *app) report(c *cobra.Command, f *reportFlags) error {
 		return errBlocked
 	}
 	return nil
+}
+
+// observeAndRecord observes, and writes a recording to the file with this name unless that is empty. A recording that
+// cannot be written does not cost the report.
+func (a *app) observeAndRecord(ctx context.Context, o observe.Options, name string) (rep *model.Report, recorded, err error) {
+	if name == "" {
+		rep, err = a.observe(ctx, o)
+		return rep, nil, err
+	}
+	out, err := a.openOutput(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer out.abandon()
+	recorded = out.write(func(w io.Writer) error {
+		recorder, failed := recording.NewWriter(w)
+		if failed != nil {
+			return failed
+		}
+		o.Record = recorder
+		if rep, err = a.observe(ctx, o); err != nil {
+			return err
+		}
+		return recorder.Close()
+	})
+	if rep == nil && err == nil {
+		err = recorded
+	}
+	return rep, recorded, err
 }

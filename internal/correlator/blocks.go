@@ -85,6 +85,7 @@ func (c *Correlator) settle(t *thread) {
 // finishBlock judges an ended period and keeps what of it was a block.
 func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.Sample) {
 	e := c.endedPeriod(t, b, samples)
+	c.record(e)
 	c.flush(t)
 	t.ended = b.Period
 	j := block.Judge(e)
@@ -119,9 +120,19 @@ func (c *Correlator) learn(t *thread, l block.Learned) {
 	}
 }
 
+func (c *Correlator) record(e *block.Evidence) {
+	if c.opts.Record != nil {
+		c.opts.Record(e)
+	}
+}
+
 // judgeOpen judges the period that a thread is in. samples are those sent so far.
 func (c *Correlator) judgeOpen(t *thread, k probes.Thread, samples []*probes.Sample, now int64) block.Judgement {
-	j := block.Judge(c.openPeriod(t, k, samples, now))
+	return c.judgeNow(t, c.openPeriod(t, k, samples, now))
+}
+
+func (c *Correlator) judgeNow(t *thread, e *block.Evidence) block.Judgement {
+	j := block.Judge(e)
 	c.learn(t, j.Learned)
 	return j
 }
@@ -133,7 +144,9 @@ func (c *Correlator) finishOpen(t *thread, k probes.Thread, now int64) (openNS i
 	if k.InWait || t.ended == k.Period || openNS < int64(c.opts.Threshold) {
 		return openNS
 	}
-	j := c.judgeOpen(t, k, t.takeSamples(k.Period), now)
+	e := c.openPeriod(t, k, t.takeSamples(k.Period), now)
+	c.record(e)
+	j := c.judgeNow(t, e)
 	t.fix.enter(j.Correction)
 	for _, b := range j.Blocks {
 		c.emit(b)

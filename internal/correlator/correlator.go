@@ -11,6 +11,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/usdt"
@@ -50,6 +51,8 @@ type Options struct {
 	Looking func(done, of int)
 	// Emit is called with every block, in the order in which they end.
 	Emit func(model.Block)
+	// Record, if set, is called with the evidence from which the blocks that Emit gets are judged.
+	Record func(*block.Evidence)
 	// Ongoing, if set, is called once with a block that is still going on when it is noticed; Emit
 	// has it again at its end, and no more where the observation ends before.
 	Ongoing func(model.Block)

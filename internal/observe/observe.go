@@ -21,18 +21,20 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
+	"github.com/loopwatch/loopwatch/internal/recording"
 	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
 // Options say what to observe and for how long. The zero value of a field means its default.
 type Options struct {
-	PIDs      []int         // only these processes; empty means every Python process, now and later
-	Children  bool          // with PIDs: their descendants too
-	Threshold time.Duration // an active period of at least this is a block; default 100ms
-	Duration  time.Duration // length of the window; 0 means until ctx is done
-	Rate      int           // stack samples a second and CPU; 0 chooses by threshold
-	Attach    string        // "auto" (default), "fentry" or "tracepoint"
-	USDT      []string      // of USDTKinds those to use; nil chooses by what they cost, empty is none
+	PIDs      []int             // only these processes; empty means every Python process, now and later
+	Children  bool              // with PIDs: their descendants too
+	Threshold time.Duration     // an active period of at least this is a block; default 100ms
+	Duration  time.Duration     // length of the window; 0 means until ctx is done
+	Rate      int               // stack samples a second and CPU; 0 chooses by threshold
+	Attach    string            // "auto" (default), "fentry" or "tracepoint"
+	USDT      []string          // of USDTKinds those to use; nil chooses by what they cost, empty is none
+	Record    *recording.Writer // gets what the blocks of a report are judged from, nil: nothing
 
 	// Starting, if set, is called about once a second before Ready with what is being done. It may be called
 	// once more just after Ready.
@@ -64,7 +66,11 @@ const (
 // returns what was seen. Ending early is not an error.
 func Run(ctx context.Context, o Options) (*model.Report, error) {
 	builder := summary.NewBuilder(summary.Limits{})
-	w, err := open(o, correlator.Options{Emit: builder.Add})
+	co := correlator.Options{Emit: builder.Add}
+	if o.Record != nil {
+		co.Record = o.Record.Add
+	}
+	w, err := open(o, co)
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +174,11 @@ type ending struct {
 // run observes from now until the time is up.
 func (w *window) run(ctx context.Context) (ending, error) {
 	w.started, w.startedNS = time.Now(), clock.Monotonic()
+	if w.options.Record != nil {
+		w.options.Record.Begin(recording.Header{
+			Host: host(w.probes.Attach()), ThresholdNS: int64(w.options.Threshold), StartedAt: w.started, StartedNS: w.startedNS,
+		})
+	}
 	defer w.start.end()
 	// What is outside its wait now may go on in a moment: its stack is read before all else.
 	for _, pass := range []probes.SeedPass{probes.SeedActive, probes.SeedRest} {

@@ -58,6 +58,9 @@ func (a *app) report(c *cobra.Command, f *reportFlags) error {
 	if err := f.check(c); err != nil {
 		return err
 	}
+	if c.Flags().Changed("record") && (f.record == "" || f.record == stdoutName) {
+		return usage(c, "--record needs the name of a file")
+	}
 	if err := a.checkFormat(c, f.format.value, f.output); err != nil {
 		return err
 	}

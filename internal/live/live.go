@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package live keeps the recent past of every loop while an observation goes on. In go the loops as
-// the correlator finds them about once a second, and every block; out comes a Snapshot with what
+// track finds them about once a second, and every block; out comes a Snapshot with what
 // each loop did in the last interval, ten seconds, minute, and altogether. observe drives it, on one
 // goroutine; what comes out is for views, on any.
 package live
@@ -11,10 +11,10 @@ import (
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/advice"
-	"github.com/loopwatch/loopwatch/internal/correlator"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/summary"
+	"github.com/loopwatch/loopwatch/internal/track"
 )
 
 // Bounds of what is kept.
@@ -182,7 +182,7 @@ func (l *loop) recount() {
 // Update enters the state of all loops at the time now (CLOCK_MONOTONIC nanoseconds) and returns it
 // with the recent past. What the snapshot says of the observation as a whole, and of what was lost
 // elsewhere, is the caller's to fill in.
-func (t *Tracker) Update(now int64, present []correlator.Present) *Snapshot {
+func (t *Tracker) Update(now int64, present []track.Present) *Snapshot {
 	seen := make(map[model.LoopID]bool, len(present))
 	for i := range present {
 		p := &present[i]
@@ -238,7 +238,7 @@ func (t *Tracker) end(l *loop, now int64) {
 }
 
 // advance enters what happened since the last snapshot. p is nil where the loop has ended.
-func (l *loop) advance(now int64, p *correlator.Present) {
+func (l *loop) advance(now int64, p *track.Present) {
 	i := l.fresh
 	i.end = now
 	l.fresh = interval{}

@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/correlator"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/track"
 )
 
 const second = int64(time.Second)
@@ -53,7 +53,7 @@ func (s *script) look() Loop {
 		books.ActiveNS += open
 		books.MaxNS = max(books.MaxNS, open)
 	}
-	snapshot := s.t.Update(s.now, []correlator.Present{{Loop: who, Books: &books, Waiting: s.waiting, Since: s.since, Block: s.block}})
+	snapshot := s.t.Update(s.now, []track.Present{{Loop: who, Books: &books, Waiting: s.waiting, Since: s.since, Block: s.block}})
 	return snapshot.Loops[0]
 }
 
@@ -379,14 +379,14 @@ func BenchmarkUpdate(b *testing.B) {
 	now := 1000 * second
 	for b.Loop() {
 		now += second
-		present := make([]correlator.Present, loops)
+		present := make([]track.Present, loops)
 		for i := range present {
 			for n := range int64(20) {
 				books[i].Add(20_000 * (n + 1))
 			}
 			books[i].IdleNS += second
 			copied := books[i]
-			present[i] = correlator.Present{Loop: model.Loop{PID: i + 1, TID: i + 1}, Books: &copied, Waiting: true, Since: now}
+			present[i] = track.Present{Loop: model.Loop{PID: i + 1, TID: i + 1}, Books: &copied, Waiting: true, Since: now}
 		}
 		tracker.Update(now, present)
 	}

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/clock"
-	"github.com/loopwatch/loopwatch/internal/correlator"
 	"github.com/loopwatch/loopwatch/internal/live"
 	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/track"
 )
 
 // LiveOptions say how to follow an observation while it goes on.
@@ -29,8 +29,8 @@ func Live(ctx context.Context, o Options, l LiveOptions) (model.Lost, error) {
 	}
 	tracker := live.New()
 	var w *window
-	w, err := open(o, correlator.Options{
-		Emit:      func(b model.Block) { tracker.Block(b, w.correlator.Identify(b.TID)) },
+	w, err := open(o, track.Options{
+		Emit:      func(b model.Block) { tracker.Block(b, w.threads.Identify(b.TID)) },
 		DropEnded: true,
 	})
 	if err != nil {
@@ -66,11 +66,11 @@ func (f *follower) look() error {
 	}
 	f.drain() // blocks that have ended are told before it is looked at what their loops do now
 	now := clock.Monotonic()
-	present, err := f.correlator.Present(now)
+	present, err := f.threads.Present(now)
 	if err != nil {
 		return err
 	}
-	lost, err := f.correlator.Losses()
+	lost, err := f.threads.Losses()
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (f *follower) look() error {
 		lost.Reasons[reason] += n
 	}
 	s.At, s.Started, s.Every, s.Threshold, s.Counting = time.Now(), f.started, f.options.Every, f.window.options.Threshold, f.counting
-	s.Processes, s.Attach, s.Lost, s.Unsupported = f.correlator.Processes(), f.probes.Attach(), lost, f.correlator.Unsupported()
+	s.Processes, s.Attach, s.Lost, s.Unsupported = f.threads.Processes(), f.probes.Attach(), lost, f.threads.Unsupported()
 	f.options.Show(s)
 	return nil
 }
@@ -103,7 +103,7 @@ func (f *follower) rethink() error {
 	if err := f.probes.SetThreshold(to); err != nil {
 		return err
 	}
-	f.correlator.SetThreshold(to)
+	f.threads.SetThreshold(to)
 	f.window.options.Threshold = to
 	f.tracker.Recount()
 	f.counting = time.Now()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package observe runs one observation: it opens the probes, feeds their events through the
-// correlator and hands back the finished report. Commands call it; it prints nothing.
+// Package observe runs one observation: it opens the probes, feeds their events through
+// track and hands back the finished report. Commands call it; it prints nothing.
 package observe
 
 import (
@@ -17,12 +17,12 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/advice"
 	"github.com/loopwatch/loopwatch/internal/clock"
-	"github.com/loopwatch/loopwatch/internal/correlator"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/recording"
 	"github.com/loopwatch/loopwatch/internal/summary"
+	"github.com/loopwatch/loopwatch/internal/track"
 )
 
 // Options say what to observe and for how long. The zero value of a field means its default.
@@ -66,7 +66,7 @@ const (
 // returns what was seen. Ending early is not an error.
 func Run(ctx context.Context, o Options) (*model.Report, error) {
 	builder := summary.NewBuilder(summary.Limits{})
-	co := correlator.Options{Emit: builder.Add}
+	co := track.Options{Emit: builder.Add}
 	if o.Record != nil {
 		co.Record = o.Record.Add
 	}
@@ -81,7 +81,7 @@ func Run(ctx context.Context, o Options) (*model.Report, error) {
 	}
 	r := builder.Report(summary.Meta{
 		StartedAt: w.started, StartedNS: w.startedNS, EndedNS: end.at, ThresholdNS: int64(w.options.Threshold),
-		Processes: w.correlator.Met(), Host: host(w.probes.Attach()), Lost: end.Lost, Unsupported: end.Unsupported,
+		Processes: w.threads.Met(), Host: host(w.probes.Attach()), Lost: end.Lost, Unsupported: end.Unsupported,
 	}, end.Loops)
 	advice.Fill(r)
 	return r, nil
@@ -100,9 +100,9 @@ type Sighting struct {
 func Watch(ctx context.Context, o Options, tell func(Sighting)) (model.Lost, error) {
 	var w *window
 	told := func(b model.Block) {
-		tell(Sighting{b, w.correlator.Identify(b.TID), w.started.Add(time.Duration(b.StartNS - w.startedNS))})
+		tell(Sighting{b, w.threads.Identify(b.TID), w.started.Add(time.Duration(b.StartNS - w.startedNS))})
 	}
-	w, err := open(o, correlator.Options{Emit: told, Ongoing: told})
+	w, err := open(o, track.Options{Emit: told, Ongoing: told})
 	if err != nil {
 		return model.Lost{}, err
 	}
@@ -113,15 +113,15 @@ func Watch(ctx context.Context, o Options, tell func(Sighting)) (model.Lost, err
 
 // window is an observation under way.
 type window struct {
-	options    Options
-	probes     *probes.Probes
-	reader     *probes.Reader
-	correlator *correlator.Correlator
-	started    time.Time
-	startedNS  int64 // the same moment by the kernel's clock
-	chores     []chore
-	missed     bool // that those asked for have ended was said
-	start      *start
+	options   Options
+	probes    *probes.Probes
+	reader    *probes.Reader
+	threads   *track.Tracker
+	started   time.Time
+	startedNS int64 // the same moment by the kernel's clock
+	chores    []chore
+	missed    bool // that those asked for have ended was said
+	start     *start
 }
 
 // chore is something to do now and then while observing.
@@ -133,7 +133,7 @@ type chore struct {
 
 // open loads the probes and finds the Python processes that are there. The probes are the caller's
 // to close.
-func open(o Options, co correlator.Options) (_ *window, err error) {
+func open(o Options, co track.Options) (_ *window, err error) {
 	start := newStart(o.Starting)
 	defer func() {
 		if err != nil {
@@ -158,8 +158,8 @@ func open(o Options, co correlator.Options) (_ *window, err error) {
 	}
 	co.Looking = func(done, of int) { start.at("looking at processes", done, of) }
 	co.Threshold, co.PIDs, co.Children, co.Self, co.USDT = o.Threshold, o.PIDs, o.Children, os.Getpid(), u
-	w := &window{options: o, probes: p, reader: p.Reader(), correlator: correlator.New(p, co), start: start}
-	if err := w.correlator.Discover(); err != nil {
+	w := &window{options: o, probes: p, reader: p.Reader(), threads: track.New(p, co), start: start}
+	if err := w.threads.Discover(); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return w, nil
@@ -167,7 +167,7 @@ func open(o Options, co correlator.Options) (_ *window, err error) {
 
 // ending is what an observation leaves.
 type ending struct {
-	correlator.Result
+	track.Result
 	at int64 // CLOCK_MONOTONIC, ns
 }
 
@@ -196,18 +196,18 @@ func (w *window) run(ctx context.Context) (ending, error) {
 		return ending{}, err
 	}
 	at := clock.Monotonic()
-	if err := w.correlator.Snapshot(); err != nil {
+	if err := w.threads.Snapshot(); err != nil {
 		return ending{}, err
 	}
 	w.drain()
-	result, err := w.correlator.Finish(at)
+	result, err := w.threads.Finish(at)
 	return ending{result, at}, err
 }
 
 func (w *window) status() Status {
 	return Status{
-		Elapsed: time.Since(w.started), Processes: w.correlator.Processes(), Loops: w.correlator.Loops(),
-		Blocks: w.correlator.Blocks(), Attach: w.probes.Attach(),
+		Elapsed: time.Since(w.started), Processes: w.threads.Processes(), Loops: w.threads.Loops(),
+		Blocks: w.threads.Blocks(), Attach: w.probes.Attach(),
 	}
 }
 
@@ -226,7 +226,7 @@ func (w *window) observe(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		deadline := slices.MinFunc(chores, func(x, y chore) int { return x.next.Compare(y.next) }).next
-		for _, t := range []time.Time{end, w.correlator.Tell(time.Now())} {
+		for _, t := range []time.Time{end, w.threads.Tell(time.Now())} {
 			if !t.IsZero() && t.Before(deadline) {
 				deadline = t
 			}
@@ -251,7 +251,7 @@ func (w *window) observe(ctx context.Context) error {
 
 func (w *window) usualChores() []chore {
 	chores := []chore{
-		{every: pollEvery, do: func() error { return w.correlator.Poll(clock.Monotonic()) }},
+		{every: pollEvery, do: func() error { return w.threads.Poll(clock.Monotonic()) }},
 		{every: askAgainEvery, do: w.probes.AskAgain},
 	}
 	if len(w.options.PIDs) > 0 && w.options.Warn != nil {
@@ -266,7 +266,7 @@ func (w *window) usualChores() []chore {
 // missThoseAskedFor says, once, that all the processes to be watched have ended: silence would look
 // like loops that are not blocked.
 func (w *window) missThoseAskedFor() error {
-	if w.missed || w.correlator.Processes() > 0 || slices.ContainsFunc(w.options.PIDs, process.Runs) {
+	if w.missed || w.threads.Processes() > 0 || slices.ContainsFunc(w.options.PIDs, process.Runs) {
 		return nil
 	}
 	w.missed = true
@@ -293,9 +293,9 @@ func (w *window) read(deadline time.Time) error {
 	event, err := w.reader.Read(deadline)
 	switch {
 	case err == nil:
-		w.correlator.Handle(event)
+		w.threads.Handle(event)
 	case !errors.Is(err, probes.ErrDeadline) && !errors.Is(err, probes.ErrClosed):
-		w.correlator.Undecodable()
+		w.threads.Undecodable()
 		return nil
 	}
 	return err
@@ -324,11 +324,11 @@ func USDTKinds() (out []string) {
 const maxProbeRate = 10_000
 
 // usdt turns what was asked for into kinds. Audit events are too frequent to be a default.
-func usdt(asked []string) correlator.USDT {
+func usdt(asked []string) track.USDT {
 	if asked == nil {
-		return correlator.USDT{Kinds: []probes.USDTKind{probes.USDTGC, probes.USDTImport}, MaxRate: maxProbeRate}
+		return track.USDT{Kinds: []probes.USDTKind{probes.USDTGC, probes.USDTImport}, MaxRate: maxProbeRate}
 	}
-	var u correlator.USDT
+	var u track.USDT
 	for _, kind := range asked {
 		u.Kinds = append(u.Kinds, probes.USDTKind(kind))
 	}

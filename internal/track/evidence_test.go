@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package track
 
 import (
 	"testing"
@@ -20,7 +20,7 @@ import (
 
 // judged says what a sample's thread slept in or ran.
 func judged(t *thread, s *probes.Sample) (model.Cause, string) {
-	out := (&Correlator{}).sample(t, s)
+	out := (&Tracker{}).sample(t, s)
 	if out.Kind == block.Off {
 		return cause.OfSleep(out.Sleep, nil), ""
 	}
@@ -80,7 +80,7 @@ func TestGILByAddress(t *testing.T) {
 // What the probes said belongs to its own period.
 func TestInsideOfItsPeriod(t *testing.T) {
 	th := &thread{}
-	c := &Correlator{threads: map[int]*thread{7: th}}
+	c := &Tracker{threads: map[int]*thread{7: th}}
 	c.onInside(&probes.Inside{TID: 7, Period: 3, GCs: 1})
 	assert.Nil(t, th.takeInside(4))
 	assert.Nil(t, th.takeInside(3), "it came for a block that was lost")

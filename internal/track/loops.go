@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package track
 
 import (
 	"github.com/loopwatch/loopwatch/internal/block"
@@ -39,7 +39,7 @@ func (f *correction) apply(b *probes.Books) {
 
 // endLoop makes a loop's row out of its books and frees its place. k is its thread's present
 // state, nil where it has ended, and openNS how long that has gone on.
-func (c *Correlator) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
+func (c *Tracker) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
 	c.flush(t)
 	defer func() { t.slot = probes.NoSlot }()
 	defer c.slots.give(t.slot)
@@ -84,7 +84,7 @@ func (t *thread) row() model.Loop {
 }
 
 // Identify says who the loop of a thread is. To be called from within Options.Emit and Ongoing.
-func (c *Correlator) Identify(tid int) model.Loop {
+func (c *Tracker) Identify(tid int) model.Loop {
 	if t := c.threads[tid]; t != nil {
 		return t.row()
 	}
@@ -105,7 +105,7 @@ func addUnrested(b *probes.Books, k *probes.Thread, now, threshold int64) {
 
 // Poll looks at the blocks going on right now, in case the kernel did not report one. Call it
 // a few times a second.
-func (c *Correlator) Poll(now int64) error {
+func (c *Tracker) Poll(now int64) error {
 	open, err := c.kernel.Threads()
 	if err != nil {
 		return err
@@ -120,7 +120,7 @@ func (c *Correlator) Poll(now int64) error {
 	return nil
 }
 
-func (c *Correlator) onCrossed(e *probes.Crossed) {
+func (c *Tracker) onCrossed(e *probes.Crossed) {
 	t := c.threads[e.TID]
 	if t == nil {
 		return
@@ -137,7 +137,7 @@ func (c *Correlator) onCrossed(e *probes.Crossed) {
 
 // nameOpen names the stacks of a period while it goes on: the process may be killed in the
 // middle, and the code of a module is gone as soon as it has been imported.
-func (c *Correlator) nameOpen(t *thread, k probes.Thread) {
+func (c *Tracker) nameOpen(t *thread, k probes.Thread) {
 	if t.slot == probes.NoSlot || k.InWait {
 		return
 	}

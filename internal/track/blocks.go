@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package track
 
 import (
 	"time"
@@ -19,7 +19,7 @@ type earlyBlock struct {
 const maxEarly = 16
 
 // onSample keeps a sample for the end of its period.
-func (c *Correlator) onSample(s *probes.Sample) {
+func (c *Tracker) onSample(s *probes.Sample) {
 	t := c.threads[s.TID]
 	switch {
 	case t == nil:
@@ -49,7 +49,7 @@ func (t *thread) takeSamples(period uint64) []*probes.Sample {
 	return samples
 }
 
-func (c *Correlator) onBlock(b *probes.Block) {
+func (c *Tracker) onBlock(b *probes.Block) {
 	t := c.threads[b.TID]
 	if t == nil {
 		return // never announced as a thread of a Python process
@@ -68,7 +68,7 @@ func (c *Correlator) onBlock(b *probes.Block) {
 }
 
 // settle deals with the blocks that had to wait for the verdict.
-func (c *Correlator) settle(t *thread) {
+func (c *Tracker) settle(t *thread) {
 	if !t.isLoop() && t.verdict == probes.Pending {
 		return
 	}
@@ -83,7 +83,7 @@ func (c *Correlator) settle(t *thread) {
 }
 
 // finishBlock judges an ended period and keeps what of it was a block.
-func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.Sample) {
+func (c *Tracker) finishBlock(t *thread, b *probes.Block, samples []*probes.Sample) {
 	e := c.endedPeriod(t, b, samples)
 	c.record(e)
 	c.flush(t)
@@ -108,7 +108,7 @@ func (c *Correlator) finishBlock(t *thread, b *probes.Block, samples []*probes.S
 
 // learn keeps what the stacks of a period have taught about a loop and tells the kernel: it counts the sleep of the code
 // object at rest as idle from now on, and looks for callbacks inside their caller.
-func (c *Correlator) learn(t *thread, l block.Learned) {
+func (c *Tracker) learn(t *thread, l block.Learned) {
 	if l.RestCode != 0 {
 		t.loop.RestCode = l.RestCode
 	}
@@ -120,18 +120,18 @@ func (c *Correlator) learn(t *thread, l block.Learned) {
 	}
 }
 
-func (c *Correlator) record(e *block.Evidence) {
+func (c *Tracker) record(e *block.Evidence) {
 	if c.opts.Record != nil {
 		c.opts.Record(e)
 	}
 }
 
 // judgeOpen judges the period that a thread is in. samples are those sent so far.
-func (c *Correlator) judgeOpen(t *thread, k probes.Thread, samples []*probes.Sample, now int64) block.Judgement {
+func (c *Tracker) judgeOpen(t *thread, k probes.Thread, samples []*probes.Sample, now int64) block.Judgement {
 	return c.judgeNow(t, c.openPeriod(t, k, samples, now))
 }
 
-func (c *Correlator) judgeNow(t *thread, e *block.Evidence) block.Judgement {
+func (c *Tracker) judgeNow(t *thread, e *block.Evidence) block.Judgement {
 	j := block.Judge(e)
 	c.learn(t, j.Learned)
 	return j
@@ -139,7 +139,7 @@ func (c *Correlator) judgeNow(t *thread, e *block.Evidence) block.Judgement {
 
 // finishOpen reports the blocks of the period that a thread is in when the observation ends. It enters the
 // parts that have ended into the corrections of the loop's books, and returns the length of the last part.
-func (c *Correlator) finishOpen(t *thread, k probes.Thread, now int64) (openNS int64) {
+func (c *Tracker) finishOpen(t *thread, k probes.Thread, now int64) (openNS int64) {
 	openNS = max(now-k.Since, 0)
 	if k.InWait || t.ended == k.Period || openNS < int64(c.opts.Threshold) {
 		return openNS
@@ -162,7 +162,7 @@ func (c *Correlator) finishOpen(t *thread, k probes.Thread, now int64) (openNS i
 const ongoingAfter = 200 * time.Millisecond
 
 // tellOngoing reports a block before it has ended, once.
-func (c *Correlator) tellOngoing(t *thread, k probes.Thread, now int64) {
+func (c *Tracker) tellOngoing(t *thread, k probes.Thread, now int64) {
 	if c.opts.Ongoing == nil || !t.isLoop() || k.InWait || t.told == k.Period || now-k.Since < int64(c.opts.Threshold+ongoingAfter) {
 		return
 	}
@@ -176,7 +176,7 @@ func (c *Correlator) tellOngoing(t *thread, k probes.Thread, now int64) {
 	}
 }
 
-func (c *Correlator) emit(b model.Block) {
+func (c *Tracker) emit(b model.Block) {
 	c.blockCount++
 	c.opts.Emit(b)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package track
 
 import (
 	"testing"
@@ -35,7 +35,7 @@ func TestSlots(t *testing.T) {
 
 // A thread gives its place back once, however it is forgotten.
 func TestForgottenThreadsGiveTheirSlotBack(t *testing.T) {
-	c := &Correlator{threads: make(map[int]*thread), slots: newSlotPool(1)}
+	c := &Tracker{threads: make(map[int]*thread), slots: newSlotPool(1)}
 	slot, _ := c.slots.take()
 	th := &thread{tid: 7, slot: slot}
 	c.threads[7] = th

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package track
 
 import (
 	"errors"
@@ -29,7 +29,7 @@ const (
 
 // findTasks looks for the tasks of a loop's interpreter, so that the kernel can name the running
 // one. Not every loop is asyncio's, and the program may import it later.
-func (c *Correlator) findTasks(t *thread) {
+func (c *Tracker) findTasks(t *thread) {
 	if t.canNameTasks() || t.state.Interp == 0 {
 		return
 	}

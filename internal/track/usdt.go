@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package track
 
 import (
 	"errors"
@@ -66,7 +66,7 @@ func (b *probedFile) kinds() (out []string) {
 
 // useProbes attaches the probes of a process's interpreter, unless that has been done for another
 // process. To be called when a loop is found in it.
-func (c *Correlator) useProbes(p *proc) {
+func (c *Tracker) useProbes(p *proc) {
 	if p.probed != nil || len(c.opts.USDT.Kinds) == 0 {
 		return
 	}
@@ -87,7 +87,7 @@ func (c *Correlator) useProbes(p *proc) {
 }
 
 // startAttaching reads what probes a process's interpreter has, and has those attached that are wanted.
-func (c *Correlator) startAttaching(b *probedFile, p *proc) {
+func (c *Tracker) startAttaching(b *probedFile, p *proc) {
 	f, found, err := p.OpenProbes()
 	if err != nil {
 		c.lost[reasonNoUSDT]++
@@ -124,7 +124,7 @@ func attachProbes(k Kernel, f *os.File, found *usdt.File, kinds []probes.USDTKin
 }
 
 // takeAttached takes over what has been attached since the last time. wait says to wait for what has not.
-func (c *Correlator) takeAttached(wait bool) {
+func (c *Tracker) takeAttached(wait bool) {
 	for _, b := range c.usdt {
 		if b.attaching == nil || !wait && len(b.attaching) == 0 {
 			continue
@@ -144,19 +144,19 @@ func (c *Correlator) takeAttached(wait bool) {
 }
 
 // detach has something detached.
-func (c *Correlator) detach(how func() error) {
+func (c *Tracker) detach(how func() error) {
 	go func() { c.detached <- how() }()
 }
 
 // takeDetached counts what could not be detached.
-func (c *Correlator) takeDetached() {
+func (c *Tracker) takeDetached() {
 	for len(c.detached) > 0 {
 		c.check(<-c.detached)
 	}
 }
 
 // releaseProbes notes that a process has ended that used the probes of its file.
-func (c *Correlator) releaseProbes(p *proc) {
+func (c *Tracker) releaseProbes(p *proc) {
 	b := p.probed
 	if b == nil {
 		return
@@ -171,7 +171,7 @@ func (c *Correlator) releaseProbes(p *proc) {
 const idleAfter = 10 * time.Second
 
 // dropIdleProbes detaches what no process has used for so long.
-func (c *Correlator) dropIdleProbes(after time.Duration) {
+func (c *Tracker) dropIdleProbes(after time.Duration) {
 	for stamp, b := range c.usdt {
 		if b.users > 0 || b.attaching != nil || time.Since(b.idle) < after {
 			continue
@@ -184,7 +184,7 @@ func (c *Correlator) dropIdleProbes(after time.Duration) {
 }
 
 // limitProbes withdraws what is hit too often to be worth it.
-func (c *Correlator) limitProbes(now int64) {
+func (c *Tracker) limitProbes(now int64) {
 	c.takeAttached(false)
 	c.takeDetached()
 	c.dropIdleProbes(idleAfter)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package track
 
 import (
 	"testing"
@@ -51,7 +51,7 @@ func (m *moving) AllBooks(uint32) ([]*probes.Books, error) {
 
 func present(t *testing.T, m *moving, now int64) Present {
 	t.Helper()
-	c := &Correlator{kernel: m, threads: map[int]*thread{}, opts: Options{Threshold: 100 * time.Millisecond}, slots: slotPool{next: 1}}
+	c := &Tracker{kernel: m, threads: map[int]*thread{}, opts: Options{Threshold: 100 * time.Millisecond}, slots: slotPool{next: 1}}
 	c.threads[7] = &thread{tid: 7, loop: block.Loop{Kind: "asyncio"}, proc: newProc(python.New(&process.Process{PID: 7}, &cpython.Runtime{}), m, 0)}
 	out, err := c.Present(now)
 	require.NoError(t, err)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package track
 
 import (
 	"slices"
@@ -13,7 +13,7 @@ import (
 )
 
 // endedPeriod gathers the evidence on a period that has ended.
-func (c *Correlator) endedPeriod(t *thread, b *probes.Block, samples []*probes.Sample) *block.Evidence {
+func (c *Tracker) endedPeriod(t *thread, b *probes.Block, samples []*probes.Sample) *block.Evidence {
 	e := c.evidence(t, b.Period)
 	e.StartNS, e.EndNS, e.Seeded, e.Exited = b.Start, b.End, b.Seeded, b.Exited
 	e.OffNS, e.WaitedNS, e.ThrottledNS, e.StoppedNS = b.OffNS, b.WaitedNS, b.ThrottledNS, b.StoppedNS
@@ -24,7 +24,7 @@ func (c *Correlator) endedPeriod(t *thread, b *probes.Block, samples []*probes.S
 
 // openPeriod gathers the evidence on the period that a thread is in. samples are those sent so far. On the way it looks at a
 // sleep that has no stack.
-func (c *Correlator) openPeriod(t *thread, k probes.Thread, samples []*probes.Sample, now int64) *block.Evidence {
+func (c *Tracker) openPeriod(t *thread, k probes.Thread, samples []*probes.Sample, now int64) *block.Evidence {
 	held, err := c.kernel.HeldSamples(k, now)
 	if err != nil {
 		c.check(err)
@@ -54,14 +54,14 @@ func (c *Correlator) openPeriod(t *thread, k probes.Thread, samples []*probes.Sa
 }
 
 // evidence begins the evidence on a period with what is known of its thread.
-func (c *Correlator) evidence(t *thread, period uint64) *block.Evidence {
+func (c *Tracker) evidence(t *thread, period uint64) *block.Evidence {
 	e := &block.Evidence{PID: t.proc.PID, TID: t.tid, Period: period, ThresholdNS: int64(c.opts.Threshold), Loop: t.loop}
 	e.Loop.FramesTellOwner = t.proc.Runtime.Layout.FrameOwner != 0
 	return e
 }
 
 // samples names samples and adds what only the process can tell of them now.
-func (c *Correlator) samples(t *thread, samples []*probes.Sample) []block.Sample {
+func (c *Tracker) samples(t *thread, samples []*probes.Sample) []block.Sample {
 	out := make([]block.Sample, 0, len(samples))
 	for _, s := range samples {
 		out = append(out, c.sample(t, s))
@@ -69,7 +69,7 @@ func (c *Correlator) samples(t *thread, samples []*probes.Sample) []block.Sample
 	return out
 }
 
-func (c *Correlator) sample(t *thread, s *probes.Sample) block.Sample {
+func (c *Tracker) sample(t *thread, s *probes.Sample) block.Sample {
 	raw := rawFrames(&s.Stack)
 	n := t.name(s, raw)
 	out := block.Sample{
@@ -150,7 +150,7 @@ func accountOf(in *probes.Inside) *block.Account {
 }
 
 // onInside keeps what the interpreter's own probes said, for the block that comes next.
-func (c *Correlator) onInside(e *probes.Inside) {
+func (c *Tracker) onInside(e *probes.Inside) {
 	if t := c.threads[e.TID]; t != nil {
 		t.inside = e
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package track
 
 import (
 	"slices"
@@ -35,7 +35,7 @@ const walkTries = 3
 // walkHere walks a thread from user space. The stack is good if the thread has stayed in the same
 // wait or the same active period meanwhile. If it sleeps outside a wait and the kernel has no stack
 // of that, it is kept as a glimpse.
-func (c *Correlator) walkHere(t *thread) (sight, bool) {
+func (c *Tracker) walkHere(t *thread) (sight, bool) {
 	for range walkTries {
 		before, ok, err := c.kernel.Thread(t.tid)
 		if err != nil || !ok {
@@ -71,7 +71,7 @@ func sleepsUnseen(k probes.Thread) bool {
 
 // sampleHere reads from user space what the kernel would have put into a sample; nil where the
 // thread no longer sleeps.
-func (c *Correlator) sampleHere(t *thread, k probes.Thread, raw []cpython.RawFrame) *probes.Sample {
+func (c *Tracker) sampleHere(t *thread, k probes.Thread, raw []cpython.RawFrame) *probes.Sample {
 	call, err := t.proc.Syscall(t.tid)
 	if err != nil || call.Running {
 		return nil
@@ -111,7 +111,7 @@ func (t *thread) glimpseOf(period uint64, at int64) *glimpse {
 }
 
 // glimpseNow looks at a thread if it sleeps in a stretch that the kernel has no stack of.
-func (c *Correlator) glimpseNow(t *thread, k probes.Thread) {
+func (c *Tracker) glimpseNow(t *thread, k probes.Thread) {
 	if t.state.Addr != 0 && sleepsUnseen(k) && t.glimpseOf(k.Period, k.OffAt) == nil {
 		c.walkHere(t)
 	}
@@ -156,7 +156,7 @@ func (g *glimpse) completing(s *probes.Sample) *probes.Sample {
 
 // bareLoop tells the loop that a thread is inside of though no frame of the loop is on its stack: uvloop
 // as asyncio has it running on this thread, gevent by its greenlets. "" is none.
-func (c *Correlator) bareLoop(t *thread, v eventloop.Verdict) eventloop.Kind {
+func (c *Tracker) bareLoop(t *thread, v eventloop.Verdict) eventloop.Kind {
 	switch {
 	case v.Running:
 		return ""

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package track
 
 import (
 	"time"
@@ -21,7 +21,7 @@ type Present struct {
 // Present looks at every loop at the time now (CLOCK_MONOTONIC nanoseconds, not in the future), in
 // the middle of the observation. To be called now and then: once a second is often enough to follow
 // it, and cheap.
-func (c *Correlator) Present(now int64) ([]Present, error) {
+func (c *Tracker) Present(now int64) ([]Present, error) {
 	before, err := c.kernel.Threads()
 	if err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (c *Correlator) Present(now int64) ([]Present, error) {
 // the loop went on to another period or wait in between: a period that ends between the two reads would
 // count twice or not at all. A loop that keeps doing so has only just begun with what it does, so there is
 // little to count.
-func (c *Correlator) settled(t *thread, p *Present, before, after probes.Thread) (probes.Thread, error) {
+func (c *Tracker) settled(t *thread, p *Present, before, after probes.Thread) (probes.Thread, error) {
 	same := func() bool {
 		return before.InWait == after.InWait && before.Period == after.Period && before.Since == after.Since
 	}
@@ -106,13 +106,13 @@ func (c *Correlator) settled(t *thread, p *Present, before, after probes.Thread)
 
 // SetThreshold changes how long an active period has to be for a block. The kernel has to be told
 // first.
-func (c *Correlator) SetThreshold(to time.Duration) { c.opts.Threshold = to }
+func (c *Tracker) SetThreshold(to time.Duration) { c.opts.Threshold = to }
 
 // Losses adds up everything that was given up so far, in the kernel and here.
-func (c *Correlator) Losses() (model.Lost, error) { return c.losses() }
+func (c *Tracker) Losses() (model.Lost, error) { return c.losses() }
 
 // Unsupported lists the Python processes that cannot be watched.
-func (c *Correlator) Unsupported() []model.Unsupported {
+func (c *Tracker) Unsupported() []model.Unsupported {
 	out := make([]model.Unsupported, 0, len(c.unsupported))
 	for _, u := range c.unsupported {
 		out = append(out, u)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package track
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ import (
 )
 
 // Discover finds every Python process there is. Processes that start later announce themselves.
-func (c *Correlator) Discover() error {
+func (c *Tracker) Discover() error {
 	pids, err := c.candidates()
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func (c *Correlator) Discover() error {
 }
 
 // candidates lists the processes to look at now.
-func (c *Correlator) candidates() ([]int, error) {
+func (c *Tracker) candidates() ([]int, error) {
 	if len(c.opts.PIDs) == 0 {
 		pids, err := process.Scan()
 		if err != nil {
@@ -64,7 +64,7 @@ func (c *Correlator) candidates() ([]int, error) {
 }
 
 // refusal says why none of the processes asked for can be watched, if so.
-func (c *Correlator) refusal() error {
+func (c *Tracker) refusal() error {
 	if len(c.opts.PIDs) == 0 || len(c.procs) > 0 || c.opts.Children {
 		return nil
 	}
@@ -77,7 +77,7 @@ func (c *Correlator) refusal() error {
 }
 
 // meet enters what came of opening a process; it returns nil where the process is not to be watched.
-func (c *Correlator) meet(pid int, o python.Opened) *proc {
+func (c *Tracker) meet(pid int, o python.Opened) *proc {
 	if o.Refusal != nil {
 		c.turnAway(o.Refusal)
 		return nil
@@ -96,7 +96,7 @@ func (c *Correlator) meet(pid int, o python.Opened) *proc {
 
 // turnAway tells the kernel what to do about a process that is not to be watched, and lists it if it is, or may be, a
 // Python.
-func (c *Correlator) turnAway(r *python.Refusal) {
+func (c *Tracker) turnAway(r *python.Refusal) {
 	switch r.Kind() {
 	case python.Unsupported:
 		reason, _ := r.Explain(python.Watch)
@@ -112,14 +112,14 @@ func (c *Correlator) turnAway(r *python.Refusal) {
 }
 
 // refuse lists a process as one that cannot be watched. maybe says that it may be no Python.
-func (c *Correlator) refuse(pid int, command, reason string, maybe bool) {
+func (c *Tracker) refuse(pid int, command, reason string, maybe bool) {
 	c.check(c.kernel.SetProcess(pid, probes.Ignored))
 	c.unsupported[pid] = model.Unsupported{PID: pid, Command: command, Reason: reason, Maybe: maybe}
 }
 
 // process returns the Python process with this id, looking at it if it is new; nil if it is
 // none or cannot be watched.
-func (c *Correlator) process(pid int) *proc {
+func (c *Tracker) process(pid int) *proc {
 	if p := c.procs[pid]; p != nil {
 		return p
 	}
@@ -131,7 +131,7 @@ func (c *Correlator) process(pid int) *proc {
 }
 
 // onWait judges a thread that waits on a descriptor nobody has judged.
-func (c *Correlator) onWait(w *probes.Wait) {
+func (c *Tracker) onWait(w *probes.Wait) {
 	p := c.process(w.PID)
 	if p == nil {
 		c.dropThread(w.TID)
@@ -175,14 +175,14 @@ func (c *Correlator) onWait(w *probes.Wait) {
 }
 
 // insideLoop tells whether a stack seen outside a wait is inside a loop.
-func (c *Correlator) insideLoop(t *thread, raw []cpython.RawFrame) bool {
+func (c *Tracker) insideLoop(t *thread, raw []cpython.RawFrame) bool {
 	v := t.proc.Classify(t.proc.Names.Frames(raw))
 	return v.Running || c.bareLoop(t, v) != ""
 }
 
 // lookAgain looks at a thread that may have fallen asleep just before the kernel was told how to
 // walk it.
-func (c *Correlator) lookAgain(t *thread) {
+func (c *Tracker) lookAgain(t *thread) {
 	k, ok, err := c.kernel.Thread(t.tid)
 	if err != nil || !ok || !sleepsUnseen(k) {
 		return
@@ -194,14 +194,14 @@ func (c *Correlator) lookAgain(t *thread) {
 
 // judgeInside looks at a thread outside its wait. If it is not yet known as a loop and its stack is inside
 // one, it is judged.
-func (c *Correlator) judgeInside(t *thread) {
+func (c *Tracker) judgeInside(t *thread) {
 	if here, ok := c.walkHere(t); ok && !t.isLoop() && !here.thread.InWait && c.insideLoop(t, here.raw) {
 		c.judge(t, -1, here.raw)
 	}
 }
 
 // refuseThread ignores a thread that has no Python thread state.
-func (c *Correlator) refuseThread(t *thread, fd int) {
+func (c *Tracker) refuseThread(t *thread, fd int) {
 	if fd < 0 {
 		c.dropThread(t.tid)
 		c.check(c.kernel.ForgetThread(t.tid))
@@ -213,7 +213,7 @@ func (c *Correlator) refuseThread(t *thread, fd int) {
 }
 
 // judge decides from the stack of a wait whether it is a loop's own.
-func (c *Correlator) judge(t *thread, fd int, raw []cpython.RawFrame) {
+func (c *Tracker) judge(t *thread, fd int, raw []cpython.RawFrame) {
 	frames := t.proc.Names.Frames(raw)
 	v := t.proc.Classify(frames)
 	// Deeper in than the loop's own wait: that of something a callback uses.
@@ -257,12 +257,12 @@ func (c *Correlator) judge(t *thread, fd int, raw []cpython.RawFrame) {
 }
 
 // doubt has a thread's waits judged anew: its stacks no longer show the loop that it ran.
-func (c *Correlator) doubt(t *thread) {
+func (c *Tracker) doubt(t *thread) {
 	t.loop.Anchor, t.loop.Bare, t.fds, t.verdict = nil, false, nil, probes.Pending
 	c.configure(t)
 }
 
-func (c *Correlator) giveSlot(t *thread) error {
+func (c *Tracker) giveSlot(t *thread) error {
 	slot, ok := c.slots.take()
 	if !ok {
 		return errTooManyLoops
@@ -276,7 +276,7 @@ func (c *Correlator) giveSlot(t *thread) error {
 }
 
 // takeSlot takes the place of a thread that turns out to be no loop.
-func (c *Correlator) takeSlot(t *thread) {
+func (c *Tracker) takeSlot(t *thread) {
 	if t.slot != probes.NoSlot {
 		c.slots.give(t.slot)
 		t.slot = probes.NoSlot
@@ -284,7 +284,7 @@ func (c *Correlator) takeSlot(t *thread) {
 }
 
 // dropThread forgets a thread; of a loop the books are kept, see endLoop.
-func (c *Correlator) dropThread(tid int) {
+func (c *Tracker) dropThread(tid int) {
 	if t := c.threads[tid]; t != nil {
 		c.takeSlot(t)
 		delete(c.threads, tid)
@@ -292,7 +292,7 @@ func (c *Correlator) dropThread(tid int) {
 }
 
 // configure sends the kernel what is known of a thread.
-func (c *Correlator) configure(t *thread) {
+func (c *Tracker) configure(t *thread) {
 	if t.isLoop() {
 		c.findTasks(t)
 	}
@@ -306,7 +306,7 @@ func (c *Correlator) configure(t *thread) {
 	}))
 }
 
-func (c *Correlator) onExit(e *probes.Exit) {
+func (c *Tracker) onExit(e *probes.Exit) {
 	if t := c.threads[e.TID]; t != nil {
 		if t.isLoop() {
 			c.endLoop(t, nil, 0, 0)
@@ -321,7 +321,7 @@ func (c *Correlator) onExit(e *probes.Exit) {
 }
 
 // forgetProcess drops a process that ended or became another program.
-func (c *Correlator) forgetProcess(pid int) {
+func (c *Tracker) forgetProcess(pid int) {
 	if c.unsupported[pid].Maybe {
 		c.lost[reasonOpaque]++ // it is no longer listed
 	}

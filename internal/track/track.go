@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package correlator turns what the kernel saw into what a user understands. In go the events of
-// probes; it finds out which threads are event loops, gathers the evidence on every block, and has it
-// judged. Out come model.Loop and model.Block, and to the kernel what has been
-// decided about processes, threads and descriptors. It runs on one goroutine.
-package correlator
+// Package track follows threads. In go the events of probes; it finds out which threads are event loops,
+// gathers the evidence on every block from the kernel and from the process, and has it judged. Out come model.Loop and
+// model.Block, and to the kernel what has been decided about processes, threads and descriptors. It runs on one goroutine.
+package track
 
 import (
 	"errors"
@@ -17,7 +16,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/usdt"
 )
 
-// Kernel is what the correlator needs of *probes.Probes.
+// Kernel is what the tracker needs of *probes.Probes.
 type Kernel interface {
 	AddLayout(probes.Layout) (uint32, error)
 	SetProcess(pid int, v probes.Verdict) error
@@ -87,8 +86,8 @@ const (
 	reasonUnnamed   = "asyncio_tasks_without_name"   // samples
 )
 
-// Correlator holds the state of one observation. It is not safe for concurrent use.
-type Correlator struct {
+// Tracker holds the state of one observation. It is not safe for concurrent use.
+type Tracker struct {
 	kernel  Kernel
 	opts    Options
 	procs   map[int]*proc   // Python processes watched, by process id
@@ -107,9 +106,9 @@ type Correlator struct {
 	lost        map[string]int64
 }
 
-// New returns a correlator that sends its verdicts to the kernel.
-func New(k Kernel, o Options) *Correlator {
-	return &Correlator{
+// New returns a tracker that sends its verdicts to the kernel.
+func New(k Kernel, o Options) *Tracker {
+	return &Tracker{
 		kernel: k, opts: o,
 		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: newSlotPool(k.Loops()),
 		unsupported: make(map[int]model.Unsupported), lost: make(map[string]int64),
@@ -118,7 +117,7 @@ func New(k Kernel, o Options) *Correlator {
 }
 
 // Handle takes one event. It never fails: what goes wrong is counted.
-func (c *Correlator) Handle(e probes.Event) {
+func (c *Tracker) Handle(e probes.Event) {
 	switch e := e.(type) {
 	case *probes.Wait:
 		c.onWait(e)
@@ -140,16 +139,16 @@ func (c *Correlator) Handle(e probes.Event) {
 }
 
 // Undecodable counts a record that probes could not read.
-func (c *Correlator) Undecodable() { c.lost[reasonRecord]++ }
+func (c *Tracker) Undecodable() { c.lost[reasonRecord]++ }
 
 // Processes returns how many Python processes are watched.
-func (c *Correlator) Processes() int { return len(c.procs) }
+func (c *Tracker) Processes() int { return len(c.procs) }
 
 // Met returns how many Python processes have been watched, those that have ended included.
-func (c *Correlator) Met() int { return c.met }
+func (c *Tracker) Met() int { return c.met }
 
 // Loops returns how many event loops are known and alive.
-func (c *Correlator) Loops() (n int) {
+func (c *Tracker) Loops() (n int) {
 	for _, t := range c.threads {
 		if t.isLoop() {
 			n++
@@ -159,10 +158,10 @@ func (c *Correlator) Loops() (n int) {
 }
 
 // Blocks returns how many blocks have been seen.
-func (c *Correlator) Blocks() int64 { return c.blockCount }
+func (c *Tracker) Blocks() int64 { return c.blockCount }
 
 // check counts a failed update of the kernel's maps. A thread that is gone is no failure.
-func (c *Correlator) check(err error) {
+func (c *Tracker) check(err error) {
 	if err != nil {
 		c.lost[reasonKernel]++
 	}
@@ -178,14 +177,14 @@ type Result struct {
 // Snapshot notes what every thread is doing at the end of the observation. The events that are
 // already on their way have to be handled after it and before Finish, so that a block that ends
 // just now is neither lost nor told twice.
-func (c *Correlator) Snapshot() (err error) {
+func (c *Tracker) Snapshot() (err error) {
 	c.open, err = c.kernel.Threads()
 	return err
 }
 
 // Finish closes the books at the time now (CLOCK_MONOTONIC nanoseconds): blocks still going on
 // are reported as such, and every loop gets its row.
-func (c *Correlator) Finish(now int64) (Result, error) {
+func (c *Tracker) Finish(now int64) (Result, error) {
 	c.takeAttached(true)
 	c.takeDetached()
 	for _, k := range c.open {
@@ -212,7 +211,7 @@ func (c *Correlator) Finish(now int64) (Result, error) {
 }
 
 // losses adds up everything that was given up, in the kernel and here.
-func (c *Correlator) losses() (model.Lost, error) {
+func (c *Tracker) losses() (model.Lost, error) {
 	counters, err := c.kernel.Counters()
 	if err != nil {
 		return model.Lost{}, err

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package track
 
 import (
 	"time"
@@ -25,7 +25,7 @@ type readyBlock struct {
 // the loop gets a CPU.
 const delayedPatience = 50 * time.Millisecond
 
-func (c *Correlator) makeReady(t *thread, r readyBlock) {
+func (c *Tracker) makeReady(t *thread, r readyBlock) {
 	c.flush(t)
 	r.thread, r.due = t, time.Now().Add(delayedPatience)
 	t.ready = &r
@@ -34,7 +34,7 @@ func (c *Correlator) makeReady(t *thread, r readyBlock) {
 
 // Tell reports the blocks that have waited long enough, and returns when to call it again at the
 // latest: the zero time where none waits.
-func (c *Correlator) Tell(now time.Time) (next time.Time) {
+func (c *Tracker) Tell(now time.Time) (next time.Time) {
 	for len(c.waiting) > 0 {
 		r := c.waiting[0]
 		if r.thread.ready == r {
@@ -48,7 +48,7 @@ func (c *Correlator) Tell(now time.Time) (next time.Time) {
 	return time.Time{}
 }
 
-func (c *Correlator) onDelayed(e *probes.Delayed) {
+func (c *Tracker) onDelayed(e *probes.Delayed) {
 	t := c.threads[e.TID]
 	if t == nil || t.ready == nil || t.ready.period != e.Period {
 		return
@@ -63,7 +63,7 @@ func (c *Correlator) onDelayed(e *probes.Delayed) {
 }
 
 // flush reports the block that is ready, if there is one.
-func (c *Correlator) flush(t *thread) {
+func (c *Tracker) flush(t *thread) {
 	if r := t.ready; r != nil {
 		t.ready = nil
 		c.emit(r.block)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package track
 
 import (
 	"testing"
@@ -12,10 +12,10 @@ import (
 	"github.com/loopwatch/loopwatch/internal/probes"
 )
 
-// telling is a correlator that notes what it tells.
-func telling() (*Correlator, *[]model.Block) {
+// telling is a tracker that notes what it tells.
+func telling() (*Tracker, *[]model.Block) {
 	var told []model.Block
-	c := &Correlator{threads: make(map[int]*thread), opts: Options{Emit: func(b model.Block) { told = append(told, b) }}}
+	c := &Tracker{threads: make(map[int]*thread), opts: Options{Emit: func(b model.Block) { told = append(told, b) }}}
 	return c, &told
 }
 

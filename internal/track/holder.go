@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package track
 
 import (
 	"slices"
@@ -12,14 +12,14 @@ import (
 
 // meetReleaser has a process that shares a lock with a loop looked at, so that its stack can be
 // walked the next time.
-func (c *Correlator) meetReleaser(h *probes.Holder) {
+func (c *Tracker) meetReleaser(h *probes.Holder) {
 	if h != nil && h.PID != 0 && len(c.opts.PIDs) == 0 {
 		c.process(h.PID)
 	}
 }
 
 // holder names the holder of a sample, once: the sooner the better.
-func (c *Correlator) holder(t *thread, s *probes.Sample) *model.Holder {
+func (c *Tracker) holder(t *thread, s *probes.Sample) *model.Holder {
 	h := s.Holder
 	if h == nil {
 		return nil

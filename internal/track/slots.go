@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package correlator
+package track
 
 // slotPool hands out the kernel's places for books and held samples.
 type slotPool struct {

@@ -60,7 +60,8 @@ func (e *PIDError) Error() string {
 	return fmt.Sprintf("cannot look at process %d: %s; %s", e.PID, e.Reason, e.Do)
 }
 
-// rounds is how often what changed while it was read is read anew, and pause how long before.
+// rounds is how often what changed while it was read is read anew. Before the second round comes a pause, and
+// each later one is twice as long: a thread on a busy host may be ready for a while before it sleeps again.
 const (
 	rounds = 6
 	pause  = 3 * time.Millisecond
@@ -211,7 +212,7 @@ func (t *taking) read() error {
 	left := t.procs
 	for round := range rounds {
 		if round > 0 {
-			time.Sleep(pause)
+			time.Sleep(pause << (round - 1))
 		}
 		before, err := t.census.Threads()
 		if err != nil {

@@ -248,7 +248,7 @@ func (c *Correlator) onWait(w *probes.Wait) {
 
 // insideLoop tells whether a stack seen outside a wait is inside a loop.
 func (c *Correlator) insideLoop(t *thread, raw []cpython.RawFrame) bool {
-	v := t.proc.classify(t.proc.resolver.Frames(raw))
+	v := c.classify(t, raw, t.proc.resolver.Frames(raw))
 	return v.Running || c.bareLoop(t, v) != ""
 }
 
@@ -262,6 +262,12 @@ func (c *Correlator) lookAgain(t *thread) {
 	if t.glimpseOf(k.Period, k.OffAt) == nil {
 		c.judgeInside(t)
 	}
+}
+
+// classify tells which loop of the process's own a thread's stack belongs to.
+func (c *Correlator) classify(t *thread, raw []cpython.RawFrame, frames []model.Frame) eventloop.Verdict {
+	c.findInherited(t.proc, raw, frames)
+	return t.proc.classifyOwn(raw, frames)
 }
 
 // judgeInside looks at a thread outside its wait. If it is not yet known as a loop and its stack is inside
@@ -290,7 +296,7 @@ const maxWalk = 4096
 // judge decides from the stack of a wait whether it is a loop's own.
 func (c *Correlator) judge(t *thread, fd int, raw []cpython.RawFrame) {
 	frames := t.proc.resolver.Frames(raw)
-	v := t.proc.classify(frames)
+	v := c.classify(t, raw, frames)
 	// Deeper in than the loop's own wait: that of something a callback uses.
 	deeper := t.kind == eventloop.UVLoop && !v.Running && len(raw) > len(t.anchor) && len(t.anchor) > 0 && t.onAnchor(raw)
 	bare := eventloop.Kind("")
@@ -325,6 +331,9 @@ func (c *Correlator) judge(t *thread, fd int, raw []cpython.RawFrame) {
 	}
 	c.configure(t)
 	if t.isLoop() {
+		if t.loopSince == 0 {
+			t.loopSince = ticksNow()
+		}
 		c.useProbes(t.proc)
 	}
 	c.settle(t)

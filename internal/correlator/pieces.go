@@ -51,7 +51,7 @@ func (t *thread) pieces(samples []*probes.Sample) []piece {
 		p.frames, p.task = n.frames, n.task
 		p.holder = t.holder(s)
 		if len(p.frames) > 0 {
-			v := t.proc.classify(p.frames)
+			v := t.proc.classifyOwn(p.raw, p.frames)
 			inside, atRest := t.place(p.raw, v)
 			inside = inside || illegible(p.frames) && t.onCaller(p.raw)
 			p.atRest = atRest && p.isOff() && restful(s)

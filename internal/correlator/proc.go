@@ -27,6 +27,10 @@ type proc struct {
 	peers    map[int]*proc // all there are, by process id
 	threads  threadTable
 
+	// inherited are the outermost frames of its main thread that are those of its parent's loop, see findInherited.
+	inherited   []cpython.RawFrame
+	lookedAbove bool
+
 	tasks        map[uint64]*tasks // by interpreter
 	unnamedTasks int64
 
@@ -105,8 +109,9 @@ type thread struct {
 	// (uvloop), all of it stands at the root of every stack inside.
 	anchor []cpython.RawFrame
 	// bare says that such a loop was met in the middle of a period, before any wait of its own.
-	bare     bool
-	restCode uint64
+	bare      bool
+	restCode  uint64
+	loopSince uint64 // when it became known as a loop, in clock ticks since boot
 	// caller and callerCode tell the loop's callbacks apart, see learnCaller.
 	caller     eventloop.Caller
 	callerCode uint64

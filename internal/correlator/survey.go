@@ -76,7 +76,14 @@ func (p *proc) survey(py *Python) error {
 		if err != nil || len(raw) == 0 {
 			continue
 		}
-		v := p.classify(p.resolver.Frames(raw))
+		frames := p.resolver.Frames(raw)
+		v := p.classify(frames)
+		if v.Running && !v.AtRest {
+			if parent := look(p.process.PPID).proc; parent != nil {
+				p.inherited = FromParent(p.process, p.runtime, raw, frames, p, &Parent{Process: parent.process, Runtime: parent.runtime})
+				v = p.classifyOwn(raw, frames)
+			}
+		}
 		// A uvloop may have no frames of its own. The main thread's state is the oldest, and its
 		// thread id is known in every release.
 		if v.Running || v.Kind != "" && v.AtRest && i == len(threads)-1 && p.waiting() {

@@ -152,6 +152,14 @@ var borrowers = []struct {
 	{Eventlet, places{{"eventlet/hubs/asyncio.py", []string{"run"}}}},
 }
 
+// forkedBegin is where a child of multiprocessing, or of its descendants, begins. Where it was forked, the
+// frames outside are the parent's.
+var forkedBegin = places{
+	{"multiprocessing/process.py", []string{"_bootstrap"}},
+	{"multiprocess/process.py", []string{"_bootstrap"}},
+	{"billiard/process.py", []string{"_bootstrap"}},
+}
+
 // threadRoots are the outermost frames of threads and programs: a stack that ends in one is no
 // greenlet's own. Under gevent's and eventlet's replacements for threading it may be one all
 // the same, but there the kind tells.
@@ -160,6 +168,9 @@ var threadRoots = places{
 	{"<frozen runpy>", []string{"_run_module_as_main"}},
 	{"runpy.py", []string{"_run_module_as_main"}},
 	{"threading.py", []string{"_bootstrap"}},
+	{"multiprocessing/process.py", []string{"_bootstrap"}},
+	{"multiprocess/process.py", []string{"_bootstrap"}},
+	{"billiard/process.py", []string{"_bootstrap"}},
 }
 
 // endings are what the interpreter calls when it shuts down, with no frame of the program left.

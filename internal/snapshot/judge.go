@@ -7,8 +7,10 @@ import (
 	"strings"
 
 	"github.com/loopwatch/loopwatch/internal/correlator"
+	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
@@ -25,17 +27,18 @@ type verdict struct {
 
 // judge tells whether a thread runs a loop, whether that is at rest, and since when.
 func (p *proc) judge(t *thread) {
-	v := eventloop.Classify(t.frames, p)
+	v := p.classify(t)
 	rests := v.AtRest && !t.doing.Running && !t.doing.Stopped && correlator.Sleep{Sample: t.sample()}.Restful()
 	out := verdict{}
 	switch {
 	case v.Running:
 		out.kind, out.idle, out.edge = v.Kind, rests, v.AtRest && t.doing.Running
-	case v.Kind == eventloop.UVLoop && !v.Running: // started by the program itself: no frame of its own
+	case v.Kind == eventloop.UVLoop && !v.Running && !v.Forked: // started by the program itself: no frame of its own
 		if t.loop != 0 {
 			waits := syscalls.Lookup(t.doing.Syscall).Object == syscalls.Epoll // it never does otherwise
 			out.kind, out.idle = v.Kind, rests && waits && t.running == nil
 		}
+	case v.Forked: // what it knows of a loop is its parent's
 	case t.loop != 0 && p.isUVLoop(t):
 		out.kind = eventloop.UVLoop
 	case v.Detached:
@@ -57,6 +60,31 @@ func (p *proc) judge(t *thread) {
 		}
 	}
 	t.verdict = out
+}
+
+// classify tells which loop of the process's own a thread's stack belongs to.
+func (p *proc) classify(t *thread) eventloop.Verdict {
+	v := eventloop.Classify(t.frames, p)
+	if !v.Running || v.AtRest || len(t.frames) != len(t.raw) {
+		return v
+	}
+	parent, err := process.Open(p.process.PPID)
+	if err != nil {
+		return v
+	}
+	rt, err := cpython.Locate(parent)
+	if err != nil {
+		return v
+	}
+	n := len(correlator.FromParent(p.process, p.runtime, t.raw, t.frames, p, &correlator.Parent{Process: parent, Runtime: rt}))
+	if n == 0 {
+		return v
+	}
+	if v = eventloop.Classify(t.frames[:len(t.frames)-n], p); !v.Running {
+		v = eventloop.Verdict{Root: -1}
+	}
+	v.Forked = true
+	return v
 }
 
 // sample makes of a thread what the rules for blocks take.

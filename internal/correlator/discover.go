@@ -264,12 +264,6 @@ func (c *Correlator) lookAgain(t *thread) {
 	}
 }
 
-// classify tells which loop of the process's own a thread's stack belongs to.
-func (c *Correlator) classify(t *thread, raw []cpython.RawFrame, frames []model.Frame) eventloop.Verdict {
-	c.findInherited(t.proc, raw, frames)
-	return t.proc.classifyOwn(raw, frames)
-}
-
 // judgeInside looks at a thread outside its wait. If it is not yet known as a loop and its stack is inside
 // one, it is judged.
 func (c *Correlator) judgeInside(t *thread) {

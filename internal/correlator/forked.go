@@ -43,30 +43,27 @@ func (p *proc) classifyOwn(raw []cpython.RawFrame, frames []model.Frame) eventlo
 	if n == 0 || n > len(frames) || Inherited(raw, [][]cpython.RawFrame{p.inherited}) < n {
 		return p.classify(frames)
 	}
-	v := p.classify(frames[:len(frames)-n])
-	if !v.Running {
-		v = eventloop.Verdict{Root: -1}
-	}
-	v.Forked = true
-	return v
+	return eventloop.ClassifyForked(frames, n, p)
 }
 
-// findInherited looks, once, whether the loop seen on a stack is the parent's, copied by fork.
-func (c *Correlator) findInherited(p *proc, raw []cpython.RawFrame, frames []model.Frame) {
-	if p.lookedAbove {
-		return
-	}
-	if v := p.classify(frames); !v.Running || v.AtRest {
-		return
+// classify is classifyOwn for a thread that is judged. Where a loop is seen outside its wait for the first
+// time, it finds out whether that is the parent's, copied by fork.
+func (c *Correlator) classify(t *thread, raw []cpython.RawFrame, frames []model.Frame) eventloop.Verdict {
+	p := t.proc
+	v := p.classifyOwn(raw, frames)
+	if p.lookedAbove || !v.Running || v.AtRest {
+		return v
 	}
 	p.lookedAbove = true
 	parent := c.procs[p.process.PPID]
 	if parent == nil {
 		parent = look(p.process.PPID).proc
 	}
-	if parent != nil {
-		p.inherited = FromParent(p.process, p.runtime, raw, frames, p, &Parent{parent.process, parent.runtime, c.forkedInLoop(p)})
+	if parent == nil {
+		return v
 	}
+	p.inherited = FromParent(p.process, p.runtime, raw, frames, p, &Parent{parent.process, parent.runtime, c.forkedInLoop(p)})
+	return p.classifyOwn(raw, frames)
 }
 
 // Parent is the process that another was forked from.

@@ -27,7 +27,7 @@ type proc struct {
 	peers    map[int]*proc // all there are, by process id
 	threads  threadTable
 
-	// inherited are the outermost frames of its main thread that are those of its parent's loop, see findInherited.
+	// inherited are the outermost frames of its main thread that are its parent's, see FromParent.
 	inherited   []cpython.RawFrame
 	lookedAbove bool
 

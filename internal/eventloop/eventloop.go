@@ -93,6 +93,17 @@ func Classify(frames []model.Frame, mods Modules) Verdict {
 	return s.classify(mods)
 }
 
+// ClassifyForked judges a stack whose outermost frames, inherited of them, are the parent's of a process
+// forked inside a loop. Only a loop that is seen on the others is its own.
+func ClassifyForked(frames []model.Frame, inherited int, mods Modules) Verdict {
+	v := Classify(frames[:len(frames)-inherited], mods)
+	if !v.Running {
+		v = Verdict{Root: -1}
+	}
+	v.Forked = true
+	return v
+}
+
 // isLoop tells whether a frame is one that stays on the stack while a loop runs.
 func isLoop(f site) bool {
 	return asyncioStart.has(f) || slices.ContainsFunc(loops, func(l loop) bool { return l.anchors.has(f) })
@@ -116,7 +127,7 @@ func (s stack) classify(mods Modules) Verdict {
 			return v
 		}
 	}
-	if len(s) > 0 && (has("gevent") || has("greenlet") || s.greenletOnTop()) && !threadRoots.has(s[len(s)-1]) {
+	if len(s) > 0 && (has("gevent") || has("greenlet") || s.greenletOnTop()) && !threadRoots.has(s[len(s)-1]) && !forkedBegin.has(s[len(s)-1]) {
 		return Verdict{Detached: true, Root: -1}
 	}
 	if has("uvloop") && !has("gevent") && len(s) > 0 && !isLibrary(s[0].file) {

@@ -160,7 +160,7 @@ var forkedBegin = places{
 	{"billiard/process.py", []string{"_bootstrap"}},
 }
 
-// threadRoots are the outermost frames of threads and programs: a stack that ends in one is no
+// threadRoots are, with forkedBegin, the outermost frames of threads and programs: a stack that ends in one is no
 // greenlet's own. Under gevent's and eventlet's replacements for threading it may be one all
 // the same, but there the kind tells.
 var threadRoots = places{
@@ -168,9 +168,6 @@ var threadRoots = places{
 	{"<frozen runpy>", []string{"_run_module_as_main"}},
 	{"runpy.py", []string{"_run_module_as_main"}},
 	{"threading.py", []string{"_bootstrap"}},
-	{"multiprocessing/process.py", []string{"_bootstrap"}},
-	{"multiprocess/process.py", []string{"_bootstrap"}},
-	{"billiard/process.py", []string{"_bootstrap"}},
 }
 
 // endings are what the interpreter calls when it shuts down, with no frame of the program left.

@@ -3,8 +3,6 @@
 package process
 
 import (
-	"os"
-	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -26,8 +24,7 @@ func (p *Process) OwnEpolls(parent int) bool {
 	}
 	some := false
 	for _, fd := range fds {
-		link, err := os.Readlink(p.path(filepath.Join("fd", strconv.Itoa(fd))))
-		if err != nil || link != "anon_inode:[eventpoll]" {
+		if p.Link("fd/"+strconv.Itoa(fd)) != "anon_inode:[eventpoll]" {
 			continue
 		}
 		some = true

@@ -80,11 +80,7 @@ func (p *proc) classify(t *thread) eventloop.Verdict {
 	if n == 0 {
 		return v
 	}
-	if v = eventloop.Classify(t.frames[:len(t.frames)-n], p); !v.Running {
-		v = eventloop.Verdict{Root: -1}
-	}
-	v.Forked = true
-	return v
+	return eventloop.ClassifyForked(t.frames, n, p)
 }
 
 // sample makes of a thread what the rules for blocks take.

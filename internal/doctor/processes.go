@@ -78,10 +78,10 @@ func loopsOf(p *python.Process) (kinds []string, err error) {
 		if err != nil || len(raw) == 0 {
 			continue
 		}
-		v := p.Classify(p.Names.Frames(raw))
-		// A uvloop may have no frames of its own. The main thread's state is the oldest, and its
-		// thread id is known in every release.
-		if v.Running || v.Kind != "" && v.AtRest && i == len(threads)-1 && waiting(p) {
+		main := i == len(threads)-1 // its state is the oldest, and its thread id is known in every release
+		v := p.FindLoop(python.Stack{Raw: raw, Frames: p.Names.Frames(raw), Main: main}, nil)
+		// A uvloop may have no frames of its own.
+		if v.Running || v.Kind != "" && v.AtRest && main && waiting(p) {
 			kinds = append(kinds, string(v.Kind))
 		}
 	}

@@ -48,7 +48,8 @@ const (
 	reasonUnwatched = "loops_not_watched" // for how long they have been active is not known
 )
 
-// rounds is how often what changed while it was read is read anew, and pause how long before.
+// rounds is how often what changed while it was read is read anew. Before the second round comes a pause, and
+// each later one is twice as long: a thread on a busy host may be ready for a while before it sleeps again.
 const (
 	rounds = 6
 	pause  = 3 * time.Millisecond
@@ -170,7 +171,7 @@ func (l *look) read() error {
 	left := l.procs
 	for round := range rounds {
 		if round > 0 {
-			time.Sleep(pause)
+			time.Sleep(pause << (round - 1))
 		}
 		before, err := l.census.Threads()
 		if err != nil {

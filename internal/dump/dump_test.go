@@ -287,7 +287,7 @@ func TestRefusals(t *testing.T) {
 func TestEveryReasonHasWords(t *testing.T) {
 	for _, reason := range []string{
 		reasonStarting, reasonOver, reasonGone, reasonThreads, reasonUnwalked, reasonTorn, reasonTasks, reasonTornTasks,
-		reasonPython, reasonMoreTasks, reasonStray, reasonCut, reasonTargets, reasonUnwatched,
+		reasonPython, reasonMoreTasks, reasonStray, reasonCut, reasonTargets, reasonUnwatched, python.ReasonParentCut,
 	} {
 		assert.NotEmpty(t, words.ReasonText(reason), reason)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/cause"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/python"
 )
 
 // processRow says what was found of one process.
@@ -22,6 +23,9 @@ func (l *look) processRow(p *proc) model.DumpProcess {
 	}
 	for _, n := range p.Names.Stats().Failures {
 		l.lost.add(reasonUnwalked, n)
+	}
+	if p.ParentCut() {
+		l.lost.add(python.ReasonParentCut, 1)
 	}
 	w := &writer{
 		proc: p, lost: l.lost, threshold: int64(l.threshold),

@@ -8,6 +8,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/python"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
@@ -23,18 +24,19 @@ type status struct {
 }
 
 // judge tells whether a thread runs a loop, whether that is at rest, and since when.
-func (p *proc) judge(t *thread) {
-	v := eventloop.Classify(t.frames, p.Modules)
+func (l *look) judge(p *proc, t *thread) {
+	v := p.FindLoop(python.Stack{Raw: t.raw, Frames: t.frames, Main: t.doing.TID == p.PID}, l.known)
 	rests := v.AtRest && !t.doing.Running && !t.doing.Stopped && syscalls.Lookup(t.doing.Syscall).MayRest()
 	out := status{}
 	switch {
 	case v.Running:
 		out.kind, out.idle, out.atWait = v.Kind, rests, v.AtRest && t.doing.Running
-	case v.Kind == eventloop.UVLoop && !v.Running: // started by the program itself: no frame of its own
+	case v.Kind == eventloop.UVLoop && !v.Running && !v.Forked: // started by the program itself: no frame of its own
 		if t.loop != 0 {
 			waits := syscalls.Lookup(t.doing.Syscall).Object == syscalls.Epoll // it never does otherwise
 			out.kind, out.idle = v.Kind, rests && waits && t.running == nil
 		}
+	case v.Forked: // what it knows of a loop is its parent's
 	case t.loop != 0 && p.isUVLoop(t):
 		out.kind = eventloop.UVLoop
 	case v.Detached:
@@ -56,6 +58,21 @@ func (p *proc) judge(t *thread) {
 		}
 	}
 	t.status = out
+}
+
+// known says what the dump knows of a process already, as python.Process.FindLoop asks.
+func (l *look) known(pid int) python.Known {
+	at := slices.IndexFunc(l.procs, func(p *proc) bool { return p.PID == pid })
+	if at < 0 {
+		return python.Known{}
+	}
+	k := python.Known{Process: l.procs[at].Process}
+	for _, t := range l.procs[at].threads {
+		if t.loop != 0 {
+			k.Loops = append(k.Loops, python.LoopThread{State: t.state.Addr})
+		}
+	}
+	return k
 }
 
 func isEventlet(f model.Frame) bool { return strings.Contains(f.File, "/eventlet/") }

@@ -11,7 +11,7 @@ func (l *look) describe() error {
 	ask := map[int][]int{}
 	for _, p := range l.procs {
 		for _, th := range p.threads {
-			p.judge(th)
+			l.judge(p, th)
 			if th.status.idle || th.doing.Running || th.torn {
 				continue
 			}

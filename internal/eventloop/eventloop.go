@@ -58,6 +58,9 @@ type Verdict struct {
 	// the same from iteration to iteration; -1 where no frame of the loop is there. Of nested
 	// loops it is the outer one's.
 	Root int `json:"root"`
+	// Forked says that the process was forked inside a loop of its parent, whose frames are still on the
+	// stack. The parent runs that loop, this process does not.
+	Forked bool `json:"forked,omitempty"`
 	// Ending says that the interpreter itself called the outermost frame as it shut down.
 	Ending bool `json:"ending,omitempty"`
 }
@@ -81,6 +84,32 @@ func Classify(frames []model.Frame, mods Modules) Verdict {
 	for i := range frames {
 		s[i] = site{frames[i].File, lastName(frames[i].Function)}
 	}
+	if began := slices.IndexFunc(s, forkedBegin.has); began >= 0 {
+		v := s[:began+1].classify(mods)
+		v.Forked = slices.ContainsFunc(s[began+1:], isLoop)
+		return v
+	}
+	return s.classify(mods)
+}
+
+// ClassifyForked judges a stack whose outermost frames, inherited of them, are the parent's of a process
+// forked inside a loop. Only a loop that is seen on the others is its own.
+func ClassifyForked(frames []model.Frame, inherited int, mods Modules) Verdict {
+	v := Classify(frames[:len(frames)-inherited], mods)
+	if !v.Running {
+		v = Verdict{Root: -1}
+	}
+	v.Forked = true
+	return v
+}
+
+// isLoop tells whether a frame is one that stays on the stack while a loop runs.
+func isLoop(f site) bool {
+	return asyncioStart.has(f) || slices.ContainsFunc(loops, func(l loop) bool { return l.anchors.has(f) })
+}
+
+// classify judges a stack all of which the process has called itself.
+func (s stack) classify(mods Modules) Verdict {
 	for i := len(s) - 1; i >= 0; i-- { // the outermost loop counts
 		for n := range loops {
 			if l := &loops[n]; l.anchors.has(s[i]) {
@@ -97,7 +126,7 @@ func Classify(frames []model.Frame, mods Modules) Verdict {
 			return v
 		}
 	}
-	if len(s) > 0 && (has("gevent") || has("greenlet") || s.greenletOnTop()) && !threadRoots.has(s[len(s)-1]) {
+	if len(s) > 0 && (has("gevent") || has("greenlet") || s.greenletOnTop()) && !threadRoots.has(s[len(s)-1]) && !forkedBegin.has(s[len(s)-1]) {
 		return Verdict{Detached: true, Root: -1}
 	}
 	if has("uvloop") && !has("gevent") && len(s) > 0 && !isLibrary(s[0].file) {

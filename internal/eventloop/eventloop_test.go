@@ -4,6 +4,7 @@ package eventloop_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -113,4 +114,28 @@ func TestAnyStack(t *testing.T) {
 		require.Less(t, v.Root, max(len(frames), 1))
 		require.False(t, v.Running && (v.Kind == "" || v.Root < 0))
 	}
+}
+
+// TestForked: a worker of multiprocessing that was forked in a callback has its parent's loop on the stack.
+func TestForked(t *testing.T) {
+	const lib = "/usr/lib/python3.11/"
+	worker := []model.Frame{
+		{Function: "Connection._recv", File: lib + "multiprocessing/connection.py"},
+		{Function: "BaseProcess.run", File: lib + "multiprocessing/process.py"},
+		{Function: "BaseProcess._bootstrap", File: lib + "multiprocessing/process.py"},
+	}
+	loop := []model.Frame{
+		{Function: "main", File: "/srv/app.py"},
+		{Function: "BaseEventLoop._run_once", File: lib + "asyncio/base_events.py"},
+		{Function: "BaseEventLoop.run_forever", File: lib + "asyncio/base_events.py"},
+		{Function: "<module>", File: "/srv/app.py"},
+	}
+	assert.True(t, eventloop.Classify(loop, nil).Running)
+	uvloop := files{"/usr/lib/python3/dist-packages/uvloop/loop.cpython-311-x86_64-linux-gnu.so"}
+	for _, mods := range []eventloop.Modules{nil, uvloop} {
+		assert.Equal(t, eventloop.Verdict{Root: -1, Forked: true}, eventloop.Classify(slices.Concat(worker, loop), mods))
+		assert.Equal(t, eventloop.Verdict{Root: -1}, eventloop.Classify(worker, mods))
+	}
+	own := slices.Concat(loop[:3], worker, loop)
+	assert.Equal(t, eventloop.Verdict{Kind: eventloop.Asyncio, Running: true, Root: 1, Forked: true}, eventloop.Classify(own, nil))
 }

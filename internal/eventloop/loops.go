@@ -152,7 +152,15 @@ var borrowers = []struct {
 	{Eventlet, places{{"eventlet/hubs/asyncio.py", []string{"run"}}}},
 }
 
-// threadRoots are the outermost frames of threads and programs: a stack that ends in one is no
+// forkedBegin is where a child of multiprocessing, or of its descendants, begins. Where it was forked, the
+// frames outside are the parent's.
+var forkedBegin = places{
+	{"multiprocessing/process.py", []string{"_bootstrap"}},
+	{"multiprocess/process.py", []string{"_bootstrap"}},
+	{"billiard/process.py", []string{"_bootstrap"}},
+}
+
+// threadRoots are, with forkedBegin, the outermost frames of threads and programs: a stack that ends in one is no
 // greenlet's own. Under gevent's and eventlet's replacements for threading it may be one all
 // the same, but there the kind tells.
 var threadRoots = places{

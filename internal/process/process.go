@@ -48,6 +48,16 @@ func Open(pid int) (*Process, error) {
 	return p, nil
 }
 
+// Now returns the present in the unit of StartTime.
+func Now() uint64 {
+	var now unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
+		return 0 // cannot fail on Linux with this clock
+	}
+	const perSecond = 100 // USER_HZ, the same on all that Linux shows to user space
+	return uint64(now.Nano()) / (1e9 / perSecond)
+}
+
 // Same tells whether the pid still belongs to the process that Open saw, a zombie included.
 func (p *Process) Same() bool {
 	now, err := Open(p.PID)

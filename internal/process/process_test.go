@@ -33,6 +33,7 @@ func TestOpenTellsWhatAProcessIs(t *testing.T) {
 	dir := t.TempDir()
 	odd := filepath.Join(dir, "a) S 1 (b")
 	copyFile(t, "/bin/sleep", odd)
+	before := Now()
 	p := start(t, odd, "600")
 	// exec renames the process at some moment after fork.
 	require.Eventually(t, func() bool {
@@ -41,6 +42,8 @@ func TestOpenTellsWhatAProcessIs(t *testing.T) {
 	}, time.Minute, time.Millisecond)
 	assert.Equal(t, os.Getpid(), p.PPID)
 	assert.NotZero(t, p.StartTime)
+	assert.GreaterOrEqual(t, p.StartTime, before)
+	assert.LessOrEqual(t, p.StartTime, Now())
 	assert.True(t, p.Same())
 	assert.Equal(t, odd+" 600", p.Cmdline())
 	exe, err := p.Exe()

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
-	"github.com/loopwatch/loopwatch/internal/eventloop"
-	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
@@ -54,18 +52,4 @@ func (m *Modules) FindFresh(ip uint64) (name string, interpreter bool) {
 		name, interpreter = m.Find(ip)
 	}
 	return name, interpreter
-}
-
-// believed is how long the mappings of a process are taken for what they are now.
-const believed = time.Second
-
-// Classify tells which loop a stack belongs to. Where none is seen, a module mapped since may be the reason: then it refreshes
-// Modules, once a second at most.
-func (p *Process) Classify(frames []model.Frame) eventloop.Verdict {
-	v := eventloop.Classify(frames, p.Modules)
-	if v.Kind == "" && time.Since(p.Modules.at) > believed {
-		p.Modules.Refresh()
-		v = eventloop.Classify(frames, p.Modules)
-	}
-	return v
 }

@@ -3,8 +3,8 @@
 // Package python is one Python process seen from outside. In goes a process id; out comes the process with its interpreter,
 // its memory, what names its frames, and the modules mapped into it. From that follow its thread states and stacks, the
 // garbage collector and the GIL of each of its interpreters, its asyncio tasks, what a syscall of it works on, and which
-// event loop a stack belongs to. The process goes on meanwhile, so an answer is as good as its threads are still. What is
-// read is hostile and bounded.
+// event loop a stack belongs to: the process's own, or the parent's, copied by fork. The process goes on meanwhile, so an
+// answer is as good as its threads are still. What is read is hostile and bounded.
 package python
 
 import (
@@ -30,6 +30,11 @@ type Process struct {
 	Command, Container, Unit string
 
 	tasks map[uint64]*asyncio.Tasks // found so far, by interpreter
+
+	// What FindLoop has found. inherited are the outermost frames of the main thread that are the parent's.
+	inherited   []cpython.RawFrame
+	lookedAbove bool
+	parentCut   bool
 }
 
 // New returns the process that a runtime was found in.

@@ -176,8 +176,28 @@ func (c *Tracker) onWait(w *probes.Wait) {
 
 // insideLoop tells whether a stack seen outside a wait is inside a loop.
 func (c *Tracker) insideLoop(t *thread, raw []cpython.RawFrame) bool {
-	v := t.proc.Classify(t.proc.Names.Frames(raw))
+	v := c.findLoop(t, raw, t.proc.Names.Frames(raw))
 	return v.Running || c.bareLoop(t, v) != ""
+}
+
+// findLoop finds out which loop of its process's own a thread is in.
+func (c *Tracker) findLoop(t *thread, raw []cpython.RawFrame, frames []model.Frame) eventloop.Verdict {
+	return t.proc.FindLoop(t.stack(raw, frames), c.known)
+}
+
+// known says what is known already of a process, as python.Process.FindLoop asks.
+func (c *Tracker) known(pid int) python.Known {
+	p := c.procs[pid]
+	if p == nil {
+		return python.Known{}
+	}
+	k := python.Known{Process: p.Process}
+	for _, t := range c.threads {
+		if t.proc == p && t.isLoop() {
+			k.Loops = append(k.Loops, python.LoopThread{State: t.state.Addr, Since: t.loopSince})
+		}
+	}
+	return k
 }
 
 // lookAgain looks at a thread that may have fallen asleep just before the kernel was told how to
@@ -215,7 +235,7 @@ func (c *Tracker) refuseThread(t *thread, fd int) {
 // judge decides from the stack of a wait whether it is a loop's own.
 func (c *Tracker) judge(t *thread, fd int, raw []cpython.RawFrame) {
 	frames := t.proc.Names.Frames(raw)
-	v := t.proc.Classify(frames)
+	v := c.findLoop(t, raw, frames)
 	// Deeper in than the loop's own wait: that of something a callback uses.
 	at := addresses(raw)
 	deeper := t.loop.Kind == eventloop.UVLoop && !v.Running && len(at) > len(t.loop.Anchor) && len(t.loop.Anchor) > 0 && t.loop.OnAnchor(at)
@@ -251,6 +271,9 @@ func (c *Tracker) judge(t *thread, fd int, raw []cpython.RawFrame) {
 	}
 	c.configure(t)
 	if t.isLoop() {
+		if t.loopSince == 0 {
+			t.loopSince = process.Now()
+		}
 		c.useProbes(t.proc)
 	}
 	c.settle(t)

@@ -158,7 +158,7 @@ func (g *glimpse) completing(s *probes.Sample) *probes.Sample {
 // as asyncio has it running on this thread, gevent by its greenlets. "" is none.
 func (c *Tracker) bareLoop(t *thread, v eventloop.Verdict) eventloop.Kind {
 	switch {
-	case v.Running:
+	case v.Running || v.Forked:
 		return ""
 	case v.Detached && t.proc.Modules.Extension("gevent"):
 		return eventloop.Gevent

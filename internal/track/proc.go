@@ -34,6 +34,9 @@ func (p *proc) failures() map[string]int64 {
 	if p.unnamedTasks > 0 {
 		failures[reasonUnnamed] = p.unnamedTasks
 	}
+	if p.ParentCut() {
+		failures[python.ReasonParentCut] = 1
+	}
 	return failures
 }
 

@@ -12,15 +12,16 @@ import (
 
 // thread is a thread of a Python process that waits in epoll.
 type thread struct {
-	proc    *proc
-	tid     int
-	state   cpython.Thread     // its PyThreadState; Addr 0 unknown
-	interp  python.Interpreter // of that
-	tasks   *tasks             // of its interpreter, nil unknown
-	loop    block.Loop         // what is known of its loop
-	verdict probes.Verdict
-	slot    uint32
-	fds     []probes.FDVerdict
+	proc      *proc
+	tid       int
+	state     cpython.Thread     // its PyThreadState; Addr 0 unknown
+	interp    python.Interpreter // of that
+	tasks     *tasks             // of its interpreter, nil unknown
+	loop      block.Loop         // what is known of its loop
+	loopSince uint64             // when it became known as a loop, in the unit of process.Process.StartTime
+	verdict   probes.Verdict
+	slot      uint32
+	fds       []probes.FDVerdict
 
 	period   uint64 // that the samples belong to
 	ended    uint64 // the last period that was reported as a block
@@ -43,6 +44,11 @@ type naming struct {
 }
 
 func (t *thread) isLoop() bool { return t.loop.Kind != "" && t.slot != probes.NoSlot }
+
+// stack returns a stack of the thread with its names.
+func (t *thread) stack(raw []cpython.RawFrame, frames []model.Frame) python.Stack {
+	return python.Stack{Raw: raw, Frames: frames, Main: t.tid == t.proc.PID}
+}
 
 // findState looks for the state of the thread with this thread pointer.
 func (t *thread) findState(threadID uint64) (ok bool) {

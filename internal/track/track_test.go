@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/python"
 	"github.com/loopwatch/loopwatch/internal/report/words"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
@@ -16,7 +17,7 @@ import (
 // Whatever is counted is explained.
 func TestEveryReasonHasWords(t *testing.T) {
 	for _, reason := range slices.Concat(probes.CounterNames(), []string{
-		symbolize.ReasonUnreadable, symbolize.ReasonReused, symbolize.ReasonUnknown,
+		symbolize.ReasonUnreadable, symbolize.ReasonReused, symbolize.ReasonUnknown, python.ReasonParentCut,
 		reasonLoops, reasonEnded, reasonOrphan, reasonSamples, reasonRecord, reasonKernel, reasonOpaque, reasonHolders,
 		reasonUnjudged, reasonUnnamable, reasonNoUSDT, reasonUSDT, reasonSites, reasonOften, reasonTasks, reasonUnnamed,
 	}) {

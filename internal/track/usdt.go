@@ -39,8 +39,8 @@ type probedFile struct {
 // attached is what came of attaching the probes of a file.
 type attached struct {
 	probes map[probes.USDTKind]*probes.USDT
-	lost   map[string]int64
-	full   bool // there was no room in the kernel's table
+	failed int64 // kinds that could not be attached
+	full   bool  // there was no room in the kernel's table
 }
 
 type attachment struct {
@@ -106,18 +106,16 @@ func (c *Tracker) startAttaching(b *probedFile, p *proc) {
 
 // attachProbes attaches the probes of a file that are wanted.
 func attachProbes(k Kernel, f *os.File, found *usdt.File, kinds []probes.USDTKind) attached {
-	out := attached{probes: map[probes.USDTKind]*probes.USDT{}, lost: map[string]int64{}}
+	out := attached{probes: map[probes.USDTKind]*probes.USDT{}}
 	for _, kind := range kinds {
 		// By the open file, not by a path: nothing can take its place meanwhile.
 		probe, err := k.AttachUSDT(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), kind, found.Sites)
 		switch {
 		case err == nil:
 			out.probes[kind] = probe
-		case errors.Is(err, probes.ErrFullUSDT):
-			out.full = true
-			out.lost[reasonUSDT]++
 		case !errors.Is(err, probes.ErrNoUSDT):
-			out.lost[reasonUSDT]++
+			out.failed++
+			out.full = out.full || errors.Is(err, probes.ErrFullUSDT)
 		}
 	}
 	return out
@@ -134,8 +132,8 @@ func (c *Tracker) takeAttached(wait bool) {
 		for kind, probe := range got.probes {
 			b.attached[kind] = &attachment{probe: probe}
 		}
-		for reason, n := range got.lost {
-			c.lost[reason] += n
+		if got.failed > 0 {
+			c.lost[reasonUSDT] += got.failed
 		}
 		if got.full {
 			c.dropIdleProbes(0) // there is room for the next file

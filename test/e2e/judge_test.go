@@ -128,7 +128,7 @@ func (v *verdict) extra(threshold time.Duration, log []truth.Entry, b *model.Blo
 			return
 		}
 	}
-	if b.DurationNS >= int64(threshold) && v.waits.saw(b.TID, b.StartNS, end) {
+	if b.DurationNS >= int64(threshold) && (v.waits.saw(b.TID, b.StartNS, end) || v.waits.sawLast(b.TID, b.StartNS, end)) {
 		v.unplanned++
 		return
 	}

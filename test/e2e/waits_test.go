@@ -206,22 +206,29 @@ func (w *waits) catchUp() {
 	}
 }
 
-// saw tells whether the kernel saw an active period of a thread that began at start and ended at end, each to
-// half a millisecond. Of a thread's last period the kernel knows when the thread ended, not when the loop did.
+// witnessed is how exactly the times of the kernel's trace and of a report agree, in ns.
+const witnessed = int64(500 * time.Microsecond)
+
+// saw tells whether the kernel saw an active period of a thread that began at start and ended with a wait at
+// end.
 func (w *waits) saw(tid int, start, end int64) bool {
-	if w == nil {
-		return false
-	}
-	const tolerance = int64(500 * time.Microsecond)
+	return w != nil && slices.ContainsFunc(w.periods(w.active, tid), func(a interval) bool {
+		return max(a.start-start, start-a.start) <= witnessed && max(a.end-end, end-a.end) <= witnessed
+	})
+}
+
+// sawLast tells whether the kernel saw that a thread's last active period began at start, and that the thread
+// ended no earlier than at end. When its loop ended the kernel does not know.
+func (w *waits) sawLast(tid int, start, end int64) bool {
+	return w != nil && slices.ContainsFunc(w.periods(w.ended, tid), func(last interval) bool {
+		return max(last.start-start, start-last.start) <= witnessed && end <= last.end+witnessed
+	})
+}
+
+// periods returns the periods of a thread from a table of w, after all that has been traced so far was read.
+func (w *waits) periods(table map[int][]interval, tid int) []interval {
 	w.catchUp()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, a := range w.active[tid] {
-		if max(a.start-start, start-a.start) <= tolerance && max(a.end-end, end-a.end) <= tolerance {
-			return true
-		}
-	}
-	return slices.ContainsFunc(w.ended[tid], func(last interval) bool {
-		return max(last.start-start, start-last.start) <= tolerance && end <= last.end+tolerance
-	})
+	return slices.Clone(table[tid])
 }

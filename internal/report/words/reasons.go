@@ -55,6 +55,7 @@ var reasonTexts = map[string]string{
 	"usdt_probes_withdrawn_hit_too_often": "probes of interpreters taken off because they cost too much",
 	"asyncio_tasks_not_understood":        "processes whose tasks have no name here",
 	"asyncio_tasks_without_name":          "stacks whose task could not be named",
+	"parent_threads_over_limit":           "processes whose loop may be a copy of their parent's: that has too many threads",
 
 	"processes_starting_or_ending": "processes not looked at: starting or ending",
 	"processes_gone":               "processes that ended meanwhile",

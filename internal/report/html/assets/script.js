@@ -388,6 +388,9 @@
     if (flame.clientWidth === width) return;
     width = flame.clientWidth;
     drawAxis(axis);
-    if (whole.ns > 0) draw();
+    if (whole.ns === 0) return;
+    const focused = flame.contains(document.activeElement);
+    draw(); // takes the box with the focus away
+    if (focused) (current.element?.isConnected ? current : zoomed).element.focus({ preventScroll: true });
   }).observe(flame);
 })();

@@ -55,7 +55,7 @@ func TestCauses(t *testing.T) {
 		})
 	}
 	t.Run("elsewhere", func(t *testing.T) {
-		for pythons := range slices.Chunk(others, 4) {
+		for pythons := range slices.Chunk(others, 8) {
 			var all []*performance
 			for _, python := range pythons {
 				all = append(all, c.performances(python, "asyncio", "uvloop")...)

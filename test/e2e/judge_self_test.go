@@ -75,6 +75,17 @@ func TestWaits(t *testing.T) {
 		"        python3-77      [001] .....     1.200000: sys_epoll_wait(epfd: 3, events: 7f, maxevents: 2, timeout: 0)",
 		"        python3-77      [001] .....     1.210000: sys_epoll_wait -> 0x0",
 		"        python3-77      [001] .....     1.240000: sched_process_exit: comm=python3 pid=77 prio=120",
+		"        python3-77      [001] .....     1.250000: sys_epoll_wait(epfd: 3, events: 7f, maxevents: 2, timeout: 0)",
+		// It loses its CPU on its way out of a wait, between one who notes the time and the next.
+		"        python3-77      [001] d..2.     1.300000: sched_switch: prev_comm=python3 prev_pid=77 prev_prio=120 prev_state=R+ ==> next_comm=a pid=7 next_pid=5 next_prio=120",
+		"        a pid=7-5       [001] d..2.     1.326000: sched_switch: prev_comm=a pid=7 prev_pid=5 prev_prio=120 prev_state=S ==> next_comm=python3 next_pid=77 next_prio=120",
+		"        python3-77      [001] .....     1.326100: sys_epoll_wait -> 0x1",
+		"        python3-77      [001] .....     1.327000: sys_epoll_wait(epfd: 3, events: 7f, maxevents: 2, timeout: 0)",
+		// It sleeps: that is no time without a CPU.
+		"        python3-77      [001] d..2.     1.330000: sched_switch: prev_comm=python3 prev_pid=77 prev_prio=120 prev_state=S ==> next_comm=swapper/1 next_pid=0 next_prio=120",
+		"          <idle>-0      [001] d..2.     1.360000: sched_switch: prev_comm=swapper/1 prev_pid=0 prev_prio=120 prev_state=R ==> next_comm=python3 next_pid=77 next_prio=120",
+		"        python3-77      [001] .....     1.360100: sys_epoll_wait -> 0x1",
+		"        python3-77      [001] .....     1.361000: sys_epoll_wait(epfd: 3, events: 7f, maxevents: 2, timeout: 0)",
 		"CPU:1 [LOST 5 EVENTS]",
 		"        python3-77      [000] .....     1.099000: sys_epoll_wait(epfd: 3, events: 7f, maxevents: 2, timeout: 0)",
 	} {
@@ -93,6 +104,9 @@ func TestWaits(t *testing.T) {
 		{"until the loop ended", 1210 * ms, 1235 * ms, false},
 		{"until after the thread ended", 1210 * ms, 1245 * ms, true},
 		{"longer", 1000 * ms, 1030 * ms, true},
+		{"kept from a CPU at its start", 1300 * ms, 1327 * ms, false},
+		{"kept from a CPU, and more", 1299 * ms, 1327 * ms, true},
+		{"asleep at its start", 1330 * ms, 1361 * ms, true},
 		{"elsewhere", 1500 * ms, 1525 * ms, true},
 		{"while events were lost", 1026 * ms, 1099 * ms, true},
 	} {

@@ -43,45 +43,48 @@ var resting = []struct {
 }
 
 // TestNoFalseAlarms runs programs whose loops are never blocked, and programs that wait by
-// epoll without an event loop.
+// epoll without an event loop, watched with every threshold at once.
 func TestNoFalseAlarms(t *testing.T) {
+	stage, pythons := newStage(t).traced(t), testpython.All(t)
+	watches := map[time.Duration]*watcher{}
 	for _, threshold := range thresholds() {
-		t.Run(threshold.String(), func(t *testing.T) {
-			stage, pythons := newStage(t).traced(t), testpython.All(t)
-			w := watch(t, "--threshold", threshold.String(), "--duration", "1h")
-			var all []*restingProgram
-			ran := map[string]bool{}
-			for _, test := range resting { // the busy ones first: the others only start up when those have ended
-				for n, python := range pythons {
-					// A busy loop beside another is short of a CPU, and so blocked: one at a time, on
-					// the oldest and the newest interpreter.
-					if test.busy && n != 0 && n != len(pythons)-1 || test.module != "" && !has(t, python, test.module) {
-						continue
-					}
-					ran[test.function] = true
-					p := &restingProgram{program: stage.run(t, python, truth.Resting, test.function),
-						name: python.Name + "/" + test.function, loops: test.loops, maybe: test.maybe}
-					all = append(all, p)
-					if test.busy {
-						require.NoError(t, p.up())
-						time.Sleep(busyFor())
-						p.end()
-					}
-				}
+		watches[threshold] = watch(t, "--threshold", threshold.String(), "--duration", "1h")
+	}
+	var all []*restingProgram
+	ran := map[string]bool{}
+	for _, test := range resting { // the busy ones first: the others only start up when those have ended
+		for n, python := range pythons {
+			// A busy loop beside another is short of a CPU, and so blocked: one at a time, on
+			// the oldest and the newest interpreter.
+			if test.busy && n != 0 && n != len(pythons)-1 || test.module != "" && !has(t, python, test.module) {
+				continue
 			}
-			for _, p := range all {
-				if p.settled == 0 {
-					require.NoError(t, p.up())
-				}
-			}
-			time.Sleep(5 * time.Second)
-			for _, p := range all {
+			ran[test.function] = true
+			p := &restingProgram{program: stage.run(t, python, truth.Resting, test.function),
+				name: python.Name + "/" + test.function, loops: test.loops, maybe: test.maybe}
+			all = append(all, p)
+			if test.busy {
+				require.NoError(t, p.up())
+				time.Sleep(busyFor())
 				p.end()
 			}
+		}
+	}
+	for _, p := range all {
+		if p.settled == 0 {
+			require.NoError(t, p.up())
+		}
+	}
+	time.Sleep(5 * time.Second)
+	for _, p := range all {
+		p.end()
+	}
+	for _, test := range resting {
+		assert.True(t, ran[test.function], "no interpreter has %s: install its Debian package", test.module)
+	}
+	for threshold, w := range watches {
+		t.Run(threshold.String(), func(t *testing.T) {
 			rep := w.stop(t)
-			for _, test := range resting {
-				assert.True(t, ran[test.function], "no interpreter has %s: install its Debian package", test.module)
-			}
 			alarms := 0
 			for _, p := range all {
 				alarms += p.judge(t, threshold, rep)

@@ -51,13 +51,14 @@ func loopsOfTurn() (loops []string) {
 	return append(loops, "asyncio")
 }
 
-// parts is by what the kinds of blocks are shared out among the loops: each plays them all, unless the
-// machine is emulated. There asyncio plays one half attached by fentry and the other by tracepoints.
+// parts is in how many parts the kinds of blocks are divided, of which a loop plays one. asyncio plays them
+// all; any other loop plays one half on one interpreter and the other half on the next. On an emulated
+// machine asyncio plays one half attached by fentry and the other by tracepoints.
 func parts(loop string) int {
 	switch {
-	case !emulated:
+	case loop == "asyncio" && !emulated:
 		return 1
-	case loop == "asyncio":
+	case loop == "asyncio" || !emulated:
 		return 2
 	}
 	return 8

@@ -22,8 +22,8 @@ import (
 
 const (
 	tracefs = "/sys/kernel/tracing"
-	// leastActive is the shortest active period the kernel's trace is asked to remember.
-	leastActive = 2 * time.Millisecond
+	// leastQueued is the shortest time without a CPU that the witness remembers.
+	leastQueued = 100 * time.Microsecond
 )
 
 // waits notes, independently of loopwatch, when the threads of some programs were outside epoll:
@@ -35,7 +35,9 @@ type waits struct {
 	mu     sync.Mutex
 	within map[int]string     // by thread id: the epoll object it waits for
 	since  map[wait]int64     // when a thread returned from its last wait for an object
-	active map[int][]interval // by thread id: the active periods of at least leastActive
+	active map[int][]interval // by thread id: the active periods
+	out    map[int]int64      // since when a thread that could run has had no CPU
+	queued map[int][]interval // by thread id: how long it had none, if at least leastQueued
 	ended  map[int][]interval // by thread id: from its last wait for an object to its end
 	lost   int                // times that the tracer lost events
 	marks  int                // written into the trace by catchUp
@@ -73,6 +75,7 @@ func newWaits(t testing.TB) *waits {
 		}
 	}
 	w.set(t, "events/sched/sched_process_exit/enable", "1")
+	w.set(t, "events/sched/sched_switch/enable", "1")
 	pipe, err := os.OpenFile(filepath.Join(w.dir, "trace_pipe"), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	require.NoError(t, err)
 	ended := make(chan struct{})
@@ -90,7 +93,10 @@ func newWaits(t testing.TB) *waits {
 }
 
 func emptyWaits() *waits {
-	return &waits{within: map[int]string{}, since: map[wait]int64{}, active: map[int][]interval{}, ended: map[int][]interval{}}
+	return &waits{
+		within: map[int]string{}, since: map[wait]int64{}, active: map[int][]interval{}, ended: map[int][]interval{},
+		out: map[int]int64{}, queued: map[int][]interval{},
+	}
 }
 
 const instancePrefix = "loopwatch-e2e-"
@@ -129,6 +135,10 @@ func (w *waits) follow(pid int) error {
 // program chooses what stands before the first "-".
 var traced = regexp.MustCompile(`-(\d+)\s+\[\d+\] \S+\s+(\d+)\.(\d{6}): (?:sys_epoll_p?wait2?(?:\(epfd: (\w+),| ->)|(sched_process_exit): )`)
 
+// switched matches a change of the thread that a CPU runs: "12.345678: sched_switch: prev_comm=python3
+// prev_pid=812 prev_prio=120 prev_state=R+ ==> next_comm=a b next_pid=5 next_prio=120".
+var switched = regexp.MustCompile(`\s(\d+)\.(\d{6}): sched_switch: prev_comm=.* prev_pid=(\d+) prev_prio=-?\d+ prev_state=(\S+) ==> .* next_pid=(\d+) next_prio=`)
+
 // read follows the trace until it is closed.
 func (w *waits) read(pipe *os.File) {
 	lines := bufio.NewScanner(pipe)
@@ -146,6 +156,10 @@ func (w *waits) read(pipe *os.File) {
 }
 
 func (w *waits) line(line string) {
+	if strings.Contains(line, ": sched_switch: ") {
+		w.switched(line)
+		return
+	}
 	m := traced.FindStringSubmatch(line)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -157,13 +171,12 @@ func (w *waits) line(line string) {
 			w.lost++
 			clear(w.within)
 			clear(w.since)
+			clear(w.out)
 		}
 		return
 	}
 	tid, _ := strconv.Atoi(m[1])
-	seconds, _ := strconv.ParseInt(m[2], 10, 64)
-	micros, _ := strconv.ParseInt(m[3], 10, 64)
-	at := seconds*1e9 + micros*1e3
+	at := traceTime(m[2], m[3])
 	epfd, exit := m[4], m[5] != ""
 	if exit {
 		for last, from := range w.since {
@@ -181,11 +194,40 @@ func (w *waits) line(line string) {
 		delete(w.within, tid)
 		return
 	}
-	if from, ok := w.since[wait{tid, epfd}]; ok && at-from >= int64(leastActive) {
+	if from, ok := w.since[wait{tid, epfd}]; ok {
 		w.active[tid] = append(w.active[tid], interval{from, at})
 	}
 	delete(w.since, wait{tid, epfd})
 	w.within[tid] = epfd
+}
+
+// switched notes that a thread that could run has lost its CPU, and that it has got one again.
+func (w *waits) switched(line string) {
+	m := switched.FindStringSubmatch(line)
+	if m == nil {
+		return
+	}
+	at := traceTime(m[1], m[2])
+	prev, _ := strconv.Atoi(m[3])
+	next, _ := strconv.Atoi(m[5])
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if strings.HasPrefix(m[4], "R") {
+		w.out[prev] = at
+	}
+	if from, ok := w.out[next]; ok {
+		delete(w.out, next)
+		if at-from >= int64(leastQueued) {
+			w.queued[next] = append(w.queued[next], interval{from, at})
+		}
+	}
+}
+
+// traceTime returns the time of a line of the trace in ns, from its seconds and its microseconds.
+func traceTime(seconds, micros string) int64 {
+	s, _ := strconv.ParseInt(seconds, 10, 64)
+	us, _ := strconv.ParseInt(micros, 10, 64)
+	return s*1e9 + us*1e3
 }
 
 // catchUp waits until everything has been read that the tracer has written down so far.
@@ -209,19 +251,40 @@ func (w *waits) catchUp() {
 // witnessed is how exactly the times of the kernel's trace and of a report agree, in ns.
 const witnessed = int64(500 * time.Microsecond)
 
+// agree tells whether two observers may have noted the same moment in the life of a thread at a and at b. They
+// look one after the other, and the thread can lose its CPU between the two: that time is not theirs.
+func agree(a, b int64, queued []interval) bool {
+	a, b = min(a, b), max(a, b)
+	apart := b - a
+	for _, q := range queued {
+		apart -= overlap(q.start, q.end, a, b)
+	}
+	return apart <= witnessed
+}
+
 // saw tells whether the kernel saw an active period of a thread that began at start and ended with a wait at
 // end.
 func (w *waits) saw(tid int, start, end int64) bool {
-	return w != nil && slices.ContainsFunc(w.periods(w.active, tid), func(a interval) bool {
-		return max(a.start-start, start-a.start) <= witnessed && max(a.end-end, end-a.end) <= witnessed
+	if w == nil {
+		return false
+	}
+	seen := w.periods(w.active, tid)
+	queued := w.periods(w.queued, tid)
+	return slices.ContainsFunc(seen, func(a interval) bool {
+		return agree(a.start, start, queued) && agree(a.end, end, queued)
 	})
 }
 
 // sawLast tells whether the kernel saw that a thread's last active period began at start, and that the thread
 // ended no earlier than at end. When its loop ended the kernel does not know.
 func (w *waits) sawLast(tid int, start, end int64) bool {
-	return w != nil && slices.ContainsFunc(w.periods(w.ended, tid), func(last interval) bool {
-		return max(last.start-start, start-last.start) <= witnessed && end <= last.end+witnessed
+	if w == nil {
+		return false
+	}
+	seen := w.periods(w.ended, tid)
+	queued := w.periods(w.queued, tid)
+	return slices.ContainsFunc(seen, func(last interval) bool {
+		return agree(last.start, start, queued) && end <= last.end+witnessed
 	})
 }
 

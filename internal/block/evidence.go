@@ -4,7 +4,6 @@ package block
 
 import (
 	"github.com/loopwatch/loopwatch/internal/cause"
-	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 )
 
@@ -57,8 +56,9 @@ type Sample struct {
 	Raw     []Address     `json:"raw,omitempty"`    // the same as addresses, without what was cut
 	Cut     int           `json:"cut,omitempty"`    // frames missing in the middle
 	Partial bool          `json:"partial,omitempty"`
-	// Stack is what Frames show of the loop, given the modules that were mapped then.
-	Stack eventloop.Verdict `json:"stack"`
+	// Extensions are those of eventloop.Extensions that were mapped then.
+	Extensions []string `json:"extensions,omitempty"`
+	Inherited  int      `json:"inherited,omitempty"` // the outermost Frames, of a process forked inside a loop
 
 	HasTask  bool     `json:"has_task,omitempty"` // the coroutine of a task is on the stack
 	Task     string   `json:"task,omitempty"`     // its name, empty where it could not be read

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/cause"
+	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
@@ -49,10 +50,11 @@ func (e *Evidence) pieces() []piece {
 func (l *Loop) judge(s *Sample) piece {
 	p := piece{sample: s}
 	if len(s.Frames) > 0 {
-		inside, atRest := l.place(s.Raw, s.Stack)
+		stack := s.classify()
+		inside, atRest := l.place(s.Raw, stack)
 		inside = inside || illegible(s.Frames) && l.onCaller(s.Raw)
 		p.atRest = atRest && p.isOff() && syscalls.Lookup(s.Sleep.Number).MayRest()
-		p.function = functionOf(s.Frames, s.Stack.Root)
+		p.function = functionOf(s.Frames, stack.Root)
 		p.callback = l.callbackOf(s)
 		p.outside = p.atRest || !s.Partial && !inside
 	}
@@ -60,6 +62,19 @@ func (l *Loop) judge(s *Sample) piece {
 	p.cause, p.culprit = cause.Blame(p.cause, s.Busy, s.Frames)
 	return p
 }
+
+// classify tells which loop the frames belong to.
+func (s *Sample) classify() eventloop.Verdict {
+	if s.Inherited > 0 && s.Inherited <= len(s.Frames) {
+		return eventloop.ClassifyForked(s.Frames, s.Inherited, extensions(s.Extensions))
+	}
+	return eventloop.Classify(s.Frames, extensions(s.Extensions))
+}
+
+// extensions are modules that are mapped.
+type extensions []string
+
+func (x extensions) Extension(dir string) bool { return slices.Contains(x, dir) }
 
 // cause says what the thread slept in or ran, and the module if that is native code. It does not depend yet on what the
 // interpreter was busy with.

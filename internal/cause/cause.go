@@ -20,12 +20,12 @@ type Call struct {
 }
 
 // Phase is what an interpreter is in the middle of, as its own probes mark it.
-type Phase int
+type Phase string
 
 const (
-	NoPhase Phase = iota
-	PhaseGC
-	PhaseImport
+	NoPhase     Phase = ""
+	PhaseGC     Phase = "gc"
+	PhaseImport Phase = "import"
 )
 
 // Cause returns the cause that a phase establishes, "" where it is none.

@@ -5,14 +5,14 @@ package eventloop
 import "github.com/loopwatch/loopwatch/internal/model"
 
 // Caller is how the callbacks of a kind of loop are told apart.
-type Caller uint8
+type Caller string
 
 // What stands directly inside the loop's own frame that calls callbacks.
 const (
-	CallerUnknown Caller = iota
-	CallerHandle         // the method of a handle, whose first local variable is the handle
-	CallerTask           // the coroutine of a task, or another function that tells nothing
-	CallerRoot           // nothing: every stack is one greenlet's own
+	CallerUnknown Caller = ""
+	CallerHandle  Caller = "handle" // the method of a handle, whose first local variable is the handle
+	CallerTask    Caller = "task"   // the coroutine of a task, or another function that tells nothing
+	CallerRoot    Caller = "root"   // nothing: every stack is one greenlet's own
 )
 
 var (

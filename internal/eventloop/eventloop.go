@@ -35,6 +35,15 @@ const (
 // runs keeps the hub from running.
 func (k Kind) Greenlets() bool { return k == Gevent || k == Eventlet }
 
+// Extensions returns what Classify may ask Modules about.
+func Extensions() []string { return []string{extUVLoop, extGevent, extGreenlet} }
+
+const (
+	extUVLoop   = "uvloop"
+	extGevent   = "gevent"
+	extGreenlet = "greenlet"
+)
+
 // Modules tells which extension modules a process has mapped.
 type Modules interface {
 	// Extension tells whether a shared object in a directory of this name is mapped, as
@@ -44,25 +53,25 @@ type Modules interface {
 
 // Verdict is what a stack shows.
 type Verdict struct {
-	Kind Kind `json:"kind,omitempty"`
+	Kind Kind
 	// Running says that a loop of this kind is on the stack.
-	Running bool `json:"running,omitempty"`
+	Running bool
 	// AtRest says that a wait made here is the loop's own: the frames inside its run frame
 	// are only those that it takes to wait. Where loops are nested, this is said of the outer one, which
 	// is blocked while the inner one rests.
-	AtRest bool `json:"at_rest,omitempty"`
+	AtRest bool
 	// Detached says that the stack is a greenlet's own and so does not show the loop it may be
 	// part of. Besides the greenlet loops SQLAlchemy's asyncio support makes such stacks.
-	Detached bool `json:"detached,omitempty"`
+	Detached bool
 	// Root is the index of the loop's frame nearest the leaf, from which outwards a stack stays
 	// the same from iteration to iteration; -1 where no frame of the loop is there. Of nested
 	// loops it is the outer one's.
-	Root int `json:"root"`
+	Root int
 	// Forked says that the process was forked inside a loop of its parent, whose frames are still on the
 	// stack. The parent runs that loop, this process does not.
-	Forked bool `json:"forked,omitempty"`
+	Forked bool
 	// Ending says that the interpreter itself called the outermost frame as it shut down.
-	Ending bool `json:"ending,omitempty"`
+	Ending bool
 }
 
 // Inside tells whether the stack lies inside the loop of the given kind that is known to run
@@ -121,15 +130,15 @@ func (s stack) classify(mods Modules) Verdict {
 		return Verdict{Root: -1, Ending: true}
 	}
 	has := func(dir string) bool { return mods != nil && mods.Extension(dir) }
-	if has("uvloop") {
+	if has(extUVLoop) {
 		if v, ok := s.uvloop(); ok {
 			return v
 		}
 	}
-	if len(s) > 0 && (has("gevent") || has("greenlet") || s.greenletOnTop()) && !threadRoots.has(s[len(s)-1]) && !forkedBegin.has(s[len(s)-1]) {
+	if len(s) > 0 && (has(extGevent) || has(extGreenlet) || s.greenletOnTop()) && !threadRoots.has(s[len(s)-1]) && !forkedBegin.has(s[len(s)-1]) {
 		return Verdict{Detached: true, Root: -1}
 	}
-	if has("uvloop") && !has("gevent") && len(s) > 0 && !isLibrary(s[0].file) {
+	if has(extUVLoop) && !has(extGevent) && len(s) > 0 && !isLibrary(s[0].file) {
 		return Verdict{Kind: UVLoop, AtRest: true, Root: -1}
 	}
 	return Verdict{Root: -1}

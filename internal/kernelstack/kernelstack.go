@@ -18,14 +18,14 @@ import (
 )
 
 // Place is where in the kernel a thread waits.
-type Place uint8
+type Place string
 
 const (
-	Elsewhere Place = iota
-	Disk            // a block device or a file system
-	Pipe            // a pipe or terminal
-	Network
-	Child // fork and exec
+	Elsewhere Place = ""
+	Disk      Place = "disk" // a block device or a file system
+	Pipe      Place = "pipe" // a pipe or terminal
+	Network   Place = "network"
+	Child     Place = "child" // fork and exec
 )
 
 // functions decide by their name, prefixes by the beginning of it. The innermost one on the stack

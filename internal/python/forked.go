@@ -36,11 +36,31 @@ func (p *Process) Classify(s Stack) eventloop.Verdict {
 }
 
 func (p *Process) classify(s Stack) eventloop.Verdict {
-	n := len(p.inherited)
-	if n == 0 || n > len(s.Frames) || !s.Main || common(s.Raw, p.inherited) < n {
-		return eventloop.Classify(s.Frames, p.Modules)
+	if n := p.inheritedOf(s); n > 0 {
+		return eventloop.ClassifyForked(s.Frames, n, p.Modules)
 	}
-	return eventloop.ClassifyForked(s.Frames, n, p.Modules)
+	return eventloop.Classify(s.Frames, p.Modules)
+}
+
+// Origin returns what Classify goes by besides the frames: which of eventloop.Extensions are mapped, and how many of the
+// outermost frames are the parent's. It refreshes Modules where Classify does.
+func (p *Process) Origin(s Stack) (extensions []string, inherited int) {
+	p.Classify(s)
+	for _, dir := range eventloop.Extensions() {
+		if p.Modules.Extension(dir) {
+			extensions = append(extensions, dir)
+		}
+	}
+	return extensions, p.inheritedOf(s)
+}
+
+// inheritedOf returns how many of the outermost frames of a stack are the parent's.
+func (p *Process) inheritedOf(s Stack) int {
+	n := len(p.inherited)
+	if n > len(s.Frames) || !s.Main || common(s.Raw, p.inherited) < n {
+		return 0
+	}
+	return n
 }
 
 // Known is what the caller of FindLoop knows already of a process. The zero value is nothing.

@@ -29,7 +29,7 @@ func example() *block.Evidence {
 		Loop: block.Loop{Kind: eventloop.Asyncio, Anchor: []uint64{1 << 63, 2}, Caller: eventloop.CallerTask, CallerCode: 8},
 		Samples: []block.Sample{{
 			AtNS: 1100, NS: 790, WaitedNS: 10, Frames: frames, Raw: []block.Address{{Code: 1 << 63, Instr: -1}},
-			Stack: eventloop.Verdict{Kind: eventloop.Asyncio, Running: true, Root: 1}, HasTask: true, Task: "Task-1",
+			Extensions: []string{"uvloop"}, Inherited: 1, HasTask: true, Task: "Task-1",
 			Sleep: cause.Sleep{GIL: true, Call: cause.Call{Number: 1, Args: [3]uint64{1 << 63}, Target: syscalls.Target{
 				Kind: syscalls.InetTarget, FD: -1, Address: netip.MustParseAddrPort("[::1]:53"), Path: "\x00a"}}},
 			Busy:   cause.Interpreter{Phase: cause.PhaseImport, GIL: model.GILHeld},

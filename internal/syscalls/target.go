@@ -3,6 +3,7 @@
 package syscalls
 
 import (
+	"fmt"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,32 @@ const (
 	SocketTarget = TargetKind(abi.TargetSocket) // Family
 	ChildTarget  = TargetKind(abi.TargetChild)  // Child
 )
+
+// targetKinds are the names of the kinds, in recordings.
+var targetKinds = map[TargetKind]string{
+	NoTarget: "none", FileTarget: "file", PathTarget: "path", InetTarget: "inet", UnixTarget: "unix",
+	SocketTarget: "socket", ChildTarget: "child",
+}
+
+// MarshalText returns the name of a kind.
+func (k TargetKind) MarshalText() ([]byte, error) {
+	name, ok := targetKinds[k]
+	if !ok {
+		return nil, fmt.Errorf("no kind of target: %d", k)
+	}
+	return []byte(name), nil
+}
+
+// UnmarshalText sets k to the kind of this name.
+func (k *TargetKind) UnmarshalText(name []byte) error {
+	for kind, known := range targetKinds {
+		if known == string(name) {
+			*k = kind
+			return nil
+		}
+	}
+	return fmt.Errorf("no kind of target: %.20q", name)
+}
 
 // Target is what a call works on, or the file whose page is missing. Names are bytes of the process's making.
 type Target struct {

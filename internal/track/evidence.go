@@ -81,7 +81,7 @@ func (c *Tracker) sample(t *thread, s *probes.Sample) block.Sample {
 		out.Holder = &block.Holder{ThreadPointer: s.Holder.ThreadID, Holder: *h}
 	}
 	if len(n.frames) > 0 {
-		out.Stack = t.proc.Classify(t.stack(raw, n.frames))
+		out.Extensions, out.Inherited = t.proc.Origin(t.stack(raw, n.frames))
 	}
 	out.Sleep = t.sleepOf(s)
 	if s.Kind != probes.Off {

@@ -20,7 +20,7 @@ import (
 // one of the first iterations, as jobs and test workers do.
 func TestShortLives(t *testing.T) {
 	threshold := usualThreshold()
-	stage := newStage(t)
+	stage := newStage(t).traced(t)
 	var all verdict
 	for n, python := range few(t) {
 		stage.install(t, python)
@@ -41,7 +41,7 @@ func TestShortLives(t *testing.T) {
 		for _, l := range lives {
 			require.NoError(t, l.err, l.what)
 			require.Len(t, l.log, l.loops, l.what)
-			all.add(l.judge(t, rep))
+			all.add(l.judge(t, rep, stage.waits))
 		}
 	}
 	t.Logf("%s\n%s", figures, &all)
@@ -103,7 +103,7 @@ func (p *program) whole() (log []truth.Entry, err error) {
 }
 
 // judge holds each loop's block against the report: the loops of a process block at the same time.
-func (l *life) judge(t *testing.T, rep *model.Report) *verdict {
+func (l *life) judge(t *testing.T, rep *model.Report, w *waits) *verdict {
 	t.Helper()
 	var all verdict
 	for _, e := range l.log {
@@ -113,7 +113,7 @@ func (l *life) judge(t *testing.T, rep *model.Report) *verdict {
 				blocks = append(blocks, b)
 			}
 		}
-		v := judge(usualThreshold(), []truth.Entry{e}, blocks, nil)
+		v := judge(usualThreshold(), []truth.Entry{e}, blocks, w)
 		for _, c := range v.complaints {
 			all.complain("%s: %s", l.what, c)
 		}

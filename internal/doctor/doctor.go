@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/host"
 )
 
 // Schema of the JSON.
@@ -26,7 +27,7 @@ type Status string
 
 const (
 	OK       = Status("ok")
-	Fallback = Status("fallback") // not to be had, and something else serves in its place
+	Fallback = Status("fallback") // not to be had, and something else is used instead
 	Reduced  = Status("reduced")  // works, and something is lost
 	Failed   = Status("failed")   // nothing can be observed
 	Unknown  = Status("unknown")  // could not be found out
@@ -69,7 +70,7 @@ type Diagnosis struct {
 
 	opaque   []Process // those
 	asked    bool      // for certain processes
-	fallback *probes.HostError
+	fallback *host.Error
 }
 
 // Host is the machine looked at.
@@ -101,7 +102,7 @@ func Examine(pids []int) (*Diagnosis, error) {
 	d.Host.Hostname, _ = os.Hostname()
 
 	allowed := true
-	for _, r := range probes.Requirements() {
+	for _, r := range host.Requirements() {
 		if r.Name == "kernel" {
 			d.Host.Kernel = r.Found
 		}
@@ -129,11 +130,11 @@ func Examine(pids []int) (*Diagnosis, error) {
 	return d, nil
 }
 
-// serves says what stands in for a hook that cannot be had.
-var serves = map[probes.Hook]string{
-	probes.HookFentry:     "nothing: tracepoints serve, which make every syscall of the host slightly dearer while loopwatch runs (docs/costs.md)",
-	probes.HookTracepoint: "nothing: fentry serves, which is the better way",
-	probes.HookUprobes:    "nothing: collections and imports are told by samples instead (docs/usdt.md)",
+// instead says what is used where a hook cannot be had.
+var instead = map[host.Hook]string{
+	host.Fentry:     "nothing: tracepoints are used instead, which make every syscall of the host slightly dearer while loopwatch runs (docs/costs.md)",
+	host.Tracepoint: "nothing: fentry is used, which is the better way",
+	host.Uprobes:    "nothing: collections and imports are told by samples instead (docs/usdt.md)",
 }
 
 // tryHooks tries them one by one. Where the host lacks what all need there is nothing to try.
@@ -153,12 +154,12 @@ func (d *Diagnosis) tryHooks(allowed bool) error {
 		c := Check{Name: string(t.Hook), Status: OK, Found: t.What}
 		if t.Err != nil {
 			c.Status, c.Found, c.Do = Failed, t.Err.Why, t.Err.Do
-			if do, ok := serves[t.Hook]; ok && d.Works {
+			if do, ok := instead[t.Hook]; ok && d.Works {
 				c.Status, c.Do = Fallback, do
-			} else if t.Hook == probes.HookFentry {
-				c.Do = "mend the tracepoints, which serve as well, or boot a kernel that allows it"
+			} else if t.Hook == host.Fentry {
+				c.Do = "mend the tracepoints, which do as well, or boot a kernel that allows it"
 			}
-			if t.Hook == probes.HookFentry {
+			if t.Hook == host.Fentry {
 				d.fallback = t.Err
 			}
 		}
@@ -171,8 +172,8 @@ func (d *Diagnosis) tryHooks(allowed bool) error {
 func (d *Diagnosis) answer(err error) string {
 	if !d.Works {
 		why := "something failed below; see there"
-		if host := (*probes.HostError)(nil); errors.As(err, &host) {
-			why = host.Why + "; " + host.Do
+		if e := (*host.Error)(nil); errors.As(err, &e) {
+			why = e.Why + "; " + e.Do
 		} else if err != nil {
 			why = err.Error()
 		}
@@ -180,15 +181,15 @@ func (d *Diagnosis) answer(err error) string {
 	}
 	how := "attached by fentry"
 	if d.Attach == probes.AttachTracepoint {
-		how = "tracepoints serve"
-		mode := probes.Lockdown()
+		how = "tracepoints are used"
+		mode := host.Lockdown()
 		switch refused := d.fallback != nil && errors.Is(d.fallback, unix.EPERM); {
 		case refused && mode != "" && mode != "none":
-			how = "fentry refused (lockdown), tracepoints serve"
+			how = "fentry refused (lockdown), tracepoints are used"
 		case refused:
-			how = "fentry refused, tracepoints serve"
+			how = "fentry refused, tracepoints are used"
 		case d.fallback != nil:
-			how = "fentry does not work, tracepoints serve"
+			how = "fentry does not work, tracepoints are used"
 		}
 	}
 	parts := []string{"loopwatch works here: " + how}

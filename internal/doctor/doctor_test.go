@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/host"
 	"github.com/loopwatch/loopwatch/internal/report/reporttest"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 	"github.com/loopwatch/loopwatch/internal/report/text"
@@ -30,7 +31,7 @@ func healthy() *Diagnosis {
 }
 
 func TestAnswer(t *testing.T) {
-	host := &probes.HostError{What: "cannot watch this host", Why: "no BTF", Do: "boot another kernel"}
+	lacking := &host.Error{What: "cannot watch this host", Why: "no BTF", Do: "boot another kernel"}
 	for _, test := range []struct {
 		change func(*Diagnosis)
 		err    error
@@ -48,13 +49,13 @@ func TestAnswer(t *testing.T) {
 			"loopwatch works here: attached by fentry; 1 of 2 processes asked for can be watched"},
 		{func(d *Diagnosis) {
 			d.Attach = probes.AttachTracepoint
-			d.fallback = &probes.HostError{Err: unix.EINVAL}
+			d.fallback = &host.Error{Err: unix.EINVAL}
 		}, nil,
-			"loopwatch works here: fentry does not work, tracepoints serve; the one Python process can be watched"},
+			"loopwatch works here: fentry does not work, tracepoints are used; the one Python process can be watched"},
 		{func(d *Diagnosis) {
 			d.Checks = append(d.Checks, Check{Name: "CAP_SYS_PTRACE", Status: Reduced}, Check{Name: "lockdown", Status: Unknown})
 		}, nil, "loopwatch works here: attached by fentry; less is seen than could be (CAP_SYS_PTRACE); the one Python process can be watched"},
-		{func(d *Diagnosis) { d.Works = false }, host, "loopwatch cannot observe here: no BTF; boot another kernel"},
+		{func(d *Diagnosis) { d.Works = false }, lacking, "loopwatch cannot observe here: no BTF; boot another kernel"},
 	} {
 		d := healthy()
 		test.change(d)

@@ -14,11 +14,12 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/kernelstack"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/host"
 )
 
 // capabilityChecks lists the privileges that something is lost without.
 func capabilityChecks() (out []Check) {
-	all, err := probes.Capabilities()
+	all, err := host.Capabilities()
 	if err != nil {
 		return []Check{{Name: "capabilities", Status: Unknown, Found: err.Error(), Do: "mount /proc"}}
 	}
@@ -105,7 +106,7 @@ func readConfig(r io.Reader) (map[string]bool, error) {
 
 func tracefsCheck(attach string) Check {
 	c := Check{Name: "tracefs", Status: OK, Found: "mounted, and open to this user"}
-	switch err := probes.Tracefs(); {
+	switch err := host.Tracefs(); {
 	case err == nil:
 	case attach == probes.AttachFentry:
 		c.Found = "not needed: fentry serves"
@@ -116,7 +117,7 @@ func tracefsCheck(attach string) Check {
 }
 
 func memlockCheck() Check {
-	found, err := probes.Memlock()
+	found, err := host.Memlock()
 	if err != nil {
 		return Check{Name: "locked memory", Status: Reduced, Found: err.Why, Do: err.Do}
 	}
@@ -124,7 +125,7 @@ func memlockCheck() Check {
 }
 
 func lockdownCheck() Check {
-	c := Check{Name: "lockdown", Status: OK, Found: probes.Lockdown()}
+	c := Check{Name: "lockdown", Status: OK, Found: host.Lockdown()}
 	switch c.Found {
 	case "":
 		c.Status, c.Found, c.Do = Unknown, "cannot be read", "nothing: what it forbids is tried below"

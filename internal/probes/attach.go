@@ -16,13 +16,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/abi"
+	"github.com/loopwatch/loopwatch/internal/probes/host"
 )
 
 const statsRunTime = unix.BPF_STATS_RUN_TIME
 
 // A hook is one way in which programs are attached, and these programs.
 type hook struct {
-	name     Hook
+	name     host.Hook
 	what     string // for people
 	programs []string
 	attach   func(*Probes, Options) error // nil: attached when needed
@@ -30,15 +31,15 @@ type hook struct {
 
 // hooks are all of them, in the order in which they are attached.
 var hooks = []hook{
-	{HookFentry, "entry and return of do_epoll_wait", []string{loopwatchProgFexitWait, loopwatchProgFentryWait, loopwatchProgOnReady}, (*Probes).attachFentry},
-	{HookTracepoint, "entry and return of epoll_wait, epoll_pwait and epoll_pwait2", []string{loopwatchProgExitWait, loopwatchProgEnterWait}, (*Probes).attachWaits},
-	{HookTracing, "scheduler, fork, exec and exit", []string{loopwatchProgOnSwitch, loopwatchProgOnWaking, loopwatchProgOnFork, loopwatchProgOnExec, loopwatchProgOnExit}, (*Probes).attachTracing},
-	{HookClock, "a clock on each CPU", []string{loopwatchProgOnTick}, (*Probes).attachTicks},
-	{HookIterator, "threads that are there already", []string{loopwatchProgSeed, loopwatchProgListPointers}, nil},
+	{host.Fentry, "entry and return of do_epoll_wait", []string{loopwatchProgFexitWait, loopwatchProgFentryWait, loopwatchProgOnReady}, (*Probes).attachFentry},
+	{host.Tracepoint, "entry and return of epoll_wait, epoll_pwait and epoll_pwait2", []string{loopwatchProgExitWait, loopwatchProgEnterWait}, (*Probes).attachWaits},
+	{host.Tracing, "scheduler, fork, exec and exit", []string{loopwatchProgOnSwitch, loopwatchProgOnWaking, loopwatchProgOnFork, loopwatchProgOnExec, loopwatchProgOnExit}, (*Probes).attachTracing},
+	{host.Clock, "a clock on each CPU", []string{loopwatchProgOnTick}, (*Probes).attachTicks},
+	{host.Iterator, "threads that are there already", []string{loopwatchProgSeed, loopwatchProgListPointers}, nil},
 }
 
 // waitHook tells the two ways to hook the waits, of which an observation uses one.
-func waitHook(h Hook) bool { return h == HookFentry || h == HookTracepoint }
+func waitHook(h host.Hook) bool { return h == host.Fentry || h == host.Tracepoint }
 
 // attachAll attaches the programs of one mode and those all modes share.
 func (p *Probes) attachAll(mode string, o Options) error {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/abi"
+	"github.com/loopwatch/loopwatch/internal/probes/host"
 )
 
 // Census asks the kernel what threads are doing at this moment. It hooks nothing: the host pays
@@ -60,7 +61,7 @@ const (
 
 // OpenCensus loads the programs. Errors are of the kind that Open returns.
 func OpenCensus() (_ *Census, err error) {
-	if err := checkHost(); err != nil {
+	if err := host.Check(); err != nil {
 		return nil, err
 	}
 	_ = rlimit.RemoveMemlock() // before 5.11; loading says it if that was needed
@@ -75,12 +76,12 @@ func OpenCensus() (_ *Census, err error) {
 		}
 	}()
 	if err := spec.LoadAndAssign(&c.objects, nil); err != nil {
-		return nil, explain("", fmt.Errorf("load: %w", err))
+		return nil, host.Explain("", fmt.Errorf("load: %w", err))
 	}
 	for _, p := range []*ebpf.Program{c.objects.ListThreads, c.objects.ListSockets} {
 		it, err := link.AttachIter(link.IterOptions{Program: p})
 		if err != nil {
-			return nil, explain("", fmt.Errorf("attach task iterator: %w", err))
+			return nil, host.Explain("", fmt.Errorf("attach task iterator: %w", err))
 		}
 		c.iterators = append(c.iterators, it)
 	}

@@ -20,8 +20,9 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/ringbuf"
-	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/probes/host"
 )
 
 // Options choose what the programs do. The zero value of a field means its default.
@@ -38,8 +39,8 @@ type Options struct {
 // Ways to hook the waits.
 const (
 	AttachAuto       = "auto"
-	AttachFentry     = "fentry"
-	AttachTracepoint = "tracepoint"
+	AttachFentry     = string(host.Fentry)
+	AttachTracepoint = string(host.Tracepoint)
 )
 
 // DefaultRate returns the ticks a second that put at least two into a block of the given
@@ -76,10 +77,10 @@ type Probes struct {
 func Open(o Options) (_ *Probes, err error) {
 	fixedRate := o.Rate > 0
 	o.setDefaults()
-	if err := checkHost(); err != nil {
+	if err := host.Check(); err != nil {
 		return nil, err
 	}
-	_, locked := Memlock()
+	_, locked := host.Memlock()
 	p := &Probes{loops: o.Loops, fixedRate: fixedRate, usdt: &usdtTable{}}
 	defer func() {
 		if err != nil {
@@ -97,19 +98,6 @@ func Open(o Options) (_ *Probes, err error) {
 		return nil, fmt.Errorf("open ring buffer: %w", err)
 	}
 	return p, nil
-}
-
-// Memlock lifts the limit on locked memory, which maps count against before 5.11, for the rest of
-// this process. The error says that it is not needed to hold, but may be why loading fails.
-func Memlock() (found string, _ *HostError) {
-	if !olderThan(kernelRelease(), 5, 11) {
-		return "maps do not count against the limit since 5.11", nil
-	}
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return "limited", &HostError{What: what, Why: "the limit on locked memory is too low for the maps and cannot be raised",
-			Do: "run with the capability CAP_SYS_RESOURCE, or raise it (ulimit -l unlimited)", Err: err}
-	}
-	return "the limit could be lifted", nil
 }
 
 func (o *Options) setDefaults() {
@@ -138,7 +126,7 @@ func (p *Probes) loadAndAttach(o Options) error {
 	p.prepareUSDT(spec, o.USDT)
 	l := loader{spec: spec, types: types}
 	if p.coll, err = l.maps(); err != nil {
-		return explain(HookTracing, err)
+		return host.Explain(host.Tracing, err)
 	}
 	modes := []string{AttachFentry, AttachTracepoint}
 	if o.Attach != AttachAuto {
@@ -153,7 +141,7 @@ func (p *Probes) loadAndAttach(o Options) error {
 		modes = modes[1:]
 	}
 	if err := l.load(p.coll, l.sharedPrograms()); err != nil {
-		return explain(HookTracing, err)
+		return host.Explain(host.Tracing, err)
 	}
 	for i, mode := range modes {
 		if err = l.load(p.coll, waitPrograms(mode)); err == nil {
@@ -165,7 +153,7 @@ func (p *Probes) loadAndAttach(o Options) error {
 		}
 		p.unhook()
 		if i == len(modes)-1 {
-			return explain(Hook(mode), err)
+			return host.Explain(host.Hook(mode), err)
 		}
 		p.fallback = err
 		for _, name := range waitPrograms(mode) {

@@ -13,6 +13,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/probes/host"
 )
 
 // Returns counts how often one thread returns from certain syscalls, by a counter of the kernel's own. Close it.
@@ -67,13 +69,13 @@ func (r *Returns) Close() error { return unix.Close(r.fd) }
 
 // sysExit returns the number of the tracepoint at the end of syscalls, read once: it stays while the kernel does.
 var sysExit = sync.OnceValues(func() (uint64, error) {
-	for _, dir := range tracefsDirs {
+	for _, dir := range host.TracefsDirs() {
 		if b, err := os.ReadFile(dir + "/events/raw_syscalls/sys_exit/id"); err == nil {
 			return strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
 		}
 	}
-	if err := Tracefs(); err != nil {
+	if err := host.Tracefs(); err != nil {
 		return 0, err
 	}
-	return 0, &HostError{What: what, Why: "this kernel has no tracepoint raw_syscalls/sys_exit", Do: "use a kernel with CONFIG_FTRACE_SYSCALLS"}
+	return 0, &host.Error{What: "cannot watch this host", Why: "this kernel has no tracepoint raw_syscalls/sys_exit", Do: "use a kernel with CONFIG_FTRACE_SYSCALLS"}
 })

@@ -11,11 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/syscalls"
+
+	"github.com/loopwatch/loopwatch/internal/probes/host"
 )
 
 // TestCountReturns: what this thread returns from is counted, what it does otherwise is not, nor what others do.
 func TestCountReturns(t *testing.T) {
-	if err := Tracefs(); err != nil {
+	if err := host.Tracefs(); err != nil {
 		t.Skip(err)
 	}
 	if unix.Geteuid() != 0 {

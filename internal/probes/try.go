@@ -14,40 +14,29 @@ import (
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/loopwatch/loopwatch/internal/abi"
+	"github.com/loopwatch/loopwatch/internal/probes/host"
 	"github.com/loopwatch/loopwatch/internal/usdt"
 )
 
-// Hook is a way to attach programs to the kernel.
-type Hook string
-
-const (
-	HookFentry     = Hook(AttachFentry)     // entry and return of the waits
-	HookTracepoint = Hook(AttachTracepoint) // the same, where fentry cannot be had
-	HookTracing    = Hook("tp_btf")         // scheduler and process events
-	HookClock      = Hook("cpu-clock")      // ticks on each CPU
-	HookIterator   = Hook("iter/task")      // threads that are there already
-	HookUprobes    = Hook("uprobes")        // the interpreters' own probes, with their counters
-)
-
 // Hooks lists them all.
-func Hooks() (out []Hook) {
+func Hooks() (out []host.Hook) {
 	for _, h := range hooks {
 		out = append(out, h.name)
 	}
-	return append(out, HookUprobes)
+	return append(out, host.Uprobes)
 }
 
 // A Trial is what came of trying one hook.
 type Trial struct {
-	Hook Hook
-	Err  *HostError // nil where it works
-	What string     // what is attached there, and how
+	Hook host.Hook
+	Err  *host.Error // nil where it works
+	What string      // what is attached there, and how
 }
 
 // TryHooks loads the programs of each hook alone, attaches them as an observation does, and detaches
 // them: what Open may use, one by one. It takes privileges, see Requirements.
 func TryHooks() ([]Trial, error) {
-	_, _ = Memlock()
+	_, _ = host.Memlock()
 	types := btf.NewCache()
 	spec, loops, err := loadObject(types)
 	if err != nil {
@@ -62,9 +51,9 @@ func TryHooks() ([]Trial, error) {
 	for _, h := range hooks {
 		t := Trial{Hook: h.name, What: h.what}
 		if err := tryHook(loader{spec, types}, h, o); err != nil {
-			t.Err = explain(h.name, err)
+			t.Err = host.Explain(h.name, err)
 		}
-		if h.name == HookTracing {
+		if h.name == host.Tracing {
 			t.What += fmt.Sprintf("; stacks of up to %d frames: no bpf_loop before kernel 5.17", abi.WalkMaxUnrolled)
 			if loops {
 				t.What = h.what + fmt.Sprintf("; stacks of up to %d,%03d frames, by bpf_loop", abi.WalkMax/1000, abi.WalkMax%1000)
@@ -72,11 +61,11 @@ func TryHooks() ([]Trial, error) {
 		}
 		out = append(out, t)
 	}
-	t := Trial{Hook: HookUprobes}
+	t := Trial{Hook: host.Uprobes}
 	multi, err := tryUprobes(loader{spec, types})
 	switch {
 	case err != nil:
-		t.Err = explain(HookUprobes, err)
+		t.Err = host.Explain(host.Uprobes, err)
 	case multi:
 		t.What = "with their counters, one link for many sites"
 	default:
@@ -92,7 +81,7 @@ func tryHook(l loader, h hook, o Options) error {
 	if err := p.loadOnly(l, h.programs); err != nil {
 		return err
 	}
-	if h.name == HookIterator {
+	if h.name == host.Iterator {
 		return p.Seed(SeedRest) // it finds nothing: no process is entered
 	}
 	return h.attach(p, o)

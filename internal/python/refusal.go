@@ -7,7 +7,7 @@ import (
 	"fmt"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
-	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/host"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -68,7 +68,7 @@ func (r *Refusal) Explain(purpose Purpose) (reason, do string) {
 	case Gone:
 		return "there is no such process", another
 	}
-	return probes.Unreadable(r.Err)
+	return host.Unreadable(r.Err)
 }
 
 // unsupported returns why the interpreter is none of those known, nil where that is not the reason.

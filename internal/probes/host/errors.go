@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package probes
+package host
 
 import (
 	"errors"
@@ -11,22 +11,24 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 )
 
-// HostError says what this host lacks, why that matters and what to do, in one line.
-type HostError struct {
+// Error says what this host lacks, why that matters and what to do, in one line.
+type Error struct {
 	What string // what could not be done
 	Why  string
 	Do   string // what the user can do about it
 	Err  error  // the cause, if there is one
 }
 
-func (e *HostError) Error() string { return fmt.Sprintf("%s: %s; %s", e.What, e.Why, e.Do) }
+func (e *Error) Error() string { return fmt.Sprintf("%s: %s; %s", e.What, e.Why, e.Do) }
 
 // Unwrap returns the cause.
-func (e *HostError) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error { return e.Err }
 
+// what could not be done, in most errors.
 const what = "cannot watch this host"
 
 // The oldest kernel there is support for.
@@ -35,8 +37,8 @@ const minMajor, minMinor = 5, 10
 // A Requirement is something without which nothing can be watched on a host.
 type Requirement struct {
 	Name  string
-	Found string     // what there is
-	Err   *HostError // nil where that is enough
+	Found string // what there is
+	Err   *Error // nil where that is enough
 }
 
 // Requirements looks at all of them, in the order in which they are worth mending.
@@ -51,13 +53,13 @@ func Requirements() []Requirement {
 
 var requirements = []struct {
 	name  string
-	check func() (found string, err *HostError)
+	check func() (found string, err *Error)
 }{
 	{"kernel", checkKernel}, {"PID namespace", checkNamespace}, {"privileges", checkPrivileges}, {"BTF", checkBTF},
 }
 
-// checkHost finds out what is missing before the kernel says it in its own words.
-func checkHost() error {
+// Check finds out what is missing before the kernel says it in its own words.
+func Check() error {
 	for _, r := range requirements {
 		if _, err := r.check(); err != nil {
 			return err
@@ -66,10 +68,10 @@ func checkHost() error {
 	return nil
 }
 
-func checkKernel() (string, *HostError) {
-	release := kernelRelease()
-	if olderThan(release, minMajor, minMinor) {
-		return release, &HostError{What: what, Why: fmt.Sprintf("kernel %s is older than %d.%d", release, minMajor, minMinor),
+func checkKernel() (string, *Error) {
+	release := KernelRelease()
+	if OlderThan(release, minMajor, minMinor) {
+		return release, &Error{What: what, Why: fmt.Sprintf("kernel %s is older than %d.%d", release, minMajor, minMinor),
 			Do: "boot a newer kernel"}
 	}
 	return release, nil
@@ -77,10 +79,10 @@ func checkKernel() (string, *HostError) {
 
 const kernelBTF = "/sys/kernel/btf/vmlinux"
 
-func checkBTF() (string, *HostError) {
+func checkBTF() (string, *Error) {
 	f, err := os.Open(kernelBTF) // reading all of it takes long, and is done once, for loading
 	if err != nil {
-		return "none", &HostError{What: what, Why: "this kernel carries no BTF type information (" + kernelBTF + ")",
+		return "none", &Error{What: what, Why: "this kernel carries no BTF type information (" + kernelBTF + ")",
 			Do: "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of current distributions are", Err: err}
 	}
 	_ = f.Close()
@@ -95,9 +97,9 @@ const (
 )
 
 // checkNamespace sees that the process ids of /proc are those the kernel's programs see.
-func checkNamespace() (string, *HostError) {
+func checkNamespace() (string, *Error) {
 	if other("pid", initialPIDs) {
-		return "one of its own, as in a container", &HostError{What: what,
+		return "one of its own, as in a container", &Error{What: what,
 			Why: "loopwatch runs in a PID namespace, where processes have other numbers than the kernel tells",
 			Do:  "run it on the host, from where containers are seen too, or its container with --pid=host --privileged"}
 	}
@@ -110,7 +112,7 @@ func other(kind string, initial uint64) bool {
 	return unix.Stat("/proc/self/ns/"+kind, &st) == nil && st.Ino != initial
 }
 
-func kernelRelease() string {
+func KernelRelease() string {
 	var u unix.Utsname
 	if unix.Uname(&u) != nil {
 		return "" // cannot fail
@@ -118,8 +120,8 @@ func kernelRelease() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// olderThan is false where the release cannot be parsed.
-func olderThan(release string, major, minor int) bool {
+// OlderThan is false where the release cannot be parsed.
+func OlderThan(release string, major, minor int) bool {
 	a, b, ok := kernelVersion(release)
 	return ok && (a < major || a == major && b < minor)
 }
@@ -142,28 +144,28 @@ func kernelVersion(release string) (major, minor int, ok bool) {
 	return major, minor, err == nil
 }
 
-// explain turns a failure to load or attach by a hook into what a user can act on.
-func explain(h Hook, err error) *HostError {
-	e := &HostError{What: what, Why: firstLine(err), Do: "please report it with the output of loopwatch doctor", Err: err}
+// Explain turns a failure to load or attach by a hook into what a user can act on.
+func Explain(h Hook, err error) *Error {
+	e := &Error{What: what, Why: firstLine(err), Do: "please report it with the output of loopwatch doctor", Err: err}
 	switch h {
-	case HookFentry:
+	case Fentry:
 		e.What, e.Do = "cannot attach by fentry", "leave out --attach, or use --attach tracepoint"
-	case HookUprobes:
+	case Uprobes:
 		e.What, e.Do = "cannot use the interpreters' own probes", "nothing: collections and imports are told by samples instead"
 	}
 	paranoid := perfParanoid()
 	switch {
-	case h == HookTracepoint && Tracefs() != nil:
+	case h == Tracepoint && Tracefs() != nil:
 		return Tracefs()
 	case errors.Is(err, unix.EACCES) && paranoid > 2 && !errors.As(err, new(*ebpf.VerifierError)):
 		e.What, e.Why = what, fmt.Sprintf("the kernel refuses perf events to this user (kernel.perf_event_paranoid is %d)", paranoid)
 		e.Do = "run loopwatch as root, add the capability CAP_SYS_ADMIN, or run: sysctl kernel.perf_event_paranoid=2"
-	case h == HookFentry && errors.Is(err, unix.EPERM):
+	case h == Fentry && errors.Is(err, unix.EPERM):
 		e.Why = "the kernel refuses it (lockdown in integrity mode does)"
 		if mode := Lockdown(); mode != "" {
 			e.Why = "the kernel refuses it (its lockdown is: " + mode + ")"
 		}
-	case h == HookFentry, h == HookUprobes:
+	case h == Fentry, h == Uprobes:
 	case errors.Is(err, unix.EPERM):
 		e.Why = "the kernel refuses to load BPF programs (" + firstLine(err) + ")"
 		e.Do = "run as root outside of containers, and see whether kernel lockdown is in confidentiality mode"
@@ -179,13 +181,13 @@ func firstLine(err error) string {
 	return line
 }
 
-// tracefsDirs are where tracefs is mounted.
-var tracefsDirs = []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"}
+// TracefsDirs returns where tracefs may be mounted.
+func TracefsDirs() []string { return []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"} }
 
 // Tracefs says why the tracepoints cannot be found, nil where they can.
-func Tracefs() *HostError {
+func Tracefs() *Error {
 	var hidden error
-	for _, dir := range tracefsDirs {
+	for _, dir := range TracefsDirs() {
 		_, err := os.Stat(dir + "/events/syscalls")
 		switch {
 		case err == nil:
@@ -195,11 +197,24 @@ func Tracefs() *HostError {
 		}
 	}
 	if hidden != nil {
-		return &HostError{What: what, Why: "tracefs is closed to this user",
+		return &Error{What: what, Why: "tracefs is closed to this user",
 			Do: "run loopwatch as root, or add the capability CAP_DAC_READ_SEARCH", Err: hidden}
 	}
-	return &HostError{What: what, Why: "tracefs is not mounted at /sys/kernel/tracing",
+	return &Error{What: what, Why: "tracefs is not mounted at /sys/kernel/tracing",
 		Do: "run: mount -t tracefs tracefs /sys/kernel/tracing"}
+}
+
+// Memlock lifts the limit on locked memory, which maps count against before 5.11, for the rest of
+// this process. The error says that it is not needed to hold, but may be why loading fails.
+func Memlock() (found string, _ *Error) {
+	if !OlderThan(KernelRelease(), 5, 11) {
+		return "maps do not count against the limit since 5.11", nil
+	}
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return "limited", &Error{What: what, Why: "the limit on locked memory is too low for the maps and cannot be raised",
+			Do: "run with the capability CAP_SYS_RESOURCE, or raise it (ulimit -l unlimited)", Err: err}
+	}
+	return "the limit could be lifted", nil
 }
 
 // perfParanoid returns kernel.perf_event_paranoid, 0 where it is not known. Up to 2, CAP_PERFMON is

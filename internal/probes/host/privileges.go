@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package probes
+package host
 
 import (
 	"errors"
@@ -48,13 +48,13 @@ func Capabilities() ([]Capability, error) {
 }
 
 // checkPrivileges sees that tracing programs can be loaded.
-func checkPrivileges() (string, *HostError) {
+func checkPrivileges() (string, *Error) {
 	who := "root"
 	if uid := os.Geteuid(); uid != 0 {
 		who = "user " + strconv.Itoa(uid)
 	}
 	if other("user", initialUsers) {
-		return who + " of a user namespace", &HostError{What: what,
+		return who + " of a user namespace", &Error{What: what,
 			Why: "loopwatch runs in a user namespace, whose root has no power over the kernel (a rootless container)",
 			Do:  "run it as root of the host, outside of containers"}
 	}
@@ -75,7 +75,7 @@ func checkPrivileges() (string, *HostError) {
 		who += " with " + strings.Join(held, ", ")
 	}
 	if len(missing) > 0 {
-		return who, &HostError{What: what, Why: list(missing) + " missing",
+		return who, &Error{What: what, Why: list(missing) + " missing",
 			Do: "run loopwatch as root (sudo loopwatch …), or give it these capabilities"}
 	}
 	return who, nil

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package probes
+package host
 
 import (
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/stretchr/testify/assert"
@@ -35,24 +34,16 @@ func TestKernelVersion(t *testing.T) {
 func TestErrorsAreOneLine(t *testing.T) {
 	verifier := fmt.Errorf("load: %w", errors.New("program on_switch: invalid argument:\n0: R1=ctx()\n1: exit"))
 	for _, err := range []error{
-		explain(AttachFentry, fmt.Errorf("load: %w", unix.EPERM)), explain(AttachFentry, verifier),
-		explain(AttachTracepoint, fmt.Errorf("load: %w", unix.EPERM)), explain(AttachTracepoint, unix.ENOMEM),
-		explain(AttachTracepoint, verifier),
+		Explain(Fentry, fmt.Errorf("load: %w", unix.EPERM)), Explain(Fentry, verifier),
+		Explain(Tracepoint, fmt.Errorf("load: %w", unix.EPERM)), Explain(Tracepoint, unix.ENOMEM),
+		Explain(Tracepoint, verifier),
 	} {
-		var host *HostError
-		if assert.ErrorAs(t, err, &host) {
-			assert.NotEmpty(t, host.Why)
-			assert.NotEmpty(t, host.Do)
+		var wanted *Error
+		if assert.ErrorAs(t, err, &wanted) {
+			assert.NotEmpty(t, wanted.Why)
+			assert.NotEmpty(t, wanted.Do)
 		}
 		assert.False(t, strings.ContainsAny(err.Error(), "\n"), err.Error())
-	}
-}
-
-func TestDefaultRatePutsTicksIntoABlock(t *testing.T) {
-	for _, ms := range []int{1, 5, 20, 100, 1000} {
-		rate := DefaultRate(time.Duration(ms) * time.Millisecond)
-		assert.GreaterOrEqual(t, rate*ms, 2*1000*19/20, "threshold %d ms", ms)
-		assert.LessOrEqual(t, rate, MaxRate)
 	}
 }
 
@@ -65,7 +56,7 @@ func TestRequirementsAreWhatIsChecked(t *testing.T) {
 			first = r.Err
 		}
 	}
-	err := checkHost()
+	err := Check()
 	if first == nil {
 		assert.NoError(t, err)
 		return
@@ -81,6 +72,6 @@ func TestListOfCapabilities(t *testing.T) {
 
 // A refusal of perf events is not what the verifier says with the same number.
 func TestVerifierIsNotParanoia(t *testing.T) {
-	err := explain(HookTracing, fmt.Errorf("load: %w", &ebpf.VerifierError{Cause: unix.EACCES}))
+	err := Explain(Tracing, fmt.Errorf("load: %w", &ebpf.VerifierError{Cause: unix.EACCES}))
 	assert.NotContains(t, err.Error(), "perf_event_paranoid")
 }

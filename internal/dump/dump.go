@@ -53,6 +53,8 @@ const (
 const (
 	rounds = 6
 	pause  = 3 * time.Millisecond
+	// moreLooks is how often awaitSleep looks.
+	moreLooks = 30
 )
 
 // Take looks at what there is now. refused are those of the processes asked for that cannot be looked
@@ -189,8 +191,42 @@ func (l *look) read() error {
 			break
 		}
 	}
+	if err := l.awaitSleep(left); err != nil {
+		return err
+	}
 	for _, p := range left {
 		p.giveUp()
+	}
+	return nil
+}
+
+// awaitSleep looks for the moment in which a thread sleeps that wants the GIL and was awake at every look so far: on a host
+// with too few CPUs it is mostly ready for one.
+func (l *look) awaitSleep(left []*proc) error {
+	for range moreLooks {
+		var waking []*thread
+		owner := make(map[*thread]*proc)
+		for _, p := range left {
+			for _, t := range p.threads {
+				if t.doing.Running && t.err == nil && p.wantsGIL(t) {
+					waking, owner[t] = append(waking, t), p
+				}
+			}
+		}
+		if len(waking) == 0 {
+			return nil
+		}
+		time.Sleep(pause)
+		now, err := l.census.Threads()
+		if err != nil {
+			return err
+		}
+		l.at = clock.Monotonic()
+		for _, t := range waking {
+			if d, there := now[t.doing.TID]; there && owner[t].sleepsForGIL(t, d) {
+				t.doing, t.intact, t.settled = d, true, true
+			}
+		}
 	}
 	return nil
 }

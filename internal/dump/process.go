@@ -171,16 +171,29 @@ func (p *proc) settle(before, after map[int]probes.Doing) bool {
 		if t.intact {
 			t.doing = now
 		}
-		// Who wants the GIL that another holds is just trying, and will be seen asleep at the next look.
-		i := p.interps[t.state.Interp]
-		trying := now.Running && i != nil && i.holder != 0 && i.holder != t.state.Addr
-		t.settled = t.intact && !trying
+		t.settled = t.intact && !(now.Running && p.wantsGIL(t))
 		all = all && t.settled
 	}
 	for _, i := range p.interps {
 		all = all && !i.unreadable
 	}
 	return all && p.tasksSettled()
+}
+
+// wantsGIL tells whether another thread holds the GIL of a thread. One that wants it is awake for a moment every few
+// milliseconds, and asleep at most of the looks.
+func (p *proc) wantsGIL(t *thread) bool {
+	i := p.interps[t.state.Interp]
+	return i != nil && i.holder != 0 && i.holder != t.state.Addr
+}
+
+// sleepsForGIL tells whether a thread that was found awake sleeps now until it gets the GIL, and stands where it stood.
+func (p *proc) sleepsForGIL(t *thread, now probes.Doing) bool {
+	if now.Running || syscalls.Lookup(now.Syscall).Waits != syscalls.Futex || !p.interps[t.state.Interp].IsGIL(now.Args[0]) {
+		return false
+	}
+	raw, addrs, err := p.Stack(t.state.Addr)
+	return (err == nil || errors.Is(err, cpython.ErrCut)) && slices.Equal(addrs, t.addrs) && slices.Equal(raw, t.raw)
 }
 
 // tasksSettled tells whether the tasks of every loop were read while its thread was at rest, or twice the same.

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 
 	"github.com/loopwatch/loopwatch/internal/abi"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
 // Books are the running totals of one loop. Times are nanoseconds. The period and the wait
@@ -180,8 +180,8 @@ type Thread struct {
 	RestedPeriod                     uint64 // then the number of the period before
 	Stopped, Throttled               bool   // the stretch going on, or what it began with
 	Seeded                           bool
-	HasStack                         bool      // of the stretch off the CPU going on, or the last one
-	Stackless                        Stackless // of OffNS
+	HasStack                         bool           // of the stretch off the CPU going on, or the last one
+	Stackless                        wire.Stackless // of OffNS
 	Verdict                          Verdict
 	held                             uint32
 	slot                             uint32
@@ -193,7 +193,7 @@ func threadOf(tid uint32, k *abi.Thread) Thread {
 		OffAt: int64(k.OffSince), Asleep: k.Asleep != 0,
 		WaitedNS: int64(k.WaitedNs), ThrottledNS: int64(k.ThrottledNs), StoppedNS: int64(k.StoppedNs),
 		RestedAt: int64(k.RestedAt), RestedPeriod: k.RestedPeriod,
-		Stopped: k.Stopped != 0, Throttled: k.Throttled != 0, Seeded: k.Seeded != 0, HasStack: k.HasStack != 0, Stackless: stacklessOf(k.StacklessNs, &k.Stackless), Verdict: Verdict(k.Config.Verdict),
+		Stopped: k.Stopped != 0, Throttled: k.Throttled != 0, Seeded: k.Seeded != 0, HasStack: k.HasStack != 0, Stackless: wire.StacklessOf(k.StacklessNs, &k.Stackless), Verdict: Verdict(k.Config.Verdict),
 		held: k.Held, slot: k.Config.Slot,
 	}
 }
@@ -238,7 +238,7 @@ func (p *Probes) Threads() ([]Thread, error) {
 // HeldSamples reads the samples the kernel holds back for the present period of a loop, and
 // the stretch off the CPU going on, whose NS is then counted up to now; it may have no stack. They may change while
 // they are read: the caller compares Period before and after.
-func (p *Probes) HeldSamples(t Thread, now int64) ([]*Sample, error) {
+func (p *Probes) HeldSamples(t Thread, now int64) ([]*wire.Sample, error) {
 	if t.slot == NoSlot {
 		return nil, nil
 	}
@@ -246,7 +246,7 @@ func (p *Probes) HeldSamples(t Thread, now int64) ([]*Sample, error) {
 	if t.OffAt != 0 && t.Asleep && t.HasStack {
 		n++
 	}
-	var out []*Sample
+	var out []*wire.Sample
 	for i := range min(n, abi.SamplesPerLoop) {
 		var held abi.HeldSample
 		if err := p.coll.Maps[loopwatchMapSamples].Lookup(t.slot*abi.SamplesPerLoop+i, &held); err != nil {
@@ -256,17 +256,15 @@ func (p *Probes) HeldSamples(t Thread, now int64) ([]*Sample, error) {
 		if int(k.Tid) != t.TID || k.Period != t.Period {
 			continue
 		}
-		s := sampleOf(k)
-		s.Stack = stackOf(&k.Stack, int(unsafe.Sizeof(k.Stack.Frames)))
-		s.Holder = holderOf(&held.Holder, k)
+		s := wire.HeldSampleOf(&held)
 		if i == t.held {
 			s.NS = now - s.At
 		}
 		out = append(out, s)
 	}
 	if t.OffAt != 0 && t.Asleep && !t.HasStack && !t.Stopped {
-		out = append(out, &Sample{
-			TID: t.TID, Period: t.Period, Kind: Off, At: t.OffAt, NS: now - t.OffAt, Syscall: -1, Target: Target{FD: -1},
+		out = append(out, &wire.Sample{
+			TID: t.TID, Period: t.Period, Kind: wire.Off, At: t.OffAt, NS: now - t.OffAt, Syscall: -1, Target: wire.Target{FD: -1},
 		})
 	}
 	return out, nil

@@ -18,6 +18,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/abi"
 	"github.com/loopwatch/loopwatch/internal/probes/host"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
 // Census asks the kernel what threads are doing at this moment. It hooks nothing: the host pays
@@ -150,7 +151,7 @@ const CensusFDs = abi.ListedFds
 
 // Sockets describes those descriptors of some threads, by thread id, that are sockets: the result has a
 // Target for each, by thread id.
-func (c *Census) Sockets(ask map[int][]int) (map[int][]Target, error) {
+func (c *Census) Sockets(ask map[int][]int) (map[int][]wire.Target, error) {
 	n := 0
 	for tid, fds := range ask {
 		if n++; n > int(c.objects.WantedSockets.MaxEntries()) {
@@ -170,11 +171,11 @@ func (c *Census) Sockets(ask map[int][]int) (map[int][]Target, error) {
 	if err := c.iterate(1, &text); err != nil {
 		return nil, err
 	}
-	out := make(map[int][]Target)
+	out := make(map[int][]wire.Target)
 	for b := text.b; len(b) >= size; b = b[size:] {
 		var k abi.ListedSocket
 		copy(unsafe.Slice((*byte)(unsafe.Pointer(&k)), size), b)
-		out[int(k.Tid)] = append(out[int(k.Tid)], targetOf(&k.Target))
+		out[int(k.Tid)] = append(out[int(k.Tid)], wire.TargetOf(&k.Target))
 	}
 	for tid := range ask {
 		_ = c.objects.WantedSockets.Delete(uint32(tid))

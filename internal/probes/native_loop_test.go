@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/abi"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
 // The thread of these tests waits on loopFD; otherFD is one that a callback waits on.
@@ -39,11 +40,11 @@ func loopThread(inWait bool, since, period int64) string {
 }
 
 // events decodes the records among the lines.
-func events(t *testing.T, lines [][]string) (out []Event) {
+func events(t *testing.T, lines [][]string) (out []wire.Event) {
 	t.Helper()
 	for _, line := range lines {
 		if line[0] == "record" {
-			e, err := new(decoder).decode(unhex(t, line, "record"))
+			e, err := new(wire.Decoder).Decode(unhex(t, line, "record"))
 			require.NoError(t, err)
 			out = append(out, e)
 		}
@@ -60,7 +61,7 @@ func TestNativePeriods(t *testing.T) {
 		var script strings.Builder
 		fmt.Fprintf(&script, "threshold %d\n%s", threshold, loopThread(true, now, 3))
 		var want Books
-		var blocks []Event
+		var blocks []wire.Event
 		bounds := lowerBounds()
 		period := uint64(3)
 		for range 200 {
@@ -92,14 +93,14 @@ func TestNativePeriods(t *testing.T) {
 			want.Histogram[at]++
 			if ns >= threshold {
 				want.Blocks++
-				blocks = append(blocks, &Block{PID: loopPID, TID: loopTID, Period: period, Start: start, End: now})
+				blocks = append(blocks, &wire.Block{PID: loopPID, TID: loopTID, Period: period, Start: start, End: now})
 			}
 		}
 		lines := n.run(t, script.String()+"statistics 0\n")
 		raw := unhex(t, lines[len(lines)-1], "statistics")
 		assert.Equal(t, &want, booksOf((*abi.LoopStatistics)(unsafe.Pointer(&raw[0]))))
 		require.NotEmpty(t, blocks)
-		got := slices.DeleteFunc(events(t, lines), func(e Event) bool { _, block := e.(*Block); return !block })
+		got := slices.DeleteFunc(events(t, lines), func(e wire.Event) bool { _, block := e.(*wire.Block); return !block })
 		assert.Equal(t, blocks, got)
 	}
 }

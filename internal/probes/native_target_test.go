@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/abi"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
 const setsAt = 0x30000
@@ -273,7 +274,7 @@ func TestNativePaths(t *testing.T) {
 		require.Len(t, lines, len(queries))
 		for i, q := range queries {
 			raw := unhex(t, lines[i], "target")
-			got := targetOf((*abi.Target)(unsafe.Pointer(&raw[0])))
+			got := wire.TargetOf((*abi.Target)(unsafe.Pointer(&raw[0])))
 			require.Equal(t, q.path, got.Path, q.what)
 			if strings.HasPrefix(q.path, "…") {
 				cut++
@@ -317,7 +318,7 @@ func TestNativeDetachedPath(t *testing.T) {
 	n := newNative(t, false)
 	lines := n.run(t, fmt.Sprintf("dentry 0 0 %x\ndentry 1 1 %x\ndentry 2 2 %x\nmount 0 0 0 0\nmount 1 1 2 2\npath 0 0 1 1 0\n", "/", "[eventpoll]", "/"))
 	raw := unhex(t, lines[0], "target")
-	got := targetOf((*abi.Target)(unsafe.Pointer(&raw[0])))
+	got := wire.TargetOf((*abi.Target)(unsafe.Pointer(&raw[0])))
 	assert.Equal(t, "[eventpoll]", got.Path)
 	assert.True(t, got.Detached)
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
 // A task is a thread's if the frame of its coroutine is on the stack; of several the innermost counts.
@@ -29,7 +31,7 @@ func TestNativeTask(t *testing.T) {
 			entries[9] = byte(log2)
 			count := r.IntN(12)
 			binary.LittleEndian.PutUint64(entries[24:], uint64(count))
-			var want *Task
+			var want *wire.Task
 			running, best := 0, len(p.frames)
 			for i := range count {
 				task := uint64(tasksAt + 0x10000*(i+1))
@@ -48,7 +50,7 @@ func TestNativeTask(t *testing.T) {
 				fmt.Fprintf(&p.extra, "memory %d %s\n", task+0x1000, hex.EncodeToString(object))
 				if running++; running <= matched && place >= 0 && place < best {
 					best = place
-					want = &Task{Addr: task, Name: task + 0x1000, Object: object[:name], Depth: place}
+					want = &wire.Task{Addr: task, Name: task + 0x1000, Object: object[:name], Depth: place}
 				}
 			}
 			p.layout.TstateTask = 0

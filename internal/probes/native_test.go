@@ -121,7 +121,9 @@ func (n native) run(t *testing.T, script string) [][]string {
 }
 
 // hexOf is a struct as the commands take it.
-func hexOf[T any](v *T) string { return hex.EncodeToString(bytesOf(v, unsafe.Sizeof(*v))) }
+func hexOf[T any](v *T) string {
+	return hex.EncodeToString(unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v)))
+}
 
 // unhex reads what the commands print.
 func unhex(t *testing.T, line []string, name string) []byte {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/abi"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 	"github.com/loopwatch/loopwatch/internal/usdt"
 )
 
@@ -39,9 +40,9 @@ const (
 
 // A span is a collection or an import of a made-up period.
 type span struct {
-	room         Room
+	phase        wire.Phase
 	from, to     int64
-	within       []Room // what it is inside of, the outermost first
+	within       []wire.Phase // what it is inside of, the outermost first
 	generation   int64
 	collected    int64
 	module       string
@@ -92,7 +93,7 @@ func (s *scenario) hit(probe uint32, value int64, audit string) int {
 }
 
 // fill makes some spans and events inside of others.
-func (s *scenario) fill(within []Room) {
+func (s *scenario) fill(within []wire.Phase) {
 	for range s.r.IntN(4) {
 		switch s.r.IntN(3) {
 		case 0:
@@ -103,27 +104,27 @@ func (s *scenario) fill(within []Room) {
 		case 1:
 			in := false // the interpreter does not collect while it collects
 			for _, r := range within {
-				in = in || r == RoomGC
+				in = in || r == wire.PhaseGC
 			}
 			if in {
 				continue
 			}
-			g := &span{room: RoomGC, within: within, generation: int64(s.r.IntN(3)), collected: int64(s.r.IntN(1000))}
+			g := &span{phase: wire.PhaseGC, within: within, generation: int64(s.r.IntN(3)), collected: int64(s.r.IntN(1000))}
 			s.spans = append(s.spans, g)
 			g.begin = s.hit(abi.UsdtGcStart, g.generation, "")
 			g.from = s.now
-			s.fill(append(within[:len(within):len(within)], RoomGC))
+			s.fill(append(within[:len(within):len(within)], wire.PhaseGC))
 			g.ended = s.hit(abi.UsdtGcDone, g.collected, "")
 			g.to = s.now
 		case 2:
 			if len(within) > 4 {
 				continue
 			}
-			i := &span{room: RoomImport, within: within, module: fmt.Sprintf("module%d.%s", s.r.IntN(50), strings.Repeat("y", s.r.IntN(2)*80))}
+			i := &span{phase: wire.PhaseImport, within: within, module: fmt.Sprintf("module%d.%s", s.r.IntN(50), strings.Repeat("y", s.r.IntN(2)*80))}
 			s.spans = append(s.spans, i)
 			i.begin = s.hit(abi.UsdtImportStart, s.name(i.module), "")
 			i.from = s.now
-			s.fill(append(within[:len(within):len(within)], RoomImport))
+			s.fill(append(within[:len(within):len(within)], wire.PhaseImport))
 			i.ended = s.hit(abi.UsdtImportDone, 1, "")
 			i.to = s.now
 		}
@@ -143,11 +144,11 @@ func (s *scenario) count(from, to int64, states ...uint8) (n int64) {
 }
 
 // cut is a string as it is kept with so many bytes.
-func cut(text string, room int) string { return text[:min(len(text), room-1)] }
+func cut(text string, size int) string { return text[:min(len(text), size-1)] }
 
 // want works out what the account of the period is to be if it ends at `end`, after so many hits.
-func (s *scenario) want(period uint64, end int64, hits int) *Inside {
-	w := &Inside{TID: loopTID, Period: period, Rooms: map[Room]RoomTime{}}
+func (s *scenario) want(period uint64, end int64, hits int) *wire.Account {
+	w := &wire.Account{TID: loopTID, Period: period, Phases: map[wire.Phase]wire.PhaseTime{}}
 	var done []*span // in the order in which they end, those that are cut short last: collections, then imports
 	for i := range hits {
 		for _, p := range s.spans {
@@ -156,9 +157,9 @@ func (s *scenario) want(period uint64, end int64, hits int) *Inside {
 			}
 		}
 	}
-	for _, room := range []Room{RoomGC, RoomImport} {
+	for _, phase := range []wire.Phase{wire.PhaseGC, wire.PhaseImport} {
 		for _, p := range s.spans {
-			if p.room == room && p.begin < hits && p.ended >= hits {
+			if p.phase == phase && p.begin < hits && p.ended >= hits {
 				p.to, p.collected = end, 0
 				done = append(done, p)
 			}
@@ -167,13 +168,13 @@ func (s *scenario) want(period uint64, end int64, hits int) *Inside {
 	for _, p := range done {
 		ns := p.to - p.from
 		if len(p.within) == 0 {
-			sum := w.Rooms[p.room]
+			sum := w.Phases[p.phase]
 			sum.NS += ns
 			sum.OffNS += s.count(p.from, p.to, sleeps, waitsForCPU, isStopped)
 			sum.KeptNS += s.count(p.from, p.to, waitsForCPU, isStopped)
-			w.Rooms[p.room] = sum
+			w.Phases[p.phase] = sum
 		}
-		if p.room == RoomGC {
+		if p.phase == wire.PhaseGC {
 			w.GCs++
 			w.GCNS += ns
 			w.GCCollected += p.collected
@@ -184,7 +185,7 @@ func (s *scenario) want(period uint64, end int64, hits int) *Inside {
 		}
 		nested := false
 		for _, r := range p.within {
-			nested = nested || r == RoomImport
+			nested = nested || r == wire.PhaseImport
 		}
 		if nested {
 			continue
@@ -195,9 +196,9 @@ func (s *scenario) want(period uint64, end int64, hits int) *Inside {
 			w.ImportMaxNS, w.Module = ns, cut(p.module, 64)
 		}
 	}
-	for room, sum := range w.Rooms {
+	for phase, sum := range w.Phases {
 		if sum.NS == 0 {
-			delete(w.Rooms, room)
+			delete(w.Phases, phase)
 		}
 	}
 	at := map[string]int{}
@@ -213,7 +214,7 @@ func (s *scenario) want(period uint64, end int64, hits int) *Inside {
 			w.AuditsMore++
 		default:
 			at[event] = len(w.Audits)
-			w.Audits = append(w.Audits, AuditEvent{cut(event, 32), 1})
+			w.Audits = append(w.Audits, wire.AuditEvent{Name: cut(event, 32), Count: 1})
 		}
 	}
 	return w
@@ -228,7 +229,7 @@ func TestNativePhases(t *testing.T) {
 		script := strings.Builder{}
 		script.WriteString("threshold 1\n" + loopThread(false, 1000, 3))
 		now, period := int64(1000), uint64(3)
-		var want []Event
+		var want []wire.Event
 		names := []string(nil)
 		for range 3 {
 			s := &scenario{r: r, start: now, now: now, names: names}
@@ -260,7 +261,7 @@ func TestNativePhases(t *testing.T) {
 				want = append(want, s.want(period, end, hits))
 				seen += len(s.spans)
 			}
-			want = append(want, &Block{
+			want = append(want, &wire.Block{
 				PID: loopPID, TID: loopTID, Period: period, Start: s.start, End: end, OffNS: s.count(s.start, end, sleeps, waitsForCPU, isStopped),
 				WaitedNS: s.count(s.start, end, waitsForCPU), StoppedNS: s.count(s.start, end, isStopped),
 			})
@@ -278,8 +279,8 @@ func TestNativeLostEndOfCollection(t *testing.T) {
 	script := "threshold 1\n" + loopThread(false, 1000, 3) +
 		hit{1100, abi.UsdtGcStart, 0}.script() + hit{1500, abi.UsdtGcStart, 2}.script() + hit{1600, abi.UsdtGcDone, 9}.script() +
 		fmt.Sprintf("now 2000 wait %d\n", loopFD)
-	assert.Equal(t, &Inside{
-		TID: loopTID, Period: 3, Rooms: map[Room]RoomTime{RoomGC: {NS: 100}}, GCs: 1, GCNS: 100, GCMaxNS: 100, GCGeneration: 2, GCCollected: 9,
+	assert.Equal(t, &wire.Account{
+		TID: loopTID, Period: 3, Phases: map[wire.Phase]wire.PhaseTime{wire.PhaseGC: {NS: 100}}, GCs: 1, GCNS: 100, GCMaxNS: 100, GCGeneration: 2, GCCollected: 9,
 	}, events(t, n.run(t, script))[0])
 }
 
@@ -289,8 +290,8 @@ func TestNativeUnreadableNames(t *testing.T) {
 	script := "threshold 1\n" + loopThread(false, 1000, 3) +
 		hit{1100, abi.UsdtImportStart, 0xdead}.script() + hit{1200, abi.UsdtAudit, 0xdead}.script() + hit{1600, abi.UsdtImportDone, 1}.script() +
 		fmt.Sprintf("now 2000 wait %d\n", loopFD)
-	assert.Equal(t, &Inside{
-		TID: loopTID, Period: 3, Rooms: map[Room]RoomTime{RoomImport: {NS: 500}}, Imports: 1, ImportNS: 500, ImportMaxNS: 500,
-		Audits: []AuditEvent{{"", 1}},
+	assert.Equal(t, &wire.Account{
+		TID: loopTID, Period: 3, Phases: map[wire.Phase]wire.PhaseTime{wire.PhaseImport: {NS: 500}}, Imports: 1, ImportNS: 500, ImportMaxNS: 500,
+		Audits: []wire.AuditEvent{{Count: 1}},
 	}, events(t, n.run(t, script))[0])
 }

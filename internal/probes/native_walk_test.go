@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/abi"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
 // Where the process of these tests has its things. The offsets are those of no release.
@@ -157,14 +158,14 @@ func (p *pyProcess) walked(steps int) (places []int, whole bool) {
 }
 
 // wanted is the stack of these frames, of which the first `leaf` and the last `root` are kept.
-func (p *pyProcess) wanted(places []int, whole bool, leaf, root int) Stack {
-	s := Stack{Partial: !whole}
+func (p *pyProcess) wanted(places []int, whole bool, leaf, root int) wire.Stack {
+	s := wire.Stack{Partial: !whole}
 	for n, i := range places {
 		if len(places) > leaf+root && n >= leaf && n < len(places)-root {
 			continue
 		}
 		f := p.frames[i]
-		frame := Frame{Code: codeAddress(f.code), Instr: f.unit}
+		frame := wire.Frame{Code: codeAddress(f.code), Instr: f.unit}
 		if p.codes[f.code] {
 			frame.Check = uint32(path(f.code)) ^ line(f.code)<<24
 		}
@@ -177,15 +178,15 @@ func (p *pyProcess) wanted(places []int, whole bool, leaf, root int) Stack {
 }
 
 // walk has the kernel side walk the thread, and decodes what it would send.
-func (p *pyProcess) walk(t *testing.T, n native, more string) *Sample {
+func (p *pyProcess) walk(t *testing.T, n native, more string) *wire.Sample {
 	t.Helper()
 	lines := n.run(t, p.script()+"walk "+hexOf(&p.config)+"\n"+more)
 	raw := unhex(t, lines[0], "sample")
 	require.Len(t, raw, int(unsafe.Sizeof(abi.Sample{})))
 	(*abi.Sample)(unsafe.Pointer(&raw[0])).Type = abi.RecordSample
-	e, err := new(decoder).decode(raw)
+	e, err := new(wire.Decoder).Decode(raw)
 	require.NoError(t, err)
-	return e.(*Sample)
+	return e.(*wire.Sample)
 }
 
 func chain(r *rand.Rand, depth int) []pyFrame {
@@ -239,7 +240,7 @@ func TestNativeWalkOfTornStacks(t *testing.T) {
 		p := newPyProcess([]pyFrame{{code: 1}})
 		p.tstate(0)
 		p.config.ThreadId++ // the thread state is another thread's by now
-		assert.Equal(t, Stack{Partial: true}, p.walk(t, n, "").Stack)
+		assert.Equal(t, wire.Stack{Partial: true}, p.walk(t, n, "").Stack)
 	})
 }
 
@@ -298,7 +299,7 @@ func TestNativeCallback(t *testing.T) {
 				}
 			}
 			places, _ := p.walked(n.steps)
-			var want Callback
+			var want wire.Callback
 			for k, i := range places {
 				inner := k - 1
 				if p.config.CallerCode == abi.CallerRoot {
@@ -306,10 +307,10 @@ func TestNativeCallback(t *testing.T) {
 				} else if codeAddress(p.frames[i].code) != p.config.CallerCode {
 					continue
 				}
-				want = Callback{}
+				want = wire.Callback{}
 				if inner >= 0 {
 					at := places[inner]
-					want = Callback{Frame: frameAddress(at), Local: local(at), Generator: p.frames[at].owner == generator}
+					want = wire.Callback{Frame: frameAddress(at), Local: local(at), Generator: p.frames[at].owner == generator}
 				}
 			}
 			assert.Equal(t, want, p.walk(t, n, "").Callback)
@@ -330,7 +331,7 @@ func TestNativeHolder(t *testing.T) {
 			lines := n.run(t, p.script()+fmt.Sprintf("holder %d\n", tstateAt))
 			raw := unhex(t, lines[0], "holder")
 			places, whole := p.walked(steps)
-			got := holderOf((*abi.Holder)(unsafe.Pointer(&raw[0])), &abi.Sample{})
+			got := wire.HeldSampleOf(&abi.HeldSample{Holder: *(*abi.Holder)(unsafe.Pointer(&raw[0]))}).Holder
 			require.Equal(t, p.wanted(places, whole, 48, 16), got.Stack, "depth %d", depth)
 		}
 	})

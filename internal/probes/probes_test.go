@@ -16,3 +16,9 @@ func TestDefaultRatePutsTicksIntoABlock(t *testing.T) {
 		assert.LessOrEqual(t, rate, MaxRate)
 	}
 }
+
+func TestRecordsTakeTheirSizeInTheRing(t *testing.T) {
+	for n, size := range map[int]uint64{0: 8, 1: 16, 8: 16, 9: 24, 24: 32} {
+		assert.Equal(t, size, recordSize(n), "a record of %d bytes", n)
+	}
+}

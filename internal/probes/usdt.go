@@ -14,6 +14,7 @@ import (
 	"github.com/cilium/ebpf/link"
 
 	"github.com/loopwatch/loopwatch/internal/abi"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 	"github.com/loopwatch/loopwatch/internal/usdt"
 )
 
@@ -275,59 +276,9 @@ func (c *closers) Close() error {
 	return err
 }
 
-// Room is what a thread is in, as the interpreter's own probes say.
-type Room uint32
-
-const (
-	NoRoom     = Room(abi.PhaseNone)
-	RoomGC     = Room(abi.PhaseGc)
-	RoomImport = Room(abi.PhaseImport)
-)
-
-// RoomTime is time spent in a room. Times are nanoseconds.
-type RoomTime struct {
-	NS     int64
-	OffNS  int64 // of it off the CPU
-	KeptNS int64 // of that, runnable or stopped
-}
-
-// AuditEvent is an event of sys.audit and how often it came.
-type AuditEvent struct {
-	Name  string
-	Count int64
-}
-
-// Inside is what the interpreter's own probes said in one active period. It comes before its Block.
-type Inside struct {
-	TID    int
-	Period uint64
-	// Rooms has the time in each, a collection within an import being import.
-	Rooms map[Room]RoomTime
-
-	// Collections, those within imports too.
-	GCs          int64
-	GCNS         int64
-	GCMaxNS      int64
-	GCGeneration int // of the longest
-	GCCollected  int64
-
-	// Imports, those within others not counted.
-	Imports     int64
-	ImportNS    int64
-	ImportMaxNS int64
-	Module      string // whose import took longest; cut where it is as long as the kernel keeps it
-
-	Audits     []AuditEvent
-	AuditsMore int64 // further events there was no room for
-}
-
-func (*Inside) event() {}
-
-// Inside reads what the probes have said so far in the period that t is in, what is going on
-// counted up to now, with offNS the time off the CPU in that period up to now and keptNS that of it
-// runnable or stopped. It is nil where
-// they have said nothing. It may change while it is read.
-func (p *Probes) Inside(t Thread, now, offNS, keptNS int64) (*Inside, error) {
+// Account reads what the interpreter's own probes have said so far in the period that t is in, see wire.AccountAt. It is nil
+// where they have said nothing. It may change while it is read.
+func (p *Probes) Account(t Thread, now, offNS, keptNS int64) (*wire.Account, error) {
 	if t.slot == NoSlot {
 		return nil, nil
 	}
@@ -338,62 +289,5 @@ func (p *Probes) Inside(t Thread, now, offNS, keptNS int64) (*Inside, error) {
 	if int(k.Tid) != t.TID || k.Period != t.Period {
 		return nil, nil
 	}
-	since := func(then uint64) int64 { return max(now-int64(then), 0) }
-	out := insideOf(&k)
-	if r := Room(k.Phase); r != NoRoom && int(r) <= len(k.Phases) {
-		sum := out.Rooms[r]
-		sum.NS += since(k.Since)
-		sum.OffNS += max(offNS-int64(k.OffNs), 0)
-		sum.KeptNS += max(keptNS-int64(k.WaitedOrStoppedNs), 0)
-		out.Rooms[r] = sum
-	}
-	if k.GcSince != 0 {
-		ns := since(k.GcSince)
-		out.GCs++
-		out.GCNS += ns
-		if ns >= out.GCMaxNS {
-			out.GCMaxNS, out.GCGeneration = ns, int(k.GcGeneration)
-		}
-	}
-	if k.ImportSince != 0 {
-		ns := since(k.ImportSince)
-		out.Imports++
-		out.ImportNS += ns
-		if ns >= out.ImportMaxNS {
-			out.ImportMaxNS, out.Module = ns, text(k.Module[:])
-		}
-	}
-	return out, nil
-}
-
-func insideOf(k *abi.UsdtAccount) *Inside {
-	out := &Inside{
-		TID: int(k.Tid), Period: k.Period, Rooms: map[Room]RoomTime{},
-		GCs: int64(k.Gcs), GCNS: int64(k.GcNs), GCMaxNS: int64(k.GcMaxNs), GCGeneration: int(k.GcMaxGeneration), GCCollected: k.GcCollected,
-		Imports: int64(k.Imports), ImportNS: int64(k.ImportNs), ImportMaxNS: int64(k.ImportMaxNs), Module: text(k.MaxModule[:]),
-		AuditsMore: int64(k.AuditsMore),
-	}
-	for i, r := range k.Phases {
-		if r.Ns > 0 {
-			out.Rooms[Room(i+1)] = RoomTime{int64(r.Ns), int64(r.OffNs), int64(r.WaitedOrStoppedNs)}
-		}
-	}
-	for i := range k.Audits {
-		if a := &k.Audits[i]; a.Count > 0 {
-			out.Audits = append(out.Audits, AuditEvent{text(a.Name[:]), int64(a.Count)})
-		}
-	}
-	return out
-}
-
-// text reads a string that ends with a NUL or fills its room.
-func text(b []int8) string {
-	out := make([]byte, 0, len(b))
-	for _, c := range b {
-		if c == 0 {
-			break
-		}
-		out = append(out, byte(c))
-	}
-	return string(out)
+	return wire.AccountAt(&k, now, offNS, keptNS), nil
 }

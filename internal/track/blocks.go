@@ -8,25 +8,26 @@ import (
 	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
 // earlyBlock is a block that ended before its thread was judged.
 type earlyBlock struct {
-	block   *probes.Block
-	samples []*probes.Sample
+	block   *wire.Block
+	samples []*wire.Sample
 }
 
 const maxEarly = 16
 
 // onSample keeps a sample for the end of its period.
-func (c *Tracker) onSample(s *probes.Sample) {
+func (c *Tracker) onSample(s *wire.Sample) {
 	t := c.threads[s.TID]
 	switch {
 	case t == nil:
 		c.lost[reasonOrphan]++
 	case s.Period < t.period: // of a block whose record was lost
 	case s.Period > t.period:
-		t.period, t.samples = s.Period, []*probes.Sample{s}
+		t.period, t.samples = s.Period, []*wire.Sample{s}
 	case len(t.samples) >= maxPending:
 		c.lost[reasonSamples]++
 	default:
@@ -40,7 +41,7 @@ func (c *Tracker) onSample(s *probes.Sample) {
 }
 
 // takeSamples hands over the samples of one period.
-func (t *thread) takeSamples(period uint64) []*probes.Sample {
+func (t *thread) takeSamples(period uint64) []*wire.Sample {
 	if t.period != period {
 		return nil
 	}
@@ -49,7 +50,7 @@ func (t *thread) takeSamples(period uint64) []*probes.Sample {
 	return samples
 }
 
-func (c *Tracker) onBlock(b *probes.Block) {
+func (c *Tracker) onBlock(b *wire.Block) {
 	t := c.threads[b.TID]
 	if t == nil {
 		return // never announced as a thread of a Python process
@@ -83,7 +84,7 @@ func (c *Tracker) settle(t *thread) {
 }
 
 // finishBlock judges an ended period and keeps what of it was a block.
-func (c *Tracker) finishBlock(t *thread, b *probes.Block, samples []*probes.Sample) {
+func (c *Tracker) finishBlock(t *thread, b *wire.Block, samples []*wire.Sample) {
 	e := c.endedPeriod(t, b, samples)
 	c.record(e)
 	c.flush(t)
@@ -127,7 +128,7 @@ func (c *Tracker) record(e *block.Evidence) {
 }
 
 // judgeOpen judges the period that a thread is in. samples are those sent so far.
-func (c *Tracker) judgeOpen(t *thread, k probes.Thread, samples []*probes.Sample, now int64) block.Judgement {
+func (c *Tracker) judgeOpen(t *thread, k probes.Thread, samples []*wire.Sample, now int64) block.Judgement {
 	return c.judgeNow(t, c.openPeriod(t, k, samples, now))
 }
 
@@ -166,7 +167,7 @@ func (c *Tracker) tellOngoing(t *thread, k probes.Thread, now int64) {
 	if c.opts.Ongoing == nil || !t.isLoop() || k.InWait || t.told == k.Period || now-k.Since < int64(c.opts.Threshold+ongoingAfter) {
 		return
 	}
-	var samples []*probes.Sample
+	var samples []*wire.Sample
 	if t.period == k.Period {
 		samples = t.samples
 	}

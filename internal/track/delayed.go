@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
 // readyBlock is a block that is told as soon as it is known how many events waited for it to end.
@@ -48,7 +48,7 @@ func (c *Tracker) Tell(now time.Time) (next time.Time) {
 	return time.Time{}
 }
 
-func (c *Tracker) onDelayed(e *probes.Delayed) {
+func (c *Tracker) onDelayed(e *wire.Delayed) {
 	t := c.threads[e.TID]
 	if t == nil || t.ready == nil || t.ready.period != e.Period {
 		return

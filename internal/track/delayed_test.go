@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
 // telling is a tracker that notes what it tells.
@@ -31,8 +31,8 @@ func TestReadyBlocksWaitAShortTime(t *testing.T) {
 	assert.Empty(t, *told)
 	assert.False(t, next.Before(begun.Add(delayedPatience)))
 
-	c.onDelayed(&probes.Delayed{TID: 1, Period: 7, Events: 3})
-	c.onDelayed(&probes.Delayed{TID: 2, Period: 8, Events: 5}) // of another period
+	c.onDelayed(&wire.Delayed{TID: 1, Period: 7, Events: 3})
+	c.onDelayed(&wire.Delayed{TID: 2, Period: 8, Events: 5}) // of another period
 	assert.Len(t, *told, 1)
 	assert.Equal(t, &model.Delayed{Events: 3}, (*told)[0].Delayed)
 

@@ -12,6 +12,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/python"
 )
@@ -131,7 +132,7 @@ func (c *Tracker) process(pid int) *proc {
 }
 
 // onWait judges a thread that waits on a descriptor nobody has judged.
-func (c *Tracker) onWait(w *probes.Wait) {
+func (c *Tracker) onWait(w *wire.Wait) {
 	p := c.process(w.PID)
 	if p == nil {
 		c.dropThread(w.TID)
@@ -329,7 +330,7 @@ func (c *Tracker) configure(t *thread) {
 	}))
 }
 
-func (c *Tracker) onExit(e *probes.Exit) {
+func (c *Tracker) onExit(e *wire.Exit) {
 	if t := c.threads[e.TID]; t != nil {
 		if t.isLoop() {
 			c.endLoop(t, nil, 0, 0)

@@ -10,21 +10,22 @@ import (
 	"github.com/loopwatch/loopwatch/internal/kernelstack"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
 // endedPeriod gathers the evidence on a period that has ended.
-func (c *Tracker) endedPeriod(t *thread, b *probes.Block, samples []*probes.Sample) *block.Evidence {
+func (c *Tracker) endedPeriod(t *thread, b *wire.Block, samples []*wire.Sample) *block.Evidence {
 	e := c.evidence(t, b.Period)
 	e.StartNS, e.EndNS, e.Seeded, e.Exited = b.Start, b.End, b.Seeded, b.Exited
 	e.OffNS, e.WaitedNS, e.ThrottledNS, e.StoppedNS = b.OffNS, b.WaitedNS, b.ThrottledNS, b.StoppedNS
 	e.Samples = c.samples(t, t.complete(b.Period, samples, b.Stackless))
-	e.Account = accountOf(t.takeInside(b.Period))
+	e.Account = accountOf(t.takeAccount(b.Period))
 	return e
 }
 
 // openPeriod gathers the evidence on the period that a thread is in. samples are those sent so far. On the way it looks at a
 // sleep that has no stack.
-func (c *Tracker) openPeriod(t *thread, k probes.Thread, samples []*probes.Sample, now int64) *block.Evidence {
+func (c *Tracker) openPeriod(t *thread, k probes.Thread, samples []*wire.Sample, now int64) *block.Evidence {
 	held, err := c.kernel.HeldSamples(k, now)
 	if err != nil {
 		c.check(err)
@@ -47,9 +48,9 @@ func (c *Tracker) openPeriod(t *thread, k probes.Thread, samples []*probes.Sampl
 	}
 	c.glimpseNow(t, k)
 	e.Samples = c.samples(t, t.complete(k.Period, slices.Concat(samples, held), k.Stackless))
-	inside, err := c.kernel.Inside(k, now, e.OffNS, e.WaitedNS+e.StoppedNS)
+	account, err := c.kernel.Account(k, now, e.OffNS, e.WaitedNS+e.StoppedNS)
 	c.check(err)
-	e.Account = accountOf(inside)
+	e.Account = accountOf(account)
 	return e
 }
 
@@ -61,7 +62,7 @@ func (c *Tracker) evidence(t *thread, period uint64) *block.Evidence {
 }
 
 // samples names samples and adds what only the process can tell of them now.
-func (c *Tracker) samples(t *thread, samples []*probes.Sample) []block.Sample {
+func (c *Tracker) samples(t *thread, samples []*wire.Sample) []block.Sample {
 	out := make([]block.Sample, 0, len(samples))
 	for _, s := range samples {
 		out = append(out, c.sample(t, s))
@@ -69,7 +70,7 @@ func (c *Tracker) samples(t *thread, samples []*probes.Sample) []block.Sample {
 	return out
 }
 
-func (c *Tracker) sample(t *thread, s *probes.Sample) block.Sample {
+func (c *Tracker) sample(t *thread, s *wire.Sample) block.Sample {
 	raw := rawFrames(&s.Stack)
 	n := t.name(s, raw)
 	out := block.Sample{
@@ -84,7 +85,7 @@ func (c *Tracker) sample(t *thread, s *probes.Sample) block.Sample {
 		out.Extensions, out.Inherited = t.proc.Origin(t.stack(raw, n.frames))
 	}
 	out.Sleep = t.sleepOf(s)
-	if s.Kind != probes.Off {
+	if s.Kind != wire.Off {
 		out.Kind = block.Tick
 		out.Module, out.Interpreter = t.proc.Modules.FindFresh(s.IP)
 	}
@@ -92,44 +93,44 @@ func (c *Tracker) sample(t *thread, s *probes.Sample) block.Sample {
 }
 
 // sleepOf returns what is known of a sample's thread in the kernel.
-func (t *thread) sleepOf(s *probes.Sample) cause.Sleep {
+func (t *thread) sleepOf(s *wire.Sample) cause.Sleep {
 	sleep := cause.Sleep{
 		Call:    cause.Call{Number: s.Syscall, Args: s.Args, Target: s.Target},
 		Stopped: s.Stopped, GIL: t.interp.IsGIL(s.Args[0]),
 	}
-	if len(s.Kernel) > 0 && (s.Kind == probes.Off || s.Syscall >= 0) && sleep.NeedsPlace() {
+	if len(s.Kernel) > 0 && (s.Kind == wire.Off || s.Syscall >= 0) && sleep.NeedsPlace() {
 		sleep.Place = kernelstack.Where(s.Kernel)
 	}
 	return sleep
 }
 
 // interpreterOf returns what a sample's interpreter was busy with.
-func interpreterOf(s *probes.Sample) cause.Interpreter {
-	return cause.Interpreter{Phase: phaseOf(s.Room), Collecting: s.GC, GIL: gilOf(s)}
+func interpreterOf(s *wire.Sample) cause.Interpreter {
+	return cause.Interpreter{Phase: phaseOf(s.Phase), Collecting: s.GC, GIL: gilOf(s)}
 }
 
-func phaseOf(r probes.Room) cause.Phase {
-	switch r {
-	case probes.RoomGC:
+func phaseOf(p wire.Phase) cause.Phase {
+	switch p {
+	case wire.PhaseGC:
 		return cause.PhaseGC
-	case probes.RoomImport:
+	case wire.PhaseImport:
 		return cause.PhaseImport
 	}
 	return cause.NoPhase
 }
 
-func gilOf(s *probes.Sample) model.GIL {
+func gilOf(s *wire.Sample) model.GIL {
 	switch s.GIL {
-	case probes.GILHeld:
+	case wire.GILHeld:
 		return model.GILHeld
-	case probes.GILReleased:
+	case wire.GILReleased:
 		return model.GILReleased
 	}
 	return ""
 }
 
 // accountOf returns what the interpreter's own probes said, nil if nothing.
-func accountOf(in *probes.Inside) *block.Account {
+func accountOf(in *wire.Account) *block.Account {
 	if in == nil {
 		return nil
 	}
@@ -138,8 +139,8 @@ func accountOf(in *probes.Inside) *block.Account {
 		GCs:    in.GCs, GCNS: in.GCNS, GCMaxNS: in.GCMaxNS, GCGeneration: in.GCGeneration, GCCollected: in.GCCollected,
 		Imports: in.Imports, ImportNS: in.ImportNS, ImportMaxNS: in.ImportMaxNS, Module: in.Module, AuditsMore: in.AuditsMore,
 	}
-	for room, spent := range in.Rooms {
-		if phase := phaseOf(room); phase != cause.NoPhase {
+	for p, spent := range in.Phases {
+		if phase := phaseOf(p); phase != cause.NoPhase {
 			a.Phases[phase] = block.PhaseTime(spent)
 		}
 	}
@@ -149,16 +150,16 @@ func accountOf(in *probes.Inside) *block.Account {
 	return a
 }
 
-// onInside keeps what the interpreter's own probes said, for the block that comes next.
-func (c *Tracker) onInside(e *probes.Inside) {
+// onAccount keeps what the interpreter's own probes said, for the block that comes next.
+func (c *Tracker) onAccount(e *wire.Account) {
 	if t := c.threads[e.TID]; t != nil {
-		t.inside = e
+		t.account = e
 	}
 }
 
-func (t *thread) takeInside(period uint64) *probes.Inside {
-	in := t.inside
-	t.inside = nil
+func (t *thread) takeAccount(period uint64) *wire.Account {
+	in := t.account
+	t.account = nil
 	if in == nil || in.Period != period {
 		return nil
 	}

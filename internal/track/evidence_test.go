@@ -12,14 +12,14 @@ import (
 	"github.com/loopwatch/loopwatch/internal/cause"
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/python"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
 
 // judged says what a sample's thread slept in or ran.
-func judged(t *thread, s *probes.Sample) (model.Cause, string) {
+func judged(t *thread, s *wire.Sample) (model.Cause, string) {
 	out := (&Tracker{}).sample(t, s)
 	if out.Kind == block.Off {
 		return cause.OfSleep(out.Sleep, nil), ""
@@ -44,21 +44,21 @@ func TestJudgeTick(t *testing.T) {
 	th := &thread{proc: &proc{Process: &python.Process{Modules: modules, Names: symbolize.New(&cpython.Runtime{}, nil)}}}
 	for _, c := range []struct {
 		ip      uint64
-		gil     probes.GIL
+		gil     wire.GIL
 		syscall int
 		cause   model.Cause
 		native  string
 	}{
-		{0x1010, probes.GILHeld, -1, model.CauseCPU, ""},
-		{0x2010, probes.GILHeld, -1, model.CauseNative, "libcrypto.so.3"},
-		{0x2010, probes.GILReleased, -1, model.CauseNative, "libcrypto.so.3"},
-		{0x3010, probes.GILHeld, -1, model.CauseCPU, ""},
-		{0x3010, probes.GILUnknown, -1, model.CauseCPU, ""},
-		{0x3010, probes.GILReleased, -1, model.CauseNative, "libc.so.6"},
-		{0x4010, probes.GILHeld, -1, model.CauseCPU, ""},
-		{0x3010, probes.GILHeld, unix.SYS_FSYNC, model.CauseFile, ""},
+		{0x1010, wire.GILHeld, -1, model.CauseCPU, ""},
+		{0x2010, wire.GILHeld, -1, model.CauseNative, "libcrypto.so.3"},
+		{0x2010, wire.GILReleased, -1, model.CauseNative, "libcrypto.so.3"},
+		{0x3010, wire.GILHeld, -1, model.CauseCPU, ""},
+		{0x3010, wire.GILUnknown, -1, model.CauseCPU, ""},
+		{0x3010, wire.GILReleased, -1, model.CauseNative, "libc.so.6"},
+		{0x4010, wire.GILHeld, -1, model.CauseCPU, ""},
+		{0x3010, wire.GILHeld, unix.SYS_FSYNC, model.CauseFile, ""},
 	} {
-		cause, native := judged(th, &probes.Sample{Kind: probes.Tick, Syscall: c.syscall, IP: c.ip, GIL: c.gil})
+		cause, native := judged(th, &wire.Sample{Kind: wire.Tick, Syscall: c.syscall, IP: c.ip, GIL: c.gil})
 		assert.Equal(t, c.cause, cause, "%#x %v", c.ip, c.gil)
 		assert.Equal(t, c.native, native, "%#x %v", c.ip, c.gil)
 	}
@@ -68,7 +68,7 @@ func TestGILByAddress(t *testing.T) {
 	p := newProc(python.New(&process.Process{PID: 7}, newRuntime(0x1000, 0x500, 0x80)), nil, 0)
 	th := &thread{proc: p, interp: p.Interpreter(0)}
 	futex := func(addr uint64) model.Cause {
-		c, _ := judged(th, &probes.Sample{Kind: probes.Off, Syscall: unix.SYS_FUTEX, Args: [3]uint64{addr}})
+		c, _ := judged(th, &wire.Sample{Kind: wire.Off, Syscall: unix.SYS_FUTEX, Args: [3]uint64{addr}})
 		return c
 	}
 	assert.Equal(t, model.CauseGIL, futex(0x1500))
@@ -78,13 +78,13 @@ func TestGILByAddress(t *testing.T) {
 }
 
 // What the probes said belongs to its own period.
-func TestInsideOfItsPeriod(t *testing.T) {
+func TestAccountOfItsPeriod(t *testing.T) {
 	th := &thread{}
 	c := &Tracker{threads: map[int]*thread{7: th}}
-	c.onInside(&probes.Inside{TID: 7, Period: 3, GCs: 1})
-	assert.Nil(t, th.takeInside(4))
-	assert.Nil(t, th.takeInside(3), "it came for a block that was lost")
-	c.onInside(&probes.Inside{TID: 7, Period: 5, GCs: 1})
-	assert.NotNil(t, th.takeInside(5))
-	c.onInside(&probes.Inside{TID: 8, Period: 5}) // of nobody known
+	c.onAccount(&wire.Account{TID: 7, Period: 3, GCs: 1})
+	assert.Nil(t, th.takeAccount(4))
+	assert.Nil(t, th.takeAccount(3), "it came for a block that was lost")
+	c.onAccount(&wire.Account{TID: 7, Period: 5, GCs: 1})
+	assert.NotNil(t, th.takeAccount(5))
+	c.onAccount(&wire.Account{TID: 8, Period: 5}) // of nobody known
 }

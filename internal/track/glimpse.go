@@ -8,6 +8,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
@@ -15,7 +16,7 @@ import (
 // fell asleep before the kernel knew how to walk its stack. It belongs to one stretch off the CPU,
 // the one of that period that began at sample.At, and to no other.
 type glimpse struct {
-	sample *probes.Sample
+	sample *wire.Sample
 	raw    []cpython.RawFrame
 	named  naming // at once: what is there to be read may be gone a moment later
 }
@@ -45,7 +46,7 @@ func (c *Tracker) walkHere(t *thread) (sight, bool) {
 		if err != nil || len(raw) == 0 {
 			continue
 		}
-		var s *probes.Sample
+		var s *wire.Sample
 		if sleepsUnseen(before) {
 			s = c.sampleHere(t, before, raw)
 		}
@@ -71,26 +72,26 @@ func sleepsUnseen(k probes.Thread) bool {
 
 // sampleHere reads from user space what the kernel would have put into a sample; nil where the
 // thread no longer sleeps.
-func (c *Tracker) sampleHere(t *thread, k probes.Thread, raw []cpython.RawFrame) *probes.Sample {
+func (c *Tracker) sampleHere(t *thread, k probes.Thread, raw []cpython.RawFrame) *wire.Sample {
 	call, err := t.proc.Syscall(t.tid)
 	if err != nil || call.Running {
 		return nil
 	}
 	works := t.proc.Call(call.Number, [5]uint64(call.Args[:5]))
-	s := &probes.Sample{
-		TID: t.tid, Period: k.Period, Kind: probes.Off, At: k.OffAt, Syscall: call.Number, Args: [3]uint64(call.Args[:3]),
+	s := &wire.Sample{
+		TID: t.tid, Period: k.Period, Kind: wire.Off, At: k.OffAt, Syscall: call.Number, Args: [3]uint64(call.Args[:3]),
 		Stopped: k.Stopped, Target: works.Choose(works.Object(), nil),
 	}
 	c.findTasks(t)
 	s.Task = t.runningTask()
 	for _, f := range raw {
-		s.Stack.Frames = append(s.Stack.Frames, probes.Frame(f))
+		s.Stack.Frames = append(s.Stack.Frames, wire.Frame(f))
 	}
 	return s
 }
 
 // keepGlimpse keeps what was seen, with names.
-func (t *thread) keepGlimpse(s *probes.Sample, raw []cpython.RawFrame) {
+func (t *thread) keepGlimpse(s *wire.Sample, raw []cpython.RawFrame) {
 	if t.glimpseOf(s.Period, s.At) != nil {
 		return
 	}
@@ -119,21 +120,21 @@ func (c *Tracker) glimpseNow(t *thread, k probes.Thread) {
 
 // complete returns the samples of a period with all that is known of the stretches without a stack:
 // those glimpsed get it, and what no sample carries gets samples of its own.
-func (t *thread) complete(period uint64, samples []*probes.Sample, blind probes.Stackless) []*probes.Sample {
+func (t *thread) complete(period uint64, samples []*wire.Sample, blind wire.Stackless) []*wire.Sample {
 	out := slices.Clone(samples)
 	if blind.NS > 0 {
-		out = append(out, &probes.Sample{
-			TID: t.tid, Period: period, Kind: probes.Off, At: blind.At, NS: blind.NS, Syscall: blind.Syscall, Args: blind.Args,
-			Target: probes.Target{FD: -1},
+		out = append(out, &wire.Sample{
+			TID: t.tid, Period: period, Kind: wire.Off, At: blind.At, NS: blind.NS, Syscall: blind.Syscall, Args: blind.Args,
+			Target: wire.Target{FD: -1},
 		})
 	}
 	if rest := blind.TotalNS - blind.NS; rest > 0 {
-		out = append(out, &probes.Sample{
-			TID: t.tid, Period: period, Kind: probes.Off, At: blind.At + blind.NS, NS: rest, Syscall: -1, Target: probes.Target{FD: -1},
+		out = append(out, &wire.Sample{
+			TID: t.tid, Period: period, Kind: wire.Off, At: blind.At + blind.NS, NS: rest, Syscall: -1, Target: wire.Target{FD: -1},
 		})
 	}
 	for i, s := range out {
-		if s.Kind != probes.Off || len(s.Stack.Frames) > 0 {
+		if s.Kind != wire.Off || len(s.Stack.Frames) > 0 {
 			continue
 		}
 		if g := t.glimpseOf(period, s.At); g != nil {
@@ -144,7 +145,7 @@ func (t *thread) complete(period uint64, samples []*probes.Sample, blind probes.
 }
 
 // completing returns the kernel's sample of a stretch with what only user space could read of it.
-func (g *glimpse) completing(s *probes.Sample) *probes.Sample {
+func (g *glimpse) completing(s *wire.Sample) *wire.Sample {
 	full := *s
 	full.Stack, full.Task = g.sample.Stack, g.sample.Task
 	full.Syscall, full.Args = g.sample.Syscall, g.sample.Args

@@ -6,20 +6,20 @@ import (
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
 
 // meetReleaser has a process that shares a lock with a loop looked at, so that its stack can be
 // walked the next time.
-func (c *Tracker) meetReleaser(h *probes.Holder) {
+func (c *Tracker) meetReleaser(h *wire.Holder) {
 	if h != nil && h.PID != 0 && len(c.opts.PIDs) == 0 {
 		c.process(h.PID)
 	}
 }
 
 // holder names the holder of a sample, once: the sooner the better.
-func (c *Tracker) holder(t *thread, s *probes.Sample) *model.Holder {
+func (c *Tracker) holder(t *thread, s *wire.Sample) *model.Holder {
 	h := s.Holder
 	if h == nil {
 		return nil

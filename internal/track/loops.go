@@ -6,6 +6,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
 // correction is what the kernel's books of a loop have wrong, see block.Correction.
@@ -120,7 +121,7 @@ func (c *Tracker) Poll(now int64) error {
 	return nil
 }
 
-func (c *Tracker) onCrossed(e *probes.Crossed) {
+func (c *Tracker) onCrossed(e *wire.Crossed) {
 	t := c.threads[e.TID]
 	if t == nil {
 		return

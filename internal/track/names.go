@@ -6,13 +6,13 @@ import (
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
-	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
 
 // name names the stack of a sample, once: the sooner the better. A frame without a file stands
 // for a middle that was cut.
-func (t *thread) name(s *probes.Sample, raw []cpython.RawFrame) naming {
+func (t *thread) name(s *wire.Sample, raw []cpython.RawFrame) naming {
 	if g := t.glimpseOf(s.Period, s.At); g != nil && slices.Equal(raw, g.raw) {
 		return g.named
 	}

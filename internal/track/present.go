@@ -7,6 +7,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
 // Present is what one loop is like at a moment of the observation.
@@ -66,7 +67,7 @@ func (c *Tracker) Present(now int64) ([]Present, error) {
 		if k.InWait || t.ended == k.Period || now-k.Since < int64(c.opts.Threshold) {
 			continue
 		}
-		var samples []*probes.Sample
+		var samples []*wire.Sample
 		if t.period == k.Period {
 			samples = t.samples
 		}

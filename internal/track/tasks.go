@@ -11,6 +11,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 	"github.com/loopwatch/loopwatch/internal/python"
 )
 
@@ -88,7 +89,7 @@ func (t *thread) canNameTasks() bool { return t.tasks != nil && t.tasks.reader !
 
 // taskName names the task of a sample whose stack is given by name. A long name is read now: the
 // sooner the better.
-func (t *thread) taskName(s *probes.Sample, frames []model.Frame) string {
+func (t *thread) taskName(s *wire.Sample, frames []model.Frame) string {
 	if s.Task == nil || !t.canNameTasks() {
 		return ""
 	}
@@ -107,7 +108,7 @@ func (t *thread) taskName(s *probes.Sample, frames []model.Frame) string {
 }
 
 // runningTask reads from user space what the kernel would have seen in a sample.
-func (t *thread) runningTask() *probes.Task {
+func (t *thread) runningTask() *wire.Task {
 	if !t.canNameTasks() {
 		return nil
 	}
@@ -118,5 +119,5 @@ func (t *thread) runningTask() *probes.Task {
 	if err != nil || task == nil {
 		return nil
 	}
-	return &probes.Task{Addr: task.Addr, Name: task.Name.Addr, Object: task.Name.Object, Depth: task.Depth}
+	return &wire.Task{Addr: task.Addr, Name: task.Name.Addr, Object: task.Name.Object, Depth: task.Depth}
 }

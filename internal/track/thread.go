@@ -7,6 +7,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 	"github.com/loopwatch/loopwatch/internal/python"
 )
 
@@ -26,9 +27,9 @@ type thread struct {
 	period   uint64 // that the samples belong to
 	ended    uint64 // the last period that was reported as a block
 	told     uint64 // the last one reported before it had ended
-	samples  []*probes.Sample
+	samples  []*wire.Sample
 	glimpses []*glimpse              // the newest last
-	inside   *probes.Inside          // what the interpreter's own probes said last
+	account  *wire.Account           // what the interpreter's own probes said last
 	early    []earlyBlock            // ended before the thread was judged
 	named    map[int64]naming        // of the period going on, named early, by Sample.At
 	inNamed  uint64                  // that period
@@ -84,7 +85,7 @@ func (t *thread) setFD(fd int, v probes.Verdict) {
 
 // rawFrames converts a stack of the kernel's. Where its middle was cut, a frame without code
 // stands for what is missing.
-func rawFrames(s *probes.Stack) []cpython.RawFrame {
+func rawFrames(s *wire.Stack) []cpython.RawFrame {
 	if s == nil {
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 	"github.com/loopwatch/loopwatch/internal/usdt"
 )
 
@@ -32,8 +33,8 @@ type Kernel interface {
 	Thread(tid int) (probes.Thread, bool, error)
 	Threads() ([]probes.Thread, error)
 	ThreadPointers(pid int) (map[uint64]int, error)
-	HeldSamples(t probes.Thread, now int64) ([]*probes.Sample, error)
-	Inside(t probes.Thread, now, offNS, keptNS int64) (*probes.Inside, error)
+	HeldSamples(t probes.Thread, now int64) ([]*wire.Sample, error)
+	Account(t probes.Thread, now, offNS, keptNS int64) (*wire.Account, error)
 	AttachUSDT(path string, kind probes.USDTKind, sites []usdt.Site) (*probes.USDT, error)
 	Counters() (map[string]int64, error)
 }
@@ -117,23 +118,23 @@ func New(k Kernel, o Options) *Tracker {
 }
 
 // Handle takes one event. It never fails: what goes wrong is counted.
-func (c *Tracker) Handle(e probes.Event) {
+func (c *Tracker) Handle(e wire.Event) {
 	switch e := e.(type) {
-	case *probes.Wait:
+	case *wire.Wait:
 		c.onWait(e)
-	case *probes.Sample:
+	case *wire.Sample:
 		c.onSample(e)
-	case *probes.Inside:
-		c.onInside(e)
-	case *probes.Block:
+	case *wire.Account:
+		c.onAccount(e)
+	case *wire.Block:
 		c.onBlock(e)
-	case *probes.Delayed:
+	case *wire.Delayed:
 		c.onDelayed(e)
-	case *probes.Crossed:
+	case *wire.Crossed:
 		c.onCrossed(e)
-	case *probes.Exec:
+	case *wire.Exec:
 		c.forgetProcess(e.PID)
-	case *probes.Exit:
+	case *wire.Exit:
 		c.onExit(e)
 	}
 }

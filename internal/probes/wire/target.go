@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package probes
+package wire
 
 import (
 	"bytes"
@@ -17,7 +17,8 @@ import (
 // that moment.
 type Target = syscalls.Target
 
-func targetOf(c *abi.Target) Target {
+// TargetOf returns what a syscall works on.
+func TargetOf(c *abi.Target) Target {
 	t := Target{
 		Kind: syscalls.TargetKind(c.Kind), FD: int(c.Fd), Mode: c.Mode, Device: c.Rdev, Magic: c.Magic, Child: int(c.Pid), Family: c.Family,
 		Protocol: c.Protocol, Datagram: c.Type == unix.SOCK_DGRAM, Others: int(c.Others),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package probes
+package wire
 
 import (
 	"testing"
@@ -39,7 +39,7 @@ func TestTargetPaths(t *testing.T) {
 		{syscalls.UnixTarget, 0, "\x00a\x00b", "\x00a\x00b"},
 		{syscalls.UnixTarget, 0, "", ""},
 	} {
-		assert.Equal(t, test.want, targetOf(target(test.kind, test.flags, test.data)).Path, "%q", test.data)
+		assert.Equal(t, test.want, TargetOf(target(test.kind, test.flags, test.data)).Path, "%q", test.data)
 	}
 }
 
@@ -47,12 +47,12 @@ func TestTargetAddresses(t *testing.T) {
 	c := target(syscalls.InetTarget, 0, "")
 	c.Family, c.Port = 2, 5432
 	copy(c.Address[:], []uint8{127, 0, 0, 1, 9, 9})
-	assert.Equal(t, "127.0.0.1:5432", targetOf(c).Address.String())
+	assert.Equal(t, "127.0.0.1:5432", TargetOf(c).Address.String())
 	c.Family = 10
 	c.Address = [16]uint8{15: 1}
-	assert.Equal(t, "[::1]:5432", targetOf(c).Address.String())
+	assert.Equal(t, "[::1]:5432", TargetOf(c).Address.String())
 	c.Address = [16]uint8{10: 255, 11: 255, 12: 10, 15: 1}
-	assert.Equal(t, "10.0.0.1:5432", targetOf(c).Address.String())
+	assert.Equal(t, "10.0.0.1:5432", TargetOf(c).Address.String())
 }
 
 func FuzzTarget(f *testing.F) {
@@ -60,7 +60,7 @@ func FuzzTarget(f *testing.F) {
 	f.Fuzz(func(t *testing.T, kind, flags uint8, data string, length uint16) {
 		c := target(syscalls.TargetKind(kind), flags, data[:min(len(data), 256)])
 		c.Len = length
-		if n := len(targetOf(c).Path); n > 270 {
+		if n := len(TargetOf(c).Path); n > 270 {
 			t.Fatalf("%d bytes", n)
 		}
 	})

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package probes
+package wire
 
 import (
 	"strings"
@@ -36,7 +36,7 @@ func sampleRecord(depth int) []byte {
 
 func TestDecodeSampleKeepsLeafAndRoot(t *testing.T) {
 	for _, depth := range []int{0, 1, 17, abi.StackLeaf, abi.StackLeaf + 1, abi.StackMax - 1, abi.StackMax, abi.StackMax + 1, abi.StackMax + abi.StackRoot, 1007, 4096} {
-		e, err := new(decoder).decode(sampleRecord(depth))
+		e, err := new(Decoder).Decode(sampleRecord(depth))
 		require.NoError(t, err)
 		s := e.(*Sample)
 		require.Equal(t, 7, s.TID)
@@ -65,13 +65,13 @@ func TestDecodeSampleKeepsLeafAndRoot(t *testing.T) {
 func TestDecodeTask(t *testing.T) {
 	var k abi.Sample
 	k.Type = uint32(abi.RecordSample)
-	e, err := new(decoder).decode(bytesOf(&k, unsafe.Sizeof(k)))
+	e, err := new(Decoder).Decode(bytesOf(&k, unsafe.Sizeof(k)))
 	require.NoError(t, err)
 	require.Nil(t, e.(*Sample).Task, "none")
 	k.Task.Task, k.Task.Name, k.Task.Object[31] = 1, 2, 3
 	for bytes, want := range map[uint32]int{0: 0, 32: 32, 128: 128, 129: 128, 1 << 31: 128} {
 		k.Task.Bytes = bytes
-		e, err := new(decoder).decode(bytesOf(&k, unsafe.Sizeof(k)))
+		e, err := new(Decoder).Decode(bytesOf(&k, unsafe.Sizeof(k)))
 		require.NoError(t, err)
 		task := e.(*Sample).Task
 		require.Equal(t, uint64(1), task.Addr)
@@ -88,17 +88,17 @@ func TestDecodeOthers(t *testing.T) {
 		Type: uint32(abi.RecordBlock), Tgid: 1, Tid: 2, Flags: abi.BlockExited, Period: 3, Start: 4, End: 5, OffNs: 6,
 		WaitedNs: 7, ThrottledNs: 8, StoppedNs: 10, Samples: 9,
 	}
-	e, err := new(decoder).decode(bytesOf(&b, unsafe.Sizeof(b)))
+	e, err := new(Decoder).Decode(bytesOf(&b, unsafe.Sizeof(b)))
 	require.NoError(t, err)
 	assert.Equal(t, &Block{PID: 1, TID: 2, Period: 3, Start: 4, End: 5, OffNS: 6, WaitedNS: 7, ThrottledNS: 8, StoppedNS: 10, Samples: 9, Exited: true}, e)
 
 	w := abi.WaitRecord{Type: uint32(abi.RecordWait), Tgid: 1, Tid: 2, Fd: 3, ThreadId: 4}
-	e, err = new(decoder).decode(bytesOf(&w, framesAt(unsafe.Offsetof(w.Stack))))
+	e, err = new(Decoder).Decode(bytesOf(&w, framesAt(unsafe.Offsetof(w.Stack))))
 	require.NoError(t, err)
 	assert.Equal(t, &Wait{PID: 1, TID: 2, FD: 3, ThreadID: 4}, e)
 
 	l := abi.LifeRecord{Type: uint32(abi.RecordExit), Tgid: 1, Tid: 2, Last: 1}
-	e, err = new(decoder).decode(bytesOf(&l, unsafe.Sizeof(l)))
+	e, err = new(Decoder).Decode(bytesOf(&l, unsafe.Sizeof(l)))
 	require.NoError(t, err)
 	assert.Equal(t, &Exit{PID: 1, TID: 2, Last: true}, e)
 
@@ -106,25 +106,25 @@ func TestDecodeOthers(t *testing.T) {
 		Type: uint32(abi.RecordUsdt), Tid: 1, Period: 2, Gcs: 3, GcNs: 4, GcMaxNs: 5, GcMaxGeneration: 6, GcCollected: -7,
 		Imports: 8, ImportNs: 9, ImportMaxNs: 10, AuditsMore: 11,
 	}
-	i.Phases[RoomImport-1].Ns, i.Phases[RoomImport-1].OffNs, i.Phases[RoomImport-1].WaitedOrStoppedNs = 12, 13, 14
+	i.Phases[PhaseImport-1].Ns, i.Phases[PhaseImport-1].OffNs, i.Phases[PhaseImport-1].WaitedOrStoppedNs = 12, 13, 14
 	for n := range i.MaxModule { // without a NUL
 		i.MaxModule[n] = -1
 	}
 	i.Audits[0].Count, i.Audits[0].Name = 15, [32]int8{'o', 'p', 'e', 'n', 0, 'x'}
-	e, err = new(decoder).decode(bytesOf(&i, unsafe.Sizeof(i)))
+	e, err = new(Decoder).Decode(bytesOf(&i, unsafe.Sizeof(i)))
 	require.NoError(t, err)
-	assert.Equal(t, &Inside{
-		TID: 1, Period: 2, Rooms: map[Room]RoomTime{RoomImport: {12, 13, 14}}, GCs: 3, GCNS: 4, GCMaxNS: 5, GCGeneration: 6, GCCollected: -7,
+	assert.Equal(t, &Account{
+		TID: 1, Period: 2, Phases: map[Phase]PhaseTime{PhaseImport: {12, 13, 14}}, GCs: 3, GCNS: 4, GCMaxNS: 5, GCGeneration: 6, GCCollected: -7,
 		Imports: 8, ImportNS: 9, ImportMaxNS: 10, Module: strings.Repeat("\xff", len(i.MaxModule)),
 		Audits: []AuditEvent{{"open", 15}}, AuditsMore: 11,
 	}, e)
-	_, err = new(decoder).decode(bytesOf(&i, unsafe.Sizeof(i)-1))
+	_, err = new(Decoder).Decode(bytesOf(&i, unsafe.Sizeof(i)-1))
 	assert.Error(t, err)
 }
 
 func TestDecodeRefusesGarbage(t *testing.T) {
 	for _, raw := range [][]byte{nil, {1}, {1, 0, 0, 0}, {99, 0, 0, 0, 0, 0, 0, 0}, sampleRecord(3)[:40]} {
-		_, err := new(decoder).decode(raw)
+		_, err := new(Decoder).Decode(raw)
 		assert.Error(t, err)
 	}
 }
@@ -135,7 +135,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(sampleRecord(1000))
 	f.Add([]byte{1, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		e, err := new(decoder).decode(raw)
+		e, err := new(Decoder).Decode(raw)
 		if err != nil {
 			return
 		}
@@ -171,11 +171,11 @@ func TestDecodeHolder(t *testing.T) {
 		return raw
 	}
 	for _, depth := range []int{0, 3, 64, 65, 200} {
-		d := new(decoder)
-		e, err := d.decode(holder(depth))
+		d := new(Decoder)
+		e, err := d.Decode(holder(depth))
 		require.NoError(t, err)
 		require.Nil(t, e)
-		e, err = d.decode(sample(1234))
+		e, err = d.Decode(sample(1234))
 		require.NoError(t, err)
 		h := e.(*Sample).Holder
 		require.NotNil(t, h)
@@ -189,32 +189,26 @@ func TestDecodeHolder(t *testing.T) {
 		}
 		assert.Equal(t, max(depth-64, 0), h.Stack.Cut)
 
-		e, err = d.decode(sample(1234))
+		e, err = d.Decode(sample(1234))
 		require.NoError(t, err)
 		assert.Nil(t, e.(*Sample).Holder, "it was given away")
 
-		_, err = d.decode(holder(depth))
+		_, err = d.Decode(holder(depth))
 		require.NoError(t, err)
-		e, err = d.decode(sample(1235))
+		e, err = d.Decode(sample(1235))
 		require.NoError(t, err)
 		assert.Nil(t, e.(*Sample).Holder, "of another sample")
 	}
 }
 
 func TestHoldersOfLostSamplesAreBounded(t *testing.T) {
-	d := new(decoder)
+	d := new(Decoder)
 	var k abi.Holder
 	k.Type = uint32(abi.RecordHolder)
 	for i := range 3 * maxHolders {
 		k.Tid = uint32(i)
-		_, err := d.decode(bytesOf(&k, unsafe.Sizeof(k)))
+		_, err := d.Decode(bytesOf(&k, unsafe.Sizeof(k)))
 		require.NoError(t, err)
 		require.LessOrEqual(t, len(d.holders), maxHolders)
-	}
-}
-
-func TestRecordsTakeTheirSizeInTheRing(t *testing.T) {
-	for n, size := range map[int]uint64{0: 8, 1: 16, 8: 16, 9: 24, 24: 32} {
-		assert.Equal(t, size, recordSize(n), "a record of %d bytes", n)
 	}
 }

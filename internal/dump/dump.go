@@ -13,13 +13,14 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/clock"
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/parallel"
-	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/listing"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/python"
 )
@@ -65,27 +66,24 @@ func Take(o Options) (d *model.Dump, refused []*python.PIDError, err error) {
 	}
 	began := clock.Monotonic()
 	// The kernel takes its time to load the programs.
-	type opened struct {
-		census *probes.Census
-		err    error
-	}
-	census := make(chan opened, 1)
-	go func() {
-		c, err := probes.OpenCensus()
-		census <- opened{c, err}
-	}()
+	var threads *listing.Listing
+	var opening errgroup.Group
+	opening.Go(func() (err error) {
+		threads, err = listing.Open()
+		return err
+	})
 	found, refused, err := find(o.PIDs)
-	c := <-census
-	if c.err == nil {
-		defer c.census.Close()
+	failed := opening.Wait()
+	if failed == nil {
+		defer threads.Close()
 	}
-	if err = cmp.Or(err, c.err); err != nil {
+	if err = cmp.Or(err, failed); err != nil {
 		return nil, nil, err
 	}
 	if len(found.procs) == 0 && len(refused) > 0 {
 		return nil, nil, refused[0]
 	}
-	l := &look{threshold: o.Threshold, census: c.census, began: began, started: time.Now(), found: found}
+	l := &look{threshold: o.Threshold, listing: threads, began: began, started: time.Now(), found: found}
 	if err := l.read(); err != nil {
 		return nil, nil, err
 	}
@@ -124,7 +122,7 @@ func find(pids []int) (out found, refused []*python.PIDError, err error) {
 	out.lost = make(losses)
 	for _, opened := range python.OpenAll(pids, nil) {
 		switch {
-		case opened.Process != nil && len(out.procs) >= probes.MaxCensusProcesses:
+		case opened.Process != nil && len(out.procs) >= listing.MaxProcesses:
 			out.lost.add(reasonOver, 1)
 		case opened.Process != nil:
 			out.procs = append(out.procs, newProc(opened.Process))
@@ -157,7 +155,7 @@ func (f *found) passOver(r *python.Refusal) {
 type look struct {
 	found
 	threshold time.Duration
-	census    *probes.Census
+	listing   *listing.Listing
 	began     int64 // CLOCK_MONOTONIC, before the processes were looked for
 	started   time.Time
 	at        int64 // CLOCK_MONOTONIC: the dump says what was then; set by read
@@ -166,7 +164,7 @@ type look struct {
 // read reads every process until all of it was at rest meanwhile, or the rounds are over.
 func (l *look) read() error {
 	for _, p := range l.procs {
-		if err := l.census.Want(p.PID); err != nil {
+		if err := l.listing.Want(p.PID); err != nil {
 			return err
 		}
 	}
@@ -175,13 +173,13 @@ func (l *look) read() error {
 		if round > 0 {
 			time.Sleep(pause << (round - 1))
 		}
-		before, err := l.census.Threads()
+		before, err := l.listing.Threads()
 		if err != nil {
 			return err
 		}
 		mine := byProcess(before)
 		parallel.For(len(left), func(i int) { left[i].read(mine[left[i].PID]) })
-		after, err := l.census.Threads()
+		after, err := l.listing.Threads()
 		if err != nil {
 			return err
 		}
@@ -217,7 +215,7 @@ func (l *look) awaitSleep(left []*proc) error {
 			return nil
 		}
 		time.Sleep(pause)
-		now, err := l.census.Threads()
+		now, err := l.listing.Threads()
 		if err != nil {
 			return err
 		}
@@ -232,11 +230,11 @@ func (l *look) awaitSleep(left []*proc) error {
 }
 
 // byProcess sorts threads by process and, there, by what pthread_self returns in them.
-func byProcess(doing map[int]probes.Doing) map[int]map[uint64]probes.Doing {
-	out := make(map[int]map[uint64]probes.Doing)
+func byProcess(doing map[int]listing.Thread) map[int]map[uint64]listing.Thread {
+	out := make(map[int]map[uint64]listing.Thread)
 	for _, d := range doing {
 		if out[d.PID] == nil {
-			out[d.PID] = make(map[uint64]probes.Doing)
+			out[d.PID] = make(map[uint64]listing.Thread)
 		}
 		out[d.PID][d.Pointer] = d
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/asyncio"
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/listing"
 	"github.com/loopwatch/loopwatch/internal/python"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 	"github.com/loopwatch/loopwatch/internal/target"
@@ -44,7 +44,7 @@ type interp struct {
 // thread is one thread of Python's.
 type thread struct {
 	state   cpython.Thread
-	doing   probes.Doing
+	doing   listing.Thread
 	raw     []cpython.RawFrame
 	addrs   []uint64 // of the frames
 	frames  []model.Frame
@@ -63,7 +63,7 @@ type thread struct {
 }
 
 // read reads all of the process that is not settled yet. doing are its threads by thread pointer.
-func (p *proc) read(doing map[uint64]probes.Doing) {
+func (p *proc) read(doing map[uint64]listing.Thread) {
 	states, err := p.ThreadStates()
 	p.cut = err != nil
 	p.states = states
@@ -162,7 +162,7 @@ func (p *proc) readInterp(i *interp, busy bool) {
 }
 
 // settle marks what was at rest while it was read, and tells whether that is all of the process.
-func (p *proc) settle(before, after map[int]probes.Doing) bool {
+func (p *proc) settle(before, after map[int]listing.Thread) bool {
 	all := !p.cut
 	for _, t := range p.threads {
 		now, ok := after[t.doing.TID]
@@ -188,7 +188,7 @@ func (p *proc) wantsGIL(t *thread) bool {
 }
 
 // sleepsForGIL tells whether a thread that was found awake sleeps now until it gets the GIL, and stands where it stood.
-func (p *proc) sleepsForGIL(t *thread, now probes.Doing) bool {
+func (p *proc) sleepsForGIL(t *thread, now listing.Thread) bool {
 	if now.Running || syscalls.Lookup(now.Syscall).Waits != syscalls.Futex || !p.interps[t.state.Interp].IsGIL(now.Args[0]) {
 		return false
 	}

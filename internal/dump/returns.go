@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/clock"
-	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/listing"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
@@ -22,7 +22,7 @@ const (
 func (l *look) watch() error {
 	type watched struct {
 		thread  *thread
-		returns *probes.Returns
+		returns *listing.Returns
 	}
 	var all []watched
 	defer func() {
@@ -41,7 +41,7 @@ func (l *look) watch() error {
 				l.lost.add(reasonUnwatched, 1)
 				continue
 			}
-			returns, err := probes.CountReturns(th.doing.TID, waits)
+			returns, err := listing.CountReturns(th.doing.TID, waits)
 			if err != nil {
 				l.lost.add(reasonUnwatched, 1)
 				continue
@@ -54,7 +54,7 @@ func (l *look) watch() error {
 		return nil
 	}
 	time.Sleep(min(l.threshold+time.Duration(kernelTick), maxWatch))
-	now, err := l.census.Threads()
+	now, err := l.listing.Threads()
 	if err != nil {
 		return err
 	}

@@ -126,5 +126,5 @@ func (p *proc) iterationBegan(t *thread) int64 {
 	return began
 }
 
-// kernelTick is how late probes.Doing.Since may be.
+// kernelTick is how late listing.Thread.Since may be.
 const kernelTick = int64(10e6)

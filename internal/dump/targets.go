@@ -34,11 +34,11 @@ func (l *look) name(ask map[int][]int) error {
 	if len(ask) == 0 {
 		return nil
 	}
-	sockets, err := l.census.Sockets(ask)
+	sockets, err := l.listing.Sockets(ask)
 	if err != nil {
 		return err
 	}
-	now, err := l.census.Threads()
+	now, err := l.listing.Threads()
 	if err != nil {
 		return err
 	}

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/loopwatch/loopwatch/internal/histogram"
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/report/words"
 	"github.com/loopwatch/loopwatch/internal/summary"
 )
@@ -43,7 +43,7 @@ func (l *loop) figures(w Window, now int64) Figures {
 	}
 	f.Max = l.longest(w, now)
 	f.P50, f.P99 = min(f.P50, f.Max), min(f.P99, f.Max)
-	f.Active, f.Blocked = min(f.Active, f.Observed), min(f.Blocked, f.Counted, f.Active) // an early block may be older than the books
+	f.Active, f.Blocked = min(f.Active, f.Observed), min(f.Blocked, f.Counted, f.Active) // an early block may be older than the statistics
 	f.Worst = l.worst(w)
 	if l.block != nil {
 		f.Blocks++
@@ -58,7 +58,7 @@ func (l *loop) longest(w Window, now int64) time.Duration {
 		ns = max(now-l.since, 0)
 	}
 	if w == Whole {
-		return time.Duration(max(ns, l.books.MaxNS))
+		return time.Duration(max(ns, l.statistics.MaxNS))
 	}
 	for i := l.starts[w]; i < len(l.past); i++ {
 		ns = max(ns, l.past[i].maxNS)
@@ -122,9 +122,9 @@ var bounds = func() (out [maxBins]int64) {
 }()
 
 // binOf is the bin of each bucket.
-var binOf = func() (out [len(probes.Histogram{})]int) {
+var binOf = func() (out [len(histogram.Histogram{})]int) {
 	for n := range out {
-		middle := probes.BucketMiddle(n)
+		middle := histogram.Middle(n)
 		out[n] = sortedBefore(bounds[:], middle)
 	}
 	return out
@@ -150,7 +150,7 @@ var firstOf = func() (out [maxBins + 1]int) {
 	return out
 }()
 
-// quantile is probes.Histogram.Quantile; the bins spare it most buckets.
+// quantile is histogram.Histogram.Quantile; the bins spare it most buckets.
 func (s *sum) quantile(q float64) int64 {
 	var total int64
 	for _, n := range s.bins {
@@ -165,7 +165,7 @@ func (s *sum) quantile(q float64) int64 {
 		}
 		for bucket := firstOf[i]; bucket < firstOf[i+1]; bucket++ {
 			if below += max(s.histogram[bucket], 0); below >= rank {
-				return probes.BucketMiddle(bucket)
+				return histogram.Middle(bucket)
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/advice"
+	"github.com/loopwatch/loopwatch/internal/histogram"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/summary"
@@ -43,10 +44,10 @@ func New() *Tracker {
 
 // loop is one loop and its recent past.
 type loop struct {
-	who   model.Loop
-	books probes.Books // at the last snapshot
-	sums  [Windows]sum
-	past  []interval // oldest first
+	who        model.Loop
+	statistics probes.Statistics // at the last snapshot
+	sums       [Windows]sum
+	past       []interval // oldest first
 	// starts[w] is the first interval in past that is in window w.
 	starts [Windows]int
 
@@ -65,17 +66,17 @@ type loop struct {
 
 // interval is what happened between two snapshots.
 type interval struct {
-	end       int64
-	books     delta
-	histogram []cell
-	maxNS     int64
-	blocks    int64
-	blockedNS int64
-	countedNS int64 // in which blocks were counted
-	blockers  []tally
+	end        int64
+	statistics delta
+	histogram  []cell
+	maxNS      int64
+	blocks     int64
+	blockedNS  int64
+	countedNS  int64 // in which blocks were counted
+	blockers   []tally
 }
 
-// delta are differences of probes.Books. They may be below zero: what the kernel could not know is
+// delta are differences of probes.Statistics. They may be below zero: what the kernel could not know is
 // taken out later.
 type delta struct{ iterations, idleNS, activeNS int64 }
 
@@ -93,15 +94,15 @@ type tally struct {
 // sum is a window's worth of intervals.
 type sum struct {
 	delta
-	histogram                    probes.Histogram
+	histogram                    histogram.Histogram
 	bins                         [maxBins]int64 // the same, coarser
 	blocks, blockedNS, countedNS int64
 }
 
 func (s *sum) add(i *interval, sign int64) {
-	s.iterations += sign * i.books.iterations
-	s.idleNS += sign * i.books.idleNS
-	s.activeNS += sign * i.books.activeNS
+	s.iterations += sign * i.statistics.iterations
+	s.idleNS += sign * i.statistics.idleNS
+	s.activeNS += sign * i.statistics.activeNS
 	s.blocks += sign * i.blocks
 	s.blockedNS += sign * i.blockedNS
 	s.countedNS += sign * i.countedNS
@@ -253,11 +254,11 @@ func (l *loop) advance(now int64, p *track.Present) {
 			summary.Normalise(l.block, stacksOfBlock)
 			inBlock = p.Block.DurationNS
 		}
-		if p.Books.Iterations < l.books.Iterations { // another loop, of the same number
-			l.books = probes.Books{}
+		if p.Statistics.Iterations < l.statistics.Iterations { // another loop, of the same number
+			l.statistics = probes.Statistics{}
 		}
-		i.enter(p.Books, &l.books)
-		l.books = *p.Books
+		i.enter(p.Statistics, &l.statistics)
+		l.statistics = *p.Statistics
 	}
 	blocked := l.blockedNS + inBlock
 	if l.late = blocked < l.counted && !l.late; !l.late {
@@ -299,10 +300,10 @@ func (l *loop) drop(n int) {
 	l.past = slices.Delete(l.past, 0, n)
 }
 
-// enter fills in what has changed from one state of the books to the next.
-func (i *interval) enter(to, from *probes.Books) {
-	i.books = delta{to.Iterations - from.Iterations, to.IdleNS - from.IdleNS, to.ActiveNS - from.ActiveNS}
-	i.countedNS = i.books.idleNS + i.books.activeNS
+// enter fills in what has changed from one state of the statistics to the next.
+func (i *interval) enter(to, from *probes.Statistics) {
+	i.statistics = delta{to.Iterations - from.Iterations, to.IdleNS - from.IdleNS, to.ActiveNS - from.ActiveNS}
+	i.countedNS = i.statistics.idleNS + i.statistics.activeNS
 	longest := 0
 	for n := range to.Histogram {
 		if d := to.Histogram[n] - from.Histogram[n]; d != 0 {
@@ -315,8 +316,8 @@ func (i *interval) enter(to, from *probes.Books) {
 		i.maxNS = max(i.maxNS, to.MaxNS)
 	case len(i.histogram) > 0:
 		// The bucket is all that is known. A block in it is known exactly.
-		if i.maxNS < probes.BucketFrom(longest) {
-			i.maxNS = min(probes.BucketMiddle(longest), to.MaxNS)
+		if i.maxNS < histogram.From(longest) {
+			i.maxNS = min(histogram.Middle(longest), to.MaxNS)
 		}
 	}
 }

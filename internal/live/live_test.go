@@ -21,14 +21,14 @@ const second = int64(time.Second)
 
 var who = model.Loop{PID: 1, TID: 1, Command: "python3 app.py", Loop: "asyncio"}
 
-// script plays one loop second by second, and keeps the books a kernel would.
+// script plays one loop second by second, and keeps the statistics a kernel would.
 type script struct {
-	t       *Tracker
-	now     int64
-	books   probes.Books
-	waiting bool
-	since   int64
-	block   *model.Block
+	t          *Tracker
+	now        int64
+	statistics probes.Statistics
+	waiting    bool
+	since      int64
+	block      *model.Block
 }
 
 func newScript() *script {
@@ -37,23 +37,23 @@ func newScript() *script {
 
 // active lets the loop be active for so long, from now on, and wait again.
 func (s *script) active(d time.Duration) {
-	s.books.IdleNS += s.now - s.since
+	s.statistics.IdleNS += s.now - s.since
 	s.now += int64(d)
-	s.books.Add(int64(d))
+	s.statistics.Add(int64(d))
 	s.since = s.now
 }
 
 func (s *script) idle(d time.Duration) { s.now += int64(d) }
 
 func (s *script) look() Loop {
-	books := s.books
+	statistics := s.statistics
 	if open := s.now - s.since; s.waiting {
-		books.IdleNS += open
+		statistics.IdleNS += open
 	} else {
-		books.ActiveNS += open
-		books.MaxNS = max(books.MaxNS, open)
+		statistics.ActiveNS += open
+		statistics.MaxNS = max(statistics.MaxNS, open)
 	}
-	snapshot := s.t.Update(s.now, []track.Present{{Loop: who, Books: &books, Waiting: s.waiting, Since: s.since, Block: s.block}})
+	snapshot := s.t.Update(s.now, []track.Present{{Loop: who, Statistics: &statistics, Waiting: s.waiting, Since: s.since, Block: s.block}})
 	return snapshot.Loops[0]
 }
 
@@ -146,7 +146,7 @@ func TestLongBlockIsSharedAmongWindows(t *testing.T) {
 	s := newScript()
 	s.look()
 	s.idle(5 * time.Second)
-	s.books.IdleNS += s.now - s.since
+	s.statistics.IdleNS += s.now - s.since
 	start := s.now
 	s.since, s.waiting = start, false
 	for n := range 30 {
@@ -166,7 +166,7 @@ func TestLongBlockIsSharedAmongWindows(t *testing.T) {
 		}
 	}
 	s.waiting, s.block = true, nil
-	s.books.Add(s.now - start)
+	s.statistics.Add(s.now - start)
 	s.since = s.now
 	s.t.Block(blockOf(start, s.now-start, "stuck"), who)
 	s.idle(4 * time.Second)
@@ -188,7 +188,7 @@ func TestLateBlock(t *testing.T) {
 	s.block = &b
 	s.look()
 	s.block, s.waiting = nil, true
-	s.books.Add(2 * second)
+	s.statistics.Add(2 * second)
 	s.since = s.now
 	s.idle(time.Second)
 	assert.EqualValues(t, 2*time.Second, s.look().Figures[TenSeconds].Blocked)
@@ -231,7 +231,7 @@ func TestRecount(t *testing.T) {
 	assert.Zero(t, l.Figures[TenSeconds].Blocks)
 	assert.Zero(t, l.Figures[Whole].Blocked)
 	assert.Empty(t, l.Blockers)
-	assert.EqualValues(t, 1, l.Figures[TenSeconds].Iterations, "books are not blocks")
+	assert.EqualValues(t, 1, l.Figures[TenSeconds].Iterations, "statistics are not blocks")
 	s.blocked(time.Second, "after")
 	s.idle(time.Second)
 	l = s.look()
@@ -278,7 +278,7 @@ func TestBooksThatBeginAnew(t *testing.T) {
 	}
 	s.idle(time.Second)
 	s.look()
-	s.books = probes.Books{}
+	s.statistics = probes.Statistics{}
 	s.since = s.now
 	s.active(3 * time.Millisecond)
 	s.idle(time.Second)
@@ -325,13 +325,13 @@ func TestSnapshotsAreFrozen(t *testing.T) {
 }
 
 func TestBins(t *testing.T) {
-	var b probes.Books
+	var b probes.Statistics
 	for _, ns := range []int64{100, 15_000, 15_000, 3_000_000, 700_000_000} {
 		b.Add(ns)
 	}
 	var s sum
 	var i interval
-	i.enter(&b, &probes.Books{})
+	i.enter(&b, &probes.Statistics{})
 	s.add(&i, 1)
 	out := s.shown()
 	require.NotEmpty(t, out)
@@ -356,17 +356,17 @@ func TestQuantile(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
 		var s sum
-		var books probes.Books
+		var statistics probes.Statistics
 		for range r.IntN(300) + 1 {
-			before := books
+			before := statistics
 			ns := int64(math.Exp(r.Float64() * 26))
-			books.Add(ns)
+			statistics.Add(ns)
 			var i interval
-			i.enter(&books, &before)
+			i.enter(&statistics, &before)
 			s.add(&i, 1)
 		}
 		for _, q := range []float64{0, .01, .5, .9, .99, 1} {
-			require.Equal(t, books.Histogram.Quantile(q), s.quantile(q), "%v", q)
+			require.Equal(t, statistics.Histogram.Quantile(q), s.quantile(q), "%v", q)
 		}
 	}
 	assert.Zero(t, new(sum).quantile(.5))
@@ -375,18 +375,18 @@ func TestQuantile(t *testing.T) {
 func BenchmarkUpdate(b *testing.B) {
 	const loops = 500
 	tracker := New()
-	books := make([]probes.Books, loops)
+	statistics := make([]probes.Statistics, loops)
 	now := 1000 * second
 	for b.Loop() {
 		now += second
 		present := make([]track.Present, loops)
 		for i := range present {
 			for n := range int64(20) {
-				books[i].Add(20_000 * (n + 1))
+				statistics[i].Add(20_000 * (n + 1))
 			}
-			books[i].IdleNS += second
-			copied := books[i]
-			present[i] = track.Present{Loop: model.Loop{PID: i + 1, TID: i + 1}, Books: &copied, Waiting: true, Since: now}
+			statistics[i].IdleNS += second
+			copied := statistics[i]
+			present[i] = track.Present{Loop: model.Loop{PID: i + 1, TID: i + 1}, Statistics: &copied, Waiting: true, Since: now}
 		}
 		tracker.Update(now, present)
 	}

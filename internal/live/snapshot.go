@@ -48,7 +48,7 @@ const (
 
 // Loop is one loop in a snapshot.
 type Loop struct {
-	model.Loop // who it is; its books are empty
+	model.Loop // who it is; its statistics are empty
 	State      State
 	For        time.Duration // so long already; of an ended loop, how long ago
 	Block      *model.Block  // that is going on, nil if none is
@@ -62,7 +62,7 @@ type Loop struct {
 // ID names the loop.
 func (l *Loop) ID() model.LoopID { return model.LoopID{PID: l.PID, TID: l.TID} }
 
-// Figures are a loop's books in a window. What goes on at its end counts with what of it has
+// Figures are a loop's statistics in a window. What goes on at its end counts with what of it has
 // passed, but not as an iteration.
 type Figures struct {
 	Observed      time.Duration // how much of the window the loop was seen

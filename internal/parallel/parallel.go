@@ -5,23 +5,16 @@ package parallel
 
 import (
 	"runtime"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // For calls do with 0 to n-1, as many at once as there are CPUs, and returns when all have been done.
 func For(n int, do func(i int)) {
-	var wg sync.WaitGroup
-	next := make(chan int)
-	for range min(runtime.GOMAXPROCS(0), n) {
-		wg.Go(func() {
-			for i := range next {
-				do(i)
-			}
-		})
-	}
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range n {
-		next <- i
+		group.Go(func() error { do(i); return nil })
 	}
-	close(next)
-	wg.Wait()
+	_ = group.Wait() // nothing that do can fail with
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/abi"
 	"github.com/loopwatch/loopwatch/internal/probes/host"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
 const statsRunTime = unix.BPF_STATS_RUN_TIME
@@ -178,7 +179,10 @@ func (p *Probes) Seed(pass SeedPass) error {
 	if err := p.coll.Variables[loopwatchVarSeeding].Set(uint32(pass)); err != nil {
 		return fmt.Errorf("choose the threads to announce: %w", err)
 	}
-	return p.iterate(loopwatchProgSeed, io.Discard)
+	return p.iterate(loopwatchProgSeed, func(r io.Reader) error {
+		_, err := io.Copy(io.Discard, r)
+		return err
+	})
 }
 
 // SeedPass chooses among the threads that Seed announces.
@@ -198,34 +202,23 @@ func (p *Probes) ThreadPointers(pid int) (map[uint64]int, error) {
 	if err := p.coll.Variables[loopwatchVarListed].Set(int32(pid)); err != nil {
 		return nil, fmt.Errorf("choose process %d: %w", pid, err)
 	}
-	const size = int(unsafe.Sizeof(abi.ThreadPointer{}))
-	text := limited{left: maxThreads * size}
-	if err := p.iterate(loopwatchProgListPointers, &text); err != nil {
+	var listed []abi.ThreadPointer
+	err := p.iterate(loopwatchProgListPointers, func(r io.Reader) (err error) {
+		listed, err = wire.ReadAll[abi.ThreadPointer](r, maxThreads)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
-	out := make(map[uint64]int, len(text.b)/size)
-	for b := text.b; len(b) >= size; b = b[size:] {
-		var k abi.ThreadPointer
-		copy(unsafe.Slice((*byte)(unsafe.Pointer(&k)), size), b)
+	out := make(map[uint64]int, len(listed))
+	for _, k := range listed {
 		out[k.Pointer] = int(k.Tid)
 	}
 	return out, nil
 }
 
-// limited keeps the beginning of what is written to it.
-type limited struct {
-	b    []byte
-	left int
-}
-
-func (l *limited) Write(p []byte) (int, error) {
-	kept := min(len(p), l.left)
-	l.b, l.left = append(l.b, p[:kept]...), l.left-kept
-	return len(p), nil
-}
-
-// iterate runs a task iterator once.
-func (p *Probes) iterate(program string, output io.Writer) error {
+// iterate runs a task iterator once, and has read read all that it writes.
+func (p *Probes) iterate(program string, read func(io.Reader) error) error {
 	it, err := link.AttachIter(link.IterOptions{Program: p.coll.Programs[program]})
 	if err != nil {
 		return fmt.Errorf("attach task iterator: %w", err)
@@ -236,7 +229,7 @@ func (p *Probes) iterate(program string, output io.Writer) error {
 		return fmt.Errorf("open task iterator: %w", err)
 	}
 	defer r.Close()
-	if _, err := io.Copy(output, r); err != nil {
+	if err := read(r); err != nil {
 		return fmt.Errorf("run task iterator: %w", err)
 	}
 	return nil

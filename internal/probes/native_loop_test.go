@@ -60,7 +60,7 @@ func TestNativePeriods(t *testing.T) {
 		now := int64(1_000_000_000)
 		var script strings.Builder
 		fmt.Fprintf(&script, "threshold %d\n%s", threshold, loopThread(true, now, 3))
-		var want Books
+		var want Statistics
 		var blocks []wire.Event
 		bounds := lowerBounds()
 		period := uint64(3)
@@ -98,7 +98,7 @@ func TestNativePeriods(t *testing.T) {
 		}
 		lines := n.run(t, script.String()+"statistics 0\n")
 		raw := unhex(t, lines[len(lines)-1], "statistics")
-		assert.Equal(t, &want, booksOf((*abi.LoopStatistics)(unsafe.Pointer(&raw[0]))))
+		assert.Equal(t, &want, statisticsOf((*abi.LoopStatistics)(unsafe.Pointer(&raw[0]))))
 		require.NotEmpty(t, blocks)
 		got := slices.DeleteFunc(events(t, lines), func(e wire.Event) bool { _, block := e.(*wire.Block); return !block })
 		assert.Equal(t, blocks, got)

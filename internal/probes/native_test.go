@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/abi"
+	"github.com/loopwatch/loopwatch/internal/histogram"
 )
 
 // The tests of this file and of native_*_test.go run the parts of bpf/ that need no kernel, compiled for
@@ -183,7 +184,7 @@ func TestNativeHistogram(t *testing.T) {
 			want++
 		}
 		require.Equal(t, []int64{int64(want)}, numbers(t, lines[i], "bucket"), "%d ns", ns)
-		assert.Equal(t, want, bucketOf(ns), "%d ns, in user space", ns)
-		assert.Equal(t, bounds[want], BucketFrom(want))
+		assert.Equal(t, want, histogram.BucketOf(ns), "%d ns, in user space", ns)
+		assert.Equal(t, bounds[want], histogram.From(want))
 	}
 }

@@ -139,7 +139,7 @@ func (c *Tracker) judgeNow(t *thread, e *block.Evidence) block.Judgement {
 }
 
 // finishOpen reports the blocks of the period that a thread is in when the observation ends. It enters the
-// parts that have ended into the corrections of the loop's books, and returns the length of the last part.
+// parts that have ended into the corrections of the loop's statistics, and returns the length of the last part.
 func (c *Tracker) finishOpen(t *thread, k probes.Thread, now int64) (openNS int64) {
 	openNS = max(now-k.Since, 0)
 	if k.InWait || t.ended == k.Period || openNS < int64(c.opts.Threshold) {

@@ -291,7 +291,7 @@ func (c *Tracker) giveSlot(t *thread) error {
 	if !ok {
 		return errTooManyLoops
 	}
-	if err := c.kernel.ClearBooks(slot); err != nil {
+	if err := c.kernel.ClearStatistics(slot); err != nil {
 		c.slots.give(slot)
 		return err
 	}
@@ -307,7 +307,7 @@ func (c *Tracker) takeSlot(t *thread) {
 	}
 }
 
-// dropThread forgets a thread; of a loop the books are kept, see endLoop.
+// dropThread forgets a thread; of a loop the statistics are kept, see endLoop.
 func (c *Tracker) dropThread(tid int) {
 	if t := c.threads[tid]; t != nil {
 		c.takeSlot(t)

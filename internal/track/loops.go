@@ -9,7 +9,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
-// correction is what the kernel's books of a loop have wrong, see block.Correction.
+// correction is what the kernel's statistics of a loop have wrong, see block.Correction.
 type correction struct {
 	removed, added []int64
 	restNS         int64
@@ -28,7 +28,7 @@ func (f *correction) enter(c block.Correction) {
 	f.added = append(f.added, c.Added...)
 }
 
-func (f *correction) apply(b *probes.Books) {
+func (f *correction) apply(b *probes.Statistics) {
 	for _, ns := range f.removed {
 		b.Remove(ns)
 	}
@@ -38,7 +38,7 @@ func (f *correction) apply(b *probes.Books) {
 	b.IdleNS += f.restNS
 }
 
-// endLoop makes a loop's row out of its books and frees its place. k is its thread's present
+// endLoop makes a loop's row out of its statistics and frees its place. k is its thread's present
 // state, nil where it has ended, and openNS how long that has gone on.
 func (c *Tracker) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
 	c.flush(t)
@@ -47,7 +47,7 @@ func (c *Tracker) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
 	if c.opts.DropEnded {
 		return
 	}
-	books, err := c.kernel.Books(t.slot)
+	statistics, err := c.kernel.Statistics(t.slot)
 	if err != nil {
 		c.check(err)
 		return
@@ -56,22 +56,22 @@ func (c *Tracker) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
 		c.lost[reasonEnded]++
 		return
 	}
-	t.fix.apply(books)
+	t.fix.apply(statistics)
 	if k != nil {
 		if k.InWait {
-			books.IdleNS += openNS
+			statistics.IdleNS += openNS
 		} else {
-			books.ActiveNS += openNS
-			books.MaxNS = max(books.MaxNS, openNS)
+			statistics.ActiveNS += openNS
+			statistics.MaxNS = max(statistics.MaxNS, openNS)
 		}
 	}
 	if k != nil {
-		addUnrested(books, k, now, int64(c.opts.Threshold))
+		addUnrested(statistics, k, now, int64(c.opts.Threshold))
 	}
 	l := t.row()
-	l.Iterations, l.IdleNS, l.ActiveNS = books.Iterations, books.IdleNS, books.ActiveNS
-	l.IterationNS = model.Percentiles{P50: books.Quantile(.5), P90: books.Quantile(.9), P99: books.Quantile(.99), Max: books.MaxNS}
-	l.UnrestedNS = model.Unrested{Total: books.UnrestedNS, Max: books.UnrestedMaxNS}
+	l.Iterations, l.IdleNS, l.ActiveNS = statistics.Iterations, statistics.IdleNS, statistics.ActiveNS
+	l.IterationNS = model.Percentiles{P50: statistics.Quantile(.5), P90: statistics.Quantile(.9), P99: statistics.Quantile(.99), Max: statistics.MaxNS}
+	l.UnrestedNS = model.Unrested{Total: statistics.UnrestedNS, Max: statistics.UnrestedMaxNS}
 	c.ended = append(c.ended, l)
 }
 
@@ -93,7 +93,7 @@ func (c *Tracker) Identify(tid int) model.Loop {
 }
 
 // addUnrested enters the stretch without a rest that has not ended.
-func addUnrested(b *probes.Books, k *probes.Thread, now, threshold int64) {
+func addUnrested(b *probes.Statistics, k *probes.Thread, now, threshold int64) {
 	end := now
 	if k.InWait {
 		end = k.Since

@@ -12,11 +12,11 @@ import (
 
 // Present is what one loop is like at a moment of the observation.
 type Present struct {
-	Loop    model.Loop    // who it is, without its books
-	Books   *probes.Books // since it was first seen; IdleNS, ActiveNS and MaxNS up to that moment
-	Waiting bool          // for events; or else it is active
-	Since   int64         // when that began, CLOCK_MONOTONIC nanoseconds
-	Block   *model.Block  // that is going on, nil if none is
+	Loop       model.Loop         // who it is, without its statistics
+	Statistics *probes.Statistics // since it was first seen; IdleNS, ActiveNS and MaxNS up to that moment
+	Waiting    bool               // for events; or else it is active
+	Since      int64              // when that began, CLOCK_MONOTONIC nanoseconds
+	Block      *model.Block       // that is going on, nil if none is
 }
 
 // Present looks at every loop at the time now (CLOCK_MONOTONIC nanoseconds, not in the future), in
@@ -27,7 +27,7 @@ func (c *Tracker) Present(now int64) ([]Present, error) {
 	if err != nil {
 		return nil, err
 	}
-	books, err := c.kernel.AllBooks(c.slots.next)
+	statistics, err := c.kernel.AllStatistics(c.slots.next)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (c *Tracker) Present(now int64) ([]Present, error) {
 			continue
 		}
 		c.flush(t) // who follows a loop does not wait for the events that a block has delayed
-		out, threads = append(out, Present{Loop: t.row(), Books: books[t.slot]}), append(threads, k)
+		out, threads = append(out, Present{Loop: t.row(), Statistics: statistics[t.slot]}), append(threads, k)
 	}
 	after, err := c.kernel.Threads()
 	if err != nil {
@@ -56,13 +56,13 @@ func (c *Tracker) Present(now int64) ([]Present, error) {
 		if err != nil {
 			return nil, err
 		}
-		t.fix.apply(p.Books)
+		t.fix.apply(p.Statistics)
 		p.Waiting, p.Since = k.InWait, k.Since
 		if open := max(now-k.Since, 0); k.InWait {
-			p.Books.IdleNS += open
+			p.Statistics.IdleNS += open
 		} else {
-			p.Books.ActiveNS += open
-			p.Books.MaxNS = max(p.Books.MaxNS, open)
+			p.Statistics.ActiveNS += open
+			p.Statistics.MaxNS = max(p.Statistics.MaxNS, open)
 		}
 		if k.InWait || t.ended == k.Period || now-k.Since < int64(c.opts.Threshold) {
 			continue
@@ -76,7 +76,7 @@ func (c *Tracker) Present(now int64) ([]Present, error) {
 	return out, nil
 }
 
-// settled returns a state of the thread that belongs to the books in p, and reads both again where
+// settled returns a state of the thread that belongs to the statistics in p, and reads both again where
 // the loop went on to another period or wait in between: a period that ends between the two reads would
 // count twice or not at all. A loop that keeps doing so has only just begun with what it does, so there is
 // little to count.
@@ -89,7 +89,7 @@ func (c *Tracker) settled(t *thread, p *Present, before, after probes.Thread) (p
 			break
 		}
 		before = after
-		books, err := c.kernel.Books(t.slot)
+		statistics, err := c.kernel.Statistics(t.slot)
 		if err != nil {
 			return after, err
 		}
@@ -97,7 +97,7 @@ func (c *Tracker) settled(t *thread, p *Present, before, after probes.Thread) (p
 		if err != nil {
 			return after, err
 		}
-		p.Books, after = books, again
+		p.Statistics, after = statistics, again
 		if !ok {
 			return before, nil // it has ended
 		}

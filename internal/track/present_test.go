@@ -19,12 +19,12 @@ import (
 const ms = 1_000_000
 
 // moving is a kernel in which one loop goes on while it is looked at: each read of its thread is
-// the next of states, and its books are those of the state read last.
+// the next of states, and its statistics are those of the state read last.
 type moving struct {
 	Kernel
-	states []probes.Thread
-	books  []probes.Books
-	reads  int
+	states     []probes.Thread
+	statistics []probes.Statistics
+	reads      int
 }
 
 func (m *moving) step() probes.Thread {
@@ -38,15 +38,15 @@ func (m *moving) Thread(int) (probes.Thread, bool, error) {
 	return m.step(), true, nil
 }
 
-// The books are read after the thread: they may be ahead of it.
-func (m *moving) Books(uint32) (*probes.Books, error) {
-	b := m.books[min(m.reads, len(m.books)-1)]
+// The statistics are read after the thread: they may be ahead of it.
+func (m *moving) Statistics(uint32) (*probes.Statistics, error) {
+	b := m.statistics[min(m.reads, len(m.statistics)-1)]
 	return &b, nil
 }
 
-func (m *moving) AllBooks(uint32) ([]*probes.Books, error) {
-	b, err := m.Books(0)
-	return []*probes.Books{b}, err
+func (m *moving) AllStatistics(uint32) ([]*probes.Statistics, error) {
+	b, err := m.Statistics(0)
+	return []*probes.Statistics{b}, err
 }
 
 func present(t *testing.T, m *moving, now int64) Present {
@@ -62,31 +62,31 @@ func present(t *testing.T, m *moving, now int64) Present {
 // What goes on counts up to the moment of the look.
 func TestPresentCountsWhatGoesOn(t *testing.T) {
 	wait := probes.Thread{TID: 7, InWait: true, Period: 4, Since: 1000 * ms}
-	p := present(t, &moving{states: []probes.Thread{wait}, books: []probes.Books{{Iterations: 4, IdleNS: 10 * ms, ActiveNS: 5 * ms, MaxNS: 2 * ms}}}, 1900*ms)
+	p := present(t, &moving{states: []probes.Thread{wait}, statistics: []probes.Statistics{{Iterations: 4, IdleNS: 10 * ms, ActiveNS: 5 * ms, MaxNS: 2 * ms}}}, 1900*ms)
 	assert.True(t, p.Waiting)
-	assert.EqualValues(t, 910*ms, p.Books.IdleNS)
-	assert.EqualValues(t, 5*ms, p.Books.ActiveNS)
+	assert.EqualValues(t, 910*ms, p.Statistics.IdleNS)
+	assert.EqualValues(t, 5*ms, p.Statistics.ActiveNS)
 	assert.Nil(t, p.Block)
 
 	active := probes.Thread{TID: 7, Period: 5, Since: 1880 * ms}
-	p = present(t, &moving{states: []probes.Thread{active}, books: []probes.Books{{Iterations: 4, IdleNS: 10 * ms, ActiveNS: 5 * ms, MaxNS: 2 * ms}}}, 1900*ms)
+	p = present(t, &moving{states: []probes.Thread{active}, statistics: []probes.Statistics{{Iterations: 4, IdleNS: 10 * ms, ActiveNS: 5 * ms, MaxNS: 2 * ms}}}, 1900*ms)
 	assert.False(t, p.Waiting)
-	assert.EqualValues(t, 10*ms, p.Books.IdleNS)
-	assert.EqualValues(t, 25*ms, p.Books.ActiveNS)
-	assert.EqualValues(t, 20*ms, p.Books.MaxNS)
-	assert.EqualValues(t, 4, p.Books.Iterations)
+	assert.EqualValues(t, 10*ms, p.Statistics.IdleNS)
+	assert.EqualValues(t, 25*ms, p.Statistics.ActiveNS)
+	assert.EqualValues(t, 20*ms, p.Statistics.MaxNS)
+	assert.EqualValues(t, 4, p.Statistics.Iterations)
 }
 
-// A long wait that ends between the reads counts once: it is in the books by then.
+// A long wait that ends between the reads counts once: it is in the statistics by then.
 func TestPresentCountsNothingTwice(t *testing.T) {
 	wait := probes.Thread{TID: 7, InWait: true, Period: 4, Since: 1000 * ms}
 	active := probes.Thread{TID: 7, Period: 5, Since: 1899 * ms}
-	after := probes.Books{Iterations: 4, IdleNS: 909 * ms, ActiveNS: 5 * ms}
-	m := &moving{states: []probes.Thread{wait, active}, books: []probes.Books{{}, after, after}}
+	after := probes.Statistics{Iterations: 4, IdleNS: 909 * ms, ActiveNS: 5 * ms}
+	m := &moving{states: []probes.Thread{wait, active}, statistics: []probes.Statistics{{}, after, after}}
 	p := present(t, m, 1900*ms)
 	assert.False(t, p.Waiting)
-	assert.EqualValues(t, 909*ms, p.Books.IdleNS)
-	assert.EqualValues(t, 6*ms, p.Books.ActiveNS)
+	assert.EqualValues(t, 909*ms, p.Statistics.IdleNS)
+	assert.EqualValues(t, 6*ms, p.Statistics.ActiveNS)
 }
 
 // A loop that never holds still is not looked at for ever, and what it does not show is little.
@@ -94,10 +94,10 @@ func TestPresentEndsWithALoopThatNeverHoldsStill(t *testing.T) {
 	m := &moving{}
 	for i := range 20 {
 		m.states = append(m.states, probes.Thread{TID: 7, InWait: i%2 == 0, Period: uint64(i), Since: 1900*ms + int64(i)*1000})
-		m.books = append(m.books, probes.Books{Iterations: int64(i), IdleNS: 900*ms + int64(i)*500, ActiveNS: 5*ms + int64(i)*500})
+		m.statistics = append(m.statistics, probes.Statistics{Iterations: int64(i), IdleNS: 900*ms + int64(i)*500, ActiveNS: 5*ms + int64(i)*500})
 	}
 	p := present(t, m, 1900*ms)
 	assert.LessOrEqual(t, m.reads, 6)
-	assert.InDelta(t, 900*ms, p.Books.IdleNS, float64(ms))
-	assert.InDelta(t, 5*ms, p.Books.ActiveNS, float64(ms))
+	assert.InDelta(t, 900*ms, p.Statistics.IdleNS, float64(ms))
+	assert.InDelta(t, 5*ms, p.Statistics.ActiveNS, float64(ms))
 }

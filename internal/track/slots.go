@@ -2,7 +2,7 @@
 
 package track
 
-// slotPool hands out the kernel's places for books and held samples.
+// slotPool hands out the kernel's places for statistics and held samples.
 type slotPool struct {
 	next, size uint32
 	free       []uint32

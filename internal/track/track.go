@@ -27,9 +27,9 @@ type Kernel interface {
 	ForgetThread(tid int) error
 	Want(pid int) error
 	Loops() int
-	Books(slot uint32) (*probes.Books, error)
-	AllBooks(n uint32) ([]*probes.Books, error)
-	ClearBooks(slot uint32) error
+	Statistics(slot uint32) (*probes.Statistics, error)
+	AllStatistics(n uint32) ([]*probes.Statistics, error)
+	ClearStatistics(slot uint32) error
 	Thread(tid int) (probes.Thread, bool, error)
 	Threads() ([]probes.Thread, error)
 	ThreadPointers(pid int) (map[uint64]int, error)
@@ -183,7 +183,7 @@ func (c *Tracker) Snapshot() (err error) {
 	return err
 }
 
-// Finish closes the books at the time now (CLOCK_MONOTONIC nanoseconds): blocks still going on
+// Finish closes the statistics at the time now (CLOCK_MONOTONIC nanoseconds): blocks still going on
 // are reported as such, and every loop gets its row.
 func (c *Tracker) Finish(now int64) (Result, error) {
 	c.takeAttached(true)

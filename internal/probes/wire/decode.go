@@ -5,6 +5,7 @@ package wire
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"slices"
 	"unsafe"
 
@@ -165,4 +166,21 @@ func fill[T any](to *T, raw []byte, least uintptr) error {
 	}
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(to)), unsafe.Sizeof(*to)), raw)
 	return nil
+}
+
+// ReadAll reads what an iterator of the kernel side writes: values of T one after the other, of which it returns the first
+// `most`.
+func ReadAll[T any](r io.Reader, most int) ([]T, error) {
+	size := int(unsafe.Sizeof(*new(T)))
+	raw, err := io.ReadAll(io.LimitReader(r, int64(most)*int64(size)))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]T, len(raw)/size)
+	for i := range out {
+		if err := fill(&out[i], raw[i*size:(i+1)*size], uintptr(size)); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }

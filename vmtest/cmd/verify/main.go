@@ -26,6 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/listing"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
@@ -89,7 +90,7 @@ func verify(object, withoutLoop string) (bool, error) {
 // takeCensus loads the programs that dump uses and has them look at this very process.
 func takeCensus() error {
 	start := time.Now()
-	c, err := probes.OpenCensus()
+	c, err := listing.Open()
 	if err != nil {
 		return err
 	}
@@ -124,7 +125,7 @@ func countReturns() error {
 		return err
 	}
 	defer unix.Close(epoll)
-	r, err := probes.CountReturns(unix.Gettid(), syscalls.Waiting())
+	r, err := listing.CountReturns(unix.Gettid(), syscalls.Waiting())
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package probes
+// Package listing asks the kernel what threads are doing at this moment. In go process ids, and descriptors of threads; out
+// come the threads of these processes with their syscalls, and the sockets behind the descriptors. It hooks nothing: the host
+// pays only while it is asked.
+package listing
 
 import (
 	"errors"
@@ -9,7 +12,6 @@ import (
 	"math"
 	"runtime"
 	"time"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -21,9 +23,8 @@ import (
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
-// Census asks the kernel what threads are doing at this moment. It hooks nothing: the host pays
-// while it is asked only. Close it.
-type Census struct {
+// Listing is the loaded programs. Close it.
+type Listing struct {
 	objects struct {
 		ListThreads   *ebpf.Program `ebpf:"list_threads"`
 		ListSockets   *ebpf.Program `ebpf:"list_sockets"`
@@ -33,8 +34,8 @@ type Census struct {
 	iterators []*link.Iter
 }
 
-// Doing is what one thread does, as the kernel knows it.
-type Doing struct {
+// Thread is one thread and what it does, as the kernel knows it.
+type Thread struct {
 	PID, TID int
 	Pointer  uint64 // pthread_self, by which the interpreter knows it
 	Running  bool   // on a CPU, or ready for one: what follows about syscalls is not known
@@ -50,18 +51,18 @@ type Doing struct {
 }
 
 // Still tells whether a thread seen twice has slept all the time between.
-func (d Doing) Still(later Doing) bool {
-	return !d.Running && !later.Running && d.Switches == later.Switches
+func (t Thread) Still(later Thread) bool {
+	return !t.Running && !later.Running && t.Switches == later.Switches
 }
 
-// MaxCensus bounds the processes and the threads of one census.
+// MaxProcesses bounds the processes of one listing, and maxThreads the threads.
 const (
-	MaxCensusProcesses = abi.WantedMax
-	maxCensusThreads   = 1 << 16
+	MaxProcesses = abi.WantedMax
+	maxThreads   = 1 << 16
 )
 
-// OpenCensus loads the programs. Errors are of the kind that Open returns.
-func OpenCensus() (_ *Census, err error) {
+// Open loads the programs. Errors are of the kind that Open returns.
+func Open() (_ *Listing, err error) {
 	if err := host.Check(); err != nil {
 		return nil, err
 	}
@@ -70,71 +71,66 @@ func OpenCensus() (_ *Census, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Census{}
+	l := &Listing{}
 	defer func() {
 		if err != nil {
-			c.Close()
+			l.Close()
 		}
 	}()
-	if err := spec.LoadAndAssign(&c.objects, nil); err != nil {
+	if err := spec.LoadAndAssign(&l.objects, nil); err != nil {
 		return nil, host.Explain("", fmt.Errorf("load: %w", err))
 	}
-	for _, p := range []*ebpf.Program{c.objects.ListThreads, c.objects.ListSockets} {
+	for _, p := range []*ebpf.Program{l.objects.ListThreads, l.objects.ListSockets} {
 		it, err := link.AttachIter(link.IterOptions{Program: p})
 		if err != nil {
 			return nil, host.Explain("", fmt.Errorf("attach task iterator: %w", err))
 		}
-		c.iterators = append(c.iterators, it)
+		l.iterators = append(l.iterators, it)
 	}
-	return c, nil
+	return l, nil
 }
 
 // Close frees the programs.
-func (c *Census) Close() error {
+func (l *Listing) Close() error {
 	var errs []error
-	for _, it := range c.iterators {
+	for _, it := range l.iterators {
 		errs = append(errs, it.Close())
 	}
-	for _, o := range []io.Closer{c.objects.ListThreads, c.objects.ListSockets, c.objects.Wanted, c.objects.WantedSockets} {
+	for _, o := range []io.Closer{l.objects.ListThreads, l.objects.ListSockets, l.objects.Wanted, l.objects.WantedSockets} {
 		errs = append(errs, o.Close()) // a nil one is not there to be closed
 	}
 	return errors.Join(errs...)
 }
 
 // Want adds a process to those whose threads are listed.
-func (c *Census) Want(pid int) error {
-	if err := c.objects.Wanted.Put(uint32(pid), uint32(1)); err != nil {
+func (l *Listing) Want(pid int) error {
+	if err := l.objects.Wanted.Put(uint32(pid), uint32(1)); err != nil {
 		return fmt.Errorf("enter wanted process %d: %w", pid, err)
 	}
 	return nil
 }
 
 // Threads lists the threads of the processes wanted, by thread id.
-func (c *Census) Threads() (map[int]Doing, error) {
+func (l *Listing) Threads() (map[int]Thread, error) {
 	// The scheduler's clock is behind ours by what the least of all differences shows: a CPU's clock stands
 	// while nothing happens there. This very CPU has just been busy.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	pause := unix.NsecToTimespec(int64(50 * time.Microsecond))
 	_ = unix.Nanosleep(&pause, nil) // cut short by a signal: no harm
-	const size = int(unsafe.Sizeof(abi.ListedThread{}))
-	text := limited{left: maxCensusThreads * size}
-	if err := c.iterate(0, &text); err != nil {
+	seen, err := iterate[abi.ListedThread](l.iterators[0], maxThreads)
+	if err != nil {
 		return nil, err
 	}
-	var seen []abi.ListedThread
 	behind := int64(math.MaxInt64)
-	for b := text.b; len(b) >= size; b = b[size:] {
-		var k abi.ListedThread
-		copy(unsafe.Slice((*byte)(unsafe.Pointer(&k)), size), b)
-		seen = append(seen, k)
+	for _, k := range seen {
 		if k.Clock != 0 {
 			behind = min(behind, int64(k.Now-k.Clock))
 		}
 	}
-	out := make(map[int]Doing, len(seen))
+	out := make(map[int]Thread, len(seen))
 	for _, k := range seen {
-		d := Doing{
+		d := Thread{
 			PID: int(k.Tgid), TID: int(k.Tid), Pointer: k.Pointer, Running: k.State == 0, Stopped: k.Stopped != 0,
 			Syscall: int(k.Nr), Args: k.Args, Switches: k.Switches, At: int64(k.Now),
 		}
@@ -146,51 +142,50 @@ func (c *Census) Threads() (map[int]Doing, error) {
 	return out, nil
 }
 
-// CensusFDs is how many descriptors of one thread are described.
-const CensusFDs = abi.ListedFds
+// MaxFDs is how many descriptors of one thread are described.
+const MaxFDs = abi.ListedFds
 
 // Sockets describes those descriptors of some threads, by thread id, that are sockets: the result has a
 // Target for each, by thread id.
-func (c *Census) Sockets(ask map[int][]int) (map[int][]wire.Target, error) {
+func (l *Listing) Sockets(ask map[int][]int) (map[int][]wire.Target, error) {
 	n := 0
 	for tid, fds := range ask {
-		if n++; n > int(c.objects.WantedSockets.MaxEntries()) {
+		if n++; n > int(l.objects.WantedSockets.MaxEntries()) {
 			break
 		}
 		var a abi.WantedFds
-		for _, fd := range fds[:min(len(fds), CensusFDs)] {
+		for _, fd := range fds[:min(len(fds), MaxFDs)] {
 			a.Fd[a.N] = int32(fd)
 			a.N++
 		}
-		if err := c.objects.WantedSockets.Put(uint32(tid), &a); err != nil {
+		if err := l.objects.WantedSockets.Put(uint32(tid), &a); err != nil {
 			return nil, fmt.Errorf("ask for the descriptors of thread %d: %w", tid, err)
 		}
 	}
-	const size = int(unsafe.Sizeof(abi.ListedSocket{}))
-	text := limited{left: len(ask) * CensusFDs * size}
-	if err := c.iterate(1, &text); err != nil {
+	sockets, err := iterate[abi.ListedSocket](l.iterators[1], len(ask)*MaxFDs)
+	if err != nil {
 		return nil, err
 	}
 	out := make(map[int][]wire.Target)
-	for b := text.b; len(b) >= size; b = b[size:] {
-		var k abi.ListedSocket
-		copy(unsafe.Slice((*byte)(unsafe.Pointer(&k)), size), b)
+	for _, k := range sockets {
 		out[int(k.Tid)] = append(out[int(k.Tid)], wire.TargetOf(&k.Target))
 	}
 	for tid := range ask {
-		_ = c.objects.WantedSockets.Delete(uint32(tid))
+		_ = l.objects.WantedSockets.Delete(uint32(tid))
 	}
 	return out, nil
 }
 
-func (c *Census) iterate(n int, output io.Writer) error {
-	r, err := c.iterators[n].Open()
+// iterate runs a task iterator once and returns what it writes, at most so many values.
+func iterate[T any](it *link.Iter, most int) ([]T, error) {
+	r, err := it.Open()
 	if err != nil {
-		return fmt.Errorf("open task iterator: %w", err)
+		return nil, fmt.Errorf("open task iterator: %w", err)
 	}
 	defer r.Close()
-	if _, err := io.Copy(output, r); err != nil {
-		return fmt.Errorf("run task iterator: %w", err)
+	out, err := wire.ReadAll[T](r, most)
+	if err != nil {
+		return nil, fmt.Errorf("run task iterator: %w", err)
 	}
-	return nil
+	return out, nil
 }

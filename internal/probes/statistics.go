@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probes
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/loopwatch/loopwatch/internal/abi"
+	"github.com/loopwatch/loopwatch/internal/histogram"
+)
+
+// Statistics are the running totals of one loop. Times are nanoseconds. The period and the wait
+// going on are not in them.
+type Statistics struct {
+	Iterations int64
+	IdleNS     int64
+	ActiveNS   int64
+	MaxNS      int64
+	Blocks     int64
+	// Stretches of several active periods in which no wait could rest, of at least the threshold.
+	UnrestedNS, UnrestedMaxNS int64
+	Histogram                 histogram.Histogram // of the active periods' lengths
+}
+
+// Statistics reads the statistics in a slot.
+func (p *Probes) Statistics(slot uint32) (*Statistics, error) {
+	var k abi.LoopStatistics
+	if err := p.coll.Maps[loopwatchMapStatistics].Lookup(slot, &k); err != nil {
+		return nil, fmt.Errorf("read statistics in slot %d: %w", slot, err)
+	}
+	return statisticsOf(&k), nil
+}
+
+// AllStatistics reads the statistics in slots 0 to n-1 at once.
+func (p *Probes) AllStatistics(n uint32) ([]*Statistics, error) {
+	const batch = 256
+	var (
+		out    = make([]*Statistics, 0, n)
+		m      = p.coll.Maps[loopwatchMapStatistics]
+		cursor ebpf.MapBatchCursor
+		keys   = make([]uint32, min(batch, n))
+		values = make([]abi.LoopStatistics, len(keys))
+	)
+	for uint32(len(out)) < n {
+		got, err := m.BatchLookup(&cursor, keys, values, nil)
+		for i := range min(got, int(n)-len(out)) {
+			out = append(out, statisticsOf(&values[i]))
+		}
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil, fmt.Errorf("read statistics: %w", err)
+		}
+		if err != nil && uint32(len(out)) < n {
+			return nil, fmt.Errorf("read statistics: there are %d slots, not %d", len(out), n)
+		}
+	}
+	return out, nil
+}
+
+func statisticsOf(k *abi.LoopStatistics) *Statistics {
+	s := &Statistics{
+		Iterations: int64(k.Iterations), IdleNS: int64(k.IdleNs), ActiveNS: int64(k.ActiveNs), MaxNS: int64(k.MaxNs),
+		Blocks: int64(k.Blocks), UnrestedNS: int64(k.UnrestedNs), UnrestedMaxNS: int64(k.UnrestedMaxNs),
+	}
+	for i, n := range k.Histogram {
+		s.Histogram[i] = int64(n)
+	}
+	return s
+}
+
+// ClearStatistics empties a slot before its next use.
+func (p *Probes) ClearStatistics(slot uint32) error {
+	if err := p.coll.Maps[loopwatchMapStatistics].Put(slot, new(abi.LoopStatistics)); err != nil {
+		return fmt.Errorf("clear statistics in slot %d: %w", slot, err)
+	}
+	if err := p.coll.Maps[loopwatchMapUsdtAccounts].Put(slot, new(abi.UsdtAccount)); err != nil {
+		return fmt.Errorf("clear what the probes said in slot %d: %w", slot, err)
+	}
+	return nil
+}
+
+// Add enters an active period the kernel has not, such as one still going on.
+func (s *Statistics) Add(ns int64) { s.change(ns, 1) }
+
+// Remove takes an active period out again that the kernel entered and that was none.
+func (s *Statistics) Remove(ns int64) { s.change(ns, -1) }
+
+func (s *Statistics) change(ns, by int64) {
+	s.Iterations += by
+	s.ActiveNS += by * ns
+	if by > 0 {
+		s.MaxNS = max(s.MaxNS, ns)
+	}
+	if n := &s.Histogram[histogram.BucketOf(ns)]; by > 0 || *n > 0 {
+		*n += by
+	}
+}
+
+// Quantile is Histogram.Quantile, and never above MaxNS.
+func (s *Statistics) Quantile(q float64) int64 { return min(s.Histogram.Quantile(q), s.MaxNS) }

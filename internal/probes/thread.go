@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probes
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/loopwatch/loopwatch/internal/abi"
+	"github.com/loopwatch/loopwatch/internal/probes/wire"
+)
+
+// Thread is the kernel's present view of a thread.
+type Thread struct {
+	TID    int
+	PID    int
+	InWait bool
+	WaitFD int   // of the wait, -1 outside
+	Since  int64 // the present wait or active period began, CLOCK_MONOTONIC nanoseconds
+	Period uint64
+	OffNS  int64 // ended stretches off the CPU in this period
+	OffAt  int64 // off the CPU since, 0 on it
+	Asleep bool
+	// Of OffNS: runnable without a CPU, of that held back by a quota, and stopped.
+	WaitedNS, ThrottledNS, StoppedNS int64
+	RestedAt                         int64  // the loop last rested, 0 not known
+	RestedPeriod                     uint64 // then the number of the period before
+	Stopped, Throttled               bool   // the stretch going on, or what it began with
+	Seeded                           bool
+	HasStack                         bool           // of the stretch off the CPU going on, or the last one
+	Stackless                        wire.Stackless // of OffNS
+	Verdict                          Verdict
+	held                             uint32
+	slot                             uint32
+}
+
+func threadOf(tid uint32, k *abi.Thread) Thread {
+	return Thread{
+		TID: int(tid), PID: int(k.Tgid), InWait: k.InWait != 0, WaitFD: int(k.WaitFd), Since: int64(k.Since), Period: k.Period, OffNS: int64(k.OffNs),
+		OffAt: int64(k.OffSince), Asleep: k.Asleep != 0,
+		WaitedNS: int64(k.WaitedNs), ThrottledNS: int64(k.ThrottledNs), StoppedNS: int64(k.StoppedNs),
+		RestedAt: int64(k.RestedAt), RestedPeriod: k.RestedPeriod,
+		Stopped: k.Stopped != 0, Throttled: k.Throttled != 0, Seeded: k.Seeded != 0, HasStack: k.HasStack != 0, Stackless: wire.StacklessOf(k.StacklessNs, &k.Stackless), Verdict: Verdict(k.Config.Verdict),
+		held: k.Held, slot: k.Config.Slot,
+	}
+}
+
+// Thread reads the present view of one thread. ok is false where there is none.
+func (p *Probes) Thread(tid int) (t Thread, ok bool, err error) {
+	var k abi.Thread
+	err = p.coll.Maps[loopwatchMapThreads].Lookup(uint32(tid), &k)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return Thread{}, false, nil
+	}
+	if err != nil {
+		return Thread{}, false, fmt.Errorf("read thread %d: %w", tid, err)
+	}
+	return threadOf(uint32(tid), &k), true, nil
+}
+
+// Threads reads the present view of all threads.
+func (p *Probes) Threads() ([]Thread, error) {
+	const batch = 512
+	m := p.coll.Maps[loopwatchMapThreads]
+	var (
+		out    []Thread
+		cursor ebpf.MapBatchCursor
+		keys   = make([]uint32, batch)
+		values = make([]abi.Thread, batch)
+	)
+	for {
+		n, err := m.BatchLookup(&cursor, keys, values, nil)
+		for i := range n {
+			out = append(out, threadOf(keys[i], &values[i]))
+		}
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read threads: %w", err)
+		}
+	}
+}
+
+// HeldSamples reads the samples the kernel holds back for the present period of a loop, and
+// the stretch off the CPU going on, whose NS is then counted up to now; it may have no stack. They may change while
+// they are read: the caller compares Period before and after.
+func (p *Probes) HeldSamples(t Thread, now int64) ([]*wire.Sample, error) {
+	if t.slot == NoSlot {
+		return nil, nil
+	}
+	n := t.held
+	if t.OffAt != 0 && t.Asleep && t.HasStack {
+		n++
+	}
+	var out []*wire.Sample
+	for i := range min(n, abi.SamplesPerLoop) {
+		var held abi.HeldSample
+		if err := p.coll.Maps[loopwatchMapSamples].Lookup(t.slot*abi.SamplesPerLoop+i, &held); err != nil {
+			return nil, fmt.Errorf("read held sample: %w", err)
+		}
+		k := &held.Sample
+		if int(k.Tid) != t.TID || k.Period != t.Period {
+			continue
+		}
+		s := wire.HeldSampleOf(&held)
+		if i == t.held {
+			s.NS = now - s.At
+		}
+		out = append(out, s)
+	}
+	if t.OffAt != 0 && t.Asleep && !t.HasStack && !t.Stopped {
+		out = append(out, &wire.Sample{
+			TID: t.TID, Period: t.Period, Kind: wire.Off, At: t.OffAt, NS: now - t.OffAt, Syscall: -1, Target: wire.Target{FD: -1},
+		})
+	}
+	return out, nil
+}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/advice"
+	"github.com/loopwatch/loopwatch/internal/attachment"
 	"github.com/loopwatch/loopwatch/internal/clock"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
@@ -324,11 +325,11 @@ func USDTKinds() (out []string) {
 const maxProbeRate = 10_000
 
 // usdt turns what was asked for into kinds. Audit events are too frequent to be a default.
-func usdt(asked []string) track.USDT {
+func usdt(asked []string) attachment.Options {
 	if asked == nil {
-		return track.USDT{Kinds: []probes.USDTKind{probes.USDTGC, probes.USDTImport}, MaxRate: maxProbeRate}
+		return attachment.Options{Kinds: []probes.USDTKind{probes.USDTGC, probes.USDTImport}, MaxRate: maxProbeRate}
 	}
-	var u track.USDT
+	var u attachment.Options
 	for _, kind := range asked {
 		u.Kinds = append(u.Kinds, probes.USDTKind(kind))
 	}

@@ -275,7 +275,9 @@ func (c *Tracker) judge(t *thread, fd int, raw []cpython.RawFrame) {
 		if t.loopSince == 0 {
 			t.loopSince = process.Now()
 		}
-		c.useProbes(t.proc)
+		if t.proc.probed == nil {
+			t.proc.probed = c.usdt.Use(t.proc.Process)
+		}
 	}
 	c.settle(t)
 }
@@ -357,7 +359,8 @@ func (c *Tracker) forgetProcess(pid int) {
 	for reason, n := range p.failures() {
 		c.lost[reason] += n
 	}
-	c.releaseProbes(p)
+	c.usdt.Release(p.probed)
+	p.probed = nil
 	for tid, t := range c.threads {
 		if t.proc != p {
 			continue

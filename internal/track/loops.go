@@ -80,7 +80,7 @@ func (t *thread) row() model.Loop {
 	return model.Loop{
 		PID: t.proc.PID, TID: t.tid, Command: t.proc.Command, Python: t.proc.Runtime.Version.String(),
 		Loop: string(t.loop.Kind), Container: t.proc.Container, Unit: t.proc.Unit,
-		USDT: t.proc.probed.kinds(),
+		USDT: t.proc.probed.Kinds(),
 	}
 }
 
@@ -117,7 +117,7 @@ func (c *Tracker) Poll(now int64) error {
 			c.tellOngoing(t, k, now)
 		}
 	}
-	c.limitProbes(now)
+	c.usdt.Limit(now)
 	return nil
 }
 

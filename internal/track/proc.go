@@ -5,6 +5,7 @@ package track
 import (
 	"maps"
 
+	"github.com/loopwatch/loopwatch/internal/attachment"
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/python"
@@ -17,7 +18,7 @@ type proc struct {
 	threads      threadTable
 	tasks        map[uint64]*tasks // by interpreter
 	unnamedTasks int64
-	probed       *probedFile // with the interpreter's own probes, nil until a loop is known
+	probed       *attachment.File // with the interpreter's own probes, nil until a loop is known
 }
 
 // newProc returns a process whose threads k lists and whose layout k has.

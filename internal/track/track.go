@@ -10,11 +10,11 @@ import (
 	"maps"
 	"time"
 
+	"github.com/loopwatch/loopwatch/internal/attachment"
 	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
-	"github.com/loopwatch/loopwatch/internal/usdt"
 )
 
 // Kernel is what the tracker needs of *probes.Probes.
@@ -35,17 +35,17 @@ type Kernel interface {
 	ThreadPointers(pid int) (map[uint64]int, error)
 	HeldSamples(t probes.Thread, now int64) ([]*wire.Sample, error)
 	Account(t probes.Thread, now, offNS, keptNS int64) (*wire.Account, error)
-	AttachUSDT(path string, kind probes.USDTKind, sites []usdt.Site) (*probes.USDT, error)
+	attachment.Kernel
 	Counters() (map[string]int64, error)
 }
 
 // Options of one observation.
 type Options struct {
 	Threshold time.Duration
-	PIDs      []int // only these, empty: all
-	Children  bool  // with PIDs: their descendants too
-	Self      int   // our own process, never watched
-	USDT      USDT  // which of the interpreters' own probes to use
+	PIDs      []int              // only these, empty: all
+	Children  bool               // with PIDs: their descendants too
+	Self      int                // our own process, never watched
+	USDT      attachment.Options // which of the interpreters' own probes to use
 	// Looking, if set, is called while Discover looks at processes, from several goroutines, with how many
 	// it has looked at.
 	Looking func(done, of int)
@@ -79,10 +79,6 @@ const (
 	reasonHolders   = "holders_not_found"
 	reasonUnjudged  = "blocks_of_threads_never_judged"
 	reasonUnnamable = "blocks_of_unreadable_stacks"
-	reasonNoUSDT    = "usdt_binaries_unreadable"
-	reasonUSDT      = "usdt_probes_not_attached"
-	reasonSites     = "usdt_sites_refused"
-	reasonOften     = "usdt_probes_withdrawn_hit_too_often"
 	reasonTasks     = "asyncio_tasks_not_understood" // processes
 	reasonUnnamed   = "asyncio_tasks_without_name"   // samples
 )
@@ -95,9 +91,7 @@ type Tracker struct {
 	threads map[int]*thread // their threads that wait in epoll, by thread id
 	waiting []*readyBlock   // by when they are due; those told already, too
 	slots   slotPool
-	usdt    probedFiles
-
-	detached chan error // what came of detaching probes
+	usdt    *attachment.Files // with the interpreters' own probes
 
 	open        []probes.Thread // thread states when the observation ended
 	blockCount  int64
@@ -109,12 +103,13 @@ type Tracker struct {
 
 // New returns a tracker that sends its verdicts to the kernel.
 func New(k Kernel, o Options) *Tracker {
-	return &Tracker{
+	c := &Tracker{
 		kernel: k, opts: o,
 		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: newSlotPool(k.Loops()),
 		unsupported: make(map[int]model.Unsupported), lost: make(map[string]int64),
-		usdt: make(probedFiles), detached: make(chan error, 64),
 	}
+	c.usdt = attachment.New(k, o.USDT, c.check)
+	return c
 }
 
 // Handle takes one event. It never fails: what goes wrong is counted.
@@ -186,8 +181,7 @@ func (c *Tracker) Snapshot() (err error) {
 // Finish closes the statistics at the time now (CLOCK_MONOTONIC nanoseconds): blocks still going on
 // are reported as such, and every loop gets its row.
 func (c *Tracker) Finish(now int64) (Result, error) {
-	c.takeAttached(true)
-	c.takeDetached()
+	c.usdt.Settle()
 	for _, k := range c.open {
 		t := c.threads[k.TID]
 		if t == nil || !t.isLoop() {
@@ -219,6 +213,7 @@ func (c *Tracker) losses() (model.Lost, error) {
 	}
 	l := model.Lost{Reasons: counters}
 	maps.Copy(l.Reasons, c.lost)
+	maps.Copy(l.Reasons, c.usdt.Lost())
 	for _, p := range c.procs {
 		for reason, n := range p.failures() {
 			l.Reasons[reason] += n

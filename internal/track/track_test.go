@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/loopwatch/loopwatch/internal/attachment"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/python"
 	"github.com/loopwatch/loopwatch/internal/report/words"
@@ -19,7 +20,7 @@ func TestEveryReasonHasWords(t *testing.T) {
 	for _, reason := range slices.Concat(probes.CounterNames(), []string{
 		symbolize.ReasonUnreadable, symbolize.ReasonReused, symbolize.ReasonUnknown, python.ReasonParentCut,
 		reasonLoops, reasonEnded, reasonOrphan, reasonSamples, reasonRecord, reasonKernel, reasonOpaque, reasonHolders,
-		reasonUnjudged, reasonUnnamable, reasonNoUSDT, reasonUSDT, reasonSites, reasonOften, reasonTasks, reasonUnnamed,
+		reasonUnjudged, reasonUnnamable, attachment.ReasonUnreadable, attachment.ReasonFailed, attachment.ReasonSites, attachment.ReasonOften, reasonTasks, reasonUnnamed,
 	}) {
 		assert.NotEmpty(t, words.ReasonText(reason), reason)
 	}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package attachment keeps the interpreters' own probes (USDT) attached where loops run. In go the Python processes in which a
+// loop was found and that end; out come probes attached once for each file with an interpreter, which are detached when no
+// process uses the file any more, or when they are hit too often.
+package attachment
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/process"
+	"github.com/loopwatch/loopwatch/internal/python"
+	"github.com/loopwatch/loopwatch/internal/usdt"
+)
+
+// Options say which of the interpreters' own probes to use.
+type Options struct {
+	Kinds []probes.USDTKind
+	// MaxRate, if not 0, is how many times a second the probes of one kind in one binary may be
+	// hit on one CPU: those hit more often are withdrawn.
+	MaxRate int64
+}
+
+// Reasons under which Lost counts what could not be used.
+const (
+	ReasonUnreadable = "usdt_binaries_unreadable"
+	ReasonFailed     = "usdt_probes_not_attached"
+	ReasonSites      = "usdt_sites_refused"
+	ReasonOften      = "usdt_probes_withdrawn_hit_too_often"
+)
+
+// Kernel attaches probes.
+type Kernel interface {
+	AttachUSDT(path string, kind probes.USDTKind, sites []usdt.Site) (*probes.USDT, error)
+}
+
+// Files are the files with an interpreter in them in which a loop runs. Not safe for concurrent use.
+type Files struct {
+	kernel   Kernel
+	opts     Options
+	files    map[process.FileStamp]*File
+	detached chan error // what came of detaching probes
+	lost     map[string]int64
+	failed   func(error)
+}
+
+// New returns no files yet. failed is called with errors of the kernel.
+func New(k Kernel, o Options, failed func(error)) *Files {
+	return &Files{
+		kernel: k, opts: o, files: make(map[process.FileStamp]*File), detached: make(chan error, 64),
+		lost: make(map[string]int64), failed: failed,
+	}
+}
+
+// Lost counts by reason what could not be used.
+func (f *Files) Lost() map[string]int64 { return f.lost }
+
+// File is one such file. Its probes are attached once for all processes.
+type File struct {
+	stamp    process.FileStamp
+	users    int       // processes with a loop
+	idle     time.Time // since there is none, zero: there is one
+	attached map[probes.USDTKind]*attachment
+	// attaching delivers what has been attached, once. To attach and to detach takes the kernel tens of
+	// milliseconds, in which no event may have to wait; so others do that. It is nil afterwards.
+	attaching chan attached
+}
+
+// attached is what came of attaching the probes of a file.
+type attached struct {
+	probes map[probes.USDTKind]*probes.USDT
+	failed int64 // kinds that could not be attached
+	full   bool  // there was no room in the kernel's table
+}
+
+type attachment struct {
+	probe   *probes.USDT
+	hits    []uint64 // by CPU
+	at      int64    // when they were counted
+	closing bool     // what had begun may end
+}
+
+// Kinds lists what is in use; nil of a process whose binary has no probes.
+func (b *File) Kinds() (out []string) {
+	if b == nil {
+		return nil
+	}
+	for kind, a := range b.attached {
+		if !a.closing {
+			out = append(out, string(kind))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Use attaches the probes of a process's interpreter, unless that has been done for another process, and returns its file:
+// nil where there is nothing to attach. Every file that is returned has to be released.
+func (f *Files) Use(p *python.Process) *File {
+	if len(f.opts.Kinds) == 0 {
+		return nil
+	}
+	stamp, err := p.StatMapping(p.Runtime.Image)
+	if err != nil {
+		f.lost[ReasonUnreadable]++
+		return nil
+	}
+	b := f.files[stamp]
+	if b == nil {
+		b = &File{stamp: stamp, attached: map[probes.USDTKind]*attachment{}}
+		f.files[stamp] = b
+		f.startAttaching(b, p)
+	}
+	b.users++
+	b.idle = time.Time{}
+	return b
+}
+
+// startAttaching reads what probes a process's interpreter has, and has those attached that are wanted.
+func (f *Files) startAttaching(b *File, p *python.Process) {
+	binary, found, err := p.OpenProbes()
+	if err != nil {
+		f.lost[ReasonUnreadable]++
+		return
+	}
+	for _, n := range found.Refused {
+		f.lost[ReasonSites] += int64(n)
+	}
+	done := make(chan attached, 1)
+	b.attaching = done
+	go func() {
+		defer binary.Close()
+		done <- attachProbes(f.kernel, binary, found, f.opts.Kinds)
+	}()
+}
+
+// attachProbes attaches the probes of a file that are wanted.
+func attachProbes(k Kernel, binary *os.File, found *usdt.File, kinds []probes.USDTKind) attached {
+	out := attached{probes: map[probes.USDTKind]*probes.USDT{}}
+	for _, kind := range kinds {
+		// By the open file, not by a path: nothing can take its place meanwhile.
+		probe, err := k.AttachUSDT(fmt.Sprintf("/proc/self/fd/%d", binary.Fd()), kind, found.Sites)
+		switch {
+		case err == nil:
+			out.probes[kind] = probe
+		case !errors.Is(err, probes.ErrNoUSDT):
+			out.failed++
+			out.full = out.full || errors.Is(err, probes.ErrFullUSDT)
+		}
+	}
+	return out
+}
+
+// takeAttached takes over what has been attached since the last time. wait says to wait for what has not.
+func (f *Files) takeAttached(wait bool) {
+	for _, b := range f.files {
+		if b.attaching == nil || !wait && len(b.attaching) == 0 {
+			continue
+		}
+		got := <-b.attaching
+		b.attaching = nil
+		for kind, probe := range got.probes {
+			b.attached[kind] = &attachment{probe: probe}
+		}
+		if got.failed > 0 {
+			f.lost[ReasonFailed] += got.failed
+		}
+		if got.full {
+			f.dropIdle(0) // there is room for the next file
+		}
+	}
+}
+
+// Settle waits for what is being attached, and counts what has gone wrong so far.
+func (f *Files) Settle() {
+	f.takeAttached(true)
+	f.takeDetached()
+}
+
+// detach has something detached.
+func (f *Files) detach(how func() error) {
+	go func() { f.detached <- how() }()
+}
+
+// takeDetached counts what could not be detached.
+func (f *Files) takeDetached() {
+	for len(f.detached) > 0 {
+		f.failed(<-f.detached)
+	}
+}
+
+// Release notes that a process has ended that Use returned b for.
+func (f *Files) Release(b *File) {
+	if b == nil {
+		return
+	}
+	if b.users--; b.users == 0 {
+		b.idle = time.Now()
+	}
+}
+
+// idleAfter is how long probes stay that no process uses: short-lived processes follow one another.
+const idleAfter = 10 * time.Second
+
+// dropIdle detaches what no process has used for so long.
+func (f *Files) dropIdle(after time.Duration) {
+	for stamp, b := range f.files {
+		if b.users > 0 || b.attaching != nil || time.Since(b.idle) < after {
+			continue
+		}
+		delete(f.files, stamp)
+		for _, a := range b.attached {
+			f.detach(a.probe.Close)
+		}
+	}
+}
+
+// Limit withdraws what is hit too often to be worth it, and detaches what is idle. now is CLOCK_MONOTONIC nanoseconds. Call it
+// about once a second.
+func (f *Files) Limit(now int64) {
+	f.takeAttached(false)
+	f.takeDetached()
+	f.dropIdle(idleAfter)
+	limit := f.opts.MaxRate
+	if limit == 0 {
+		return
+	}
+	const every = 1_000_000_000 // ns
+	for _, b := range f.files {
+		for kind, a := range b.attached {
+			if a.closing {
+				f.detach(a.probe.Close)
+				delete(b.attached, kind)
+				continue
+			}
+			if now-a.at < every {
+				continue
+			}
+			hits, err := a.probe.Hits()
+			if err != nil {
+				f.failed(err)
+				continue
+			}
+			if a.at != 0 && busiest(a.hits, hits) > float64(limit)*float64(now-a.at)/1e9 {
+				f.lost[ReasonOften]++
+				f.detach(a.probe.CloseStart)
+				a.closing = true
+			}
+			a.hits, a.at = hits, now
+		}
+	}
+}
+
+// busiest returns by how much the count of one CPU went up at most.
+func busiest(before, now []uint64) (most float64) {
+	for cpu, n := range now {
+		if cpu < len(before) {
+			most = max(most, float64(n-before[cpu]))
+		}
+	}
+	return most
+}

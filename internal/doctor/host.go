@@ -146,7 +146,7 @@ func symbolsCheck() Check {
 		Do: "run loopwatch as root or with CAP_SYSLOG, and with kernel.kptr_restrict at 1 or 0"}
 }
 
-// cgroupCheck tells the version, which nothing depends on: the kernel's own books are read.
+// cgroupCheck tells the version, which nothing depends on: the kernel's own statistics are read.
 func cgroupCheck() Check {
 	c := Check{Name: "control groups", Status: OK}
 	var st unix.Statfs_t

@@ -102,7 +102,7 @@ func (l losses) add(reason string, n int64) {
 	}
 }
 
-// found is the processes to look at, and what is to be said of the others.
+// found is the processes to look at, and what to say of the others.
 type found struct {
 	procs       []*proc
 	unsupported []model.Unsupported
@@ -206,7 +206,7 @@ func (l *look) awaitSleep(left []*proc) error {
 		owner := make(map[*thread]*proc)
 		for _, p := range left {
 			for _, t := range p.threads {
-				if t.doing.Running && t.err == nil && p.wantsGIL(t) {
+				if t.kernel.Running && t.err == nil && p.wantsGIL(t) {
 					waking, owner[t] = append(waking, t), p
 				}
 			}
@@ -221,8 +221,8 @@ func (l *look) awaitSleep(left []*proc) error {
 		}
 		l.at = clock.Monotonic()
 		for _, t := range waking {
-			if d, there := now[t.doing.TID]; there && owner[t].sleepsForGIL(t, d) {
-				t.doing, t.intact, t.settled = d, true, true
+			if d, there := now[t.kernel.TID]; there && owner[t].sleepsForGIL(t, d) {
+				t.kernel, t.intact, t.settled = d, true, true
 			}
 		}
 	}
@@ -230,9 +230,9 @@ func (l *look) awaitSleep(left []*proc) error {
 }
 
 // byProcess sorts threads by process and, there, by what pthread_self returns in them.
-func byProcess(doing map[int]listing.Thread) map[int]map[uint64]listing.Thread {
+func byProcess(listed map[int]listing.Thread) map[int]map[uint64]listing.Thread {
 	out := make(map[int]map[uint64]listing.Thread)
-	for _, d := range doing {
+	for _, d := range listed {
 		if out[d.PID] == nil {
 			out[d.PID] = make(map[uint64]listing.Thread)
 		}

@@ -44,7 +44,7 @@ type interp struct {
 // thread is one thread of Python's.
 type thread struct {
 	state   cpython.Thread
-	doing   listing.Thread
+	kernel  listing.Thread
 	raw     []cpython.RawFrame
 	addrs   []uint64 // of the frames
 	frames  []model.Frame
@@ -62,15 +62,15 @@ type thread struct {
 	ticks  ticks
 }
 
-// read reads all of the process that is not settled yet. doing are its threads by thread pointer.
-func (p *proc) read(doing map[uint64]listing.Thread) {
+// read reads all of the process that is not settled yet. listed are its threads by thread pointer.
+func (p *proc) read(listed map[uint64]listing.Thread) {
 	states, err := p.ThreadStates()
 	p.cut = err != nil
 	p.states = states
 	seen := make(map[uint64]bool, len(states))
 	busy := false
 	for pointer, s := range python.ByThreadID(states) {
-		d, ok := doing[pointer]
+		d, ok := listed[pointer]
 		if !ok {
 			continue // it has just ended, or just begun
 		}
@@ -81,11 +81,11 @@ func (p *proc) read(doing map[uint64]listing.Thread) {
 			p.threads[s.Addr] = t
 		}
 		busy = busy || d.Running
-		if t.settled && !d.Running && t.doing.Still(d) {
+		if t.settled && !d.Running && t.kernel.Still(d) {
 			continue
 		}
 		last := *t
-		*t = thread{state: s, doing: d}
+		*t = thread{state: s, kernel: d}
 		p.readStack(t)
 		// One that waits for the GIL wakes up every few milliseconds, and where it stands stays the same.
 		t.agreed = t.agreed || t.err == nil && len(t.raw) > 0 && slices.Equal(t.raw, last.raw) && slices.Equal(t.addrs, last.addrs)
@@ -119,7 +119,7 @@ func (p *proc) readStack(t *thread) {
 	if errors.Is(t.err, cpython.ErrCut) {
 		t.err = nil
 	}
-	for i := 0; t.doing.Running && i < tries && !t.agreed; i++ {
+	for i := 0; t.kernel.Running && i < tries && !t.agreed; i++ {
 		raw, addrs, err := p.Stack(t.state.Addr)
 		if errors.Is(err, cpython.ErrCut) {
 			err = nil
@@ -165,11 +165,11 @@ func (p *proc) readInterp(i *interp, busy bool) {
 func (p *proc) settle(before, after map[int]listing.Thread) bool {
 	all := !p.cut
 	for _, t := range p.threads {
-		now, ok := after[t.doing.TID]
-		then := before[t.doing.TID]
+		now, ok := after[t.kernel.TID]
+		then := before[t.kernel.TID]
 		t.intact = ok && t.err == nil && (then.Still(now) || t.agreed && then.Running == now.Running)
 		if t.intact {
-			t.doing = now
+			t.kernel = now
 		}
 		t.settled = t.intact && !(now.Running && p.wantsGIL(t))
 		all = all && t.settled
@@ -209,7 +209,7 @@ func (p *proc) tasksSettled() bool {
 // tasksTrue tells whether the tasks of the loop that a thread runs are what they were read as.
 func (p *proc) tasksTrue(t *thread) bool {
 	i := p.interps[t.state.Interp]
-	return i == nil || i.tasks == nil || i.agreed || t.intact && !t.doing.Running
+	return i == nil || i.tasks == nil || i.agreed || t.intact && !t.kernel.Running
 }
 
 // giveUp takes what is not settled as it was read.

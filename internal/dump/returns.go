@@ -41,7 +41,7 @@ func (l *look) watch() error {
 				l.lost.add(reasonUnwatched, 1)
 				continue
 			}
-			returns, err := listing.CountReturns(th.doing.TID, waits)
+			returns, err := listing.CountReturns(th.kernel.TID, waits)
 			if err != nil {
 				l.lost.add(reasonUnwatched, 1)
 				continue
@@ -59,11 +59,11 @@ func (l *look) watch() error {
 		return err
 	}
 	for _, w := range all {
-		d, there := now[w.thread.doing.TID]
+		d, there := now[w.thread.kernel.TID]
 		resting := !d.Running && syscalls.Lookup(d.Syscall).Waiting()
 		if n, err := w.returns.Count(); err == nil && n == 0 && there && !resting {
 			w.thread.status.since, w.thread.status.atLeast = began, true
-			w.thread.doing.At = d.At
+			w.thread.kernel.At = d.At
 		}
 	}
 	return nil
@@ -72,5 +72,5 @@ func (l *look) watch() error {
 // mayBeBlocked tells whether a loop may be blocked although it is not known to be.
 func (l *look) mayBeBlocked(th *thread) bool {
 	v := th.status
-	return v.kind != "" && !v.idle && (v.since == 0 || v.atLeast && th.doing.At-v.since < int64(l.threshold))
+	return v.kind != "" && !v.idle && (v.since == 0 || v.atLeast && th.kernel.At-v.since < int64(l.threshold))
 }

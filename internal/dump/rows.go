@@ -32,7 +32,7 @@ func (l *look) processRow(p *proc) model.DumpProcess {
 		names: p.ThreadNames(slices.Collect(maps.Keys(p.interps))), frames: maxTaskFrames,
 	}
 	row.GIL = w.holders()
-	threads := slices.SortedFunc(maps.Values(p.threads), func(a, b *thread) int { return cmp.Compare(a.doing.TID, b.doing.TID) })
+	threads := slices.SortedFunc(maps.Values(p.threads), func(a, b *thread) int { return cmp.Compare(a.kernel.TID, b.kernel.TID) })
 	loops := make(map[uint64]bool)
 	for _, t := range threads {
 		loops[t.loop] = true
@@ -84,7 +84,7 @@ func (w *writer) name(t *thread) string {
 	if name := w.names[t.state.ThreadID]; name != "" {
 		return name
 	}
-	name, _ := w.ThreadName(t.doing.TID) // it may have ended
+	name, _ := w.ThreadName(t.kernel.TID) // it may have ended
 	return name
 }
 
@@ -98,7 +98,7 @@ func (w *writer) holders() (out []model.DumpGIL) {
 		seen[i.GIL] = true
 		var held model.DumpGIL
 		if t := w.threads[i.holder]; t != nil {
-			held = model.DumpGIL{TID: t.doing.TID, Thread: w.name(t)}
+			held = model.DumpGIL{TID: t.kernel.TID, Thread: w.name(t)}
 		}
 		out = append(out, held)
 	}
@@ -109,7 +109,7 @@ func (w *writer) holders() (out []model.DumpGIL) {
 // thread says what one thread does.
 func (w *writer) thread(t *thread) model.DumpThread {
 	row := model.DumpThread{
-		TID: t.doing.TID, Thread: w.name(t), State: w.state(t), Frames: t.frames, Torn: t.torn || t.err != nil,
+		TID: t.kernel.TID, Thread: w.name(t), State: w.state(t), Frames: t.frames, Torn: t.torn || t.err != nil,
 	}
 	row.ForNS = t.lasts()
 	row.AtLeast = row.ForNS != nil && t.status.atLeast
@@ -122,7 +122,7 @@ func (w *writer) thread(t *thread) model.DumpThread {
 	if i.holder == t.state.Addr {
 		busy.GIL = model.GILHeld
 	}
-	if t.doing.Running {
+	if t.kernel.Running {
 		w.running(t, busy, &row)
 	} else {
 		w.sleeping(t, i, busy, &row)
@@ -138,7 +138,7 @@ func (t *thread) lasts() *int64 {
 	if t.status.since == 0 {
 		return nil
 	}
-	ns := max(t.doing.At-t.status.since, 0)
+	ns := max(t.kernel.At-t.status.since, 0)
 	return &ns
 }
 
@@ -151,9 +151,9 @@ func (w *writer) state(t *thread) model.State {
 		return model.StateBlocked
 	case t.status.kind != "":
 		return model.StateActive
-	case t.doing.Stopped:
+	case t.kernel.Stopped:
 		return model.StateStopped
-	case t.doing.Running:
+	case t.kernel.Running:
 		return model.StateRunning
 	}
 	return model.StateSleeping
@@ -174,11 +174,11 @@ func (w *writer) running(t *thread, busy cause.Interpreter, row *model.DumpThrea
 
 // sleeping says why a thread sleeps, and of the GIL who holds it.
 func (w *writer) sleeping(t *thread, i *interp, busy cause.Interpreter, row *model.DumpThread) {
-	call := cause.Call{Number: t.doing.Syscall, Args: [3]uint64(t.doing.Args[:3]), Target: t.target}
-	slept := cause.OfSleep(cause.Sleep{Call: call, Stopped: t.doing.Stopped, GIL: i.IsGIL(call.Args[0])}, t.frames)
+	call := cause.Call{Number: t.kernel.Syscall, Args: [3]uint64(t.kernel.Args[:3]), Target: t.target}
+	slept := cause.OfSleep(cause.Sleep{Call: call, Stopped: t.kernel.Stopped, GIL: i.IsGIL(call.Args[0])}, t.frames)
 	row.Detail = cause.Detail(call, slept)
 	row.Cause, row.Culprit = cause.Blame(slept, busy, t.frames)
 	if holder := w.threads[i.holder]; row.Cause == model.CauseGIL && holder != nil && holder != t {
-		row.Detail.Holder = &model.Holder{TID: holder.doing.TID, Thread: w.name(holder), Frames: holder.frames}
+		row.Detail.Holder = &model.Holder{TID: holder.kernel.TID, Thread: w.name(holder), Frames: holder.frames}
 	}
 }

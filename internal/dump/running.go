@@ -41,13 +41,13 @@ func (l *look) sampleRunning() {
 	var events []event
 	for _, p := range l.procs {
 		for _, th := range p.threads {
-			if th.status.kind == "" || !th.doing.Running || len(events) >= maxSampled {
+			if th.status.kind == "" || !th.kernel.Running || len(events) >= maxSampled {
 				continue
 			}
 			fd, err := unix.PerfEventOpen(&unix.PerfEventAttr{
 				Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_CPU_CLOCK,
 				Sample: uint64(sampleEvery), Sample_type: unix.PERF_SAMPLE_IP, Size: uint32(unsafe.Sizeof(unix.PerfEventAttr{})),
-			}, th.doing.TID, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
+			}, th.kernel.TID, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
 			if err != nil {
 				continue // without it the cause stays open
 			}
@@ -116,6 +116,6 @@ func (p *proc) runs(t *thread, gil model.GIL) (model.Cause, string) {
 		user[i].Module, user[i].Interpreter = p.Modules.Find(ip)
 		user[i].GIL = gil
 	}
-	recent := t.status.atWait || t.status.since != 0 && t.doing.At-t.status.since < int64(sampleFor)
+	recent := t.status.atWait || t.status.since != 0 && t.kernel.At-t.status.since < int64(sampleFor)
 	return cause.OfRuns(t.ticks.all, user, recent)
 }

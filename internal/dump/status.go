@@ -25,15 +25,15 @@ type status struct {
 
 // judge tells whether a thread runs a loop, whether that is at rest, and since when.
 func (l *look) judge(p *proc, t *thread) {
-	v := p.FindLoop(python.Stack{Raw: t.raw, Frames: t.frames, Main: t.doing.TID == p.PID}, l.known)
-	rests := v.AtRest && !t.doing.Running && !t.doing.Stopped && syscalls.Lookup(t.doing.Syscall).MayRest()
+	v := p.FindLoop(python.Stack{Raw: t.raw, Frames: t.frames, Main: t.kernel.TID == p.PID}, l.known)
+	rests := v.AtRest && !t.kernel.Running && !t.kernel.Stopped && syscalls.Lookup(t.kernel.Syscall).MayRest()
 	out := status{}
 	switch {
 	case v.Running:
-		out.kind, out.idle, out.atWait = v.Kind, rests, v.AtRest && t.doing.Running
+		out.kind, out.idle, out.atWait = v.Kind, rests, v.AtRest && t.kernel.Running
 	case v.Kind == eventloop.UVLoop && !v.Running && !v.Forked: // started by the program itself: no frame of its own
 		if t.loop != 0 {
-			waits := syscalls.Lookup(t.doing.Syscall).Object == syscalls.Epoll // it never does otherwise
+			waits := syscalls.Lookup(t.kernel.Syscall).Object == syscalls.Epoll // it never does otherwise
 			out.kind, out.idle = v.Kind, rests && waits && t.running == nil
 		}
 	case v.Forked: // what it knows of a loop is its parent's
@@ -49,12 +49,12 @@ func (l *look) judge(p *proc, t *thread) {
 	}
 	switch {
 	case out.kind == "" || out.idle:
-		out.since, out.atLeast = t.doing.Since, false
+		out.since, out.atLeast = t.kernel.Since, false
 	default:
 		out.since = p.iterationBegan(t)
 		if out.since == 0 {
 			// It has slept in this call since then, and was outside its wait before that, too.
-			out.since, out.atLeast = t.doing.Since, true
+			out.since, out.atLeast = t.kernel.Since, true
 		}
 	}
 	t.status = out
@@ -116,9 +116,9 @@ func (p *proc) iterationBegan(t *thread) int64 {
 	const clockSteps = 1000 // ns: a double's precision after some years of uptime, and the loop's own resolution
 	began := int64(seconds*1e9) - clockSteps
 	// A program may have a clock of its own for its loop.
-	latest := t.doing.At
-	if t.doing.Since != 0 {
-		latest = t.doing.Since + kernelTick
+	latest := t.kernel.At
+	if t.kernel.Since != 0 {
+		latest = t.kernel.Since + kernelTick
 	}
 	if began > latest {
 		return 0

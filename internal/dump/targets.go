@@ -12,13 +12,13 @@ func (l *look) describe() error {
 	for _, p := range l.procs {
 		for _, th := range p.threads {
 			l.judge(p, th)
-			if th.status.idle || th.doing.Running || th.torn {
+			if th.status.idle || th.kernel.Running || th.torn {
 				continue
 			}
-			th.object = p.Call(th.doing.Syscall, th.doing.Args).Object()
+			th.object = p.Call(th.kernel.Syscall, th.kernel.Args).Object()
 			th.target = th.object.Target
 			if len(th.object.FDs) > 0 {
-				ask[th.doing.TID] = th.object.FDs
+				ask[th.kernel.TID] = th.object.FDs
 			}
 		}
 	}
@@ -47,8 +47,8 @@ func (l *look) name(ask map[int][]int) error {
 			if len(th.object.FDs) == 0 {
 				continue
 			}
-			th.target = p.Call(th.doing.Syscall, th.doing.Args).Choose(th.object, sockets[th.doing.TID])
-			if !th.doing.Still(now[th.doing.TID]) {
+			th.target = p.Call(th.kernel.Syscall, th.kernel.Args).Choose(th.object, sockets[th.kernel.TID])
+			if !th.kernel.Still(now[th.kernel.TID]) {
 				th.target = syscalls.Target{FD: -1}
 				l.lost.add(reasonTargets, 1)
 			}

@@ -93,7 +93,7 @@ func (m *monitor) loopText() string {
 
 func section(b *strings.Builder, title string) { fmt.Fprintf(b, "\n%s\n", bold.Render(title)) }
 
-// figures prints the books by window.
+// figures prints the statistics by window.
 func (m *monitor) figures(b *strings.Builder, l *live.Loop) {
 	fmt.Fprintf(b, "%s\n", faint.Render(fmt.Sprintf("  %-16s %6s %6s %7s %7s %7s %6s %7s", "", "IT/S", "BUSY", "P50", "P99", "MAX", "BLOCKS", "BLOCKED")))
 	for w := range live.Windows {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Verify runs in a guest: it loads every BPF program and prints what the verifier counted, takes a census, counts
+// Verify runs in a guest: it loads every BPF program and prints what the verifier counted, lists threads, counts
 // waits, and opens the probes in each mode as loopwatch does. Its status is 1 if the verifier refuses a program or has
-// less than half of its limit left, if the census or the counting fails, or if no way to attach is open or the
+// less than half of its limit left, if the thread listing or the counting fails, or if no way to attach is open or the
 // tracepoints are not. That a kernel refuses fentry is shown, and is not an error.
 package main
 
@@ -64,16 +64,16 @@ func verify(object, withoutLoop string) (bool, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return false, err
 	}
-	census := true
-	if err := takeCensus(); err != nil {
-		census = false
-		fmt.Printf("census refused: %s\n", tail(err))
+	listed := true
+	if err := listThreads(); err != nil {
+		listed = false
+		fmt.Printf("thread listing refused: %s\n", tail(err))
 	}
 	good, err := loadEach(object, withoutLoop)
 	if err != nil {
 		return false, err
 	}
-	good = good && census
+	good = good && listed
 	// loopwatch is to find the limit of locked memory as it was.
 	if err := unix.Prlimit(0, unix.RLIMIT_MEMLOCK, &before, nil); err != nil {
 		return false, err
@@ -87,8 +87,8 @@ func verify(object, withoutLoop string) (bool, error) {
 	return good, nil
 }
 
-// takeCensus loads the programs that dump uses and has them look at this very process.
-func takeCensus() error {
+// listThreads loads the programs that dump uses and has them look at this very process.
+func listThreads() error {
 	start := time.Now()
 	c, err := listing.Open()
 	if err != nil {
@@ -112,7 +112,7 @@ func takeCensus() error {
 	if err := countReturns(); err != nil {
 		return err
 	}
-	fmt.Printf("census of %d threads in %.2f s\n", len(threads), time.Since(start).Seconds())
+	fmt.Printf("listing of %d threads in %.2f s\n", len(threads), time.Since(start).Seconds())
 	return nil
 }
 

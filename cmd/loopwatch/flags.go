@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +34,7 @@ type observeFlags struct {
 	duration  durationValue
 	rate      rateValue
 	attach    choice
+	logLevel  choice
 	usdt      probesValue
 	nice      niceValue
 	output    string
@@ -57,6 +59,9 @@ func (f *observeFlags) register(c *cobra.Command) {
 	f.nice.register(c)
 	flags.BoolVar(&f.noColor, "no-color", false, "no colours (also: the environment variable NO_COLOR, or stdout is no terminal)")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show everything: whole stacks, every blocker")
+	f.logLevel = logLevels()
+	c.Flags().Var(&f.logLevel, "log-level", "what loopwatch itself does, on stderr: "+f.logLevel.list())
+	complete(c, "log-level", f.logLevel.allowed)
 	complete(c, "attach", f.attach.allowed)
 	complete(c, "usdt", append([]string{autoProbes, noProbes}, observe.USDTKinds()...))
 }
@@ -79,8 +84,8 @@ func (f *observeFlags) check(c *cobra.Command) error {
 	return nil
 }
 
-// options returns what the flags ask of an observation.
-func (f *observeFlags) options() observe.Options {
+// options returns what the flags ask of an observation, which logs to log.
+func (f *observeFlags) options(log *slog.Logger) observe.Options {
 	return observe.Options{
 		PIDs:      f.pids,
 		Children:  f.children,
@@ -89,6 +94,7 @@ func (f *observeFlags) options() observe.Options {
 		Rate:      int(f.rate),
 		Attach:    f.attach.value,
 		USDT:      f.usdt,
+		Log:       log,
 	}
 }
 

@@ -58,6 +58,7 @@ type app struct {
 	watchBlocks    func(context.Context, observe.Options, func(observe.Sighting)) (model.Lost, error)
 	watchLive      func(context.Context, observe.Options, observe.LiveOptions) (model.Lost, error)
 	examine        func(pids []int) (*doctor.Diagnosis, error)
+	logging        bool                                               // to stderr, see startLog
 	raise          func(priority.Options) (*priority.Priority, error) // nil leaves the priority alone
 }
 

@@ -165,6 +165,27 @@ func TestFlagsReachTheObservation(t *testing.T) {
 	assert.Equal(t, "tracepoint", r.options.Attach)
 }
 
+func TestLog(t *testing.T) {
+	r := loopwatch(seen(0), nil, "report")
+	r.options.Log.Error("silent")
+	assert.Empty(t, r.stderr)
+
+	var stderr bytes.Buffer
+	a := &app{stdout: io.Discard, stderr: &stderr, screen: screenOf}
+	a.observe = func(_ context.Context, o observe.Options) (*model.Report, error) {
+		o.Log.Info("too little")
+		o.Log.Warn("found", "command", "a\x1b[31m\nb")
+		return seen(0), nil
+	}
+	require.Equal(t, statusDone, a.run([]string{"report", "--log-level", "warn"}))
+	assert.Equal(t, 1, strings.Count(stderr.String(), "\n"), "one line: %s", &stderr)
+	assert.Contains(t, stderr.String(), `level=WARN msg=found command="a\x1b[31m\nb"`)
+
+	r = loopwatch(seen(0), nil, "report", "--log-level", "loud")
+	assert.Equal(t, statusUsage, r.status)
+	assertOneLine(t, r.stderr)
+}
+
 func TestReport(t *testing.T) {
 	r := loopwatch(seen(3), nil, "report")
 	assert.Equal(t, statusDone, r.status)

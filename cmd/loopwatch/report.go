@@ -71,7 +71,7 @@ func (a *app) report(c *cobra.Command, f *reportFlags) error {
 	}
 	defer out.abandon()
 
-	options := f.options()
+	options := f.options(a.startLog(&f.observeFlags))
 	line := a.newProgress(options.Duration)
 	options.Starting, options.Progress, options.Warn = line.starting, line.update, line.warn
 	options.Ready = func(s observe.Status) { line.begin(); line.update(s) }

@@ -93,7 +93,7 @@ func (a *app) runChild(c *cobra.Command, f *runFlags, args []string, usual usual
 	defer stop()
 	line := a.newProgress(0)
 	warn := line.warn
-	options := f.options()
+	options := f.options(a.startLog(&f.observeFlags))
 	// What loopwatch starts from now on, and nothing else: it is no Python itself.
 	options.PIDs, options.Children = []int{os.Getpid()}, true
 	options.Starting, options.Warn = line.starting, warn

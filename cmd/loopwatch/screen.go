@@ -96,7 +96,7 @@ func (p *progress) begin() {
 
 func (p *progress) show(text string, starting bool) {
 	columns, terminal := p.app.screen(p.app.stderr)
-	if !terminal {
+	if !terminal || p.app.logging {
 		return
 	}
 	p.mu.Lock()

@@ -56,7 +56,7 @@ func (a *app) top(c *cobra.Command, f *observeFlags, delay time.Duration) error 
 	// On top of what interrupts every command: these would leave the terminal in disorder.
 	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGHUP, syscall.SIGQUIT)
 	defer stop()
-	options := f.options()
+	options := f.options(a.startLog(f))
 	line := a.newProgress(options.Duration)
 	options.Warn = line.warn
 	var lost model.Lost
@@ -67,6 +67,9 @@ func (a *app) top(c *cobra.Command, f *observeFlags, delay time.Duration) error 
 	terminal, ok := a.stdout.(*os.File)
 	if _, is := a.screen(a.stdout); !ok || !is || os.Getenv("TERM") == "dumb" || f.output != "" && f.output != stdoutName {
 		terminal = nil
+	}
+	if err := a.checkLog(c, f, terminal); err != nil {
+		return err
 	}
 	var err error
 	if terminal != nil {

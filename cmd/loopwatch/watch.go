@@ -68,7 +68,7 @@ func (a *app) watch(c *cobra.Command, f *observeFlags, format string) error {
 
 	ctx, stop := context.WithCancel(c.Context())
 	defer stop()
-	options := f.options()
+	options := f.options(a.startLog(f))
 	line := a.newProgress(options.Duration)
 	options.Starting, options.Warn = line.starting, line.warn
 	options.Ready = func(s observe.Status) {

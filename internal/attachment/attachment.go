@@ -8,6 +8,7 @@ package attachment
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"time"
@@ -47,13 +48,14 @@ type Files struct {
 	detached chan error // what came of detaching probes
 	lost     map[string]int64
 	failed   func(error)
+	log      *slog.Logger
 }
 
 // New returns no files yet. failed is called with errors of the kernel.
-func New(k Kernel, o Options, failed func(error)) *Files {
+func New(k Kernel, o Options, failed func(error), log *slog.Logger) *Files {
 	return &Files{
 		kernel: k, opts: o, files: make(map[process.FileStamp]*File), detached: make(chan error, 64),
-		lost: make(map[string]int64), failed: failed,
+		lost: make(map[string]int64), failed: failed, log: log,
 	}
 }
 
@@ -166,9 +168,11 @@ func (f *Files) takeAttached(wait bool) {
 		b.attaching = nil
 		for kind, probe := range got.probes {
 			b.attached[kind] = &attachment{probe: probe}
+			f.log.Info("the interpreter's own probes attached", "kind", kind, "inode", b.stamp.Inode)
 		}
 		if got.failed > 0 {
 			f.lost[ReasonFailed] += got.failed
+			f.log.Warn("the interpreter's own probes not attached", "kinds", got.failed, "full", got.full)
 		}
 		if got.full {
 			f.dropIdle(0) // there is room for the next file
@@ -248,6 +252,7 @@ func (f *Files) Limit(now int64) {
 			}
 			if a.at != 0 && busiest(a.hits, hits) > float64(limit)*float64(now-a.at)/1e9 {
 				f.lost[ReasonOften]++
+				f.log.Warn("the interpreter's own probes withdrawn: hit too often", "kind", kind, "limit", limit)
 				f.detach(a.probe.CloseStart)
 				a.closing = true
 			}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime"
 	"slices"
@@ -36,6 +37,8 @@ type Options struct {
 	Attach    string            // "auto" (default), "fentry" or "tracepoint"
 	USDT      []string          // of USDTKinds those to use; nil chooses by what they cost, empty is none
 	Record    *recording.Writer // gets what the blocks of a report are judged from, nil: nothing
+
+	Log *slog.Logger // what loopwatch itself does; nil: nowhere
 
 	// Starting, if set, is called about once a second before Ready with what is being done. It may be called
 	// once more just after Ready.
@@ -144,6 +147,9 @@ func open(o Options, co track.Options) (_ *window, err error) {
 	if o.Threshold <= 0 {
 		o.Threshold = 100 * time.Millisecond
 	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	everybody, err := process.Scan()
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
@@ -157,6 +163,8 @@ func open(o Options, co track.Options) (_ *window, err error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Log.Info("programs loaded and attached", "attach", p.Attach(), "fallback", p.Fallback(), "processes", len(everybody))
+	co.Log = o.Log
 	co.Looking = func(done, of int) { start.at("looking at processes", done, of) }
 	co.Threshold, co.PIDs, co.Children, co.Self, co.USDT = o.Threshold, o.PIDs, o.Children, os.Getpid(), u
 	w := &window{options: o, probes: p, reader: p.Reader(), threads: track.New(p, co), start: start}

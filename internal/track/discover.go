@@ -91,6 +91,7 @@ func (c *Tracker) meet(pid int, o python.Opened) *proc {
 	p := newProc(o.Process, c.kernel, layout)
 	c.procs[pid] = p
 	c.met++
+	c.opts.Log.Info("process watched", "pid", pid, "python", p.Runtime.Version, "command", p.Command)
 	c.check(c.kernel.SetPython(pid, kernelInterp(p.Interpreter(p.FirstInterpreter())), layout))
 	return p
 }
@@ -115,6 +116,7 @@ func (c *Tracker) turnAway(r *python.Refusal) {
 // refuse lists a process as one that cannot be watched. maybe says that it may be no Python.
 func (c *Tracker) refuse(pid int, command, reason string, maybe bool) {
 	c.check(c.kernel.SetProcess(pid, probes.Ignored))
+	c.opts.Log.Info("process not watched", "pid", pid, "command", command, "reason", reason)
 	c.unsupported[pid] = model.Unsupported{PID: pid, Command: command, Reason: reason, Maybe: maybe}
 }
 
@@ -264,6 +266,7 @@ func (c *Tracker) judge(t *thread, fd int, raw []cpython.RawFrame) {
 	if t.loop.Kind != "" && t.slot == probes.NoSlot {
 		if err := c.giveSlot(t); err != nil {
 			c.lost[reasonLoops]++
+			c.opts.Log.Warn("event loop not watched", "pid", t.proc.PID, "tid", t.tid, "error", err)
 			t.verdict, t.loop.Kind = probes.Ignored, ""
 		}
 	}
@@ -274,6 +277,7 @@ func (c *Tracker) judge(t *thread, fd int, raw []cpython.RawFrame) {
 	if t.isLoop() {
 		if t.loopSince == 0 {
 			t.loopSince = process.Now()
+			c.opts.Log.Info("event loop found", "pid", t.proc.PID, "tid", t.tid, "loop", t.loop.Kind)
 		}
 		if t.proc.probed == nil {
 			t.proc.probed = c.usdt.Use(t.proc.Process)
@@ -359,6 +363,7 @@ func (c *Tracker) forgetProcess(pid int) {
 	for reason, n := range p.failures() {
 		c.lost[reason] += n
 	}
+	c.opts.Log.Info("process ended", "pid", pid)
 	c.usdt.Release(p.probed)
 	p.probed = nil
 	for tid, t := range c.threads {

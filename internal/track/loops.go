@@ -42,6 +42,7 @@ func (f *correction) apply(b *probes.Statistics) {
 // state, nil where it has ended, and openNS how long that has gone on.
 func (c *Tracker) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
 	c.flush(t)
+	c.opts.Log.Info("event loop ended", "pid", t.proc.PID, "tid", t.tid, "loop", t.loop.Kind)
 	defer func() { t.slot = probes.NoSlot }()
 	defer c.slots.give(t.slot)
 	if c.opts.DropEnded {

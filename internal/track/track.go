@@ -7,6 +7,7 @@ package track
 
 import (
 	"errors"
+	"log/slog"
 	"maps"
 	"time"
 
@@ -46,6 +47,7 @@ type Options struct {
 	Children  bool               // with PIDs: their descendants too
 	Self      int                // our own process, never watched
 	USDT      attachment.Options // which of the interpreters' own probes to use
+	Log       *slog.Logger       // what is decided about processes and threads; nil: nowhere
 	// Looking, if set, is called while Discover looks at processes, from several goroutines, with how many
 	// it has looked at.
 	Looking func(done, of int)
@@ -108,7 +110,10 @@ func New(k Kernel, o Options) *Tracker {
 		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: newSlotPool(k.Loops()),
 		unsupported: make(map[int]model.Unsupported), lost: make(map[string]int64),
 	}
-	c.usdt = attachment.New(k, o.USDT, c.check)
+	if c.opts.Log == nil {
+		c.opts.Log = slog.New(slog.DiscardHandler)
+	}
+	c.usdt = attachment.New(k, o.USDT, c.check, c.opts.Log)
 	return c
 }
 
@@ -160,6 +165,7 @@ func (c *Tracker) Blocks() int64 { return c.blockCount }
 func (c *Tracker) check(err error) {
 	if err != nil {
 		c.lost[reasonKernel]++
+		c.opts.Log.Warn("the kernel refused an update", "error", err)
 	}
 }
 

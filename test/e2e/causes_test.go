@@ -40,11 +40,15 @@ func TestCauses(t *testing.T) {
 	var debian testpython.Interp
 	var others []testpython.Interp
 	for _, python := range testpython.All(t) {
-		if python.Root == "" && strings.HasPrefix(python.Path, "/usr/bin/") {
+		if debians(python) {
 			debian = python
 		} else {
 			others = append(others, python)
 		}
+	}
+	if recordingsDir != "" {
+		others = nil
+		c.stage.traced(t) // for what is not planned
 	}
 	require.NotEmpty(t, debian.Name, "this machine's own python3, which Debian's libraries are for")
 	for _, python := range append(others, debian) {
@@ -52,7 +56,7 @@ func TestCauses(t *testing.T) {
 	}
 	for _, cause := range model.Causes() {
 		t.Run(string(cause), func(t *testing.T) {
-			c.observe(t, c.performances(debian, "asyncio", "uvloop"), "--cause", string(cause), "--times", strconv.Itoa(causesTimes))
+			c.observe(t, newTape("cause-%s", cause), c.performances(debian, "asyncio", "uvloop"), "--cause", string(cause), "--times", strconv.Itoa(causesTimes))
 		})
 	}
 	t.Run("elsewhere", func(t *testing.T) {
@@ -61,7 +65,7 @@ func TestCauses(t *testing.T) {
 			for _, python := range pythons {
 				all = append(all, c.performances(python, "asyncio", "uvloop")...)
 			}
-			c.observe(t, all, "--stdlib")
+			c.observe(t, nil, all, "--stdlib")
 		}
 	})
 	t.Run("bars", c.bars)
@@ -84,11 +88,11 @@ func (c *causes) performances(python testpython.Interp, loops ...string) []*perf
 }
 
 // observe plays programs side by side under one loopwatch that watches them alone, and judges.
-func (c *causes) observe(t *testing.T, all []*performance, args ...string) {
+func (c *causes) observe(t *testing.T, tape *tape, all []*performance, args ...string) {
 	t.Helper()
 	var runs []*program
 	var there []*performance
-	flags := []string{"--threshold", causesThreshold.String(), "--duration", "1h"}
+	flags := append(tape.flags(), "--threshold", causesThreshold.String(), "--duration", "1h")
 	for n, p := range all {
 		run := c.start(t, n, p, append([]string{p.loop, "--threshold", fmt.Sprint(causesThreshold.Seconds()), "--seed", strconv.Itoa(n)}, args...))
 		if err := run.ready(); errors.Is(err, errAbsent) {
@@ -130,6 +134,7 @@ func (c *causes) observe(t *testing.T, all []*performance, args ...string) {
 		fmt.Fprintf(&table, "%s:\n%s", p.name(), e)
 		c.evidence.Add(e)
 	}
+	tape.keep(t, truth.Causing, causesThreshold, rep, there, c.stage.waits)
 	c.played = append(c.played, there...)
 }
 

@@ -49,8 +49,9 @@ func TestTruth(t *testing.T) {
 		t.Run(threshold.String(), func(t *testing.T) {
 			stage := newStage(t).traced(t)
 			var all []*performance
-			for pythons := range slices.Chunk(testpython.All(t), batch) {
-				w := watch(t, "--threshold", threshold.String(), "--duration", "1h")
+			for _, pythons := range troupes(t) {
+				tape := newTape("truth-cpython-3.%d", pythons[0].Minor)
+				w := watch(t, append(tape.flags(), "--threshold", threshold.String(), "--duration", "1h")...)
 				played := perform(t, stage, pythons,
 					"--threshold", fmt.Sprint(threshold.Seconds()), "--over", strconv.Itoa(over), "--under", strconv.Itoa(under))
 				rep := w.stop(t)
@@ -59,6 +60,7 @@ func TestTruth(t *testing.T) {
 					p.rep = rep
 					p.checkLog(t, threshold, over, under)
 				}
+				tape.keep(t, truth.Blocking, threshold, rep, played, stage.waits)
 				all = append(all, played...)
 			}
 			compare(t, threshold, all, stage.waits)
@@ -74,7 +76,7 @@ func perform(t *testing.T, stage *stage, pythons []testpython.Interp, args ...st
 	for _, python := range pythons {
 		stage.install(t, python)
 		stage.compile(t, python)
-		for _, loop := range loopsOfTurn() {
+		for _, loop := range loopsOn(python) {
 			all = append(all, &performance{python: python, loop: loop})
 		}
 	}

@@ -139,9 +139,17 @@ func (v *Verdict) extra(threshold time.Duration, log []truth.Entry, b *model.Blo
 		return
 	}
 	v.FalseAlarms++
-	v.Complain("false alarm: %v, %v after the first entry and %v before the last, cause %s, culprit %s, breakdown %v\n%s",
+	v.Complain(falseAlarm+": %v, %v after the first entry and %v before the last, cause %s, culprit %s, breakdown %v\n%s",
 		time.Duration(b.DurationNS), time.Duration(b.StartNS-log[0].StartNS), time.Duration(log[len(log)-1].WrittenNS-b.StartNS),
 		b.Cause, Describe(b.Culprit), b.BreakdownNS, StacksOf(b))
+}
+
+// falseAlarm is the kind of complaint about a block that there was not.
+const falseAlarm = "false alarm"
+
+// alarms returns the complaints about false alarms.
+func (v *Verdict) alarms() []string {
+	return slices.DeleteFunc(slices.Clone(v.Complaints), func(c string) bool { return !strings.HasPrefix(c, falseAlarm) })
 }
 
 // Figures is the head of the lines that String makes.

@@ -15,14 +15,20 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/recording"
 )
 
 // stdoutName is what --output calls stdout.
 const stdoutName = "-"
 
+// The flags that name files to write.
+const outputFlag, recordFlag = "--output", "--record"
+
 // output is where a result goes: stdout, a file replaced as a whole, or something written in
 // place because it cannot be replaced (a device, a FIFO, /dev/stdout).
 type output struct {
+	flag string // that named it
 	name string
 	w    io.Writer // stdout or the thing written in place
 	file *os.File  // w, where it has to be closed
@@ -34,7 +40,7 @@ type output struct {
 	mode fs.FileMode
 }
 
-// openOutput opens where name says, or finds out that it could be. An error says what is
+// openOutput opens where --output says, or finds out that it could be. An error says what is
 // wrong with it; nothing has been changed then. abandon must be called in the end.
 //
 // Root may be writing to a directory of other users, so nothing they put there decides where the
@@ -42,21 +48,26 @@ type output struct {
 // does where fs.protected_symlinks and fs.protected_fifos are set.
 func (a *app) openOutput(name string) (*output, error) {
 	if name == "" || name == stdoutName {
-		return &output{name: "stdout", w: a.stdout}, nil
+		return &output{flag: outputFlag, name: "stdout", w: a.stdout}, nil
 	}
+	return openFile(outputFlag, name)
+}
+
+// openFile is openOutput for what another flag names.
+func openFile(flag, name string) (*output, error) {
 	path := name
 	for range maxLinks {
 		o, next, err := openPlace(path)
 		if err != nil {
-			return nil, outputError(name, err)
+			return nil, outputError(flag, name, err)
 		}
 		if o != nil {
-			o.name = name
+			o.flag, o.name = flag, name
 			return o, nil
 		}
 		path = next
 	}
-	return nil, outputError(name, syscall.ELOOP)
+	return nil, outputError(flag, name, syscall.ELOOP)
 }
 
 // openStream opens where a stream goes: stdout, or a file it is appended to. abandon closes it.
@@ -68,7 +79,7 @@ func (a *app) openStream(name string) (*output, error) {
 	f, err := o.dir.OpenFile(o.base, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW, o.mode)
 	if err != nil {
 		o.abandon()
-		return nil, outputError(name, err)
+		return nil, outputError(o.flag, name, err)
 	}
 	o.w, o.file = f, f
 	return o, nil
@@ -190,7 +201,7 @@ func (o *output) write(render func(io.Writer) error) error {
 		err = o.replace(render)
 	}
 	if err != nil {
-		return outputError(o.name, err)
+		return outputError(o.flag, o.name, err)
 	}
 	return nil
 }
@@ -217,6 +228,34 @@ func (o *output) replace(render func(io.Writer) error) error {
 		_ = o.dir.Remove(name)
 	}
 	return err
+}
+
+// same tells whether two outputs would be written to one file.
+func (o *output) same(other *output) bool {
+	if mine, theirs := o.there(), other.there(); mine != nil && theirs != nil {
+		return os.SameFile(mine, theirs)
+	}
+	if o.dir == nil || other.dir == nil || o.base != other.base {
+		return false
+	}
+	mine, err := o.dir.Stat(".")
+	theirs, otherErr := other.dir.Stat(".")
+	return err == nil && otherErr == nil && os.SameFile(mine, theirs)
+}
+
+// there describes the file that is there now, nil if there is none.
+func (o *output) there() fs.FileInfo {
+	var info fs.FileInfo
+	var err error
+	if f, ok := o.w.(*os.File); ok {
+		info, err = f.Stat()
+	} else if o.dir != nil {
+		info, err = o.dir.Lstat(o.base)
+	}
+	if err != nil {
+		return nil
+	}
+	return info
 }
 
 // close ends an output written in place, cutting off what was longer before.
@@ -252,9 +291,12 @@ func buffered(w io.Writer, render func(io.Writer) error) error {
 }
 
 // outputError says what is wrong with an output and what to do.
-func outputError(name string, err error) error {
-	remedy := "name another file with --output"
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+func outputError(flag, name string, err error) error {
+	remedy := "name another file with " + flag
+	switch {
+	case errors.Is(err, recording.ErrTooLong):
+		remedy = "take fewer samples with --rate" // it is no fault of the file
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		remedy = "make room there, or " + remedy
 	}
 	return fmt.Errorf("cannot write to %s: %w; %s", name, withoutPath(err), remedy)

@@ -70,12 +70,22 @@ func (a *app) report(c *cobra.Command, f *reportFlags) error {
 		return err
 	}
 	defer out.abandon()
+	var record *output
+	if f.record != "" {
+		if record, err = openFile(recordFlag, f.record); err != nil {
+			return err
+		}
+		defer record.abandon()
+		if record.same(out) {
+			return usage(c, "--record and --output need two files: %s is one", f.record)
+		}
+	}
 
 	options := f.options()
 	line := a.newProgress(options.Duration)
 	options.Starting, options.Progress, options.Warn = line.starting, line.update, line.warn
 	options.Ready = func(s observe.Status) { line.begin(); line.update(s) }
-	rep, recorded, err := a.observeAndRecord(c.Context(), options, f.record)
+	rep, recorded, err := a.observeAndRecord(c.Context(), options, record)
 	line.erase()
 	if err != nil {
 		return err
@@ -95,18 +105,13 @@ func (a *app) report(c *cobra.Command, f *reportFlags) error {
 	return nil
 }
 
-// observeAndRecord observes, and writes a recording to the file with this name unless that is empty. A recording that
-// cannot be written does not cost the report.
-func (a *app) observeAndRecord(ctx context.Context, o observe.Options, name string) (rep *model.Report, recorded, err error) {
-	if name == "" {
+// observeAndRecord observes, and writes a recording to out unless that is nil. A recording that cannot be written does
+// not cost the report.
+func (a *app) observeAndRecord(ctx context.Context, o observe.Options, out *output) (rep *model.Report, recorded, err error) {
+	if out == nil {
 		rep, err = a.observe(ctx, o)
 		return rep, nil, err
 	}
-	out, err := a.openOutput(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer out.abandon()
 	recorded = out.write(func(w io.Writer) error {
 		recorder, failed := recording.NewWriter(w)
 		if failed != nil {

@@ -182,7 +182,7 @@ func (t *tolerant) Write(line []byte) (int, error) {
 		t.closed()
 	default:
 		if t.dropped++; t.dropped == 1 {
-			t.warn(outputError(t.name, err).Error() + "; going on")
+			t.warn(outputError(outputFlag, t.name, err).Error() + "; going on")
 		}
 		t.torn = n > 0
 	}

@@ -4,6 +4,7 @@ package recording
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -11,6 +12,9 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/block"
 )
+
+// ErrTooLong says that there are more samples of one period than a recording has room for.
+var ErrTooLong = errors.New("a line is too long")
 
 // Writer writes a recording. It is not safe for concurrent use.
 type Writer struct {
@@ -45,7 +49,7 @@ func (w *Writer) line(v any, limit int) {
 	case err != nil:
 		w.err = err
 	case len(line) >= limit:
-		w.err = fmt.Errorf("a line of %d bytes is longer than %d", len(line), limit)
+		w.err = fmt.Errorf("%w: %d bytes, and %d are too many", ErrTooLong, len(line), limit)
 	default:
 		_, w.err = w.zip.Write(append(line, '\n'))
 	}

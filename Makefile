@@ -59,6 +59,13 @@ test: need-root deps-test need-go tracefs roots ## All tests, end to end include
 	$(GO) test -count=1 -timeout 3h ./test/e2e || failed=1; \
 	[[ ! $$failed ]] # the end-to-end tests watch the whole host, and so run alone
 
+.PHONY: recordings
+recordings: need-root deps-test need-go tracefs roots ## Make the recordings of test/replay anew, and judge them (root; five minutes)
+	@rm -rf dist/recordings && mkdir -p dist/recordings
+	@LOOPWATCH_RECORDINGS='$(CURDIR)/dist/recordings' $(GO) test -count=1 -timeout 1h -run '^(TestTruth|TestCauses)$$' ./test/e2e
+	@rm -rf test/replay/testdata && mv dist/recordings test/replay/testdata
+	@$(GO) test -count=1 ./test/replay
+
 .PHONY: vmtest
 vmtest: need-root deps-vmtest need-go ## The end-to-end tests under other kernels: all of vmtest/matrix.txt, or KERNEL=6.1, ARCH=arm64
 	@[[ -z "$(ARCH)" ]] || .ci/deps vmtest-$(ARCH)
@@ -70,8 +77,8 @@ vmverify: need-root deps-vmtest need-go ## Every BPF program through the verifie
 	@$(GO) run ./vmtest/cmd/vmtest $(addprefix -arch ,$(ARCH)) $(addprefix -kernel ,$(KERNEL)) $(VMTESTFLAGS) verify
 
 .PHONY: unit
-unit: need-go ## The tests of the packages alone
-	@$(GO) test ./cmd/... ./internal/...
+unit: need-go ## The tests of the packages alone, and the recordings judged again
+	@$(GO) test ./cmd/... ./internal/... ./test/judge ./test/replay ./test/truth
 
 .PHONY: fuzz
 fuzz: need-go ## Every fuzz test for FUZZTIME (10s, or 1000x)

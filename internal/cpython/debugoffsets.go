@@ -75,6 +75,12 @@ const (
 // errNoDebugOffsets says that a runtime does not describe itself.
 var errNoDebugOffsets = errors.New("no debug offsets")
 
+// oldestRelease is the minor version of the oldest release whose layout is known.
+const oldestRelease = 8
+
+// Releases returns the minor versions of the oldest and of the newest CPython 3 that are supported.
+func Releases() (oldest, newest int) { return oldestRelease, newestRelease() }
+
 // newestRelease returns the minor version of the newest release whose debug offsets are known.
 func newestRelease() int { return slices.Max(slices.Collect(maps.Keys(debugOffsets))) }
 

@@ -303,7 +303,7 @@ func identify(m process.Memory, addr uint64, img *image, bias, versionAt uint64)
 	}
 	layout, ok := layouts[version.Minor()]
 	switch {
-	case version.Major() != 3 || version.Minor() < 8:
+	case version.Major() != 3 || version.Minor() < oldestRelease:
 		return version, layout, tooOld(img.withPatch(m, bias, version))
 	case !ok:
 		return version, layout, &UnsupportedError{fmt.Sprintf("CPython %s: it has no debug offsets", version)}
@@ -318,7 +318,7 @@ func tooOld(v Version) error {
 	if v != 0 {
 		name += " " + v.String()
 	}
-	return &UnsupportedError{name + ": too old, 3.8 is the oldest supported"}
+	return &UnsupportedError{fmt.Sprintf("%s: too old, 3.%d is the oldest supported", name, oldestRelease)}
 }
 
 // ready tells whether the runtime is initialized, has an interpreter with a thread, and is not

@@ -30,6 +30,11 @@ const (
 	Curio    Kind = "curio"
 )
 
+// Kinds returns all of them.
+func Kinds() []Kind {
+	return []Kind{Asyncio, UVLoop, Trio, Tornado, Gevent, Eventlet, Twisted, Curio}
+}
+
 // Greenlets tells the kinds whose tasks have stacks of their own, without the loop's frames.
 // On a thread that runs such a loop every stack is inside it, the main program's too: whatever
 // runs keeps the hub from running.

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/test/judge"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -92,7 +93,7 @@ func TestBlocksUnderWay(t *testing.T) {
 		go a.follow()
 		return false
 	})
-	var total verdict
+	var total judge.Verdict
 	under := 0
 	for range observationsUnderWay() {
 		w := watch(t, "--threshold", threshold.String(), "--duration", (block + 2*threshold).String())
@@ -105,16 +106,16 @@ func TestBlocksUnderWay(t *testing.T) {
 			if e := a.during(rep.StartedNS); e != nil {
 				under += a.judge(t, &total, e, rep, threshold)
 			} else {
-				for _, b := range blocksOf(rep, a.pid()) {
+				for _, b := range judge.BlocksOf(rep, a.pid()) {
 					assert.False(t, b.AtLeast, "%s on %s: nothing was under way", a.kind, a.loop)
 				}
 			}
 		}
 	}
-	t.Logf("%d blocks were under way; %s\n%s", under, figures, &total)
+	t.Logf("%d blocks were under way; %s\n%s", under, judge.Figures, &total)
 	require.Greater(t, under, len(all), "most observations begin within a block")
-	assert.Equal(t, under, total.right, "culprits")
-	assert.Equal(t, under, total.cause, "causes\n%s", total.summary())
+	assert.Equal(t, under, total.Right, "culprits")
+	assert.Equal(t, under, total.Cause, "causes\n%s", total.Summary())
 }
 
 // loggedUntil tells whether the log says what the program did at a time.
@@ -126,23 +127,23 @@ func (a *again) loggedUntil(at int64) bool {
 
 // judge holds the report against a block that was under way when it began, and returns 1 if the report had to
 // have it.
-func (a *again) judge(t *testing.T, v *verdict, e *truth.Entry, rep *model.Report, threshold time.Duration) int {
+func (a *again) judge(t *testing.T, v *judge.Verdict, e *truth.Entry, rep *model.Report, threshold time.Duration) int {
 	t.Helper()
 	rest := *e
 	rest.StartNS = rep.StartedNS
 	rest.EndNS = min(e.EndNS, rep.EndedNS)
-	if float64(rest.DurationNS()) < mustFind*float64(threshold) {
+	if float64(rest.DurationNS()) < judge.MustFind*float64(threshold) {
 		return 0
 	}
 	what := fmt.Sprintf("%s on %s, %v before and %v after the start", a.kind, a.loop,
 		time.Duration(rep.StartedNS-e.StartNS), time.Duration(rest.DurationNS()))
-	for _, b := range blocksOf(rep, a.pid()) {
-		if 2*overlap(b.StartNS, b.StartNS+b.DurationNS, rest.StartNS, rest.EndNS) < rest.DurationNS() {
+	for _, b := range judge.BlocksOf(rep, a.pid()) {
+		if 2*judge.Overlap(b.StartNS, b.StartNS+b.DurationNS, rest.StartNS, rest.EndNS) < rest.DurationNS() {
 			continue
 		}
-		if v.compare(&rest, &b); e.Nobody && b.Culprit == nil && b.Cause != model.CauseRunqueue {
-			v.right++
-			v.complaints = slices.DeleteFunc(v.complaints, func(c string) bool { return strings.HasPrefix(c, "wrong culprit: "+e.Kind) })
+		if v.Compare(&rest, &b); e.Nobody && b.Culprit == nil && b.Cause != model.CauseRunqueue {
+			v.Right++
+			v.Complaints = slices.DeleteFunc(v.Complaints, func(c string) bool { return strings.HasPrefix(c, "wrong culprit: "+e.Kind) })
 		}
 		// Or its beginning was seen: the kernel side looks on a moment before the observation begins.
 		assert.True(t, b.AtLeast || b.StartNS-e.StartNS < e.DurationNS()/10, "%s: duration is a lower bound", what)
@@ -152,6 +153,6 @@ func (a *again) judge(t *testing.T, v *verdict, e *truth.Entry, rep *model.Repor
 		}
 		return 1
 	}
-	v.complain("missed: %s", what)
+	v.Complain("missed: %s", what)
 	return 1
 }

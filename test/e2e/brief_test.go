@@ -13,6 +13,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/judge"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -21,7 +22,7 @@ import (
 func TestShortLives(t *testing.T) {
 	threshold := usualThreshold()
 	stage := newStage(t).traced(t)
-	var all verdict
+	var all judge.Verdict
 	for n, python := range few(t) {
 		stage.install(t, python)
 		stage.compile(t, python)
@@ -41,14 +42,14 @@ func TestShortLives(t *testing.T) {
 		for _, l := range lives {
 			require.NoError(t, l.err, l.what)
 			require.Len(t, l.log, l.loops, l.what)
-			all.add(l.judge(t, rep, stage.waits))
+			all.Add(l.judge(t, rep, stage.waits))
 		}
 	}
-	t.Logf("%s\n%s", figures, &all)
-	assert.Equal(t, all.expected, all.found, "blocks found")
-	assert.Equal(t, all.expected, all.right, "culprits")
-	assert.Equal(t, all.expected, all.cause, "causes")
-	assert.Empty(t, all.summary())
+	t.Logf("%s\n%s", judge.Figures, &all)
+	assert.Equal(t, all.Expected, all.Found, "blocks found")
+	assert.Equal(t, all.Expected, all.Right, "culprits")
+	assert.Equal(t, all.Expected, all.Cause, "causes")
+	assert.Empty(t, all.Summary())
 }
 
 // life is a short-lived process, and what it logged.
@@ -103,22 +104,22 @@ func (p *program) whole() (log []truth.Entry, err error) {
 }
 
 // judge holds each loop's block against the report: the loops of a process block at the same time.
-func (l *life) judge(t *testing.T, rep *model.Report, w *waits) *verdict {
+func (l *life) judge(t *testing.T, rep *model.Report, w *waits) *judge.Verdict {
 	t.Helper()
-	var all verdict
+	var all judge.Verdict
 	for _, e := range l.log {
 		var blocks []model.Block
-		for _, b := range blocksOf(rep, l.pid) {
+		for _, b := range judge.BlocksOf(rep, l.pid) {
 			if b.TID == e.TID {
 				blocks = append(blocks, b)
 			}
 		}
-		v := judge(usualThreshold(), []truth.Entry{e}, blocks, w)
-		for _, c := range v.complaints {
-			all.complain("%s: %s", l.what, c)
+		v := judge.Blocks(usualThreshold(), []truth.Entry{e}, blocks, w)
+		for _, c := range v.Complaints {
+			all.Complain("%s: %s", l.what, c)
 		}
-		v.complaints = nil
-		all.add(v)
+		v.Complaints = nil
+		all.Add(v)
 	}
 	return &all
 }

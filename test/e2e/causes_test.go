@@ -23,6 +23,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/judge"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -39,11 +40,15 @@ func TestCauses(t *testing.T) {
 	var debian testpython.Interp
 	var others []testpython.Interp
 	for _, python := range testpython.All(t) {
-		if python.Root == "" && strings.HasPrefix(python.Path, "/usr/bin/") {
+		if debians(python) {
 			debian = python
 		} else {
 			others = append(others, python)
 		}
+	}
+	if recordingsDir != "" {
+		others = nil
+		c.stage.traced(t) // for what is not planned
 	}
 	require.NotEmpty(t, debian.Name, "this machine's own python3, which Debian's libraries are for")
 	for _, python := range append(others, debian) {
@@ -51,7 +56,7 @@ func TestCauses(t *testing.T) {
 	}
 	for _, cause := range model.Causes() {
 		t.Run(string(cause), func(t *testing.T) {
-			c.observe(t, c.performances(debian, "asyncio", "uvloop"), "--cause", string(cause), "--times", strconv.Itoa(causesTimes))
+			c.observe(t, newTape("cause-%s", cause), c.performances(debian, "asyncio", "uvloop"), "--cause", string(cause), "--times", strconv.Itoa(causesTimes))
 		})
 	}
 	t.Run("elsewhere", func(t *testing.T) {
@@ -60,7 +65,7 @@ func TestCauses(t *testing.T) {
 			for _, python := range pythons {
 				all = append(all, c.performances(python, "asyncio", "uvloop")...)
 			}
-			c.observe(t, all, "--stdlib")
+			c.observe(t, nil, all, "--stdlib")
 		}
 	})
 	t.Run("bars", c.bars)
@@ -71,7 +76,7 @@ type causes struct {
 	stage     *stage
 	databases []string // environment
 	played    []*performance
-	evidence  evidence
+	evidence  judge.Evidence
 }
 
 func (c *causes) performances(python testpython.Interp, loops ...string) []*performance {
@@ -83,11 +88,11 @@ func (c *causes) performances(python testpython.Interp, loops ...string) []*perf
 }
 
 // observe plays programs side by side under one loopwatch that watches them alone, and judges.
-func (c *causes) observe(t *testing.T, all []*performance, args ...string) {
+func (c *causes) observe(t *testing.T, tape *tape, all []*performance, args ...string) {
 	t.Helper()
 	var runs []*program
 	var there []*performance
-	flags := []string{"--threshold", causesThreshold.String(), "--duration", "1h"}
+	flags := append(tape.flags(), "--threshold", causesThreshold.String(), "--duration", "1h")
 	for n, p := range all {
 		run := c.start(t, n, p, append([]string{p.loop, "--threshold", fmt.Sprint(causesThreshold.Seconds()), "--seed", strconv.Itoa(n)}, args...))
 		if err := run.ready(); errors.Is(err, errAbsent) {
@@ -122,13 +127,14 @@ func (c *causes) observe(t *testing.T, all []*performance, args ...string) {
 		require.NoError(t, p.err, p.name())
 		p.rep = rep
 		p.checkCauses(t)
-		e := hold(causesThreshold, p)
-		if len(e.complaints) > 0 {
-			fmt.Fprintf(&complaints, "%s:\n%s", p.name(), e.summary())
+		e := judge.Hold(causesThreshold, p.log, p.rep, p.pid)
+		if len(e.Complaints) > 0 {
+			fmt.Fprintf(&complaints, "%s:\n%s", p.name(), e.Summary())
 		}
 		fmt.Fprintf(&table, "%s:\n%s", p.name(), e)
-		c.evidence.add(e)
+		c.evidence.Add(e)
 	}
+	tape.keep(t, truth.Causing, causesThreshold, rep, there, c.stage.waits)
 	c.played = append(c.played, there...)
 }
 
@@ -229,15 +235,21 @@ func (c *causes) bars(t *testing.T) {
 		assert.True(t, seen[cause], "no program blocked by %s", cause)
 	}
 	assert.GreaterOrEqual(t, len(kinds), 2*65, "kinds of block, on each of two loops")
-	assert.LessOrEqual(t, e.expected-e.found-e.queued, e.expected/100, "blocks not found")
-	assert.Less(t, 10*e.queued, e.expected, "blocks that the machine's other work spoilt")
-	e.cause.atLeast(t, .98, "causes right")
-	assert.Less(t, 100*e.unknown, e.found, "blocks called unknown")
-	e.culprit.atLeast(t, .99, "culprits right")
-	assert.Zero(t, e.blamed, "blocks of nobody's line blamed on one")
-	e.target.atLeast(t, .99, "peers, paths and children right")
-	e.holder.atLeast(t, .95, "holders right")
-	e.native.atLeast(t, .98, "modules right")
-	e.task.atLeast(t, .98, "tasks right")
-	e.advice.atLeast(t, .8, "advice right")
+	assert.LessOrEqual(t, e.Expected-e.Found-e.Queued, e.Expected/100, "blocks not found")
+	assert.Less(t, 10*e.Queued, e.Expected, "blocks that the machine's other work spoilt")
+	atLeast(t, e.Cause, .98, "causes right")
+	assert.Less(t, 100*e.Unknown, e.Found, "blocks called unknown")
+	atLeast(t, e.Culprit, .99, "culprits right")
+	assert.Zero(t, e.Blamed, "blocks of nobody's line blamed on one")
+	atLeast(t, e.Target, .99, "peers, paths and children right")
+	atLeast(t, e.Holder, .95, "holders right")
+	atLeast(t, e.Native, .98, "modules right")
+	atLeast(t, e.Task, .98, "tasks right")
+	atLeast(t, e.Advice, .8, "advice right")
+}
+
+func atLeast(t *testing.T, n judge.Tally, share float64, what string) {
+	t.Helper()
+	assert.Positive(t, n.Of, what)
+	assert.GreaterOrEqual(t, float64(n.Right), share*float64(n.Of), "%s: %v", what, n)
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/judge"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -64,9 +65,9 @@ func TestContainer(t *testing.T) {
 		require.NoError(t, p.err, p.python.Name)
 		require.Len(t, p.log, 6, "five blocks and the end")
 		require.Equal(t, 1, p.log[0].TID, "it runs in its own PID namespace")
-		v := judge(threshold, p.log, blocksOf(rep, p.pid()), stage.waits)
-		assert.Equal(t, v.expected, v.right, p.python.Name)
-		assert.Empty(t, v.complaints, p.python.Name)
+		v := judge.Blocks(threshold, p.log, judge.BlocksOf(rep, p.pid()), stage.waits)
+		assert.Equal(t, v.Expected, v.Right, p.python.Name)
+		assert.Empty(t, v.Complaints, p.python.Name)
 		loops := loopsOf(rep, p.pid())
 		if assert.Len(t, loops, 1, p.python.Name) {
 			assert.Equal(t, p.pid(), loops[0].TID, "the thread as the host numbers it")

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/test/judge"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -35,10 +36,10 @@ func TestDelayed(t *testing.T) {
 	}
 	rep := w.stop(t)
 	require.Len(t, log, 5)
-	blocks := blocksOf(rep, p.pid())
+	blocks := judge.BlocksOf(rep, p.pid())
 	for _, e := range log {
 		n := slices.IndexFunc(blocks, func(b model.Block) bool {
-			return 2*overlap(b.StartNS, b.StartNS+b.DurationNS, e.StartNS, e.EndNS) >= e.EndNS-e.StartNS
+			return 2*judge.Overlap(b.StartNS, b.StartNS+b.DurationNS, e.StartNS, e.EndNS) >= e.EndNS-e.StartNS
 		})
 		require.GreaterOrEqual(t, n, 0, "%s: not found", e.Kind)
 		b := blocks[n]

@@ -8,7 +8,8 @@
 //
 // Environment: LOOPWATCH_BIN is the binary to test (default: built from this tree),
 // LOOPWATCH_ROOTS the directory of Debian trees, LOOPWATCH_PYTHONS the releases to test ("3.14
-// 3.15"; all of them must be there), LOOPWATCH_ATTACH the value of --attach, and
+// 3.15"; all of them must be there), LOOPWATCH_ATTACH the value of --attach,
+// LOOPWATCH_RECORDINGS the directory (absolute) in which to leave recordings for test/replay, and
 // LOOPWATCH_EMULATED says that the machine is slow: fewer blocks, and longer ones ("counted": and
 // that its clock stands still with it).
 package e2e

@@ -18,6 +18,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/doctor"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/judge"
 )
 
 // nobody is a user without privileges.
@@ -143,9 +144,9 @@ func TestCapabilities(t *testing.T) {
 		w := watchAs(t, nobodyWith(all...), "--pid", itoa(p.pid()), "--duration", "1h")
 		log, err := p.play()
 		require.NoError(t, err)
-		v := judge(usualThreshold(), log, blocksOf(w.stop(t), p.pid()), p.waits)
-		assert.Equal(t, 1, v.right, "%s: %s", python.Name, v.summary())
-		assert.Empty(t, v.complaints, python.Name)
+		v := judge.Blocks(usualThreshold(), log, judge.BlocksOf(w.stop(t), p.pid()), p.waits)
+		assert.Equal(t, 1, v.Right, "%s: %s", python.Name, v.Summary())
+		assert.Empty(t, v.Complaints, python.Name)
 	}
 
 	got := doAs(t, nobodyWith(all...), "run", "--output", "/dev/null", "--", "grep", "^Cap[PEA]", "/proc/self/status")

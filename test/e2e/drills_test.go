@@ -23,6 +23,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/judge"
 )
 
 // These tests break things that others would miss: package vmtest runs them in a guest of their own.
@@ -121,7 +122,7 @@ func (d *drill) missing(rep *model.Report, pid int, log []drilled) (out []drille
 func (d *drill) find(rep *model.Report, pid int, b drilled) *model.Block {
 	for n := range rep.Blocks {
 		r := &rep.Blocks[n]
-		if r.PID == pid && 2*overlap(r.StartNS, r.StartNS+r.DurationNS, b.startNS, b.endNS) >= b.ns() {
+		if r.PID == pid && 2*judge.Overlap(r.StartNS, r.StartNS+r.DurationNS, b.startNS, b.endNS) >= b.ns() {
 			return r
 		}
 	}
@@ -308,7 +309,7 @@ func TestDrillKilled(t *testing.T) {
 	}
 	rep := w.stop(t)
 	for _, p := range programs[2:] {
-		blocks := blocksOf(rep, p.PID)
+		blocks := judge.BlocksOf(rep, p.PID)
 		if assert.NotEmpty(t, blocks) {
 			assert.Equal(t, model.CauseSleep, blocks[len(blocks)-1].Cause)
 			assert.False(t, blocks[len(blocks)-1].Ongoing)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/judge"
 )
 
 //go:embed testdata/forked.py
@@ -56,7 +57,7 @@ func end(t *testing.T, all []*forks) {
 
 // held tells whether a process was seen to block where its loop does.
 func held(rep *model.Report, pid int) bool {
-	return slices.ContainsFunc(blocksOf(rep, pid), func(b model.Block) bool {
+	return slices.ContainsFunc(judge.BlocksOf(rep, pid), func(b model.Block) bool {
 		return b.Cause == model.CauseSleep && b.Culprit != nil && b.Culprit.Function == "hold"
 	})
 }
@@ -66,11 +67,11 @@ func (f *forks) judge(t *testing.T, rep *model.Report, when string) {
 	t.Helper()
 	for _, pid := range f.Loops {
 		assert.Len(t, loopsOf(rep, pid), 1, "%s, %s, %s: %d runs a loop", f.python, f.what, when, pid)
-		assert.True(t, held(rep, pid), "%s, %s, %s: %d blocks by hold: %+v", f.python, f.what, when, pid, blocksOf(rep, pid))
+		assert.True(t, held(rep, pid), "%s, %s, %s: %d blocks by hold: %+v", f.python, f.what, when, pid, judge.BlocksOf(rep, pid))
 	}
 	for _, pid := range f.Copies {
 		assert.Empty(t, loopsOf(rep, pid), "%s, %s, %s: the loop of %d is its parent's", f.python, f.what, when, pid)
-		assert.Empty(t, blocksOf(rep, pid), "%s, %s, %s: %d has no loop to block", f.python, f.what, when, pid)
+		assert.Empty(t, judge.BlocksOf(rep, pid), "%s, %s, %s: %d has no loop to block", f.python, f.what, when, pid)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/judge"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -63,7 +64,7 @@ func TestHolders(t *testing.T) {
 		for _, p := range plays {
 			require.NoError(t, p.err, p.python.Name)
 			checkHeldLog(t, p, times)
-			v := judgeHeld(p, blocksOf(rep, p.run.pid()))
+			v := judgeHeld(p, judge.BlocksOf(rep, p.run.pid()))
 			t.Logf("%-24s %s%s", p.python.Name, v.figures(), v.text())
 			total.add(v)
 		}
@@ -157,11 +158,11 @@ func judgeHeld(p *heldPlay, blocks []model.Block) *heldVerdict {
 	v := &heldVerdict{}
 	for _, e := range p.log {
 		took := e.EndNS - e.StartNS
-		if float64(took) < mustFind*float64(100*time.Millisecond) {
+		if float64(took) < judge.MustFind*float64(100*time.Millisecond) {
 			continue
 		}
 		n := slices.IndexFunc(blocks, func(b model.Block) bool {
-			return 2*overlap(b.StartNS, b.StartNS+b.DurationNS, e.StartNS, e.EndNS) >= took
+			return 2*judge.Overlap(b.StartNS, b.StartNS+b.DurationNS, e.StartNS, e.EndNS) >= took
 		})
 		v.expected++
 		if n < 0 {
@@ -194,7 +195,7 @@ func (v *heldVerdict) compare(p *heldPlay, e *truth.HeldEntry, b *model.Block) {
 	if e.Culprit == "" && b.Culprit == nil || b.Culprit != nil && lastName(b.Culprit.Function) == e.Culprit {
 		v.culprit++
 	} else {
-		v.complain(e, "culprit %s", describe(b.Culprit))
+		v.complain(e, "culprit %s", judge.Describe(b.Culprit))
 	}
 	if e.GIL != "" {
 		v.gils++

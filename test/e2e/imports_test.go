@@ -13,6 +13,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/judge"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -31,10 +32,10 @@ func TestImportsOneAfterAnother(t *testing.T) {
 			w := watch(t, "--threshold", threshold.String(), "--duration", "1h")
 			log, err := p.play()
 			require.NoError(t, err)
-			blocks := blocksOf(w.stop(t), p.pid())
-			v := judge(threshold, log, blocks, stage.waits)
-			assert.Equal(t, v.expected, v.found, "%v", v.complaints)
-			assert.Equal(t, v.found, v.cause, "%v", v.complaints)
+			blocks := judge.BlocksOf(w.stop(t), p.pid())
+			v := judge.Blocks(threshold, log, blocks, stage.waits)
+			assert.Equal(t, v.Expected, v.Found, "%v", v.Complaints)
+			assert.Equal(t, v.Found, v.Cause, "%v", v.Complaints)
 			pairs := 0
 			for _, b := range blocks {
 				for _, s := range b.Stacks {

@@ -25,6 +25,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/judge"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -63,7 +64,7 @@ func asleepIn(t *testing.T, pid, tid int, names ...string) {
 // unexplained returns the blocks reported of a program, but for those that ended and that the kernel's trace
 // shows, too: a busy machine makes some that no program plans.
 func (p *program) unexplained(rep *model.Report) []model.Block {
-	return slices.DeleteFunc(blocksOf(rep, p.pid()), func(b model.Block) bool {
+	return slices.DeleteFunc(judge.BlocksOf(rep, p.pid()), func(b model.Block) bool {
 		return p.waits.saw(b.TID, b.StartNS, b.StartNS+b.DurationNS)
 	})
 }
@@ -71,8 +72,8 @@ func (p *program) unexplained(rep *model.Report) []model.Block {
 // sleeping asserts that b is the block of a sleeper.
 func sleeping(t *testing.T, b model.Block) {
 	t.Helper()
-	require.NotNil(t, b.Culprit, "%s", stacksOf(&b))
-	assert.Equal(t, "sleeping", b.Culprit.Function, "%s", stacksOf(&b))
+	require.NotNil(t, b.Culprit, "%s", judge.StacksOf(&b))
+	assert.Equal(t, "sleeping", b.Culprit.Function, "%s", judge.StacksOf(&b))
 	assert.Equal(t, model.CauseSleep, b.Cause, "%v", b.BreakdownNS)
 }
 
@@ -90,9 +91,9 @@ func TestLoopThereBefore(t *testing.T) {
 			w := watch(t, "--pid", itoa(p.pid()), "--duration", "1h")
 			log, err := p.play()
 			require.NoError(t, err)
-			v := judge(usualThreshold(), log, blocksOf(w.stop(t), p.pid()), p.waits)
-			assert.Equal(t, 1, v.right, v.summary())
-			assert.Empty(t, v.complaints)
+			v := judge.Blocks(usualThreshold(), log, judge.BlocksOf(w.stop(t), p.pid()), p.waits)
+			assert.Equal(t, 1, v.Right, v.Summary())
+			assert.Empty(t, v.Complaints)
 		})
 	}
 }
@@ -151,9 +152,9 @@ func TestSignals(t *testing.T) {
 			log, err := p.play()
 			require.NoError(t, err)
 			require.NoError(t, w.cmd.Process.Signal(signal))
-			v := judge(usualThreshold(), log, blocksOf(w.report(t), p.pid()), p.waits)
-			assert.Equal(t, 1, v.right, v.summary())
-			assert.Empty(t, v.complaints)
+			v := judge.Blocks(usualThreshold(), log, judge.BlocksOf(w.report(t), p.pid()), p.waits)
+			assert.Equal(t, 1, v.Right, v.Summary())
+			assert.Empty(t, v.Complaints)
 		})
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/judge"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -143,7 +144,7 @@ func (p *restingProgram) judge(t *testing.T, threshold time.Duration, rep *model
 		assert.Equal(t, p.loops, loops[0].Loop, p.name)
 	}
 	alarms := 0
-	for _, b := range blocksOf(rep, p.pid()) {
+	for _, b := range judge.BlocksOf(rep, p.pid()) {
 		if b.StartNS+b.DurationNS < p.settled {
 			continue
 		}
@@ -162,8 +163,8 @@ func (p *restingProgram) judge(t *testing.T, threshold time.Duration, rep *model
 		}
 		alarms++
 		t.Errorf("%s: false alarm: %v, %v after start-up, cause %s, culprit %s, breakdown %v, stalled %v\n%s", p.name,
-			time.Duration(b.DurationNS), time.Duration(b.StartNS-p.settled), b.Cause, describe(b.Culprit), b.BreakdownNS,
-			time.Duration(stalled), stacksOf(&b))
+			time.Duration(b.DurationNS), time.Duration(b.StartNS-p.settled), b.Cause, judge.Describe(b.Culprit), b.BreakdownNS,
+			time.Duration(stalled), judge.StacksOf(&b))
 	}
 	return alarms
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/judge"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -116,7 +117,7 @@ func (s *server) blockEach(t *testing.T) map[int]int {
 func found(t *testing.T, rep *model.Report, blocked map[int]int) {
 	t.Helper()
 	for pid, times := range blocked {
-		blocks := slices.DeleteFunc(blocksOf(rep, pid), func(b model.Block) bool { // starting up blocks, too
+		blocks := slices.DeleteFunc(judge.BlocksOf(rep, pid), func(b model.Block) bool { // starting up blocks, too
 			return b.Culprit == nil || b.Culprit.Function != "blocking"
 		})
 		assert.Len(t, blocks, times, "blocks of worker %d", pid)

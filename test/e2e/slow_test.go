@@ -25,7 +25,7 @@ var counted = os.Getenv(emulatedEnv) == "counted"
 
 // thresholds are those of the tests that have several, largest first.
 func thresholds() []time.Duration {
-	if emulated {
+	if emulated || recordingsDir != "" {
 		return []time.Duration{100 * time.Millisecond}
 	}
 	return []time.Duration{100 * time.Millisecond, 20 * time.Millisecond, 5 * time.Millisecond}
@@ -49,6 +49,14 @@ func loopsOfTurn() (loops []string) {
 		}
 	}
 	return append(loops, "asyncio")
+}
+
+// loopsOn are those of them that an interpreter plays: all, unless recordings are made, which are to be small.
+func loopsOn(python testpython.Interp) []string {
+	if recordingsDir != "" && !debians(python) {
+		return []string{"asyncio"}
+	}
+	return loopsOfTurn()
 }
 
 // parts is in how many parts the kinds of blocks are divided, of which a loop plays one. asyncio plays them

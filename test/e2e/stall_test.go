@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/test/judge"
 )
 
 // beat is how often the witness looks at the clock, and stall how far apart two looks have to
@@ -91,7 +93,7 @@ func (w *witness) stalled(start, end int64) (ns int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, s := range w.stalls {
-		ns += overlap(s.start, s.end, start, end)
+		ns += judge.Overlap(s.start, s.end, start, end)
 	}
 	return ns
 }

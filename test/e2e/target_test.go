@@ -17,6 +17,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/judge"
 )
 
 //go:embed testdata/targets.py
@@ -89,8 +90,8 @@ func TestTargets(t *testing.T) {
 // returns false for one that was mostly a wait for a CPU, by the kernel's account, too.
 func (e *targetEntry) judge(t *testing.T, rep *model.Report, pid int) bool {
 	t.Helper()
-	for _, b := range blocksOf(rep, pid) {
-		if 2*overlap(b.StartNS, b.StartNS+b.DurationNS, e.StartNS, e.EndNS) < e.EndNS-e.StartNS {
+	for _, b := range judge.BlocksOf(rep, pid) {
+		if 2*judge.Overlap(b.StartNS, b.StartNS+b.DurationNS, e.StartNS, e.EndNS) < e.EndNS-e.StartNS {
 			continue
 		}
 		if queued := b.BreakdownNS[model.CauseRunqueue]; b.Cause == model.CauseRunqueue && b.Culprit == nil &&

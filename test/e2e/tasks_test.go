@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/judge"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -108,7 +109,7 @@ func performTasks(t *testing.T, stage *stage, pythons []testpython.Interp) (play
 
 // countTasks compares every block reported with what ran during it.
 func countTasks(p *performance, complaints *strings.Builder) (n taskCount) {
-	blocks := blocksOf(p.rep, p.pid)
+	blocks := judge.BlocksOf(p.rep, p.pid)
 	unseen := map[int]bool{}
 	for i := range p.log[:len(p.log)-1] {
 		unseen[i] = true
@@ -116,7 +117,7 @@ func countTasks(p *performance, complaints *strings.Builder) (n taskCount) {
 	for _, b := range blocks {
 		want := map[string]bool{} // one period can hold several
 		for i, e := range p.log[:len(p.log)-1] {
-			if shared := overlap(b.StartNS, b.StartNS+b.DurationNS, e.StartNS, e.EndNS); b.TID == e.TID && shared > 0 {
+			if shared := judge.Overlap(b.StartNS, b.StartNS+b.DurationNS, e.StartNS, e.EndNS); b.TID == e.TID && shared > 0 {
 				delete(unseen, i)
 				if 5*shared >= b.DurationNS {
 					want[e.Task] = true
@@ -129,15 +130,15 @@ func countTasks(p *performance, complaints *strings.Builder) (n taskCount) {
 			n.none++
 		case got == "":
 			n.absent++
-			fmt.Fprintf(complaints, "%s: absent, %s, want %.200q, cause %s, culprit %s\n", p.name(), time.Duration(b.DurationNS), slices.Collect(maps.Keys(want)), b.Cause, describe(b.Culprit))
+			fmt.Fprintf(complaints, "%s: absent, %s, want %.200q, cause %s, culprit %s\n", p.name(), time.Duration(b.DurationNS), slices.Collect(maps.Keys(want)), b.Cause, judge.Describe(b.Culprit))
 		case slices.ContainsFunc(slices.Collect(maps.Keys(want)), func(name string) bool { return sameTask(got, name) }):
 			n.right++
 		case want[""]:
 			n.invented++
-			fmt.Fprintf(complaints, "%s: invented %.200q, culprit %s\n", p.name(), got, describe(b.Culprit))
+			fmt.Fprintf(complaints, "%s: invented %.200q, culprit %s\n", p.name(), got, judge.Describe(b.Culprit))
 		default:
 			n.wrong++
-			fmt.Fprintf(complaints, "%s: wrong: %.200q, want %.200q, culprit %s\n", p.name(), got, slices.Collect(maps.Keys(want)), describe(b.Culprit))
+			fmt.Fprintf(complaints, "%s: wrong: %.200q, want %.200q, culprit %s\n", p.name(), got, slices.Collect(maps.Keys(want)), judge.Describe(b.Culprit))
 		}
 	}
 	n.missed = len(unseen)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/judge"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -48,8 +49,9 @@ func TestTruth(t *testing.T) {
 		t.Run(threshold.String(), func(t *testing.T) {
 			stage := newStage(t).traced(t)
 			var all []*performance
-			for pythons := range slices.Chunk(testpython.All(t), batch) {
-				w := watch(t, "--threshold", threshold.String(), "--duration", "1h")
+			for _, pythons := range troupes(t) {
+				tape := newTape("truth-cpython-3.%d", pythons[0].Minor)
+				w := watch(t, append(tape.flags(), "--threshold", threshold.String(), "--duration", "1h")...)
 				played := perform(t, stage, pythons,
 					"--threshold", fmt.Sprint(threshold.Seconds()), "--over", strconv.Itoa(over), "--under", strconv.Itoa(under))
 				rep := w.stop(t)
@@ -58,6 +60,7 @@ func TestTruth(t *testing.T) {
 					p.rep = rep
 					p.checkLog(t, threshold, over, under)
 				}
+				tape.keep(t, truth.Blocking, threshold, rep, played, stage.waits)
 				all = append(all, played...)
 			}
 			compare(t, threshold, all, stage.waits)
@@ -73,7 +76,7 @@ func perform(t *testing.T, stage *stage, pythons []testpython.Interp, args ...st
 	for _, python := range pythons {
 		stage.install(t, python)
 		stage.compile(t, python)
-		for _, loop := range loopsOfTurn() {
+		for _, loop := range loopsOn(python) {
 			all = append(all, &performance{python: python, loop: loop})
 		}
 	}
@@ -131,7 +134,7 @@ func (p *performance) checkLog(t *testing.T, threshold time.Duration, over, unde
 		if e.Kind == "in_map" { // its function is a local one
 			assert.Equal(t, p.python.Minor >= 11, strings.Contains(e.Function, "<locals>"), "%s: qualified name %s", what, e.Function)
 		}
-		if float64(min(e.WantedNS, e.DurationNS())) >= mustFind*float64(threshold) {
+		if float64(min(e.WantedNS, e.DurationNS())) >= judge.MustFind*float64(threshold) {
 			long++
 		}
 	}
@@ -151,32 +154,32 @@ func (p *performance) checkLog(t *testing.T, threshold time.Duration, over, unde
 func compare(t *testing.T, threshold time.Duration, all []*performance, w *waits) {
 	t.Helper()
 	demandCoverage(t, all)
-	var total verdict
+	var total judge.Verdict
 	var table, complaints strings.Builder
 	for _, p := range all {
-		v := judge(threshold, p.log, blocksOf(p.rep, p.pid), w)
+		v := judge.Blocks(threshold, p.log, judge.BlocksOf(p.rep, p.pid), w)
 		for _, complaint := range identify(p) {
 			t.Errorf("%s: %s", p.name(), complaint)
 		}
-		if len(v.complaints) > 0 {
-			fmt.Fprintf(&complaints, "%s:\n%s\n", p.name(), v.summary())
+		if len(v.Complaints) > 0 {
+			fmt.Fprintf(&complaints, "%s:\n%s\n", p.name(), v.Summary())
 		}
-		total.add(v)
+		total.Add(v)
 		fmt.Fprintf(&table, "%-36s %s\n", p.name(), v)
 	}
-	t.Logf("%-36s %s\n%s%-36s %s", "threshold "+threshold.String(), figures, &table, "all", &total)
+	t.Logf("%-36s %s\n%s%-36s %s", "threshold "+threshold.String(), judge.Figures, &table, "all", &total)
 	if complaints.Len() > 0 {
 		t.Log(complaints.String())
 	}
 
-	require.Positive(t, total.expected)
-	assert.Equal(t, total.expected, total.found, "blocks found")
-	assert.GreaterOrEqual(t, float64(total.right), bar*float64(total.found), "culprits right")
-	assert.GreaterOrEqual(t, float64(total.cause), bar*float64(total.found), "causes right")
-	assert.Zero(t, total.falseAlarms, "false alarms")
+	require.Positive(t, total.Expected)
+	assert.Equal(t, total.Expected, total.Found, "blocks found")
+	assert.GreaterOrEqual(t, float64(total.Right), bar*float64(total.Found), "culprits right")
+	assert.GreaterOrEqual(t, float64(total.Cause), bar*float64(total.Found), "causes right")
+	assert.Zero(t, total.FalseAlarms, "false alarms")
 	// Machines differ; what is asserted is only that the figures are of the right order.
-	assert.Less(t, quantile(total.startError, .5), threshold/2, "median error of the start")
-	assert.Less(t, quantile(total.durationError, .5), threshold/2, "median error of the duration")
+	assert.Less(t, judge.Quantile(total.StartError, .5), threshold/2, "median error of the start")
+	assert.Less(t, judge.Quantile(total.DurationError, .5), threshold/2, "median error of the duration")
 }
 
 // demandCoverage fails where a loop ran on no interpreter at all. curio is not in Debian: it
@@ -192,10 +195,6 @@ func demandCoverage(t *testing.T, all []*performance) {
 			assert.True(t, played[loop], "no interpreter has %s: install its Debian package", loop)
 		}
 	}
-}
-
-func blocksOf(rep *model.Report, pid int) []model.Block {
-	return slices.DeleteFunc(slices.Clone(rep.Blocks), func(b model.Block) bool { return b.PID != pid })
 }
 
 func loopsOf(rep *model.Report, pid int) []model.Loop {
@@ -219,7 +218,7 @@ func identify(p *performance) []string {
 	differs("version", p.python.Version, l.Python)
 	differs("tid", p.log[0].TID, l.TID)
 	differs("naming the program", true, strings.Contains(l.Command, truth.Blocking))
-	for _, b := range blocksOf(p.rep, p.pid) {
+	for _, b := range judge.BlocksOf(p.rep, p.pid) {
 		if b.TID != l.TID {
 			differs("tid of a block", l.TID, b.TID)
 			break

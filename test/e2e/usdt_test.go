@@ -20,6 +20,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/internal/usdt"
+	"github.com/loopwatch/loopwatch/test/judge"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
@@ -86,7 +87,7 @@ func TestProbes(t *testing.T) {
 			for _, reason := range []string{"usdt_binaries_unreadable", "usdt_probes_not_attached", "usdt_sites_refused"} {
 				assert.Zero(t, rep.Lost.Reasons[reason], reason)
 			}
-			compareProbes(t, log, blocksOf(rep, p.pid()), has)
+			compareProbes(t, log, judge.BlocksOf(rep, p.pid()), has)
 		})
 	}
 	assert.Positive(t, withProbes, "no interpreter has probes: apt-get install python3")
@@ -99,7 +100,7 @@ func compareProbes(t *testing.T, log []truth.Probe, blocks []model.Block, exact 
 	seen, excused := map[string]int{}, 0
 	for _, entry := range log {
 		n := slices.IndexFunc(blocks, func(b model.Block) bool {
-			return 2*overlap(b.StartNS, b.StartNS+b.DurationNS, entry.StartNS, entry.EndNS) >= entry.EndNS-entry.StartNS
+			return 2*judge.Overlap(b.StartNS, b.StartNS+b.DurationNS, entry.StartNS, entry.EndNS) >= entry.EndNS-entry.StartNS
 		})
 		if !assert.GreaterOrEqual(t, n, 0, "missed: %+v", entry) {
 			continue
@@ -149,10 +150,10 @@ func compareProbes(t *testing.T, log []truth.Probe, blocks []model.Block, exact 
 	assert.Equal(t, 3*probed(), seen["gc"])
 	assert.Equal(t, 2*probed(), seen["import"])
 	t.Logf("%d blocks, %d of them short of a CPU; error of collections p50 %v max %v, of imports p50 %v max %v",
-		len(log), excused, quantile(pauses, .5), quantile(pauses, 1), quantile(imports, .5), quantile(imports, 1))
+		len(log), excused, judge.Quantile(pauses, .5), judge.Quantile(pauses, 1), judge.Quantile(imports, .5), judge.Quantile(imports, 1))
 	if exact {
-		assert.Less(t, quantile(pauses, .5), time.Millisecond)
-		assert.Less(t, quantile(imports, .5), time.Millisecond)
+		assert.Less(t, judge.Quantile(pauses, .5), time.Millisecond)
+		assert.Less(t, judge.Quantile(imports, .5), time.Millisecond)
 	}
 }
 

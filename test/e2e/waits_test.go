@@ -18,6 +18,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/test/judge"
 )
 
 const (
@@ -248,18 +250,20 @@ func (w *waits) catchUp() {
 	}
 }
 
-// witnessed is how exactly the times of the kernel's trace and of a report agree, in ns.
-const witnessed = int64(500 * time.Microsecond)
-
 // agree tells whether two observers may have noted the same moment in the life of a thread at a and at b. They
 // look one after the other, and the thread can lose its CPU between the two: that time is not theirs.
 func agree(a, b int64, queued []interval) bool {
 	a, b = min(a, b), max(a, b)
 	apart := b - a
 	for _, q := range queued {
-		apart -= overlap(q.start, q.end, a, b)
+		apart -= judge.Overlap(q.start, q.end, a, b)
 	}
-	return apart <= witnessed
+	return apart <= judge.Exactness
+}
+
+// Saw makes it a judge.Witness.
+func (w *waits) Saw(tid int, start, end int64) bool {
+	return w.saw(tid, start, end) || w.sawLast(tid, start, end)
 }
 
 // saw tells whether the kernel saw an active period of a thread that began at start and ended with a wait at
@@ -284,7 +288,7 @@ func (w *waits) sawLast(tid int, start, end int64) bool {
 	seen := w.periods(w.ended, tid)
 	queued := w.periods(w.queued, tid)
 	return slices.ContainsFunc(seen, func(last interval) bool {
-		return agree(last.start, start, queued) && end <= last.end+witnessed
+		return agree(last.start, start, queued) && end <= last.end+judge.Exactness
 	})
 }
 

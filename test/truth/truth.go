@@ -95,45 +95,45 @@ func Write(dir string) error {
 // Entry is a line of a program's log: an event of the program's life, or one block. Times are
 // CLOCK_MONOTONIC nanoseconds; "done" has some, too.
 type Entry struct {
-	Event   string // "ready", "absent" (the loop is not installed), "done"; empty for a block
-	Missing string // with "absent": what
+	Event   string `json:"event,omitempty"`   // "ready", "absent" (the loop is not installed), "done"; empty for a block
+	Missing string `json:"missing,omitempty"` // with "absent": what
 
-	TID      int   // as the program sees it
-	StartNS  int64 `json:"start_ns"`
-	EndNS    int64 `json:"end_ns"`
-	WantedNS int64 `json:"wanted_ns"` // the length the schedule asked for
-	Kind     string
-	Function string
-	File     string
-	Lines    []int         // any of them is right
-	Causes   []model.Cause // the best one first
-	Shape    model.Shape   // empty: single
-	Task     string        // the name of the task that ran, empty for none
+	TID      int           `json:"tid,omitempty"` // as the program sees it
+	StartNS  int64         `json:"start_ns,omitempty"`
+	EndNS    int64         `json:"end_ns,omitempty"`
+	WantedNS int64         `json:"wanted_ns,omitempty"` // the length the schedule asked for
+	Kind     string        `json:"kind,omitempty"`
+	Function string        `json:"function,omitempty"`
+	File     string        `json:"file,omitempty"`
+	Lines    []int         `json:"lines,omitempty"`  // any of them is right
+	Causes   []model.Cause `json:"causes,omitempty"` // the best one first
+	Shape    model.Shape   `json:"shape,omitempty"`  // empty: single
+	Task     string        `json:"task,omitempty"`   // the name of the task that ran, empty for none
 
 	// What Causing knows beside: the evidence a report has to name. Target, Native and Advice are
 	// regular expressions; the report need not name what is empty.
-	Target   string
-	Holder   *Holder
-	Native   string
-	Advice   string
-	Nobody   bool  // no line of the loop is to blame
-	Innocent bool  // the line is where it happened and not why: naming it is allowed
-	GCNS     int64 `json:"gc_ns"` // how long the collector ran, by gc.callbacks
-	ImportNS int64 `json:"import_ns"`
+	Target   string  `json:"target,omitempty"`
+	Holder   *Holder `json:"holder,omitempty"`
+	Native   string  `json:"native,omitempty"`
+	Advice   string  `json:"advice,omitempty"`
+	Nobody   bool    `json:"nobody,omitempty"`   // no line of the loop is to blame
+	Innocent bool    `json:"innocent,omitempty"` // the line is where it happened and not why: naming it is allowed
+	GCNS     int64   `json:"gc_ns,omitempty"`    // how long the collector ran, by gc.callbacks
+	ImportNS int64   `json:"import_ns,omitempty"`
 
 	// PreparedNS is when the iteration before the block, which made ready what the block
 	// needs, began and ended. RunDelayNS is for how long the thread has been waiting for a CPU
 	// from the time the entry before was written until this one was, by the kernel's account.
-	PreparedNS [2]int64 `json:"prepared_ns"`
-	RunDelayNS int64    `json:"run_delay_ns"`
-	WrittenNS  int64    `json:"written_ns"`
+	PreparedNS [2]int64 `json:"prepared_ns,omitzero"`
+	RunDelayNS int64    `json:"run_delay_ns,omitempty"`
+	WrittenNS  int64    `json:"written_ns,omitempty"`
 }
 
 // Holder is the thread that held what a loop waited for.
 type Holder struct {
-	TID       int
-	Thread    string
-	Functions []string // it stood in one of them when it let go; none: it had no Python stack then
+	TID       int      `json:"tid"`
+	Thread    string   `json:"thread"`
+	Functions []string `json:"functions,omitempty"` // it stood in one of them when it let go; none: it had no Python stack then
 }
 
 // Parse reads one line of a program's log.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package e2e
+package judge
 
 import (
 	"testing"
@@ -37,40 +37,40 @@ func TestEvidence(t *testing.T) {
 			},
 		}
 	}
-	one, two := tally{1, 1}, tally{2, 2}
+	one, two := Tally{1, 1}, Tally{2, 2}
 	for _, test := range []struct {
 		name                           string
 		change                         func(b []model.Block)
-		cause, culprit, target, holder tally
+		cause, culprit, target, holder Tally
 		unknown, blamed, queued        int
 	}{
 		{"right", func([]model.Block) {}, two, one, one, one, 0, 0, 0},
-		{"another peer", func(b []model.Block) { b[0].Detail.Target = "tcp 127.0.0.1:8080" }, two, one, tally{0, 1}, one, 0, 0, 0},
-		{"no holder", func(b []model.Block) { b[1].Detail.Holder = nil }, two, one, one, tally{0, 1}, 0, 0, 0},
-		{"another thread", func(b []model.Block) { b[1].Detail.Holder.TID = 6 }, two, one, one, tally{0, 1}, 0, 0, 0},
-		{"the holder's caller", func(b []model.Block) { b[1].Detail.Holder.Frames = b[1].Detail.Holder.Frames[2:] }, two, one, one, tally{0, 1}, 0, 0, 0},
+		{"another peer", func(b []model.Block) { b[0].Detail.Target = "tcp 127.0.0.1:8080" }, two, one, Tally{0, 1}, one, 0, 0, 0},
+		{"no holder", func(b []model.Block) { b[1].Detail.Holder = nil }, two, one, one, Tally{0, 1}, 0, 0, 0},
+		{"another thread", func(b []model.Block) { b[1].Detail.Holder.TID = 6 }, two, one, one, Tally{0, 1}, 0, 0, 0},
+		{"the holder's caller", func(b []model.Block) { b[1].Detail.Holder.Frames = b[1].Detail.Holder.Frames[2:] }, two, one, one, Tally{0, 1}, 0, 0, 0},
 		{"a line for the GIL", func(b []model.Block) { b[1].Culprit = &model.Frame{} }, two, one, one, one, 0, 1, 0},
-		{"another cause for the GIL, and a line", func(b []model.Block) { b[1].Cause, b[1].Culprit = model.CauseCPU, &model.Frame{} }, tally{1, 2}, one, one, one, 0, 1, 0},
-		{"unknown", func(b []model.Block) { b[0].Cause = model.CauseUnknown }, tally{1, 2}, tally{}, one, one, 1, 0, 0},
-		{"next line", func(b []model.Block) { b[0].Culprit.Line = 8 }, two, tally{0, 1}, one, one, 0, 0, 0},
-		{"many for single", func(b []model.Block) { b[0].Shape = model.ShapeMany }, tally{1, 2}, one, one, one, 0, 0, 0},
+		{"another cause for the GIL, and a line", func(b []model.Block) { b[1].Cause, b[1].Culprit = model.CauseCPU, &model.Frame{} }, Tally{1, 2}, one, one, one, 0, 1, 0},
+		{"unknown", func(b []model.Block) { b[0].Cause = model.CauseUnknown }, Tally{1, 2}, Tally{}, one, one, 1, 0, 0},
+		{"next line", func(b []model.Block) { b[0].Culprit.Line = 8 }, two, Tally{0, 1}, one, one, 0, 0, 0},
+		{"many for single", func(b []model.Block) { b[0].Shape = model.ShapeMany }, Tally{1, 2}, one, one, one, 0, 0, 0},
 		{"an excuse the kernel does not back", func(b []model.Block) {
 			b[0].Cause, b[0].Culprit, b[0].BreakdownNS = model.CauseRunqueue, nil, map[model.Cause]int64{model.CauseRunqueue: 150 * ms}
-		}, tally{1, 2}, tally{}, one, one, 0, 0, 0},
+		}, Tally{1, 2}, Tally{}, one, one, 0, 0, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			blocks := good()
 			test.change(blocks)
-			e := hold(100*time.Millisecond, &performance{log: []truth.Entry{waits, held}, rep: &model.Report{Blocks: blocks}})
-			assert.Equal(t, 2, e.expected)
-			assert.Equal(t, 2, e.found)
-			assert.Equal(t, test.cause, e.cause, "cause")
-			assert.Equal(t, test.culprit, e.culprit, "culprit")
-			assert.Equal(t, test.target, e.target, "target")
-			assert.Equal(t, test.holder, e.holder, "holder")
-			assert.Equal(t, test.unknown, e.unknown, "unknown")
-			assert.Equal(t, test.blamed, e.blamed, "blamed")
-			assert.Equal(t, test.queued, e.queued, "queued")
+			e := Hold(100*time.Millisecond, []truth.Entry{waits, held}, &model.Report{Blocks: blocks}, 0)
+			assert.Equal(t, 2, e.Expected)
+			assert.Equal(t, 2, e.Found)
+			assert.Equal(t, test.cause, e.Cause, "cause")
+			assert.Equal(t, test.culprit, e.Culprit, "culprit")
+			assert.Equal(t, test.target, e.Target, "target")
+			assert.Equal(t, test.holder, e.Holder, "holder")
+			assert.Equal(t, test.unknown, e.Unknown, "unknown")
+			assert.Equal(t, test.blamed, e.Blamed, "blamed")
+			assert.Equal(t, test.queued, e.Queued, "queued")
 		})
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package e2e
+package judge
 
 import (
 	"encoding/json"
@@ -8,79 +8,72 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"testing"
 	"time"
-
-	"github.com/stretchr/testify/assert"
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
-// tally counts how many of those that had to be right were.
-type tally struct{ right, of int }
+// Tally counts how many of those that had to be right were.
+type Tally struct{ Right, Of int }
 
-func (n *tally) count(right bool) bool {
-	n.of++
+func (n *Tally) count(right bool) bool {
+	n.Of++
 	if right {
-		n.right++
+		n.Right++
 	}
 	return right
 }
 
-func (n *tally) add(o tally) { n.right, n.of = n.right+o.right, n.of+o.of }
+// Add sums tallies up.
+func (n *Tally) Add(o Tally) { n.Right, n.Of = n.Right+o.Right, n.Of+o.Of }
 
-func (n tally) String() string { return fmt.Sprintf("%d/%d", n.right, n.of) }
+func (n Tally) String() string { return fmt.Sprintf("%d/%d", n.Right, n.Of) }
 
-func (n tally) atLeast(t *testing.T, share float64, what string) {
-	t.Helper()
-	assert.Positive(t, n.of, what)
-	assert.GreaterOrEqual(t, float64(n.right), share*float64(n.of), "%s: %v", what, n)
+// Evidence is what comparing a report with the log of a program yields, block by block.
+type Evidence struct {
+	Expected, Found int
+	Queued          int // blocks spoilt by a machine that had no CPU for the loop
+	Unknown         int
+	Blamed          int // blocks of nobody's line for which a line was blamed
+
+	Cause, Culprit, Target, Holder, Native, Task, Advice Tally
+
+	Duration, GC, Imports []time.Duration // errors
+	Complaints            []string
 }
 
-// evidence is what comparing a report with the log of a program yields, block by block.
-type evidence struct {
-	expected, found int
-	queued          int // blocks spoilt by a machine that had no CPU for the loop
-	unknown         int
-	blamed          int // blocks of nobody's line for which a line was blamed
-
-	cause, culprit, target, holder, native, task, advice tally
-
-	duration, gc, imports []time.Duration // errors
-	complaints            []string
+// Add sums evidence up.
+func (e *Evidence) Add(o *Evidence) {
+	e.Expected += o.Expected
+	e.Found += o.Found
+	e.Queued += o.Queued
+	e.Unknown += o.Unknown
+	e.Blamed += o.Blamed
+	e.Cause.Add(o.Cause)
+	e.Culprit.Add(o.Culprit)
+	e.Target.Add(o.Target)
+	e.Holder.Add(o.Holder)
+	e.Native.Add(o.Native)
+	e.Task.Add(o.Task)
+	e.Advice.Add(o.Advice)
+	e.Duration = append(e.Duration, o.Duration...)
+	e.GC = append(e.GC, o.GC...)
+	e.Imports = append(e.Imports, o.Imports...)
+	e.Complaints = append(e.Complaints, o.Complaints...)
 }
 
-func (e *evidence) add(o *evidence) {
-	e.expected += o.expected
-	e.found += o.found
-	e.queued += o.queued
-	e.unknown += o.unknown
-	e.blamed += o.blamed
-	e.cause.add(o.cause)
-	e.culprit.add(o.culprit)
-	e.target.add(o.target)
-	e.holder.add(o.holder)
-	e.native.add(o.native)
-	e.task.add(o.task)
-	e.advice.add(o.advice)
-	e.duration = append(e.duration, o.duration...)
-	e.gc = append(e.gc, o.gc...)
-	e.imports = append(e.imports, o.imports...)
-	e.complaints = append(e.complaints, o.complaints...)
-}
-
-func (e *evidence) String() string {
+func (e *Evidence) String() string {
 	errors := func(d []time.Duration) string {
-		return fmt.Sprintf("%.2f/%.2f ms", float64(quantile(d, .5))/1e6, float64(quantile(d, .99))/1e6)
+		return fmt.Sprintf("%.2f/%.2f ms", float64(Quantile(d, .5))/1e6, float64(Quantile(d, .99))/1e6)
 	}
-	return fmt.Sprintf("  expected %d, found %d, queued %d, unknown %d, blamed %d\n", e.expected, e.found, e.queued, e.unknown, e.blamed) +
+	return fmt.Sprintf("  expected %d, found %d, queued %d, unknown %d, blamed %d\n", e.Expected, e.Found, e.Queued, e.Unknown, e.Blamed) +
 		fmt.Sprintf("  right: cause %v, culprit %v, target %v, holder %v, native %v, task %v, advice %v\n",
-			e.cause, e.culprit, e.target, e.holder, e.native, e.task, e.advice) +
-		fmt.Sprintf("  error p50/p99: duration %s, gc %s, import %s\n", errors(e.duration), errors(e.gc), errors(e.imports))
+			e.Cause, e.Culprit, e.Target, e.Holder, e.Native, e.Task, e.Advice) +
+		fmt.Sprintf("  error p50/p99: duration %s, gc %s, import %s\n", errors(e.Duration), errors(e.GC), errors(e.Imports))
 }
 
-func (e *evidence) complain(what string, entry *truth.Entry, b *model.Block) {
+func (e *Evidence) complain(what string, entry *truth.Entry, b *model.Block) {
 	short := *b
 	short.Stacks = slices.Clone(b.Stacks[:min(len(b.Stacks), 2)])
 	for n := range short.Stacks {
@@ -97,14 +90,14 @@ func (e *evidence) complain(what string, entry *truth.Entry, b *model.Block) {
 		Holder                 *truth.Holder `json:",omitempty"`
 		RunDelayNS, GCNS       int64         `json:",omitempty"`
 	}{entry.DurationNS(), entry.Function, entry.Lines, entry.Causes, entry.Target, entry.Native, entry.Advice, entry.Holder, entry.RunDelayNS, entry.GCNS})
-	e.complaints = append(e.complaints, fmt.Sprintf("%s: %s\n    log %s\n    got %s", what, entry.Kind, known, said))
+	e.Complaints = append(e.Complaints, fmt.Sprintf("%s: %s\n    log %s\n    got %s", what, entry.Kind, known, said))
 }
 
-// summary lists the first complaint of each kind of block in each respect.
-func (e *evidence) summary() string {
+// Summary lists the first complaint of each kind of block in each respect.
+func (e *Evidence) Summary() string {
 	var out strings.Builder
 	seen := map[string]bool{}
-	for _, c := range e.complaints {
+	for _, c := range e.Complaints {
 		if what, _, _ := strings.Cut(c, "\n"); !seen[what] {
 			seen[what] = true
 			fmt.Fprintln(&out, c)
@@ -113,24 +106,24 @@ func (e *evidence) summary() string {
 	return out.String()
 }
 
-// hold compares the report with the log of a program whose blocks are all long.
-func hold(threshold time.Duration, p *performance) *evidence {
-	e := &evidence{}
-	blocks := blocksOf(p.rep, p.pid)
+// Hold compares a report with the log of a process whose blocks are all long.
+func Hold(threshold time.Duration, log []truth.Entry, rep *model.Report, pid int) *Evidence {
+	e := &Evidence{}
+	blocks := BlocksOf(rep, pid)
 	for n := range blocks {
 		if b := &blocks[n]; b.Culprit != nil && !b.Cause.BlamesLine() {
-			e.blamed++
+			e.Blamed++
 			e.complain("blamed", &truth.Entry{}, b)
 		}
 	}
-	for n := range p.log {
-		entry := &p.log[n]
-		if entry.Event != "" || float64(entry.DurationNS()) < mustFind*float64(threshold) {
+	for n := range log {
+		entry := &log[n]
+		if entry.Event != "" || float64(entry.DurationNS()) < MustFind*float64(threshold) {
 			continue
 		}
-		e.expected++
+		e.Expected++
 		at := slices.IndexFunc(blocks, func(b model.Block) bool {
-			return 2*overlap(b.StartNS, b.StartNS+b.DurationNS, entry.StartNS, entry.EndNS) >= entry.DurationNS()
+			return 2*Overlap(b.StartNS, b.StartNS+b.DurationNS, entry.StartNS, entry.EndNS) >= entry.DurationNS()
 		})
 		if at < 0 {
 			e.complain("missed", entry, &model.Block{})
@@ -142,65 +135,65 @@ func hold(threshold time.Duration, p *performance) *evidence {
 		// know a quota from a full run queue: where one held the loop back it is no excuse.
 		if queued := b.BreakdownNS[model.CauseRunqueue]; !slices.Contains(entry.Causes, b.Cause) && entry.Causes[0] != model.CauseThrottled &&
 			b.Cause == model.CauseRunqueue && b.Culprit == nil && queued >= b.DurationNS/3 && queued <= entry.RunDelayNS+int64(time.Millisecond) {
-			e.queued++
+			e.Queued++
 			continue
 		}
-		e.found++
-		e.compare(entry, &b, p.rep)
+		e.Found++
+		e.compare(entry, &b, rep)
 	}
 	return e
 }
 
 // compare looks at one block that was found.
-func (e *evidence) compare(entry *truth.Entry, b *model.Block, rep *model.Report) {
-	wrong := func(n *tally, right bool, what string) {
+func (e *Evidence) compare(entry *truth.Entry, b *model.Block, rep *model.Report) {
+	wrong := func(n *Tally, right bool, what string) {
 		if !n.count(right) {
 			e.complain(what, entry, b)
 		}
 	}
-	e.duration = append(e.duration, time.Duration(b.DurationNS-entry.DurationNS()).Abs())
+	e.Duration = append(e.Duration, time.Duration(b.DurationNS-entry.DurationNS()).Abs())
 	shape := entry.Shape
 	if shape == "" {
 		shape = model.ShapeSingle
 	}
 	right := slices.Contains(entry.Causes, b.Cause)
-	wrong(&e.cause, right && (b.Shape == shape || b.Shape == ""), "cause")
+	wrong(&e.Cause, right && (b.Shape == shape || b.Shape == ""), "cause")
 	if b.Cause == model.CauseUnknown && !right {
-		e.unknown++
+		e.Unknown++
 	}
 	switch {
 	case entry.Nobody:
 		if b.Culprit != nil && b.Cause.BlamesLine() { // else it is counted already
-			e.blamed++
+			e.Blamed++
 			e.complain("blamed", entry, b)
 		}
 	case !right: // one complaint is enough
 	case entry.Innocent:
-		wrong(&e.culprit, b.Culprit == nil || entry.Names(b.Culprit), "culprit")
+		wrong(&e.Culprit, b.Culprit == nil || entry.Names(b.Culprit), "culprit")
 	default:
-		wrong(&e.culprit, entry.Names(b.Culprit), "culprit")
+		wrong(&e.Culprit, entry.Names(b.Culprit), "culprit")
 	}
 	if entry.Target != "" && entry.Causes[0].Kind() == model.KindWaiting {
-		wrong(&e.target, regexp.MustCompile(entry.Target).MatchString(b.Detail.Target), "target")
+		wrong(&e.Target, regexp.MustCompile(entry.Target).MatchString(b.Detail.Target), "target")
 	}
 	if entry.Holder != nil {
-		wrong(&e.holder, names(entry.Holder, b.Detail.Holder), "holder")
+		wrong(&e.Holder, names(entry.Holder, b.Detail.Holder), "holder")
 	}
 	if entry.Native != "" && b.Cause == model.CauseNative {
-		wrong(&e.native, regexp.MustCompile(entry.Native).MatchString(b.Detail.Native), "native")
+		wrong(&e.Native, regexp.MustCompile(entry.Native).MatchString(b.Detail.Native), "native")
 	}
 	if entry.Task != "" {
-		wrong(&e.task, b.Task == entry.Task, "task")
+		wrong(&e.Task, b.Task == entry.Task, "task")
 	}
 	if entry.Advice != "" && right {
-		wrong(&e.advice, regexp.MustCompile(entry.Advice).MatchString(adviceOn(b, rep)), "advice")
+		wrong(&e.Advice, regexp.MustCompile(entry.Advice).MatchString(adviceOn(b, rep)), "advice")
 	}
 	spoilt := b.BreakdownNS[model.CauseRunqueue] > int64(time.Millisecond) // that part is not gc's
 	if entry.GCNS > 0 && !spoilt {
-		e.gc = append(e.gc, time.Duration(b.BreakdownNS[model.CauseGC]-entry.GCNS).Abs())
+		e.GC = append(e.GC, time.Duration(b.BreakdownNS[model.CauseGC]-entry.GCNS).Abs())
 	}
 	if entry.ImportNS > 0 && !spoilt {
-		e.imports = append(e.imports, time.Duration(b.BreakdownNS[model.CauseImport]-entry.ImportNS).Abs())
+		e.Imports = append(e.Imports, time.Duration(b.BreakdownNS[model.CauseImport]-entry.ImportNS).Abs())
 	}
 }
 

@@ -9,54 +9,9 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/test/judge"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
-
-// TestJudge sees to it that a wrong report is called wrong.
-func TestJudge(t *testing.T) {
-	const ms, threshold = int64(time.Millisecond), 20 * time.Millisecond
-	entry := truth.Entry{
-		StartNS: 1000 * ms, EndNS: 1030 * ms, Kind: "sleeping", Function: "f", File: "/a.py", Lines: []int{7},
-		Causes: []model.Cause{model.CauseSleep},
-	}
-	short := entry
-	short.StartNS, short.EndNS = 2000*ms, 2010*ms
-	log := []truth.Entry{entry, short}
-	good := model.Block{
-		StartNS: 1000*ms - ms/10, DurationNS: 30*ms + ms/5, Cause: model.CauseSleep, Shape: model.ShapeSingle,
-		Culprit: &model.Frame{Function: "f", File: "/a.py", Line: 7},
-	}
-	with := func(change func(*model.Block)) model.Block {
-		b := good
-		change(&b)
-		return b
-	}
-	for _, test := range []struct {
-		name                              string
-		blocks                            []model.Block
-		found, right, cause, alarms, more int
-	}{
-		{"perfect", []model.Block{good}, 1, 1, 1, 0, 0},
-		{"nothing", nil, 0, 0, 0, 0, 1},
-		{"elsewhere", []model.Block{with(func(b *model.Block) { b.StartNS += 500 * ms })}, 0, 0, 0, 1, 2},
-		{"twice", []model.Block{good, good}, 1, 1, 1, 1, 1},
-		{"next line", []model.Block{with(func(b *model.Block) { b.Culprit = &model.Frame{Function: "f", File: "/a.py", Line: 8} })}, 1, 0, 1, 0, 1},
-		{"no culprit", []model.Block{with(func(b *model.Block) { b.Culprit = nil })}, 1, 0, 1, 0, 1},
-		{"excuse not backed by the kernel", []model.Block{with(func(b *model.Block) { b.Culprit, b.Cause = nil, model.CauseRunqueue })}, 1, 0, 0, 0, 2},
-		{"many for single", []model.Block{with(func(b *model.Block) { b.Shape = model.ShapeMany })}, 1, 1, 0, 0, 1},
-		{"the short one, too", []model.Block{good, with(func(b *model.Block) { b.StartNS, b.DurationNS = 2000*ms, 21*ms })}, 1, 1, 1, 1, 1},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			v := judge(threshold, log, test.blocks, nil)
-			assert.Equal(t, 1, v.expected)
-			assert.Equal(t, test.found, v.found, "found")
-			assert.Equal(t, test.right, v.right, "right")
-			assert.Equal(t, test.cause, v.cause, "cause")
-			assert.Equal(t, test.alarms, v.falseAlarms, "false alarms")
-			assert.Len(t, v.complaints, test.more, v.summary())
-		})
-	}
-}
 
 // TestWaits sees to it that a period nobody saw is called a false alarm, and one the kernel saw is not.
 func TestWaits(t *testing.T) {
@@ -111,9 +66,9 @@ func TestWaits(t *testing.T) {
 		{"while events were lost", 1026 * ms, 1099 * ms, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			v := judge(threshold, log, []model.Block{{TID: 77, StartNS: test.start, DurationNS: test.end - test.start}}, w)
-			assert.Equal(t, test.alarm, v.falseAlarms == 1, v.summary())
-			assert.Equal(t, !test.alarm, v.unplanned == 1)
+			v := judge.Blocks(threshold, log, []model.Block{{TID: 77, StartNS: test.start, DurationNS: test.end - test.start}}, w)
+			assert.Equal(t, test.alarm, v.FalseAlarms == 1, v.Summary())
+			assert.Equal(t, !test.alarm, len(v.Unplanned) == 1)
 		})
 	}
 }

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/replay"
+	"github.com/loopwatch/loopwatch/test/truth"
+)
+
+// TestRecord: a recording that is judged again gives the blocks that the report has, and that goes for a block, too, that
+// was under way when the recording ended.
+func TestRecord(t *testing.T) {
+	pythons := testpython.All(t)
+	python := pythons[max(slices.IndexFunc(pythons, debians), 0)]
+	stage := newStage(t)
+	file := filepath.Join(t.TempDir(), "recording.zst")
+	flags := []string{"--duration", "1h", "--record", file}
+	var runs []*program
+	for _, loop := range []string{"asyncio", "uvloop"} {
+		p := stage.run(t, python, truth.Blocking, loop, "--threshold", seconds(usualThreshold()), "--part", "0/4", "--over", "1", "--under", "1")
+		if err := p.ready(); loop != "asyncio" && errors.Is(err, errAbsent) {
+			continue
+		} else {
+			require.NoError(t, err)
+		}
+		runs, flags = append(runs, p), append(flags, "--pid", itoa(p.pid()))
+	}
+	stands := stage.run(t, python, truth.Standing, "asyncio", "sleep")
+	require.NoError(t, stands.ready())
+	flags = append(flags, "--pid", itoa(stands.pid()))
+	w := watch(t, flags...)
+	time.Sleep(settling)
+	var wait sync.WaitGroup
+	errs := make([]error, len(runs))
+	for n, p := range runs {
+		wait.Go(func() { _, errs[n] = p.play() })
+	}
+	wait.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+	require.NoError(t, stands.stdin.Close())
+	_, err := stands.next() // it is about to sleep, for good
+	require.NoError(t, err)
+	time.Sleep(2 * usualThreshold())
+
+	rep := w.stop(t)
+	require.True(t, slices.ContainsFunc(rep.Blocks, func(b model.Block) bool { return b.Ongoing }), "a block is under way")
+	require.Greater(t, len(rep.Blocks), 1, "others have ended")
+	again, err := replay.File(file)
+	require.NoError(t, err)
+	want, err := replay.Plain(rep.Blocks)
+	require.NoError(t, err)
+	got, err := replay.Plain(again.Blocks)
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package judge holds what loopwatch found against what a truth program (test/truth) says of itself. In go the program's
+// log, the blocks of a report, and a Witness of what else there was; out come figures, and in words every block that was
+// missed, made up or explained wrongly. The end-to-end tests judge live reports by it, test/replay those of recordings.
+// Program is how a log is kept beside a recording.
+package judge
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/test/truth"
+)
+
+// Blocks shorter than MayMiss times the threshold must not be found, those longer than
+// MustFind times it must; between the two both is right.
+const (
+	MayMiss  = 0.9
+	MustFind = 1.1
+)
+
+// Verdict is what comparing blocks with the truth yields.
+type Verdict struct {
+	Expected, Found, Right, Cause int
+	FalseAlarms                   int
+	Queued                        int    // blocks of which the wait for a CPU took most
+	Unplanned                     []Span // blocks that the witness accepted, though the program did not plan them
+	StartError, DurationError     []time.Duration
+	Complaints                    []string
+	witness                       Witness
+}
+
+// Complain adds a complaint, which begins with its kind and a colon.
+func (v *Verdict) Complain(format string, args ...any) {
+	v.Complaints = append(v.Complaints, fmt.Sprintf(format, args...))
+}
+
+// Add sums verdicts up.
+func (v *Verdict) Add(o *Verdict) {
+	v.Expected += o.Expected
+	v.Found += o.Found
+	v.Right += o.Right
+	v.Cause += o.Cause
+	v.FalseAlarms += o.FalseAlarms
+	v.Queued += o.Queued
+	v.Unplanned = append(v.Unplanned, o.Unplanned...)
+	v.StartError = append(v.StartError, o.StartError...)
+	v.DurationError = append(v.DurationError, o.DurationError...)
+	v.Complaints = append(v.Complaints, o.Complaints...)
+}
+
+// Blocks compares the blocks found of one thread with the log of the program that ran in it. Without a witness a block
+// that the program did not plan is a false alarm.
+func Blocks(threshold time.Duration, log []truth.Entry, blocks []model.Block, w Witness) *Verdict {
+	v := &Verdict{witness: w}
+	blocks = slices.Clone(blocks)
+	for _, entry := range log {
+		if entry.Event != "" {
+			continue
+		}
+		must := float64(entry.DurationNS()) >= MustFind*float64(threshold)
+		if must {
+			v.Expected++
+		}
+		n := slices.IndexFunc(blocks, func(b model.Block) bool {
+			return 2*Overlap(b.StartNS, b.StartNS+b.DurationNS, entry.StartNS, entry.EndNS) >= entry.DurationNS()
+		})
+		if n < 0 {
+			if must {
+				v.Complain("missed: %s of %v at %d", entry.Kind, time.Duration(entry.DurationNS()), entry.StartNS)
+			}
+			continue
+		}
+		b := blocks[n]
+		blocks = slices.Delete(blocks, n, n+1)
+		switch {
+		case must:
+			v.Found++
+			v.Compare(&entry, &b)
+		case float64(entry.DurationNS()) < MayMiss*float64(threshold):
+			v.extra(threshold, log, &b)
+		}
+	}
+	for _, b := range blocks {
+		v.extra(threshold, log, &b)
+	}
+	return v
+}
+
+// Compare looks at a block that is one.
+func (v *Verdict) Compare(entry *truth.Entry, b *model.Block) {
+	v.StartError = append(v.StartError, time.Duration(b.StartNS-entry.StartNS).Abs())
+	v.DurationError = append(v.DurationError, time.Duration(b.DurationNS-entry.DurationNS()).Abs())
+	// Short of a CPU for most of the time: no line is to blame, if the kernel's account agrees.
+	if queued := b.BreakdownNS[model.CauseRunqueue]; b.Cause == model.CauseRunqueue && b.Culprit == nil &&
+		queued >= b.DurationNS/3 && queued <= entry.RunDelayNS+int64(time.Millisecond) {
+		v.Right++
+		v.Cause++
+		v.Queued++
+		return
+	}
+	if entry.Names(b.Culprit) {
+		v.Right++
+	} else {
+		v.Complain("wrong culprit: %s of %v is at %s (%s:%v), not at %s (cause %s, leaf %s)\n%s",
+			entry.Kind, time.Duration(entry.DurationNS()), entry.Function, entry.File, entry.Lines, Describe(b.Culprit), b.Cause, Describe(b.Leaf), StacksOf(b))
+	}
+	shape := entry.Shape
+	if shape == "" {
+		shape = model.ShapeSingle
+	}
+	if slices.Contains(entry.Causes, b.Cause) && (b.Shape == shape || b.Shape == "") {
+		v.Cause++
+	} else {
+		v.Complain("wrong cause: %s of %v is %s/%s, not %s/%s (breakdown %v, run delay %v)", entry.Kind,
+			time.Duration(entry.DurationNS()), entry.Causes[0], shape, b.Cause, b.Shape, b.BreakdownNS, time.Duration(entry.RunDelayNS))
+	}
+}
+
+// extra looks at a block the program did not plan. It is a false alarm unless preparing took
+// that long, or the witness saw an active period just there and just as long: what a program does around
+// its blocks takes time, more so on a busy machine.
+func (v *Verdict) extra(threshold time.Duration, log []truth.Entry, b *model.Block) {
+	bound := int64(MayMiss * float64(threshold))
+	end := b.StartNS + b.DurationNS
+	for _, entry := range log {
+		prepared := entry.PreparedNS[1] - entry.PreparedNS[0]
+		if prepared >= bound && Overlap(b.StartNS, end, entry.PreparedNS[0], entry.PreparedNS[1]) > 0 {
+			return
+		}
+	}
+	if b.DurationNS >= int64(threshold) && v.witness != nil && v.witness.Saw(b.TID, b.StartNS, end) {
+		v.Unplanned = append(v.Unplanned, Span{b.TID, b.StartNS, end})
+		return
+	}
+	v.FalseAlarms++
+	v.Complain(falseAlarm+": %v, %v after the first entry and %v before the last, cause %s, culprit %s, breakdown %v\n%s",
+		time.Duration(b.DurationNS), time.Duration(b.StartNS-log[0].StartNS), time.Duration(log[len(log)-1].WrittenNS-b.StartNS),
+		b.Cause, Describe(b.Culprit), b.BreakdownNS, StacksOf(b))
+}
+
+// falseAlarm is the kind of complaint about a block that there was not.
+const falseAlarm = "false alarm"
+
+// alarms returns the complaints about false alarms.
+func (v *Verdict) alarms() []string {
+	return slices.DeleteFunc(slices.Clone(v.Complaints), func(c string) bool { return !strings.HasPrefix(c, falseAlarm) })
+}
+
+// Figures is the head of the lines that String makes.
+const Figures = "expected  found  culprit  cause  false  queued  unplanned   start p50/p99        duration p50/p99"
+
+func (v *Verdict) String() string {
+	ms := func(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d)/1e6) }
+	return fmt.Sprintf("%8d %6d %8d %6d %6d %7d %10d %7s/%s ms %14s/%s ms", v.Expected, v.Found, v.Right, v.Cause, v.FalseAlarms, v.Queued, len(v.Unplanned),
+		ms(Quantile(v.StartError, .5)), ms(Quantile(v.StartError, .99)),
+		ms(Quantile(v.DurationError, .5)), ms(Quantile(v.DurationError, .99)))
+}
+
+// Summary lists the first complaints of each kind: a hundred of one would hide the others.
+func (v *Verdict) Summary() string {
+	const most = 4
+	var out strings.Builder
+	seen := map[string]int{}
+	for _, c := range v.Complaints {
+		kind, _, _ := strings.Cut(c, ":")
+		if seen[kind]++; seen[kind] <= most {
+			fmt.Fprintln(&out, c)
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(seen)) {
+		if more := seen[kind] - most; more > 0 {
+			fmt.Fprintf(&out, "%s: %d more\n", kind, more)
+		}
+	}
+	return strings.TrimSuffix(out.String(), "\n")
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package judge
+
+import (
+	"slices"
+	"time"
+)
+
+// Exactness is how exactly two observers of the same moment agree, in ns.
+const Exactness = int64(500 * time.Microsecond)
+
+// Witness knows, independently of loopwatch, when threads were outside their waits.
+type Witness interface {
+	// Saw tells whether an active period of a thread, or its last one, went from start to end.
+	Saw(tid int, start, end int64) bool
+}
+
+// Span is an active period of a thread, in CLOCK_MONOTONIC ns.
+type Span struct {
+	TID     int   `json:"tid"`
+	StartNS int64 `json:"start_ns"`
+	EndNS   int64 `json:"end_ns"`
+}
+
+// Seen is a Witness that remembers what another one has seen.
+type Seen []Span
+
+// Saw looks for the span.
+func (s Seen) Saw(tid int, start, end int64) bool {
+	return slices.ContainsFunc(s, func(x Span) bool {
+		return x.TID == tid && near(x.StartNS, start) && near(x.EndNS, end)
+	})
+}
+
+func near(a, b int64) bool { return max(a, b)-min(a, b) <= Exactness }

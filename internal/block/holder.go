@@ -88,7 +88,7 @@ func sameFunction(a, b *model.Frame) bool {
 
 // standsFor returns the frame that names what a thread does: the culprit of a loop's stack.
 func standsFor(frames []model.Frame) *model.Frame {
-	if culprit, _ := eventloop.Culprit(frames); culprit != nil {
+	if culprit := eventloop.Culprit(frames); culprit != nil {
 		return culprit
 	}
 	if len(frames) > 0 {

@@ -93,6 +93,18 @@ func (l *Loop) place(raw []Address, v eventloop.Verdict) (inside, atRest bool) {
 	return v.Inside(l.Kind), v.AtRest
 }
 
+// innermost returns how many of the innermost frames of a sample lie inside the loop: all of them where no frame of the
+// loop's own is known.
+func (l *Loop) innermost(s *Sample, v eventloop.Verdict) int {
+	switch {
+	case v.Running && v.Root >= 0:
+		return v.Root
+	case l.Kind == eventloop.UVLoop && !l.Bare && len(l.Anchor) > 0 && s.Cut == 0 && l.OnAnchor(s.Raw):
+		return min(len(s.Raw)-len(l.Anchor), len(s.Frames))
+	}
+	return len(s.Frames)
+}
+
 // onCaller tells whether the frame that calls the loop's callbacks is on a stack. It need not be known by name: its code
 // is where it was at the loop's own wait.
 func (l *Loop) onCaller(raw []Address) bool {

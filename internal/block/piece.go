@@ -49,8 +49,10 @@ func (e *Evidence) pieces() []piece {
 
 func (l *Loop) judge(s *Sample) piece {
 	p := piece{sample: s}
+	innermost := len(s.Frames)
 	if len(s.Frames) > 0 {
 		stack := s.classify()
+		innermost = l.innermost(s, stack)
 		inside, atRest := l.place(s.Raw, stack)
 		inside = inside || illegible(s.Frames) && l.onCaller(s.Raw)
 		p.atRest = atRest && p.isOff() && syscalls.Lookup(s.Sleep.Number).MayRest()
@@ -59,7 +61,7 @@ func (l *Loop) judge(s *Sample) piece {
 		p.outside = p.atRest || !s.Partial && !inside
 	}
 	p.cause, p.native = s.cause()
-	p.cause, p.culprit = cause.Blame(p.cause, s.Busy, s.Frames)
+	p.cause, p.culprit = cause.Blame(p.cause, s.Busy, s.Frames[:innermost])
 	return p
 }
 

@@ -50,7 +50,8 @@ type Interpreter struct {
 func (i Interpreter) collects() bool { return i.Collecting && i.GIL != model.GILReleased }
 
 // Blame returns the final cause and the line to blame for it. c is what the thread slept in or ran; a collection or an
-// import around that is the cause instead. The culprit is nil where no line is to blame.
+// import around that is the cause instead. frames are those inside the loop, or all of a thread without one. The culprit is
+// nil where no line is to blame.
 func Blame(c model.Cause, i Interpreter, frames []model.Frame) (_ model.Cause, culprit *model.Frame) {
 	if !c.BlamesLine() {
 		return c, nil
@@ -63,8 +64,7 @@ func Blame(c model.Cause, i Interpreter, frames []model.Frame) (_ model.Cause, c
 	case importing(frames):
 		c = model.CauseImport
 	}
-	culprit, _ = eventloop.Culprit(frames)
-	return c, culprit
+	return c, eventloop.Culprit(frames)
 }
 
 // importing tells whether a stack is inside an import that the loop's own code began.

@@ -17,6 +17,7 @@ type status struct {
 	kind   eventloop.Kind // of the loop it runs, "" none
 	idle   bool           // in the loop's own wait
 	atWait bool           // on its way into that or out of it
+	inside int            // so many of the innermost frames lie inside the loop; all of them without one
 	// since is when its state began, CLOCK_MONOTONIC nanoseconds, 0 not known; with atLeast it may have begun
 	// before.
 	since   int64
@@ -27,10 +28,10 @@ type status struct {
 func (l *look) judge(p *proc, t *thread) {
 	v := p.FindLoop(python.Stack{Raw: t.raw, Frames: t.frames, Main: t.kernel.TID == p.PID}, l.known)
 	rests := v.AtRest && !t.kernel.Running && !t.kernel.Stopped && syscalls.Lookup(t.kernel.Syscall).MayRest()
-	out := status{}
+	out := status{inside: len(t.frames)}
 	switch {
 	case v.Running:
-		out.kind, out.idle, out.atWait = v.Kind, rests, v.AtRest && t.kernel.Running
+		out.kind, out.idle, out.atWait, out.inside = v.Kind, rests, v.AtRest && t.kernel.Running, v.Root
 	case v.Kind == eventloop.UVLoop && !v.Running && !v.Forked: // started by the program itself: no frame of its own
 		if t.loop != 0 {
 			waits := syscalls.Lookup(t.kernel.Syscall).Object == syscalls.Epoll // it never does otherwise

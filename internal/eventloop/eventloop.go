@@ -223,29 +223,33 @@ func lastName(qualified string) string {
 	return qualified[strings.LastIndexByte(qualified, '.')+1:]
 }
 
-// Culprit returns the frame to name for a block: the innermost one of the application, or
-// else the innermost of any kind; and the leaf, which is the innermost in any case. Frames
-// without a file, which stand for what could not be read, are passed over where there are
-// others. Both are nil for an empty stack.
-func Culprit(frames []model.Frame) (culprit, leaf *model.Frame) {
-	for i := range frames {
-		f := &frames[i]
-		if f.App {
-			culprit = f
-			break
+// Culprit returns the frame to name for what happens inside a loop, given the frames inside it: the innermost one of the
+// application, or else the innermost one that is no machinery of a loop. It is nil where a loop calls no Python function,
+// as with call_soon(time.sleep, 1): the line that started the loop is not to blame.
+func Culprit(inside []model.Frame) *model.Frame {
+	for i := range inside {
+		if inside[i].App {
+			return &inside[i]
 		}
 	}
+	for i := range inside {
+		if inside[i].File != "" && !IsMachinery(inside[i]) {
+			return &inside[i]
+		}
+	}
+	return nil
+}
+
+// Leaf returns the innermost frame. Frames without a file, which stand for what could not be read, are passed over where
+// there are others. It is nil for an empty stack.
+func Leaf(frames []model.Frame) *model.Frame {
 	for i := range frames {
 		if frames[i].File != "" {
-			leaf = &frames[i]
-			break
+			return &frames[i]
 		}
 	}
-	if leaf == nil && len(frames) > 0 {
-		leaf = &frames[0]
+	if len(frames) > 0 {
+		return &frames[0]
 	}
-	if culprit == nil {
-		culprit = leaf
-	}
-	return culprit, leaf
+	return nil
 }

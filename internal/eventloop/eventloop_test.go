@@ -41,6 +41,10 @@ func TestIsApp(t *testing.T) {
 		"/srv/venv/lib/python3.12/site-packages/requests/api.py": false,
 		"/home/app/.pex/installed_wheels/0a/requests-2.31.whl/requests/api.py": false,
 		"/src/trio/trio/_core/_run.py":                                         false,
+		"/srv/shop/asyncio/events.py":                                          true,
+		"/usr/lib/python3/dist-packages/sqlalchemy/ext/asyncio/engine.py":      false,
+		"/opt/app/base_library.zip/asyncio/events.py":                          false,
+		"/src/cpython/Lib/asyncio/events.py":                                   false,
 		"asyncio/base_events.py":                                               false, // a frozen program's
 		"/srv/app/vendor/twisted/internet/base.py":                             false,
 		"/opt/python/lib/python3.8/selectors.py":                               false,
@@ -54,6 +58,7 @@ func TestCulprit(t *testing.T) {
 	app := model.Frame{Function: "handler", File: "/srv/app.py", Line: 2, App: true}
 	outer := model.Frame{Function: "main", File: "/srv/app.py", Line: 3, App: true}
 	gone := model.Frame{Function: "[unreadable]"}
+	handle := model.Frame{Function: "Handle._run", File: "/usr/lib/python3.11/asyncio/events.py", Line: 4}
 	for _, c := range []struct {
 		frames        []model.Frame
 		culprit, leaf *model.Frame
@@ -61,11 +66,12 @@ func TestCulprit(t *testing.T) {
 		{nil, nil, nil},
 		{[]model.Frame{lib, app, lib, outer}, &app, &lib},
 		{[]model.Frame{gone, lib, lib}, &lib, &lib},
-		{[]model.Frame{gone}, &gone, &gone},
+		{[]model.Frame{gone}, nil, &gone},
+		{[]model.Frame{handle}, nil, &handle},
+		{[]model.Frame{lib, handle}, &lib, &lib},
 	} {
-		culprit, leaf := eventloop.Culprit(c.frames)
-		assert.Equal(t, c.culprit, culprit)
-		assert.Equal(t, c.leaf, leaf)
+		assert.Equal(t, c.culprit, eventloop.Culprit(c.frames))
+		assert.Equal(t, c.leaf, eventloop.Leaf(c.frames))
 	}
 }
 

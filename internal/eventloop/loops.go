@@ -25,7 +25,7 @@ func (p places) has(f site) bool {
 }
 
 // within tells whether path ends in end, or lies in that directory. Frozen programs have
-// relative paths, hence the path that begins with it. Every path is within "".
+// relative paths, hence the path that begins with it. Every path is within "". asyncio is that of the standard library.
 func within(path, end string) bool {
 	if end == "" {
 		return true
@@ -34,10 +34,18 @@ func within(path, end string) bool {
 		slash := strings.LastIndexByte(path, '/')
 		path = path[:slash+1]
 	}
-	if !strings.HasSuffix(path, end) {
+	before, ok := strings.CutSuffix(path, end)
+	if !ok || before != "" && !strings.HasSuffix(before, "/") {
 		return false
 	}
-	return len(path) == len(end) || path[len(path)-len(end)-1] == '/'
+	return !strings.HasPrefix(end, "asyncio/") || isStandardLibrary(before)
+}
+
+// isStandardLibrary tells whether a directory is one of the standard library: an application may have a package called
+// asyncio of its own.
+func isStandardLibrary(dir string) bool {
+	_, name := cutLast(strings.TrimSuffix(dir, "/"))
+	return dir == "" || isVersioned(name, "python", "") || strings.HasSuffix(name, ".zip") || name == "Lib"
 }
 
 // loop is how one kind of loop looks on the stack.

@@ -225,20 +225,24 @@ func lastName(qualified string) string {
 
 // Culprit returns the frame to name for what happens inside a loop, given the frames inside it: the innermost one of the
 // application, or else the innermost one that is no machinery of a loop. It is nil where a loop calls no Python function,
-// as with call_soon(time.sleep, 1): the line that started the loop is not to blame.
+// as with call_soon(time.sleep, 1): the line that started the loop is not to blame. Code without a file, such as the
+// methods of a dataclass, is nobody's to look up: the line that called it is named instead, unless there is none, as in
+// what "python -c" runs.
 func Culprit(inside []model.Frame) *model.Frame {
-	for i := range inside {
-		if inside[i].App {
-			return &inside[i]
-		}
-	}
-	for i := range inside {
-		if inside[i].File != "" && !IsMachinery(inside[i]) {
+	for _, wanted := range []func(f model.Frame) bool{
+		func(f model.Frame) bool { return f.App && !withoutFile(f.File) },
+		func(f model.Frame) bool { return f.App },
+		func(f model.Frame) bool { return f.File != "" && !IsMachinery(f) },
+	} {
+		if i := slices.IndexFunc(inside, wanted); i >= 0 {
 			return &inside[i]
 		}
 	}
 	return nil
 }
+
+// withoutFile tells whether code was compiled from no file: "<string>", "<attrs generated init app.Order>".
+func withoutFile(file string) bool { return strings.HasPrefix(file, "<") }
 
 // Leaf returns the innermost frame. Frames without a file, which stand for what could not be read, are passed over where
 // there are others. It is nil for an empty stack.

@@ -58,6 +58,7 @@ func TestCulprit(t *testing.T) {
 	app := model.Frame{Function: "handler", File: "/srv/app.py", Line: 2, App: true}
 	outer := model.Frame{Function: "main", File: "/srv/app.py", Line: 3, App: true}
 	gone := model.Frame{Function: "[unreadable]"}
+	made := model.Frame{Function: "__init__", File: "<string>", Line: 3, App: true}
 	handle := model.Frame{Function: "Handle._run", File: "/usr/lib/python3.11/asyncio/events.py", Line: 4}
 	for _, c := range []struct {
 		frames        []model.Frame
@@ -69,6 +70,8 @@ func TestCulprit(t *testing.T) {
 		{[]model.Frame{gone}, nil, &gone},
 		{[]model.Frame{handle}, nil, &handle},
 		{[]model.Frame{lib, handle}, &lib, &lib},
+		{[]model.Frame{made, app, handle}, &app, &made},
+		{[]model.Frame{lib, made, handle}, &made, &lib},
 	} {
 		assert.Equal(t, c.culprit, eventloop.Culprit(c.frames))
 		assert.Equal(t, c.leaf, eventloop.Leaf(c.frames))

@@ -70,6 +70,11 @@ type result struct {
 
 // loopwatch runs a command line with an observation that ends at once.
 func loopwatch(rep *model.Report, err error, args ...string) result {
+	return observing(func(observe.Options) (*model.Report, error) { return rep, err }, args...)
+}
+
+// observing runs a command line with this as its observation.
+func observing(do func(observe.Options) (*model.Report, error), args ...string) result {
 	var stdout, stderr bytes.Buffer
 	var r result
 	a := &app{
@@ -77,7 +82,7 @@ func loopwatch(rep *model.Report, err error, args ...string) result {
 		screen: func(io.Writer) (int, bool) { return 0, false },
 		observe: func(_ context.Context, o observe.Options) (*model.Report, error) {
 			r.options = &o
-			return rep, err
+			return do(o)
 		},
 	}
 	r.status = a.run(args)
@@ -170,16 +175,14 @@ func TestLog(t *testing.T) {
 	r.options.Log.Error("silent")
 	assert.Empty(t, r.stderr)
 
-	var stderr bytes.Buffer
-	a := &app{stdout: io.Discard, stderr: &stderr, screen: screenOf}
-	a.observe = func(_ context.Context, o observe.Options) (*model.Report, error) {
+	r = observing(func(o observe.Options) (*model.Report, error) {
 		o.Log.Info("too little")
 		o.Log.Warn("found", "command", "a\x1b[31m\nb")
 		return seen(0), nil
-	}
-	require.Equal(t, statusDone, a.run([]string{"report", "--log-level", "warn"}))
-	assert.Equal(t, 1, strings.Count(stderr.String(), "\n"), "one line: %s", &stderr)
-	assert.Contains(t, stderr.String(), `level=WARN msg=found command="a\x1b[31m\nb"`)
+	}, "report", "--log-level", "warn")
+	require.Equal(t, statusDone, r.status)
+	assert.Equal(t, 1, strings.Count(r.stderr, "\n"), "one line: %s", r.stderr)
+	assert.Contains(t, r.stderr, `level=WARN msg=found command="a\x1b[31m\nb"`)
 
 	r = loopwatch(seen(0), nil, "report", "--log-level", "loud")
 	assert.Equal(t, statusUsage, r.status)

@@ -23,20 +23,10 @@ import (
 
 // recorded runs "loopwatch report" with an observation that records what record does.
 func recorded(record func(*recording.Writer), args ...string) result {
-	var stdout, stderr bytes.Buffer
-	var r result
-	a := &app{
-		stdout: &stdout, stderr: &stderr,
-		screen: func(io.Writer) (int, bool) { return 0, false },
-		observe: func(_ context.Context, o observe.Options) (*model.Report, error) {
-			r.options = &o
-			record(o.Record)
-			return seen(1), nil
-		},
-	}
-	r.status = a.run(append([]string{"report", "-f", "json"}, args...))
-	r.stdout, r.stderr = stdout.String(), stderr.String()
-	return r
+	return observing(func(o observe.Options) (*model.Report, error) {
+		record(o.Record)
+		return seen(1), nil
+	}, append([]string{"report", "-f", "json"}, args...)...)
 }
 
 func onePeriod(w *recording.Writer) {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -55,6 +56,19 @@ func TestTopPrintsLinesWithoutATerminal(t *testing.T) {
 	assert.Equal(t, []int{7}, o.PIDs)
 	assert.Zero(t, o.Duration, "until interrupted")
 	assert.Equal(t, 5*time.Second, l.Every)
+}
+
+// A log on the terminal would be written over the screen.
+func TestTopLogsElsewhere(t *testing.T) {
+	for _, terminal := range []bool{true, false} {
+		a := &app{screen: func(io.Writer) (int, bool) { return 80, terminal }}
+		f := &observeFlags{logLevel: choice{value: "info"}}
+		err := a.checkLog(&cobra.Command{}, f, os.Stdout)
+		assert.Equal(t, terminal, errors.As(err, new(usageError)), "%v", err)
+		assert.NoError(t, a.checkLog(&cobra.Command{}, f, nil), "nothing is drawn")
+		f.logLevel.value = noLog
+		assert.NoError(t, a.checkLog(&cobra.Command{}, f, os.Stdout), "nothing is logged")
+	}
 }
 
 func TestTopSaysWhatWasLost(t *testing.T) {

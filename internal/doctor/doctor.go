@@ -27,7 +27,7 @@ type Status string
 
 const (
 	OK       = Status("ok")
-	Fallback = Status("fallback") // not to be had, and something else is used instead
+	Fallback = Status("fallback") // does not work here; something else is used instead
 	Reduced  = Status("reduced")  // works, and something is lost
 	Failed   = Status("failed")   // nothing can be observed
 	Unknown  = Status("unknown")  // could not be found out

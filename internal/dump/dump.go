@@ -14,12 +14,12 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/clock"
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/parallel"
+	"github.com/loopwatch/loopwatch/internal/probes/host"
 	"github.com/loopwatch/loopwatch/internal/probes/listing"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/python"
@@ -245,7 +245,7 @@ func byProcess(listed map[int]listing.Thread) map[int]map[uint64]listing.Thread 
 func (l *look) dump() *model.Dump {
 	d := &model.Dump{
 		TakenAt: l.started.Format(time.RFC3339Nano), TakenNS: l.at, ThresholdNS: int64(l.threshold),
-		Host: host(), Unsupported: l.unsupported, Lost: l.lost,
+		Host: hostRow(), Unsupported: l.unsupported, Lost: l.lost,
 	}
 	for _, p := range l.procs {
 		if !p.Same() {
@@ -259,12 +259,8 @@ func (l *look) dump() *model.Dump {
 	return d
 }
 
-func host() model.DumpHost {
-	h := model.DumpHost{Arch: runtime.GOARCH}
+func hostRow() model.DumpHost {
+	h := model.DumpHost{Arch: runtime.GOARCH, Kernel: host.KernelRelease()}
 	h.Hostname, _ = os.Hostname()
-	var u unix.Utsname
-	if unix.Uname(&u) == nil {
-		h.Kernel = unix.ByteSliceToString(u.Release[:])
-	}
 	return h
 }

@@ -14,13 +14,12 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/loopwatch/loopwatch/internal/advice"
 	"github.com/loopwatch/loopwatch/internal/attachment"
 	"github.com/loopwatch/loopwatch/internal/clock"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/probes/host"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/recording"
 	"github.com/loopwatch/loopwatch/internal/summary"
@@ -85,7 +84,7 @@ func Run(ctx context.Context, o Options) (*model.Report, error) {
 	}
 	r := builder.Report(summary.Meta{
 		StartedAt: w.started, StartedNS: w.startedNS, EndedNS: end.at, ThresholdNS: int64(w.options.Threshold),
-		Processes: w.threads.Met(), Host: host(w.probes.Attach()), Lost: end.Lost, Unsupported: end.Unsupported,
+		Processes: w.threads.Met(), Host: hostRow(w.probes.Attach()), Lost: end.Lost, Unsupported: end.Unsupported,
 	}, end.Loops)
 	advice.Fill(r)
 	return r, nil
@@ -94,7 +93,7 @@ func Run(ctx context.Context, o Options) (*model.Report, error) {
 // Sighting is a block as Watch reports it.
 type Sighting struct {
 	model.Block
-	Loop  model.Loop // whose it is: who it is, without its books
+	Loop  model.Loop // whose it is: who it is, without its statistics
 	Start time.Time  // wall clock
 }
 
@@ -185,7 +184,7 @@ func (w *window) run(ctx context.Context) (ending, error) {
 	w.started, w.startedNS = time.Now(), clock.Monotonic()
 	if w.options.Record != nil {
 		w.options.Record.Begin(recording.Header{
-			Host: host(w.probes.Attach()), ThresholdNS: int64(w.options.Threshold), StartedAt: w.started, StartedNS: w.startedNS,
+			Host: hostRow(w.probes.Attach()), ThresholdNS: int64(w.options.Threshold), StartedAt: w.started, StartedNS: w.startedNS,
 		})
 	}
 	defer w.start.end()
@@ -310,13 +309,9 @@ func (w *window) read(deadline time.Time) error {
 	return err
 }
 
-func host(attach string) model.Host {
-	h := model.Host{Arch: runtime.GOARCH, Attach: attach}
+func hostRow(attach string) model.Host {
+	h := model.Host{Arch: runtime.GOARCH, Kernel: host.KernelRelease(), Attach: attach}
 	h.Hostname, _ = os.Hostname()
-	var u unix.Utsname
-	if unix.Uname(&u) == nil {
-		h.Kernel = unix.ByteSliceToString(u.Release[:])
-	}
 	return h
 }
 

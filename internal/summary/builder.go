@@ -135,7 +135,7 @@ func (b *Builder) addBlocker(block *model.Block) {
 	}
 }
 
-// Report returns the report on everything added so far. The loops bring their books; how
+// Report returns the report on everything added so far. The loops bring their statistics; how
 // often and how long each was blocked is counted from the blocks. The loops and meta are
 // copied, the frames are shared with the builder.
 func (b *Builder) Report(meta Meta, loops []model.Loop) *model.Report {

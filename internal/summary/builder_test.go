@@ -63,7 +63,7 @@ func TestAssembleGroupsAndCounts(t *testing.T) {
 	assert.Zero(t, r.Loops[2].Blocks)
 
 	r = Assemble(Meta{}, nil, []model.Block{a})
-	require.Len(t, r.Loops, 1, "a block without its loop's books still counts")
+	require.Len(t, r.Loops, 1, "a block without its loop's statistics still counts")
 	assert.Equal(t, model.Loop{PID: 1, TID: 1, Loop: "unknown", Blocks: 1, BlockedNS: 200 * ms}, r.Loops[0])
 }
 

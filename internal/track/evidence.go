@@ -61,7 +61,7 @@ func (c *Tracker) evidence(t *thread, period uint64) *block.Evidence {
 	return e
 }
 
-// samples names samples and adds what only the process can tell of them now.
+// samples gives samples their names, and adds what only the process can tell now.
 func (c *Tracker) samples(t *thread, samples []*wire.Sample) []block.Sample {
 	out := make([]block.Sample, 0, len(samples))
 	for _, s := range samples {

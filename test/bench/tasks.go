@@ -199,7 +199,7 @@ func places() (measured, others int, err error) {
 }
 
 // cpuTime returns the CPU time of a process in nanoseconds, exact to the moment: the clock
-// brings a running thread's books up to date, which schedstat does not.
+// brings a running thread's account up to date, which schedstat does not.
 func cpuTime(pid int) (int64, error) {
 	const schedClock = 2 // CPUCLOCK_SCHED, include/linux/posix-timers.h (Linux 5.10)
 	var t unix.Timespec

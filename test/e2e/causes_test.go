@@ -56,7 +56,7 @@ func TestCauses(t *testing.T) {
 	}
 	for _, cause := range model.Causes() {
 		t.Run(string(cause), func(t *testing.T) {
-			c.observe(t, newTape("cause-%s", cause), c.performances(debian, "asyncio", "uvloop"), "--cause", string(cause), "--times", strconv.Itoa(causesTimes))
+			c.observe(t, newRecording("cause-%s", cause), c.performances(debian, "asyncio", "uvloop"), "--cause", string(cause), "--times", strconv.Itoa(causesTimes))
 		})
 	}
 	t.Run("elsewhere", func(t *testing.T) {
@@ -88,7 +88,7 @@ func (c *causes) performances(python testpython.Interp, loops ...string) []*perf
 }
 
 // observe plays programs side by side under one loopwatch that watches them alone, and judges.
-func (c *causes) observe(t *testing.T, tape *tape, all []*performance, args ...string) {
+func (c *causes) observe(t *testing.T, tape *recordingFile, all []*performance, args ...string) {
 	t.Helper()
 	var runs []*program
 	var there []*performance

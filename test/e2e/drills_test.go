@@ -318,7 +318,7 @@ func TestDrillKilled(t *testing.T) {
 }
 
 // TestDrillOverflow: a loopwatch that does not get to run loses records once the ring buffer is full. It
-// counts them, its books are right all the same, and afterwards it sees what happens again.
+// counts them, its statistics are right all the same, and afterwards it sees what happens again.
 func TestDrillOverflow(t *testing.T) {
 	d := newDrill(t)
 	const many = 1000 // whose stacks take 6 KiB each, of the 4 MiB there are
@@ -335,7 +335,7 @@ func TestDrillOverflow(t *testing.T) {
 	assert.Positive(t, rep.Lost.Events, "counted")
 	assert.Empty(t, d.missing(rep, later.PID, log), "blocks after the loss")
 	for _, l := range loopsOf(rep, busy.PID) {
-		assert.GreaterOrEqual(t, l.Iterations, int64(many), "the kernel's books do not depend on records")
+		assert.GreaterOrEqual(t, l.Iterations, int64(many), "the kernel's statistics do not depend on records")
 		assert.Positive(t, l.BlockedNS)
 	}
 }

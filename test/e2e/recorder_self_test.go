@@ -18,7 +18,7 @@ import (
 
 // TestStrip sees to it that a recording to be published tells nothing of the host or of what else ran there.
 func TestStrip(t *testing.T) {
-	tape := &tape{filepath.Join(t.TempDir(), "tape")}
+	tape := &recordingFile{filepath.Join(t.TempDir(), "tape")}
 	file, err := os.Create(tape.name + ".zst")
 	require.NoError(t, err)
 	w, err := recording.NewWriter(file)

@@ -28,19 +28,19 @@ import (
 // each release, and all loops on Debian's own alone. Empty: they play all and record nothing.
 var recordingsDir = os.Getenv("LOOPWATCH_RECORDINGS")
 
-// tape is a recording being made, nil where none is.
-type tape struct{ name string }
+// recordingFile is a recording being made, nil where none is.
+type recordingFile struct{ name string }
 
-// newTape returns the recording of this name, if recordings are made.
-func newTape(format string, args ...any) *tape {
+// newRecording returns the recording of this name, if recordings are made.
+func newRecording(format string, args ...any) *recordingFile {
 	if recordingsDir == "" {
 		return nil
 	}
-	return &tape{filepath.Join(recordingsDir, fmt.Sprintf(format, args...))}
+	return &recordingFile{filepath.Join(recordingsDir, fmt.Sprintf(format, args...))}
 }
 
 // flags are what a report needs to make the recording.
-func (r *tape) flags() []string {
+func (r *recordingFile) flags() []string {
 	if r == nil {
 		return nil
 	}
@@ -49,7 +49,7 @@ func (r *tape) flags() []string {
 
 // keep finishes a recording once its report is there, and writes its log. program is the truth program that all played.
 // One that lacks a block, or has one too many, is no good: it is to be made again.
-func (r *tape) keep(t *testing.T, program string, threshold time.Duration, rep *model.Report, played []*performance, w *waits) {
+func (r *recordingFile) keep(t *testing.T, program string, threshold time.Duration, rep *model.Report, played []*performance, w *waits) {
 	t.Helper()
 	if r == nil {
 		return
@@ -75,7 +75,7 @@ func (r *tape) keep(t *testing.T, program string, threshold time.Duration, rep *
 
 // strip leaves in a recording only what these processes did, and nothing of the host but its architecture: recordings are
 // made on machines that do other things, too, and are published. It also makes the file as small as it can be.
-func (r *tape) strip(pids map[int]bool) error {
+func (r *recordingFile) strip(pids map[int]bool) error {
 	whole, err := os.Open(r.name + ".zst")
 	if err != nil {
 		return err
@@ -139,9 +139,9 @@ func copyOf(w io.Writer, lines *bufio.Reader, pids map[int]bool) error {
 	}
 }
 
-// troupes returns the interpreters that are to be watched together: while recordings are made one of each release,
+// watchedTogether returns the interpreters that are to be watched together: while recordings are made one of each release,
 // each alone.
-func troupes(t *testing.T) (all [][]testpython.Interp) {
+func watchedTogether(t *testing.T) (all [][]testpython.Interp) {
 	t.Helper()
 	pythons := testpython.All(t)
 	if recordingsDir == "" {

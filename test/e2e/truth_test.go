@@ -49,8 +49,8 @@ func TestTruth(t *testing.T) {
 		t.Run(threshold.String(), func(t *testing.T) {
 			stage := newStage(t).traced(t)
 			var all []*performance
-			for _, pythons := range troupes(t) {
-				tape := newTape("truth-cpython-3.%d", pythons[0].Minor)
+			for _, pythons := range watchedTogether(t) {
+				tape := newRecording("truth-cpython-3.%d", pythons[0].Minor)
 				w := watch(t, append(tape.flags(), "--threshold", threshold.String(), "--duration", "1h")...)
 				played := perform(t, stage, pythons,
 					"--threshold", fmt.Sprint(threshold.Seconds()), "--over", strconv.Itoa(over), "--under", strconv.Itoa(under))

@@ -48,7 +48,7 @@ func File(name string) (*model.Report, error) {
 	return rep, nil
 }
 
-// report judges every period of a recording. The loops in the report are those that had periods, without their books.
+// report judges every period of a recording. The loops in the report are those that had periods, without their statistics.
 func report(r *recording.Reader) (*model.Report, error) {
 	builder := summary.NewBuilder(summary.Limits{})
 	loops := map[model.LoopID]model.Loop{}

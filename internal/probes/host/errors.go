@@ -112,6 +112,7 @@ func other(kind string, initial uint64) bool {
 	return unix.Stat("/proc/self/ns/"+kind, &st) == nil && st.Ino != initial
 }
 
+// KernelRelease returns what uname calls the release, such as "6.1.0-13-amd64".
 func KernelRelease() string {
 	var u unix.Utsname
 	if unix.Uname(&u) != nil {
@@ -120,7 +121,7 @@ func KernelRelease() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// OlderThan is false where the release cannot be parsed.
+// OlderThan tells whether a release is older than major.minor; it is false where the release cannot be parsed.
 func OlderThan(release string, major, minor int) bool {
 	a, b, ok := kernelVersion(release)
 	return ok && (a < major || a == major && b < minor)

@@ -15,7 +15,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/abi"
@@ -66,7 +65,7 @@ func Open() (_ *Listing, err error) {
 	if err := host.Check(); err != nil {
 		return nil, err
 	}
-	_ = rlimit.RemoveMemlock() // before 5.11; loading says it if that was needed
+	_, _ = host.Memlock() // loading says it if that was needed
 	spec, err := loadListing()
 	if err != nil {
 		return nil, err

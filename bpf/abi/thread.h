@@ -120,7 +120,9 @@ struct thread {
 	__u8 ask_lost; /* the last one found no room */
 	__u8 slept;    /* in the present wait */
 	__u8 blocked;  /* the last period was a block, and how many events waited is not told yet */
-	__u8 pad[7];
+	__u8 unreleased; /* the last wait for a lock in this period ended, and nobody was seen to end it */
+	__u8 released; /* the present sleep is a wait for a lock, and its sample says who ended it */
+	__u8 pad[5];
 	__s32 asked_fd;
 	__s32 epoll_fd; /* whose instance `epoll` is */
 	__u32 pad2;

@@ -92,11 +92,13 @@ static __always_inline void back_on_cpu(struct thread *t, __u32 tid, struct task
 		ns = t->pending_ns += ns;
 	if (t->has_stack && t->stopped && ns < quantum())
 		t->has_stack = 0; /* it says nothing about the sleeps around it */
-	if (!t->has_stack || ns < quantum())
+	if (!t->has_stack || (ns < quantum() && !t->released))
 		return;
 	s = spare_sample(t);
 	if (!s)
 		return;
+	if (s->nr == NR_FUTEX && !in_gil_wait(&t->config, s))
+		t->unreleased = !t->released;
 	s->ns = ns;
 	s->waited_ns = t->waited_ns;
 	s->throttled_ns = t->throttled_ns;
@@ -170,6 +172,7 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 	refresh(t, tid);
 	state = task_state(prev);
 	t->asleep = !preempt && state != TASK_RUNNING;
+	t->released = 0;
 	t->stopped = t->asleep && is_stopped(prev, state);
 	note_run_delay(t, prev);
 	note_clocks(t, prev, now);
@@ -216,7 +219,7 @@ static __always_inline void switch_in(struct task_struct *next, __u64 now)
 }
 
 /* A loop's thread that slept in a futex outside its wait is woken. Only where the stretch makes a
- * sample full: the others go with the next. */
+ * sample full, or is the last slice of a wait for a lock: the others go with the next. */
 static __always_inline void woken(struct task_struct *task)
 {
 	__u32 tid = task->pid;
@@ -225,7 +228,7 @@ static __always_inline void woken(struct task_struct *task)
 
 	if (!t || t->in_wait || !t->asleep || !t->off_since)
 		return;
-	if (bpf_ktime_get_ns() - t->off_since + t->pending_ns < quantum())
+	if (bpf_ktime_get_ns() - t->off_since + t->pending_ns < quantum() && !t->unreleased)
 		return;
 	s = spare_sample(t);
 	if (s && !t->has_stack && (s->at != t->off_since || s->tid != tid))
@@ -233,5 +236,5 @@ static __always_inline void woken(struct task_struct *task)
 	if (!s || s->nr != NR_FUTEX || s->at != t->off_since || s->tid != tid ||
 	    in_gil_wait(&t->config, s))
 		return;
-	find_releaser(t, s);
+	t->released = find_releaser(t, s);
 }

@@ -58,6 +58,7 @@ static __always_inline void open_period(struct thread *t, __u64 now)
 	t->samples = 0;
 	t->crossed = 0;
 	t->has_stack = 0;
+	t->unreleased = 0;
 	t->seeded = 0;
 	barrier();
 	t->in_wait = 0;

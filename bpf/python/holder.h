@@ -156,7 +156,7 @@ static __always_inline void find_gil_holder(struct task_struct *loop,
 #define FUTEX_WAIT 0
 #define FUTEX_WAIT_BITSET 9
 #define PAGE_MASK 4095
-#define THREADS_MAX 64 /* looked at to find a thread's state */
+#define THREADS_MAX 512 /* looked at to find a thread's state */
 
 /* The state of the thread with this thread pointer, 0 where it is not among the first. The list
  * is newest first, and while a thread starts its state has the thread pointer of the thread that
@@ -196,8 +196,8 @@ static __always_inline bool wakes(const struct entry *e, const struct sample *s,
 	       (e->args[0] & PAGE_MASK) == (s->args[0] & PAGE_MASK);
 }
 
-/* A loop's thread that slept in a futex is being woken: by whom, and where is that one? */
-static __always_inline void find_releaser(const struct thread *t, struct sample *s)
+/* A loop's thread that slept in a futex is being woken: by whom, and where is that one? Returns whether that is known. */
+static __always_inline bool find_releaser(const struct thread *t, struct sample *s)
 {
 	struct task_struct *me = current_task();
 	__u64 id = bpf_get_current_pid_tgid(), tstate, threads_head = t->config.threads;
@@ -209,7 +209,7 @@ static __always_inline void find_releaser(const struct thread *t, struct sample 
 
 	read_entry(entry_regs(me), &e);
 	if (!wakes(&e, s, tgid == t->tgid))
-		return;
+		return false;
 	h = begin_holder(s);
 	h->holder_tid = (__u32)id;
 	bpf_get_current_comm(h->comm, sizeof(h->comm));
@@ -217,15 +217,16 @@ static __always_inline void find_releaser(const struct thread *t, struct sample 
 		h->holder_tgid = tgid;
 		other = bpf_map_lookup_elem(&processes, &tgid);
 		if (!other || other->verdict != VERDICT_LOOP)
-			return;
+			return true;
 		threads_head = other->threads;
 		layout = other->layout;
 	}
 	h->thread_id = thread_pointer(me);
 	py = bpf_map_lookup_elem(&layouts, &layout);
 	if (!py)
-		return;
+		return true;
 	tstate = find_tstate(threads_head, py, h->thread_id);
 	if (tstate)
 		walk_other(py, tstate, &h->stack);
+	return true;
 }

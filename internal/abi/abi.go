@@ -554,7 +554,9 @@ type Thread struct {
 	AskLost        uint8
 	Slept          uint8
 	Blocked        uint8
-	Pad            [7]uint8
+	Unreleased     uint8
+	Released       uint8
+	Pad            [5]uint8
 	AskedFd        int32
 	EpollFd        int32
 	Pad2           uint32

@@ -49,25 +49,31 @@ func mainHolder(pieces []piece, cause model.Cause, culprit *model.Frame) *model.
 	sums, heaviest := make(map[place]int64), make(map[place]*piece)
 	var unknown int64
 	var top place
-	for i := range pieces {
+	var next *piece // the wait after this one, in what the culprit waited for
+	for i := len(pieces) - 1; i >= 0; i-- {
 		p := &pieces[i]
 		if p.cause != cause || cause == model.CauseLock && !sameFunction(p.culprit, culprit) {
 			continue
 		}
-		if p.sample.Holder == nil {
+		known := p
+		if p.sample.Holder == nil && cause == model.CauseLock && next != nil && sameLine(p.culprit, next.culprit) {
+			known = next // a wait in slices: those before the last end by timeout
+		}
+		next = known
+		if known.sample.Holder == nil {
 			unknown += p.ns
 			continue
 		}
-		at := place{thread: p.sample.Holder.ThreadPointer, pid: p.sample.Holder.PID}
+		at := place{thread: known.sample.Holder.ThreadPointer, pid: known.sample.Holder.PID}
 		if at.thread == 0 {
-			at.tid = p.sample.Holder.TID
+			at.tid = known.sample.Holder.TID
 		}
-		if f := standsFor(p.sample.Holder.Frames); f != nil {
+		if f := standsFor(known.sample.Holder.Frames); f != nil {
 			at.function, at.file = f.Function, f.File
 		}
 		sums[at] += p.ns
-		if best := heaviest[at]; best == nil || p.ns > best.ns || best.sample.Holder.TID == 0 && p.sample.Holder.TID != 0 {
-			heaviest[at] = p
+		if best := heaviest[at]; best == nil || betterKnown(known, best) {
+			heaviest[at] = known
 		}
 		if sums[at] > sums[top] {
 			top = at
@@ -78,6 +84,17 @@ func mainHolder(pieces []piece, cause model.Cause, culprit *model.Frame) *model.
 	}
 	return &heaviest[top].sample.Holder.Holder
 }
+
+// betterKnown tells whether a shows a holder better than b: with its thread id, or else for longer.
+func betterKnown(a, b *piece) bool {
+	if x, y := a.sample.Holder.TID != 0, b.sample.Holder.TID != 0; x != y {
+		return x
+	}
+	return a.ns > b.ns
+}
+
+// sameLine tells whether two waits were made by one line of the application.
+func sameLine(a, b *model.Frame) bool { return a != nil && sameFunction(a, b) && a.Line == b.Line }
 
 func sameFunction(a, b *model.Frame) bool {
 	if a == nil || b == nil {

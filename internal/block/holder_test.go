@@ -58,6 +58,24 @@ func TestLockHolderIsThatOfTheCulprit(t *testing.T) {
 	assert.Equal(t, 2, mainHolder(pieces, model.CauseLock, other).TID)
 }
 
+// A wait in slices: all but the last end by timeout, and who ended the last is who was waited for.
+func TestHolderOfAWaitInSlices(t *testing.T) {
+	line := func(n int) *model.Frame { return &model.Frame{Function: "call", File: "/a.py", Line: n} }
+	slice := func(culprit *model.Frame, ns int64, tid int) piece {
+		p := piece{cause: model.CauseLock, culprit: culprit, ns: ns, sample: &Sample{}}
+		if tid != 0 {
+			p.sample.Holder = &Holder{ThreadPointer: uint64(tid), Holder: model.Holder{TID: tid}}
+		}
+		return p
+	}
+	runs := piece{cause: model.CauseCPU, culprit: line(5), ns: 1, sample: &Sample{}}
+	h := mainHolder([]piece{slice(line(5), 50, 0), runs, slice(line(5), 50, 0), slice(line(5), 3, 7)}, model.CauseLock, line(5))
+	require.NotNil(t, h)
+	assert.Equal(t, 7, h.TID)
+	assert.Nil(t, mainHolder([]piece{slice(line(5), 50, 0), slice(line(6), 3, 7)}, model.CauseLock, line(5)), "another line waited for something else")
+	assert.Nil(t, mainHolder([]piece{slice(line(5), 3, 7), slice(line(5), 50, 0)}, model.CauseLock, line(5)), "what was released before is not what is waited for now")
+}
+
 func TestGILDuringABlock(t *testing.T) {
 	ran := func(ns int64, gil model.GIL) piece {
 		return piece{cause: model.CauseNative, ns: ns, sample: &Sample{Busy: cause.Interpreter{GIL: gil}}}

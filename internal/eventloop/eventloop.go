@@ -90,9 +90,9 @@ func (v Verdict) Inside(kind Kind) bool {
 // detached stacks unrecognised.
 //
 // A uvloop has no frames of its own. Where it was started by asyncio.run, uvloop.run or the
-// like, that frame stands for it. Where a program calls run_until_complete itself nothing is
-// there: the verdict at any wait is then AtRest without Running, unless the leaf is one of the
-// standard library's, and the caller has to hold later stacks against it.
+// like, that frame stands for it. Where a program calls run_until_complete itself, or a thread's target is run_forever,
+// nothing is there: the verdict at any wait is then AtRest without Running, unless the leaf is one of the standard library's
+// that may wait itself, and the caller has to hold later stacks against it.
 func Classify(frames []model.Frame, mods Modules) Verdict {
 	s := make(stack, len(frames))
 	for i := range frames {
@@ -143,7 +143,7 @@ func (s stack) classify(mods Modules) Verdict {
 	if len(s) > 0 && (has(extGevent) || has(extGreenlet) || s.greenletOnTop()) && !threadRoots.has(s[len(s)-1]) && !forkedBegin.has(s[len(s)-1]) {
 		return Verdict{Detached: true, Root: -1}
 	}
-	if has(extUVLoop) && !has(extGevent) && len(s) > 0 && !isLibrary(s[0].file) {
+	if has(extUVLoop) && !has(extGevent) && len(s) > 0 && (!isLibrary(s[0].file) || targetCallers.has(s[0])) {
 		return Verdict{Kind: UVLoop, AtRest: true, Root: -1}
 	}
 	return Verdict{Root: -1}

@@ -168,6 +168,13 @@ var forkedBegin = places{
 	{"billiard/process.py", []string{"_bootstrap"}},
 }
 
+// targetCallers are the frames of the standard library that call what a program hands to a thread. They do not wait
+// themselves: a wait right there is made by the function of C they called, such as run_forever of uvloop.
+var targetCallers = places{
+	{"threading.py", []string{"run"}},
+	{"concurrent/futures/thread.py", []string{"run"}},
+}
+
 // threadRoots are, with forkedBegin, the outermost frames of threads and programs: a stack that ends in one is no
 // greenlet's own. Under gevent's and eventlet's replacements for threading it may be one all
 // the same, but there the kind tells.

@@ -69,7 +69,7 @@ func (p *proc) read(listed map[uint64]listing.Thread) {
 	p.states = states
 	seen := make(map[uint64]bool, len(states))
 	busy := false
-	for pointer, s := range python.ByThreadID(states) {
+	for pointer, s := range p.ByThreadID(states) {
 		d, ok := listed[pointer]
 		if !ok {
 			continue // it has just ended, or just begun

@@ -224,19 +224,26 @@ func lastName(qualified string) string {
 }
 
 // Culprit returns the frame to name for what happens inside a loop, given the frames inside it: the innermost one of the
-// application, or else the innermost one that is no machinery of a loop. It is nil where a loop calls no Python function,
-// as with call_soon(time.sleep, 1): the line that started the loop is not to blame. Code without a file, such as the
-// methods of a dataclass, is nobody's to look up: the line that called it is named instead, unless there is none, as in
-// what "python -c" runs.
+// application, or else of the package that the frameworks there called, or else the innermost one that is no machinery of a
+// loop. It is nil where a loop calls no Python function, as with call_soon(time.sleep, 1): the line that started the loop is
+// not to blame. Code without a file, such as the methods of a dataclass, is nobody's to look up: the line that called it is
+// named instead, unless there is none, as in what "python -c" runs.
 func Culprit(inside []model.Frame) *model.Frame {
-	for _, wanted := range []func(f model.Frame) bool{
-		func(f model.Frame) bool { return f.App && !withoutFile(f.File) },
-		func(f model.Frame) bool { return f.App },
-		func(f model.Frame) bool { return f.File != "" && !IsMachinery(f) },
-	} {
-		if i := slices.IndexFunc(inside, wanted); i >= 0 {
-			return &inside[i]
-		}
+	if f := innermost(inside, func(f model.Frame) bool { return f.App && !withoutFile(f.File) }); f != nil {
+		return f
+	}
+	if f := innermost(inside, func(f model.Frame) bool { return f.App }); f != nil {
+		return f
+	}
+	if f := installedCulprit(inside); f != nil {
+		return f
+	}
+	return innermost(inside, func(f model.Frame) bool { return f.File != "" && !IsMachinery(f) })
+}
+
+func innermost(frames []model.Frame, wanted func(model.Frame) bool) *model.Frame {
+	if i := slices.IndexFunc(frames, wanted); i >= 0 {
+		return &frames[i]
 	}
 	return nil
 }

@@ -78,16 +78,7 @@ func (p *Process) mappingPath(m Mapping) (int, error) {
 	if !strings.HasPrefix(m.Path, "/") {
 		return -1, err
 	}
-	root, err := unix.Open(p.path("root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, err
-	}
-	defer unix.Close(root)
-	fd, err = unix.Openat2(root, m.Path, &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
-	if err != nil {
+	if fd, err = p.openInRoot(m.Path, unix.O_PATH); err != nil {
 		return -1, err
 	}
 	return regular(fd, &m)

@@ -5,6 +5,7 @@ package python
 import (
 	"encoding/binary"
 	"maps"
+	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -17,31 +18,60 @@ const maxFrames = 4096
 func (p *Process) ThreadStates() ([]cpython.Thread, error) { return p.Runtime.Threads(p.Memory) }
 
 // FindThread looks for the state of the thread with this thread pointer. The list of states may change while it is read,
-// so there is more than one try.
-func (p *Process) FindThread(pointer uint64) (cpython.Thread, bool) {
+// so there is more than one try. shared says that the thread has a state in each of several interpreters, of which this is
+// the one it runs in now, as far as that can be told.
+func (p *Process) FindThread(pointer uint64) (state cpython.Thread, shared, ok bool) {
 	for range 3 {
 		states, err := p.ThreadStates()
 		if err != nil {
 			continue
 		}
-		// The list is newest first, and while a thread starts its state carries the thread pointer of the thread that
-		// made it: the last match counts.
-		for i := len(states) - 1; i >= 0; i-- {
-			if cpython.IsThread(pointer, states[i].ThreadID) {
-				return states[i], true
+		own := slices.DeleteFunc(states, func(s cpython.Thread) bool { return !cpython.IsThread(pointer, s.ThreadID) })
+		if own = perInterpreter(own); len(own) > 0 {
+			return p.running(own), len(own) > 1, true
+		}
+	}
+	return cpython.Thread{}, false, false
+}
+
+// ByThreadID sorts thread states by what pthread_self returns in their threads. It chooses among several of one thread as
+// FindThread does.
+func (p *Process) ByThreadID(states []cpython.Thread) map[uint64]cpython.Thread {
+	own := make(map[uint64][]cpython.Thread, len(states))
+	for _, s := range states {
+		own[s.ThreadID] = append(own[s.ThreadID], s)
+	}
+	out := make(map[uint64]cpython.Thread, len(own))
+	for id, states := range own {
+		out[id] = p.running(perInterpreter(states))
+	}
+	return out
+}
+
+// perInterpreter chooses among the states of one thread, newest first, one of each interpreter. While a thread starts its
+// state carries the thread pointer of the thread that made it: the last one counts.
+func perInterpreter(states []cpython.Thread) (out []cpython.Thread) {
+	for _, s := range states {
+		if n := len(out); n > 0 && out[n-1].Interp == s.Interp {
+			out[n-1] = s
+		} else {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// running chooses the state that a thread runs in among those it has in several interpreters, newest first. An interpreter
+// that calls another one keeps its frames meanwhile, and the one called is the newer one, as a rule.
+func (p *Process) running(states []cpython.Thread) cpython.Thread {
+	if len(states) > 1 {
+		for _, s := range states {
+			if frames, _, _ := p.Runtime.StackAt(p.Memory, s.Addr, 1); len(frames) > 0 {
+				return s
 			}
 		}
 	}
-	return cpython.Thread{}, false
-}
-
-// ByThreadID sorts thread states by what pthread_self returns in their threads. As in FindThread the last one counts.
-func ByThreadID(states []cpython.Thread) map[uint64]cpython.Thread {
-	out := make(map[uint64]cpython.Thread, len(states))
-	for _, s := range states {
-		out[s.ThreadID] = s
-	}
-	return out
+	return states[len(states)-1]
 }
 
 // Stack walks the frames of a thread state, innermost first, and returns their addresses with them. It returns

@@ -147,13 +147,14 @@ func (c *Tracker) onWait(w *wire.Wait) {
 		t = &thread{proc: p, tid: w.TID, slot: probes.NoSlot}
 		c.threads[w.TID] = t
 	}
-	if w.Stack == nil || !cpython.IsThread(w.ThreadID, t.state.ThreadID) || t.state.Addr == 0 {
+	walked := t.state.Addr
+	if w.Stack == nil || !cpython.IsThread(w.ThreadID, t.state.ThreadID) || walked == 0 || t.shared {
 		if !t.findState(w.ThreadID) {
 			c.refuseThread(t, w.FD)
 			return
 		}
 	}
-	if w.Stack != nil {
+	if w.Stack != nil && t.state.Addr == walked { // not in another interpreter since
 		c.judge(t, w.FD, rawFrames(w.Stack))
 		return
 	}

@@ -16,6 +16,7 @@ type thread struct {
 	proc      *proc
 	tid       int
 	state     cpython.Thread     // its PyThreadState; Addr 0 unknown
+	shared    bool               // it has one in each of several interpreters
 	interp    python.Interpreter // of that
 	tasks     *tasks             // of its interpreter, nil unknown
 	loop      block.Loop         // what is known of its loop
@@ -53,7 +54,7 @@ func (t *thread) stack(raw []cpython.RawFrame, frames []model.Frame) python.Stac
 
 // findState looks for the state of the thread with this thread pointer.
 func (t *thread) findState(threadID uint64) (ok bool) {
-	t.state, ok = t.proc.FindThread(threadID)
+	t.state, t.shared, ok = t.proc.FindThread(threadID)
 	t.interp = t.proc.Interpreter(t.state.Interp)
 	return ok
 }

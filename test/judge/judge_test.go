@@ -57,3 +57,22 @@ func TestJudge(t *testing.T) {
 		})
 	}
 }
+
+// The code of a module is freed when its import ends: then the line that imports is as much as can be known.
+func TestFreedCode(t *testing.T) {
+	entry := truth.Entry{
+		EndNS: 3e8, Kind: "importing", Function: "<module>", File: "/tmp/slow.py", Lines: []int{4}, Causes: []model.Cause{model.CauseImport},
+	}
+	freed := model.Block{
+		DurationNS: 3e8, Cause: model.CauseImport, Shape: model.ShapeSingle, Leaf: &model.Frame{Function: model.Unreadable},
+		Culprit: &model.Frame{Function: "importing", File: "/srv/app.py", Line: 9, App: true},
+	}
+	v := Blocks(20*time.Millisecond, []truth.Entry{entry}, []model.Block{freed}, nil)
+	assert.Equal(t, 1, v.Right)
+	assert.Equal(t, 1, v.Freed)
+	assert.Empty(t, v.Complaints)
+	freed.Leaf = &model.Frame{Function: "<module>", File: "/tmp/slow.py", Line: 4}
+	v = Blocks(20*time.Millisecond, []truth.Entry{entry}, []model.Block{freed}, nil)
+	assert.Zero(t, v.Right, "the module could be read")
+	assert.Zero(t, v.Freed)
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// ReadFile returns the first limit bytes of a regular file as the process sees it, inside its root and never out of it. It
+// can hang where the file lies on a file system that does not answer.
+func (p *Process) ReadFile(path string, limit int64) ([]byte, error) {
+	fd, err := p.openInRoot(path, unix.O_PATH)
+	if err == nil {
+		fd, err = regular(fd, nil)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s of process %d: %w", path, p.PID, err)
+	}
+	defer unix.Close(fd)
+	// fd is an O_PATH descriptor of a regular file: opening it again cannot reach another.
+	f, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", fd), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s of process %d: %w", path, p.PID, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit))
+	if err != nil {
+		return b, fmt.Errorf("read %s of process %d: %w", path, p.PID, err)
+	}
+	return b, nil
+}
+
+// ReadDir returns the first limit names in a directory as the process sees it, in no particular order. Like ReadFile it
+// stays inside the process's root, and can hang.
+func (p *Process) ReadDir(path string, limit int) ([]string, error) {
+	fd, err := p.openInRoot(path, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, fmt.Errorf("open %s of process %d: %w", path, p.PID, err)
+	}
+	d := os.NewFile(uintptr(fd), path)
+	defer d.Close()
+	names, err := d.Readdirnames(limit)
+	if err != nil && err != io.EOF {
+		return names, fmt.Errorf("list %s of process %d: %w", path, p.PID, err)
+	}
+	return names, nil
+}
+
+// openInRoot opens a path as the process would, in the root it has.
+func (p *Process) openInRoot(path string, flags int) (int, error) {
+	root, err := unix.Open(p.path("root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(root)
+	return unix.Openat2(root, path, &unix.OpenHow{
+		Flags:   uint64(flags | unix.O_CLOEXEC),
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+}

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/locate"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
@@ -30,7 +30,7 @@ func TestRunning(t *testing.T) {
 			require.NoError(t, json.Unmarshal([]byte(program.ReadLine(t)), &layout))
 			p, err := process.Open(program.PID)
 			require.NoError(t, err)
-			rt, err := cpython.Locate(p)
+			rt, err := locate.New().Locate(p)
 			require.NoError(t, err)
 			threads, err := rt.Threads(p.Memory())
 			require.NoError(t, err)
@@ -87,7 +87,7 @@ func TestNoAsyncio(t *testing.T) {
 			program.ReadLine(t)
 			p, err := process.Open(program.PID)
 			require.NoError(t, err)
-			rt, err := cpython.Locate(p)
+			rt, err := locate.New().Locate(p)
 			require.NoError(t, err)
 			threads, err := rt.Threads(p.Memory())
 			require.NoError(t, err)

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/locate"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
@@ -77,7 +78,7 @@ func listOf(t *testing.T, program *testpython.Program) (want map[string][][3]any
 	require.Len(t, want, count, "names that are not unique")
 	p, err := process.Open(program.PID)
 	require.NoError(t, err)
-	rt, err := cpython.Locate(p)
+	rt, err := locate.New().Locate(p)
 	require.NoError(t, err)
 	threads, err := rt.Threads(p.Memory())
 	require.NoError(t, err)

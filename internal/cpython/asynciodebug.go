@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/loopwatch/loopwatch/internal/cpython/image"
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -25,8 +27,6 @@ type AsyncioDebug struct {
 	RunningTask   uint32 // PyThreadState: the task it runs
 	ThreadTasks   uint32 // PyThreadState: list of its tasks
 }
-
-const asyncioDebugSize = 13 * 8
 
 // ErrNoAsyncio says that no module is mapped that describes itself.
 var ErrNoAsyncio = errors.New("the _asyncio module is not loaded, or does not say how it is laid out")
@@ -50,16 +50,16 @@ func (r *Runtime) ReadAsyncioDebug(p *process.Process) (AsyncioDebug, error) {
 		files[m.File()] = append(files[m.File()], m)
 	}
 	for _, id := range order {
-		img, err := images.get(p, files[id][0])
-		if err != nil || img.asyncio == 0 {
+		img, err := r.Images.Get(p, files[id][0])
+		if err != nil || img.Asyncio == 0 {
 			continue
 		}
-		bias, ok := img.bias(files[id], img.asyncio)
+		bias, ok := img.Bias(files[id], img.Asyncio)
 		if !ok {
 			continue
 		}
-		var b [asyncioDebugSize]byte
-		if err := p.Memory().Read(bias+img.asyncio, b[:]); err != nil {
+		var b [image.AsyncioSize]byte
+		if err := p.Memory().Read(bias+img.Asyncio, b[:]); err != nil {
 			return AsyncioDebug{}, fmt.Errorf("read how _asyncio is laid out: %w", err)
 		}
 		return parseAsyncioDebug(b[:])
@@ -75,15 +75,15 @@ func parseAsyncioDebug(b []byte) (AsyncioDebug, error) {
 	const size, name, awaitedBy, isSet, coro, node = 0, 1, 2, 4, 5, 6
 	const interpSize, interpTasks, threadSize, loop, running, tasks = 7, 8, 9, 10, 11, 12
 	for _, f := range []struct{ size, most, field, width, align uint64 }{
-		{at(size), maxOffset, at(name), 8, 8},
-		{at(size), maxOffset, at(awaitedBy), 8, 8},
-		{at(size), maxOffset, at(isSet), 1, 1},
-		{at(size), maxOffset, at(coro), 8, 8},
-		{at(size), maxOffset, at(node), 16, 8},
-		{at(interpSize), maxLargeOffset, at(interpTasks), 16, 8},
-		{at(threadSize), maxOffset, at(loop), 8, 8},
-		{at(threadSize), maxOffset, at(running), 8, 8},
-		{at(threadSize), maxOffset, at(tasks), 16, 8},
+		{at(size), release.MaxOffset, at(name), 8, 8},
+		{at(size), release.MaxOffset, at(awaitedBy), 8, 8},
+		{at(size), release.MaxOffset, at(isSet), 1, 1},
+		{at(size), release.MaxOffset, at(coro), 8, 8},
+		{at(size), release.MaxOffset, at(node), 16, 8},
+		{at(interpSize), release.MaxLargeOffset, at(interpTasks), 16, 8},
+		{at(threadSize), release.MaxOffset, at(loop), 8, 8},
+		{at(threadSize), release.MaxOffset, at(running), 8, 8},
+		{at(threadSize), release.MaxOffset, at(tasks), 16, 8},
 	} {
 		if f.size > f.most || f.field%f.align != 0 || f.field == 0 || f.field > f.size || f.field+f.width > f.size {
 			return AsyncioDebug{}, fmt.Errorf("how _asyncio is laid out makes no sense: %d in %d bytes", f.field, f.size)

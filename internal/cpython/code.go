@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/loopwatch/loopwatch/internal/cpython/linetable"
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -42,7 +43,7 @@ type Code struct {
 // used again for another one, only Check tells.
 func (r *Runtime) ReadCode(m process.Memory, addr uint64) (*Code, error) {
 	l := &r.Layout
-	wanted := []uint32{l.refCount(), l.ObjectType, l.CodeLine, l.CodeName, l.CodeFile, l.CodeLines}
+	wanted := []uint32{refCount(l), l.ObjectType, l.CodeLine, l.CodeName, l.CodeFile, l.CodeLines}
 	if l.CodeQualName != 0 {
 		wanted = append(wanted, l.CodeQualName)
 	}
@@ -54,7 +55,7 @@ func (r *Runtime) ReadCode(m process.Memory, addr uint64) (*Code, error) {
 	if err := r.checkType(m, f.u64(l.ObjectType)); err != nil {
 		return nil, fmt.Errorf("read code object at %#x: %w", addr, err)
 	}
-	if freed(f.u64(l.refCount())) {
+	if freed(f.u64(refCount(l))) {
 		return nil, fmt.Errorf("read code object at %#x: %w", addr, errFreed)
 	}
 	firstLine := f.i32(l.CodeLine)
@@ -108,8 +109,8 @@ func (r *Runtime) ReadCode(m process.Memory, addr uint64) (*Code, error) {
 func (r *Runtime) IsCode(m process.Memory, addr uint64, c *Code) bool {
 	l := &r.Layout
 	var buf [512]byte
-	f, err := readFields(m, addr, buf[:], l.refCount(), l.CodeLine, l.CodeName, l.CodeFile, l.CodeLines)
-	if err != nil || freed(f.u64(l.refCount())) || CodeCheck(f.u64(l.CodeFile), f.i32(l.CodeLine)) != c.Check ||
+	f, err := readFields(m, addr, buf[:], refCount(l), l.CodeLine, l.CodeName, l.CodeFile, l.CodeLines)
+	if err != nil || freed(f.u64(refCount(l))) || CodeCheck(f.u64(l.CodeFile), f.i32(l.CodeLine)) != c.Check ||
 		c.id != [3]uint64{f.u64(l.CodeName), f.u64(l.CodeFile), f.u64(l.CodeLines)} {
 		return false
 	}
@@ -138,7 +139,7 @@ func (c *Code) Size() int {
 }
 
 // refCount is where every object has its reference count: just before its type.
-func (l *Layout) refCount() uint32 { return max(l.ObjectType, 8) - 8 }
+func refCount(l *release.Layout) uint32 { return max(l.ObjectType, 8) - 8 }
 
 // freed tells by its reference count that an object has been freed and lies where it lay: what it
 // pointed to may be something else by now. The count is then 0 or gives way to the address of the

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -142,7 +143,7 @@ func (r *Runtime) suspended(m process.Memory, object uint64, generator bool) (s 
 		return s, 0, err
 	}
 	code := f.u64(l.FrameCode) &^ uint64(l.FrameCodeTag)
-	s = Suspended{Frame: RawFrame{Code: code, Instr: l.instr(code, f), Check: readCheck(m, &l.FrameLayout, code)}, Addr: frame}
+	s = Suspended{Frame: RawFrame{Code: code, Instr: instr(&l.FrameLayout, code, f), Check: readCheck(m, &l.FrameLayout, code)}, Addr: frame}
 	if self, err := readU64(m, frame+uint64(l.FrameLocals)); err == nil {
 		s.Self = self &^ uint64(l.FrameCodeTag)
 	}
@@ -156,12 +157,12 @@ func (r *Runtime) suspended(m process.Memory, object uint64, generator bool) (s 
 	locals := frame + uint64(l.FrameLocals)
 	var end uint64 // of the value stack
 	switch l.FrameStackKind {
-	case StackPointer:
+	case release.StackPointer:
 		end = f.u64(l.FrameStack)
 		if end == 0 {
 			return s, 0, ErrExecuting
 		}
-	case StackDepth:
+	case release.StackDepth:
 		depth := f.i32(l.FrameStack)
 		if depth < 0 {
 			return s, 0, ErrExecuting
@@ -174,7 +175,7 @@ func (r *Runtime) suspended(m process.Memory, object uint64, generator bool) (s 
 			return s, 0, nil
 		}
 		end = base + 8*uint64(depth)
-	case StackIndex:
+	case release.StackIndex:
 		n := f.i32(l.FrameStack)
 		if n < 0 {
 			return s, 0, ErrExecuting

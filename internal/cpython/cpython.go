@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cpython reads one CPython runtime inside another process. It takes a
-// process.Process, finds the interpreter among its mappings and its version and layout, and
-// hands out its layout, thread states, frames, and code objects with their names and lines.
-// Nothing is ever written to the process, nothing stops it, and everything read from it is
-// treated as hostile: it may be garbage, or change under the reader's hands.
+// Package cpython reads one live CPython runtime inside another process. In go its address, version and layout, as package
+// locate finds them, and the memory of the process; out come its thread states, frames, code objects with their names and
+// lines, coroutines and what they await, and dicts and other objects. Nothing is ever written to the process, nothing stops
+// it, and everything read from it is treated as hostile: it may be garbage, or change under the reader's hands.
 package cpython
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/loopwatch/loopwatch/internal/abi"
+	"github.com/loopwatch/loopwatch/internal/cpython/image"
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -46,24 +48,50 @@ type Thread struct {
 // Runtime is a CPython runtime found in a process. It holds no reference to the process: the
 // methods take its memory, and the caller sees to it that it is still the same process.
 type Runtime struct {
-	Version  Version
+	Version  release.Version
 	Addr     uint64 // of _PyRuntime
-	Layout   Layout
+	Layout   release.Layout
 	CodeType uint64          // of PyCode_Type, 0 where it could not be found
 	Path     string          // of the file that holds the runtime, as the process's maps name it
 	Image    process.Mapping // one of that file
+
+	Images *image.Cache // what is known of files
+	Hints  *Hints       // where names were found in other dicts; nil: nothing is remembered
 }
 
-// UnsupportedError says that a process is a Python, but none that can be watched.
-type UnsupportedError struct {
-	Reason string // for the user: "CPython 3.7: too old, 3.8 is the oldest supported"
+// ErrNotReady says that the interpreter is just starting or ending: try again later.
+var ErrNotReady = errors.New("the Python runtime is not initialized")
+
+// Ready makes sure that the runtime is initialized, has an interpreter with a thread, and is not
+// ending: otherwise the error is ErrNotReady.
+func (r *Runtime) Ready(m process.Memory) error {
+	l := &r.Layout
+	if l.RuntimeInitialized != 0 {
+		var b [4]byte
+		if err := m.Read(r.Addr+uint64(l.RuntimeInitialized), b[:]); err != nil {
+			return fmt.Errorf("read the Python runtime: %w", err)
+		}
+		if b == [4]byte{} {
+			return ErrNotReady
+		}
+	}
+	finalizing, err := readU64(m, r.Addr+uint64(l.RuntimeFinalizing))
+	if err != nil {
+		return fmt.Errorf("read the Python runtime: %w", err)
+	}
+	interp, err := readU64(m, r.Addr+uint64(l.RuntimeInterpreters))
+	if err != nil {
+		return fmt.Errorf("read the Python runtime: %w", err)
+	}
+	if interp == 0 || finalizing != 0 {
+		return ErrNotReady
+	}
+	thread, err := readU64(m, interp+uint64(l.InterpThreads))
+	if err != nil {
+		return fmt.Errorf("read the Python interpreter: %w", err)
+	}
+	if thread == 0 {
+		return ErrNotReady
+	}
+	return nil
 }
-
-func (e *UnsupportedError) Error() string { return e.Reason }
-
-var (
-	// ErrNotPython says that no Python interpreter is mapped.
-	ErrNotPython = errors.New("not a Python process")
-	// ErrNotReady says that the interpreter is just starting or ending: try again later.
-	ErrNotReady = errors.New("the Python runtime is not initialized")
-)

@@ -6,10 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
-	"sync"
 
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -123,7 +122,7 @@ func (r *Runtime) Item(m process.Memory, dict uint64, key string) (uint64, error
 		return 0, err
 	}
 	hint := hintKey{r.Version.Minor(), key}
-	if n := hints.get(hint); n < t.count {
+	if n := r.Hints.get(hint); n < t.count {
 		if e, err := t.some(m, n, 1); err == nil && !e[0].none() && r.isText(m, e[0].Key, key) {
 			return e[0].Value, nil
 		}
@@ -136,7 +135,7 @@ func (r *Runtime) Item(m process.Memory, dict uint64, key string) (uint64, error
 	if !ok {
 		return 0, fmt.Errorf("%w: %s", ErrNoKey, key)
 	}
-	hints.put(hint, uint64(n))
+	r.Hints.put(hint, uint64(n))
 	return entries[n].Value, nil
 }
 
@@ -157,7 +156,7 @@ func (r *Runtime) find(m process.Memory, entries []Entry, key string) (n int, ok
 		}
 		process.ReadEach(m, places)
 		for i, p := range places {
-			if p.OK && r.Layout.hasText(p.P, key) {
+			if p.OK && hasText(&r.Layout, p.P, key) {
 				return which[i], true
 			}
 		}
@@ -165,49 +164,14 @@ func (r *Runtime) find(m process.Memory, entries []Entry, key string) (n int, ok
 	return 0, false
 }
 
-// hintKey names what was looked for in a dict.
-type hintKey struct {
-	minor int
-	key   string // one of the few that loopwatch knows
-}
-
-// hintTable remembers at which place of a dict a key was found last: modules fill theirs in the same order
-// in every process, and programs of one kind import the same.
-type hintTable struct {
-	mu sync.Mutex
-	m  map[hintKey]uint64
-}
-
-const maxHints = 1024
-
-var hints hintTable
-
-func (h *hintTable) get(k hintKey) uint64 {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if n, ok := h.m[k]; ok {
-		return n
-	}
-	return math.MaxUint64
-}
-
-func (h *hintTable) put(k hintKey, n uint64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.m == nil || len(h.m) >= maxHints {
-		h.m = make(map[hintKey]uint64)
-	}
-	h.m[k] = n
-}
-
 // isText tells whether an object is a compact str of this ASCII text. Little is read of others.
 func (r *Runtime) isText(m process.Memory, addr uint64, text string) bool {
 	b := make([]byte, int(r.Layout.StrASCII)+len(text))
-	return m.Read(addr, b) == nil && r.Layout.hasText(b, text)
+	return m.Read(addr, b) == nil && hasText(&r.Layout, b, text)
 }
 
 // hasText tells whether a str object that is seen as far as such a text would go has it.
-func (l *Layout) hasText(b []byte, text string) bool {
+func hasText(l *release.Layout, b []byte, text string) bool {
 	state := binary.LittleEndian.Uint32(b[l.StrState:])
 	return binary.LittleEndian.Uint64(b[l.StrLength:]) == uint64(len(text)) && state>>l.StrCompactBit&1 == 1 &&
 		state>>l.StrASCIIBit&1 == 1 && string(b[l.StrASCII:]) == text

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/cpythontest"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
 
@@ -52,7 +53,7 @@ func layoutsToTry(t *testing.T) []*cpython.Runtime {
 	for _, py := range testpython.All(t) {
 		prog := testpython.Start(t, py.Command("-c", "import time; print(1); time.sleep(600)"))
 		prog.ReadLine(t)
-		_, rt := locate(t, prog.PID)
+		_, rt := cpythontest.Locate(t, prog.PID)
 		out = append(out, rt)
 	}
 	return out
@@ -274,7 +275,7 @@ func TestCodeTypeByName(t *testing.T) {
 	for _, py := range testpython.All(t) {
 		prog := testpython.Start(t, py.Command("-c", "import time; print(1); time.sleep(600)"))
 		prog.ReadLine(t)
-		p, rt := locate(t, prog.PID)
+		p, rt := cpythontest.Locate(t, prog.PID)
 		m := p.Memory()
 		threads, err := rt.Threads(m)
 		require.NoError(t, err)

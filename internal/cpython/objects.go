@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -194,7 +195,7 @@ func (r *Runtime) Attribute(m process.Memory, object uint64, name string) (uint6
 		if err != nil {
 			return 0, err
 		}
-		if offset == 0 || offset > maxOffset {
+		if offset == 0 || offset > release.MaxOffset {
 			return 0, errBadObject
 		}
 		dict, err := readU64(m, object+offset)
@@ -231,7 +232,7 @@ func (r *Runtime) Attribute(m process.Memory, object uint64, name string) (uint6
 		if err != nil {
 			return 0, err
 		}
-		if flags&flagInlineValues != 0 && size <= maxOffset {
+		if flags&flagInlineValues != 0 && size <= release.MaxOffset {
 			var head [4]byte
 			if err := m.Read(object+size, head[:]); err != nil {
 				return 0, err

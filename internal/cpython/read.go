@@ -16,7 +16,7 @@ func readU64(m process.Memory, addr uint64) (uint64, error) {
 }
 
 // fields reads the part of a structure that some offsets span, in one go: a read of foreign
-// memory costs a system call. Layouts keep offsets below maxOffset, so it stays small.
+// memory costs a system call. Layouts keep offsets below release.MaxOffset, so it stays small.
 type fields struct {
 	from uint32
 	b    []byte

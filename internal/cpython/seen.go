@@ -101,7 +101,7 @@ func (r *Runtime) seenStr(m process.Memory, o Seen) (string, error) {
 	if len(o.Object) < int(l.StrState)+4 {
 		return "", errShort
 	}
-	h, err := l.strHead(o.word(l.StrLength), binary.LittleEndian.Uint32(o.Object[l.StrState:]))
+	h, err := headOf(l, o.word(l.StrLength), binary.LittleEndian.Uint32(o.Object[l.StrState:]))
 	if err != nil {
 		return "", err
 	}
@@ -132,7 +132,7 @@ func (r *Runtime) stillStr(m process.Memory, o Seen, h strHead, text []byte) (st
 	if err := m.Read(o.Addr, now.Object); err != nil {
 		return "", err
 	}
-	again, err := l.strHead(now.word(l.StrLength), binary.LittleEndian.Uint32(now.Object[l.StrState:]))
+	again, err := headOf(l, now.word(l.StrLength), binary.LittleEndian.Uint32(now.Object[l.StrState:]))
 	if err != nil || again != h || now.word(l.ObjectType) != o.word(l.ObjectType) ||
 		len(text) > 0 && !bytes.Equal(now.Object[h.text:int(h.text)+len(text)], text) {
 		return "", errChanged

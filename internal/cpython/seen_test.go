@@ -11,6 +11,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/loopwatch/loopwatch/internal/cpython/image"
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 )
 
 // image of memory that begins at base.
@@ -40,7 +43,7 @@ const (
 var testTypes = TextTypes{Str: strType, Int: intType}
 
 // str puts a compact str at addr.
-func (r region) str(l *Layout, addr uint64, text string) {
+func (r region) str(l *release.Layout, addr uint64, text string) {
 	r.put(addr+uint64(l.ObjectType), strType)
 	ascii := strings.IndexFunc(text, func(c rune) bool { return c >= utf8.RuneSelf }) < 0
 	chars := []rune(text)
@@ -62,8 +65,16 @@ func (r region) seen(addr uint64, n int) Seen {
 	return Seen{addr, append([]byte(nil), r.b[addr-r.base:][:n]...)}
 }
 
+// measured returns the layout of a release that does not describe itself.
+func measured(t testing.TB, minor uint8) release.Layout {
+	layout, err := release.Measured(release.MakeVersion(3, minor, 0))
+	require.NoError(t, err)
+	return layout
+}
+
 func TestSeenText(t *testing.T) {
-	for minor, layout := range layouts {
+	for minor := uint8(8); minor <= 12; minor++ {
+		layout := measured(t, minor)
 		r := &Runtime{Layout: layout}
 		for _, text := range []string{"Task-1", "", strings.Repeat("long", 100), "größe", strings.Repeat("☃", 300), "\x1b[31m"} {
 			m := region{base, make([]byte, 8192)}
@@ -94,7 +105,7 @@ func TestSeenText(t *testing.T) {
 }
 
 func TestSeenNumber(t *testing.T) {
-	layout := layouts[12]
+	layout := measured(t, 12)
 	r := &Runtime{Layout: layout}
 	m := region{base, make([]byte, 64)}
 	m.put(base+uint64(layout.ObjectType), intType)
@@ -118,15 +129,15 @@ func TestSeenNumber(t *testing.T) {
 // FuzzForeignObjects reads whatever there is as what it should be: it must end, in bounds.
 func FuzzForeignObjects(f *testing.F) {
 	m := region{base, make([]byte, 512)}
-	layout := layouts[12]
+	layout := measured(f, 12)
 	m.str(&layout, base, "Task-1")
 	f.Add(12, m.b, 128)
 	f.Add(8, m.b[:100], 56)
 	m.put(base+uint64(layout.ObjectType), intType)
 	f.Add(12, m.b, 32)
 	f.Fuzz(func(t *testing.T, minor int, memory []byte, n int) {
-		layout, ok := layouts[minor]
-		if !ok {
+		layout, err := release.Measured(release.MakeVersion(3, uint8(minor), 0))
+		if err != nil {
 			return
 		}
 		r := &Runtime{Layout: layout}
@@ -143,9 +154,9 @@ func FuzzForeignObjects(f *testing.F) {
 			_, _ = r.Item(m, base, "key")
 		}
 		_, _ = r.Module(m, base, "asyncio.tasks")
-		if len(memory) >= asyncioDebugSize {
+		if len(memory) >= image.AsyncioSize {
 			if d, err := parseAsyncioDebug(memory); err == nil {
-				assert.Less(t, max(d.TaskCoro, d.TaskName, d.RunningTask), uint32(maxOffset))
+				assert.Less(t, max(d.TaskCoro, d.TaskName, d.RunningTask), uint32(release.MaxOffset))
 			}
 		}
 	})

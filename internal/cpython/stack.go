@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -120,7 +121,7 @@ func (r *Runtime) StackAt(m process.Memory, tstate uint64, max int) (frames []Ra
 			check = readCheck(m, l, code)
 			checks[code] = check
 		}
-		frames = append(frames, RawFrame{Code: code, Instr: l.instr(code, f), Check: check})
+		frames = append(frames, RawFrame{Code: code, Instr: instr(l, code, f), Check: check})
 		addrs = append(addrs, addr)
 		return true
 	})
@@ -185,7 +186,7 @@ func (r *Runtime) walk(m process.Memory, tstate uint64, visit func(addr uint64, 
 }
 
 // readCheck returns 0 where the code object cannot be read: resolving the frame will fail.
-func readCheck(m process.Memory, l *FrameLayout, code uint64) uint32 {
+func readCheck(m process.Memory, l *release.FrameLayout, code uint64) uint32 {
 	var buf [64]byte
 	f, err := readFields(m, code, buf[:], l.CodeFile, l.CodeLine)
 	if err != nil {
@@ -195,14 +196,14 @@ func readCheck(m process.Memory, l *FrameLayout, code uint64) uint32 {
 }
 
 // instr returns the index of the instruction that a frame is at.
-func (l *FrameLayout) instr(code uint64, f fields) int32 {
+func instr(l *release.FrameLayout, code uint64, f fields) int32 {
 	switch l.InstrKind {
-	case InstrBytes:
+	case release.InstrBytes:
 		if bytes := f.i32(l.FrameInstr); bytes >= 0 {
 			return bytes / 2
 		}
 		return InstrNotStarted
-	case InstrUnits:
+	case release.InstrUnits:
 		return f.i32(l.FrameInstr)
 	}
 	// One unit before the first: from 3.11 to 3.12 a frame that has not started.

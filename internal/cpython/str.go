@@ -9,6 +9,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -50,7 +51,7 @@ func (r *Runtime) readStrFrom(m process.Memory, addr uint64, seen []byte) (s str
 		}
 		length, state = f.u64(l.StrLength), uint32(f.i32(l.StrState))
 	}
-	h, err := l.strHead(length, state)
+	h, err := headOf(l, length, state)
 	if err != nil {
 		return "", false, err
 	}
@@ -77,7 +78,7 @@ type strHead struct {
 	text   uint32 // offset of the text in the object, 0 where it is elsewhere
 }
 
-func (l *Layout) strHead(length uint64, state uint32) (strHead, error) {
+func headOf(l *release.Layout, length uint64, state uint32) (strHead, error) {
 	h := strHead{length: length, kind: state >> l.StrKindBit & 7}
 	if h.kind != 1 && h.kind != 2 && h.kind != 4 || int64(length) < 0 {
 		return h, errBadStr

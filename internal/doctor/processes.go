@@ -7,7 +7,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/locate"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/python"
@@ -26,7 +26,7 @@ func survey(pids []int) (out, opaque []Process, err error) {
 		pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == os.Getpid() })
 	}
 	out = []Process{}
-	for i, opened := range python.OpenAll(pids, nil) {
+	for i, opened := range python.NewOpener().OpenAll(pids, nil) {
 		p, refusal := examineProcess(pids[i], opened)
 		if refusal == nil {
 			out = append(out, p)
@@ -37,7 +37,7 @@ func survey(pids []int) (out, opaque []Process, err error) {
 			continue
 		}
 		p.Reason, p.Do = refusal.Explain(python.Watch)
-		if !named && kind == python.Unreadable && !cpython.Named(p.PID) {
+		if !named && kind == python.Unreadable && !locate.Named(p.PID) {
 			opaque = append(opaque, p)
 		} else {
 			out = append(out, p)

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/loopwatch/loopwatch/internal/clock"
-	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/locate"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/parallel"
 	"github.com/loopwatch/loopwatch/internal/probes/host"
@@ -120,7 +120,7 @@ func find(pids []int) (out found, refused []*python.PIDError, err error) {
 		pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == os.Getpid() })
 	}
 	out.lost = make(losses)
-	for _, opened := range python.OpenAll(pids, nil) {
+	for _, opened := range python.NewOpener().OpenAll(pids, nil) {
 		switch {
 		case opened.Process != nil && len(out.procs) >= listing.MaxProcesses:
 			out.lost.add(reasonOver, 1)
@@ -146,7 +146,7 @@ func (f *found) passOver(r *python.Refusal) {
 		f.unsupported = append(f.unsupported, u)
 	case python.Unreadable:
 		reason, do := r.Explain(python.LookAt)
-		u.Reason, u.Maybe = reason+"; "+do, !cpython.Named(r.PID)
+		u.Reason, u.Maybe = reason+"; "+do, !locate.Named(r.PID)
 		f.unsupported = append(f.unsupported, u)
 	}
 }

@@ -101,7 +101,7 @@ func (p *Process) findParent(known func(pid int) Known) (parent Known) {
 		parent = known(p.PPID)
 	}
 	if parent.Process == nil {
-		parent.Process, _ = Open(p.PPID)
+		parent.Process, _ = p.opener.Open(p.PPID)
 	}
 	// A parent with its runtime at another address shows that this process has called exec. One that began later has the
 	// process id of the parent, which has ended.

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -48,8 +49,8 @@ func threadAt(i int) uint64 { return threadsAt + uint64(i)*0x100 }
 
 // parentOf is a process whose threads, from the oldest to the newest, have these stacks of code objects.
 func parentOf(stacks [][]uint64) (*Process, words) {
-	l := cpython.Layout{RuntimeInterpreters: 8, InterpThreads: 0x20, InterpNext: 0x28, ThreadNext: 8, ThreadInterp: 0x18}
-	l.ThreadID, l.ThreadFrame, l.FrameBack, l.FrameInstr, l.InstrKind = 0x20, 0x10, 8, 0x10, cpython.InstrUnits
+	l := release.Layout{RuntimeInterpreters: 8, InterpThreads: 0x20, InterpNext: 0x28, ThreadNext: 8, ThreadInterp: 0x18}
+	l.ThreadID, l.ThreadFrame, l.FrameBack, l.FrameInstr, l.InstrKind = 0x20, 0x10, 8, 0x10, release.InstrUnits
 	m := words{at: map[uint64]uint64{runtimeAt + 8: interpAt, interpAt + 0x20: threadAt(len(stacks) - 1)}, reads: make(map[uint64]int)}
 	frame := framesAt
 	for i, stack := range stacks {
@@ -245,7 +246,7 @@ func TestForkedAmongManyThreads(t *testing.T) {
 			var pid int
 			require.NoError(t, json.Unmarshal([]byte(program.ReadLine(t)), &pid), what)
 			open := func(pid int) *Process {
-				p, refusal := Open(pid)
+				p, refusal := NewOpener().Open(pid)
 				require.Nil(t, refusal, what)
 				return p
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/asyncio"
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/locate"
 	"github.com/loopwatch/loopwatch/internal/parallel"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
@@ -29,7 +30,8 @@ type Process struct {
 	// As they were when it was opened. Container and Unit are empty where they cannot be read.
 	Command, Container, Unit string
 
-	tasks map[uint64]*asyncio.Tasks // found so far, by interpreter
+	opener *Opener                   // of its parent
+	tasks  map[uint64]*asyncio.Tasks // found so far, by interpreter
 
 	// What FindLoop has found. inherited are the outermost frames of the main thread that are the parent's.
 	inherited   []cpython.RawFrame
@@ -37,10 +39,17 @@ type Process struct {
 	parentCut   bool
 }
 
+// Opener opens processes, and remembers what it found in the files of their interpreters. It is safe for concurrent use.
+type Opener struct{ locator *locate.Locator }
+
+// NewOpener returns an opener that knows no file yet.
+func NewOpener() *Opener { return &Opener{locate.New()} }
+
 // New returns the process that a runtime was found in.
-func New(p *process.Process, rt *cpython.Runtime) *Process {
+func (o *Opener) New(p *process.Process, rt *cpython.Runtime) *Process {
 	memory := p.Memory()
 	out := &Process{
+		opener:  o,
 		Process: p, Runtime: rt, Memory: memory, Names: symbolize.New(rt, memory), Modules: NewModules(p.Maps, rt),
 		Command: p.Cmdline(), tasks: make(map[uint64]*asyncio.Tasks),
 	}
@@ -49,16 +58,16 @@ func New(p *process.Process, rt *cpython.Runtime) *Process {
 }
 
 // Open opens a process and finds its interpreter. It returns either the process or why not.
-func Open(pid int) (*Process, *Refusal) {
+func (o *Opener) Open(pid int) (*Process, *Refusal) {
 	p, err := process.Open(pid)
 	if err != nil {
 		return nil, &Refusal{PID: pid, Err: err}
 	}
-	rt, err := cpython.Locate(p)
+	rt, err := o.locator.Locate(p)
 	if err != nil {
 		return nil, &Refusal{PID: pid, Command: p.Cmdline(), Err: err}
 	}
-	return New(p, rt), nil
+	return o.New(p, rt), nil
 }
 
 // Opened is what came of opening one process: the process, or why not.
@@ -69,10 +78,10 @@ type Opened struct {
 
 // OpenAll opens many processes at once. also, which may be nil, is called with what came of each, from several goroutines.
 // The result is in the order of pids.
-func OpenAll(pids []int, also func(Opened)) []Opened {
+func (o *Opener) OpenAll(pids []int, also func(Opened)) []Opened {
 	out := make([]Opened, len(pids))
 	parallel.For(len(pids), func(i int) {
-		out[i].Process, out[i].Refusal = Open(pids[i])
+		out[i].Process, out[i].Refusal = o.Open(pids[i])
 		if also != nil {
 			also(out[i])
 		}

@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/locate"
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -29,13 +31,13 @@ func TestRefusals(t *testing.T) {
 		reason      string
 		watch, look string
 	}{
-		{here, &cpython.UnsupportedError{Reason: "PyPy"}, Unsupported, "PyPy", "see the list of supported interpreters in the README", "see the list of supported interpreters in the README"},
-		{here, cpython.ErrNotPython, NotPython, "it is not a Python process",
+		{here, &release.UnsupportedError{Reason: "PyPy"}, Unsupported, "PyPy", "see the list of supported interpreters in the README", "see the list of supported interpreters in the README"},
+		{here, locate.ErrNotPython, NotPython, "it is not a Python process",
 			"give the process id of a running Python process, or leave out --pid to watch all", "give the id of a running Python process, or none to see all"},
 		{here, fmt.Errorf("wrapped: %w", cpython.ErrNotReady), Starting, "its interpreter is just starting or ending", "nothing: it is looked at again as it goes on", "try again in a moment"},
 		{gone, fs.ErrNotExist, Gone, "there is no such process",
 			"give the process id of a running Python process, or leave out --pid to watch all", "give the id of a running Python process, or none to see all"},
-		{gone, &cpython.UnsupportedError{Reason: "PyPy"}, Unsupported, "PyPy", "see the list of supported interpreters in the README", "see the list of supported interpreters in the README"},
+		{gone, &release.UnsupportedError{Reason: "PyPy"}, Unsupported, "PyPy", "see the list of supported interpreters in the README", "see the list of supported interpreters in the README"},
 		{here, errors.New("input/output error\nand more"), Unreadable, "unreadable: input/output error", "run loopwatch as root on the host itself", "run loopwatch as root on the host itself"},
 	} {
 		r := &Refusal{PID: test.pid, Err: test.err}
@@ -45,21 +47,21 @@ func TestRefusals(t *testing.T) {
 		reason, do = r.Explain(LookAt)
 		assert.Equal(t, []string{test.reason, test.look}, []string{reason, do})
 	}
-	r := &Refusal{PID: 7, Err: cpython.ErrNotPython}
+	r := &Refusal{PID: 7, Err: locate.ErrNotPython}
 	assert.Equal(t, "cannot look at process 7: it is not a Python process; give the id of a running Python process, or none to see all", r.Answer(LookAt).Error())
 	assert.Contains(t, r.Answer(Watch).Error(), "cannot watch process 7: ")
 }
 
 func TestOpenAll(t *testing.T) {
 	also := make(chan Opened, 2)
-	out := OpenAll([]int{gone, os.Getpid()}, func(o Opened) { also <- o })
+	out := NewOpener().OpenAll([]int{gone, os.Getpid()}, func(o Opened) { also <- o })
 	require.Len(t, out, 2)
 	assert.Equal(t, Gone, out[0].Refusal.Kind())
 	assert.Equal(t, gone, out[0].Refusal.PID)
 	assert.Equal(t, NotPython, out[1].Refusal.Kind())
 	assert.NotEmpty(t, out[1].Refusal.Command)
 	assert.Len(t, also, 2)
-	assert.Empty(t, OpenAll(nil, nil))
+	assert.Empty(t, NewOpener().OpenAll(nil, nil))
 }
 
 // The mappings are read when first asked for, and again where they may be out of date.
@@ -114,12 +116,12 @@ func (m memory) Read(addr uint64, p []byte) error {
 }
 
 // processOf is one whose interpreter state and GIL lie at 0x2000 and 0x3000.
-func processOf(l cpython.Layout, m memory) *Process {
+func processOf(l release.Layout, m memory) *Process {
 	return &Process{Runtime: &cpython.Runtime{Addr: 0x1000, Layout: l}, Memory: m}
 }
 
 func TestInterpreterOf3_11(t *testing.T) {
-	l := cpython.Layout{RuntimeInterpreters: 8, RuntimeGIL: 0x500, GILSize: 0x80, GILLocked: 0x10, GILLastHolder: 0x8, InterpThreads: 0x20, InterpGCCollecting: 0x40}
+	l := release.Layout{RuntimeInterpreters: 8, RuntimeGIL: 0x500, GILSize: 0x80, GILLocked: 0x10, GILLastHolder: 0x8, InterpThreads: 0x20, InterpGCCollecting: 0x40}
 	m := memory{0x1008: 0x2000, 0x1510: 1, 0x1508: 0x9000, 0x2040: 0}
 	p := processOf(l, m)
 	assert.EqualValues(t, 0x2000, p.FirstInterpreter())
@@ -139,7 +141,7 @@ func TestInterpreterOf3_11(t *testing.T) {
 }
 
 func TestInterpreterOf3_12(t *testing.T) {
-	l := cpython.Layout{RuntimeInterpreters: 8, InterpGIL: 0x60, GILSize: 0x80, GILLocked: 0x10, GILLastHolder: 0x8, InterpGCCollecting: 0x40}
+	l := release.Layout{RuntimeInterpreters: 8, InterpGIL: 0x60, GILSize: 0x80, GILLocked: 0x10, GILLastHolder: 0x8, InterpGCCollecting: 0x40}
 	p := processOf(l, memory{0x2060: 0x3000, 0x3010: 1, 0x3008: 0x9000})
 	i := p.Interpreter(0x2000)
 	assert.EqualValues(t, 0x3000, i.GIL)

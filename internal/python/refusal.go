@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/locate"
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/probes/host"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
@@ -34,7 +36,7 @@ func (r *Refusal) Kind() Kind {
 	switch {
 	case r.unsupported() != nil:
 		return Unsupported
-	case errors.Is(r.Err, cpython.ErrNotPython):
+	case errors.Is(r.Err, locate.ErrNotPython):
 		return NotPython
 	case errors.Is(r.Err, cpython.ErrNotReady):
 		return Starting
@@ -72,8 +74,8 @@ func (r *Refusal) Explain(purpose Purpose) (reason, do string) {
 }
 
 // unsupported returns why the interpreter is none of those known, nil where that is not the reason.
-func (r *Refusal) unsupported() *cpython.UnsupportedError {
-	var unsupported *cpython.UnsupportedError
+func (r *Refusal) unsupported() *release.UnsupportedError {
+	var unsupported *release.UnsupportedError
 	errors.As(r.Err, &unsupported)
 	return unsupported
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/locate"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/testpython"
@@ -49,7 +49,7 @@ func TestRealProcess(t *testing.T) {
 
 			p, err := process.Open(program.PID)
 			require.NoError(t, err)
-			rt, err := cpython.Locate(p)
+			rt, err := locate.New().Locate(p)
 			require.NoError(t, err)
 			threads, err := rt.Threads(p.Memory())
 			require.NoError(t, err)

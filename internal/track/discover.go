@@ -9,6 +9,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/locate"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
@@ -33,7 +34,7 @@ func (c *Tracker) Discover() error {
 			c.opts.Looking(int(n), len(pids))
 		}
 	}
-	for i, o := range python.OpenAll(pids, also) {
+	for i, o := range c.python.OpenAll(pids, also) {
 		c.meet(pids[i], o)
 	}
 	return c.refusal()
@@ -70,7 +71,7 @@ func (c *Tracker) refusal() error {
 		return nil
 	}
 	for _, pid := range c.opts.PIDs {
-		if _, refusal := python.Open(pid); refusal != nil && refusal.Kind() != python.Starting {
+		if _, refusal := c.python.Open(pid); refusal != nil && refusal.Kind() != python.Starting {
 			return refusal.Answer(python.Watch)
 		}
 	}
@@ -109,7 +110,7 @@ func (c *Tracker) turnAway(r *python.Refusal) {
 		c.check(c.kernel.ForgetProcess(r.PID))
 	default:
 		reason, do := r.Explain(python.Watch)
-		c.refuse(r.PID, r.Command, reason+"; "+do, !cpython.Named(r.PID))
+		c.refuse(r.PID, r.Command, reason+"; "+do, !locate.Named(r.PID))
 	}
 }
 
@@ -129,7 +130,7 @@ func (c *Tracker) process(pid int) *proc {
 	if _, ok := c.unsupported[pid]; ok || pid == c.opts.Self {
 		return nil
 	}
-	opened, refusal := python.Open(pid)
+	opened, refusal := c.python.Open(pid)
 	return c.meet(pid, python.Opened{Process: opened, Refusal: refusal})
 }
 

@@ -6,7 +6,7 @@ import (
 	"maps"
 
 	"github.com/loopwatch/loopwatch/internal/attachment"
-	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/python"
 )
@@ -47,7 +47,7 @@ func kernelInterp(i python.Interpreter) probes.Interp {
 }
 
 // kernelLayout hands a layout to the walker.
-func kernelLayout(l *cpython.Layout) probes.Layout {
+func kernelLayout(l *release.Layout) probes.Layout {
 	return probes.Layout{
 		TstateThreadId: l.ThreadID, TstateFrame: l.ThreadFrame, ViaCframe: l.ViaCFrame, CframeFrame: l.CFrameFrame,
 		FrameCode: l.FrameCode, FramePrevious: l.FrameBack, FrameInstr: l.FrameInstr, FrameOwner: l.FrameOwner,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/asyncio"
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
@@ -72,12 +73,12 @@ func findTasksAhead(p *python.Process) {
 }
 
 // taskLayout is a process's layout with what names the running task.
-func taskLayout(l *cpython.Layout, t *asyncio.Tasks) probes.Layout {
+func taskLayout(l *release.Layout, t *asyncio.Tasks) probes.Layout {
 	k := kernelLayout(l)
 	k.TstateTask, k.TaskCoro, k.TaskName = t.InThread, t.Coro, t.Name
 	k.DictKeys, k.KeysLog2, k.KeysCount, k.KeysIndex = l.DictKeys, l.KeysLog2, l.KeysCount, l.KeysIndex
 	k.CoroFrame = l.CoroFrame
-	if l.InstrKind == cpython.InstrPointer { // since frames are no objects of their own
+	if l.InstrKind == release.InstrPointer { // since frames are no objects of their own
 		k.CoroFrameInside = 1
 	}
 	k.StrLength, k.StrState, k.StrAscii, k.StrCompact = l.StrLength, l.StrState, l.StrASCII, l.StrCompact

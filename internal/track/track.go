@@ -16,6 +16,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
+	"github.com/loopwatch/loopwatch/internal/python"
 )
 
 // Kernel is what the tracker needs of *probes.Probes.
@@ -93,6 +94,7 @@ type Tracker struct {
 	threads map[int]*thread // their threads that wait in epoll, by thread id
 	waiting []*readyBlock   // by when they are due; those told already, too
 	slots   slotPool
+	python  *python.Opener
 	usdt    *attachment.Files // with the interpreters' own probes
 
 	open        []probes.Thread // thread states when the observation ended
@@ -108,6 +110,7 @@ func New(k Kernel, o Options) *Tracker {
 	c := &Tracker{
 		kernel: k, opts: o,
 		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: newSlotPool(k.Loops()),
+		python:      python.NewOpener(),
 		unsupported: make(map[int]model.Unsupported), lost: make(map[string]int64),
 	}
 	if c.opts.Log == nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/test/judge"
@@ -130,7 +130,7 @@ func TestRecordingOfEverything(t *testing.T) {
 		}
 		assert.NotZero(t, loops[string(kind)], "no recording has a block of %s", kind)
 	}
-	oldest, newest := cpython.Releases()
+	oldest, newest := release.Supported()
 	for minor := oldest; minor <= newest; minor++ {
 		assert.NotZero(t, releases[minor], "no recording has a block of Python 3.%d", minor)
 	}

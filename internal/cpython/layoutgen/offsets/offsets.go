@@ -28,7 +28,7 @@ type Table struct {
 	values  map[string]uint32
 }
 
-// frameFields are the fields of cpython.Layout that live in the embedded FrameLayout.
+// frameFields are the fields of release.Layout that live in the embedded FrameLayout.
 var frameFields = map[string]bool{
 	"ThreadID": true, "ThreadFrame": true, "ViaCFrame": true, "CFrameFrame": true, "FrameCode": true,
 	"FrameCodeTag": true, "FrameBack": true, "FrameInstr": true, "InstrKind": true, "FrameOwner": true,
@@ -106,7 +106,7 @@ func (t Table) Diff(other Table) string {
 	return strings.Join(out, "; ")
 }
 
-// Literal returns the fields as the inside of a composite literal of cpython.Layout. Zeros
+// Literal returns the fields as the inside of a composite literal of release.Layout. Zeros
 // are left out.
 func (t Table) Literal() string {
 	var frame, rest strings.Builder

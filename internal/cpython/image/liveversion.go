@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package cpython
+package image
 
 import (
 	"bytes"
 	"regexp"
 	"strconv"
 
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -18,13 +19,13 @@ const maxZeroed = 4 << 20
 // "3.9.18 | packaged by conda-forge | (main, ...".
 var versionText = regexp.MustCompile(`^\x00([23])\.(\d{1,2})\.(\d{1,2})(?:(a|b|rc)(\d{1,2}))?\+? [(|]`)
 
-// liveVersion finds the release where only the text of sys.version has it: before 3.11, and in
+// LiveVersion finds the release where only the text of sys.version has it: before 3.11, and in
 // files without symbols. Py_GetVersion keeps that text in a static buffer, so it lies among
 // the zero-initialized data. The release is in the file's constants too, but cannot be told
 // from others there: linkers let "3.9.18" be the end of a path. With minor not negative only
 // that one counts. It returns 0 where there is no such text, or two different ones.
-func (img *image) liveVersion(m process.Memory, bias uint64, minor int) Version {
-	var found Version
+func (img *Image) LiveVersion(m process.Memory, bias uint64, minor int) release.Version {
+	var found release.Version
 	for _, s := range img.segments {
 		if s.MemSize <= s.FileSize {
 			continue
@@ -57,22 +58,22 @@ func (img *image) liveVersion(m process.Memory, bias uint64, minor int) Version 
 	return found
 }
 
-// withPatch completes a version of which only the minor release is known, if it can.
-func (img *image) withPatch(m process.Memory, bias uint64, v Version) Version {
-	if v&0xffff != patchUnknown {
+// WithPatch completes a version of which only the minor release is known, if it can.
+func (img *Image) WithPatch(m process.Memory, bias uint64, v release.Version) release.Version {
+	if v.HasPatch() {
 		return v
 	}
-	if live := img.liveVersion(m, bias, v.Minor()); live != 0 {
+	if live := img.LiveVersion(m, bias, v.Minor()); live != 0 {
 		return live
 	}
 	return v
 }
 
 // releaseOf makes a version of the groups of versionText.
-func releaseOf(match [][]byte) Version {
-	number := func(group int) Version {
+func releaseOf(match [][]byte) release.Version {
+	number := func(group int) release.Version {
 		n, _ := strconv.ParseUint(string(match[group]), 10, 8) // digits or nothing, as the pattern has it
-		return Version(n)
+		return release.Version(n)
 	}
 	v := number(1)<<24 | number(2)<<16 | number(3)<<8
 	switch string(match[4]) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package cpython
+package release
 
 import (
 	"encoding/binary"
@@ -68,38 +68,33 @@ const debugCookie = "xdebugpy"
 // Bounds of offsets read from a process. Real structures are far smaller, but for the runtime
 // and the interpreters, which contain tables.
 const (
-	maxOffset      = 4096
-	maxLargeOffset = 1 << 24
+	MaxOffset      = 4096
+	MaxLargeOffset = 1 << 24
 )
 
-// errNoDebugOffsets says that a runtime does not describe itself.
-var errNoDebugOffsets = errors.New("no debug offsets")
+// ErrNoDebugOffsets says that a runtime does not describe itself.
+var ErrNoDebugOffsets = errors.New("no debug offsets")
 
-// oldestRelease is the minor version of the oldest release whose layout is known.
-const oldestRelease = 8
-
-// Releases returns the minor versions of the oldest and of the newest CPython 3 that are supported.
-func Releases() (oldest, newest int) { return oldestRelease, newestRelease() }
-
-// newestRelease returns the minor version of the newest release whose debug offsets are known.
-func newestRelease() int { return slices.Max(slices.Collect(maps.Keys(debugOffsets))) }
+// newest returns the minor version of the newest release whose debug offsets are known.
+func newest() int { return slices.Max(slices.Collect(maps.Keys(debugOffsets))) }
 
 func parseShape(text string) []string {
 	return strings.Fields(strings.ReplaceAll(text, "|", " "))
 }
 
-// readDebugOffsets reads version and layout of a runtime that describes itself.
-func readDebugOffsets(m process.Memory, addr uint64) (Version, Layout, error) {
+// ReadDebugOffsets reads version and layout of a runtime that describes itself, at the address of its _PyRuntime. The error
+// is ErrNoDebugOffsets where it does not, and an *UnsupportedError where it is none of the releases known.
+func ReadDebugOffsets(m process.Memory, addr uint64) (Version, Layout, error) {
 	var head [24]byte
 	if err := m.Read(addr, head[:]); err != nil {
 		return 0, Layout{}, fmt.Errorf("read the Python runtime: %w", err)
 	}
 	if string(head[:8]) != debugCookie {
-		return 0, Layout{}, errNoDebugOffsets
+		return 0, Layout{}, ErrNoDebugOffsets
 	}
 	version := Version(binary.LittleEndian.Uint64(head[8:]))
 	shape, ok := debugOffsets[version.Minor()]
-	switch newest := newestRelease(); {
+	switch newest := newest(); {
 	case version.Major() != 3 || version.Minor() > newest:
 		return version, Layout{}, &UnsupportedError{fmt.Sprintf("CPython %s: too new, 3.%d is the newest supported", version, newest)}
 	case !ok:
@@ -141,9 +136,9 @@ func parseDebugOffsets(minor int, b []byte) (Layout, error) {
 		}
 		return uint32(v)
 	}
-	large := func(size, name string) uint32 { return within(size, name, 8, maxLargeOffset) }
-	field := func(size, name string) uint32 { return within(size, name, 8, maxOffset) }
-	int32At := func(size, name string) uint32 { return within(size, name, 4, maxOffset) }
+	large := func(size, name string) uint32 { return within(size, name, 8, MaxLargeOffset) }
+	field := func(size, name string) uint32 { return within(size, name, 8, MaxOffset) }
+	int32At := func(size, name string) uint32 { return within(size, name, 4, MaxOffset) }
 
 	l := Layout{
 		FrameLayout: FrameLayout{
@@ -153,11 +148,11 @@ func parseDebugOffsets(minor int, b []byte) (Layout, error) {
 			FrameBack:   field("frame.size", "previous"),
 			FrameInstr:  field("frame.size", "instr_ptr"),
 			InstrKind:   InstrPointer,
-			FrameOwner:  within("frame.size", "owner", 1, maxOffset),
+			FrameOwner:  within("frame.size", "owner", 1, MaxOffset),
 			FrameLocals: field("frame.size", "localsplus"),
 			CodeLine:    int32At("code.size", "firstlineno"),
 			CodeFile:    field("code.size", "filename"),
-			CodeInstrs:  within("code.size", "co_code_adaptive", 1, maxOffset),
+			CodeInstrs:  within("code.size", "co_code_adaptive", 1, MaxOffset),
 			ObjectType:  field("object.size", "ob_type"),
 		},
 		RuntimeInterpreters: large("runtime.size", "interpreters_head"),
@@ -179,22 +174,22 @@ func parseDebugOffsets(minor int, b []byte) (Layout, error) {
 		TupleItems:          field("tuple.size", "ob_item"),
 		CodeVarNames:        field("code.size", "localsplusnames"),
 		LongSize:            field("long.size", "lv_tag"),
-		LongDigits:          within("long.size", "ob_digit", 4, maxOffset),
+		LongDigits:          within("long.size", "ob_digit", 4, MaxOffset),
 		BytesSize:           field("bytes.size", "ob_size"),
-		BytesData:           within("bytes.size", "ob_sval", 1, maxOffset),
+		BytesData:           within("bytes.size", "ob_sval", 1, MaxOffset),
 		StrLength:           field("str.size", "length"),
 		StrState:            int32At("str.size", "state"),
-		StrASCII:            within("str.size", "asciiobject_size", 1, maxOffset),
+		StrASCII:            within("str.size", "asciiobject_size", 1, MaxOffset),
 	}
 	// These point inside a member of the interpreter, and its own offset has to come off.
 	collecting := at["gc"] + at["collecting"]
 	locked, holder := at["gil_locked"]-at["gil"], at["gil_holder"]-at["gil"]
-	if at["gc"] > maxLargeOffset || at["collecting"] > maxOffset || locked > maxOffset || holder > maxOffset {
+	if at["gc"] > MaxLargeOffset || at["collecting"] > MaxOffset || locked > MaxOffset || holder > MaxOffset {
 		bad = errors.Join(bad, errors.New("gc or gil is out of bounds"))
 	}
 	if minor >= 14 {
 		l.CoroFrame = field("gen.size", "gi_iframe")
-		l.CoroState = within("gen.size", "gi_frame_state", 1, maxOffset)
+		l.CoroState = within("gen.size", "gi_frame_state", 1, MaxOffset)
 		l.FrameStack, l.FrameStackKind = field("frame.size", "stackpointer"), StackPointer
 	}
 	l.InterpGCCollecting, l.GILLocked, l.GILLastHolder = uint32(collecting), uint32(locked), uint32(holder)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package cpython_test
+package locate_test
 
 import (
 	"bytes"
@@ -19,7 +19,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/cpythontest"
 	"github.com/loopwatch/loopwatch/internal/cpython/layoutgen/offsets"
+	"github.com/loopwatch/loopwatch/internal/cpython/locate"
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
@@ -51,7 +54,7 @@ func TestLayoutsAgreeWithTheHeaders(t *testing.T) {
 			require.NoError(t, err)
 			prog := testpython.Start(t, py.Command("-c", "import time; print(1); time.sleep(600)"))
 			prog.ReadLine(t)
-			_, rt := locate(t, prog.PID)
+			_, rt := cpythontest.Locate(t, prog.PID)
 			require.Equal(t, table.Version, uint32(rt.Version))
 			// By way of the names, so that no field can be forgotten here.
 			b, err := json.Marshal(rt.Layout)
@@ -77,8 +80,8 @@ func TestUnsupportedInterpretersSayWhy(t *testing.T) {
 			prog.ReadLine(t)
 			p, err := process.Open(prog.PID)
 			require.NoError(t, err)
-			_, err = cpython.Locate(p)
-			var unsupported *cpython.UnsupportedError
+			_, err = locate.New().Locate(p)
+			var unsupported *release.UnsupportedError
 			require.ErrorAs(t, err, &unsupported)
 			t.Log(unsupported.Reason)
 			assert.Contains(t, unsupported.Reason, py.Version)
@@ -96,8 +99,8 @@ func TestNotPython(t *testing.T) {
 			continue // a container may have no such process
 		}
 		require.NoError(t, err)
-		_, err = cpython.Locate(p)
-		assert.ErrorIs(t, err, cpython.ErrNotPython, "pid %d", pid)
+		_, err = locate.New().Locate(p)
+		assert.ErrorIs(t, err, locate.ErrNotPython, "pid %d", pid)
 	}
 }
 
@@ -109,17 +112,18 @@ func TestStarting(t *testing.T) {
 			cmd := py.Command("-c", "import time; time.sleep(600)")
 			prog := testpython.Start(t, cmd)
 			answers := map[string]int{}
+			locator := locate.New()
 			require.Eventually(t, func() bool {
 				p, err := process.Open(prog.PID)
 				require.NoError(t, err)
-				rt, err := cpython.Locate(p)
+				rt, err := locator.Locate(p)
 				if err == nil {
 					answers["found"]++
 					assert.Equal(t, py.Version, rt.Version.String())
 					return answers["found"] > 3
 				}
 				answers[err.Error()]++
-				var unsupported *cpython.UnsupportedError
+				var unsupported *release.UnsupportedError
 				assert.NotErrorAs(t, err, &unsupported)
 				return false
 			}, time.Minute, time.Millisecond)
@@ -144,7 +148,7 @@ sys.modules[__name__].late = Late()
 			prog.ReadLine(t)
 			p, err := process.Open(prog.PID)
 			require.NoError(t, err)
-			_, err = cpython.Locate(p)
+			_, err = locate.New().Locate(p)
 			assert.ErrorIs(t, err, cpython.ErrNotReady)
 		})
 	}
@@ -163,7 +167,7 @@ func TestDeletedAndStripped(t *testing.T) {
 			exe := filepath.Join(dir, "interpreter") // a name that gives no hint
 			copyFile(t, py.Path, exe)
 			files := []string{exe}
-			cmd := py.Command(py.Script(t, "places.py", places))
+			cmd := py.Command(py.Script(t, "places.py", cpythontest.Places()))
 			if shared, _ := v["Py_ENABLE_SHARED"].(float64); shared != 0 {
 				lib := filepath.Join(dir, v["INSTSONAME"].(string))
 				copyFile(t, filepath.Join(v["LIBDIR"].(string), v["INSTSONAME"].(string)), lib)
@@ -186,8 +190,8 @@ func TestDeletedAndStripped(t *testing.T) {
 			for _, f := range files {
 				require.NoError(t, os.Remove(f))
 			}
-			checkLine(t, py, prog.PID, line)
-			_, rt := locate(t, prog.PID)
+			cpythontest.CheckStacks(t, py, prog.PID, line)
+			_, rt := cpythontest.Locate(t, prog.PID)
 			assert.Contains(t, rt.Path, dir)
 			assert.Contains(t, rt.Path, "(deleted)")
 		})
@@ -203,12 +207,12 @@ func TestOtherNamespaces(t *testing.T) {
 		}
 		t.Run(py.Name, func(t *testing.T) {
 			t.Parallel()
-			cmd := py.Command(py.Script(t, "places.py", places))
+			cmd := py.Command(py.Script(t, "places.py", cpythontest.Places()))
 			cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID | syscall.CLONE_NEWNS
 			prog := testpython.Start(t, cmd)
 			line := prog.ReadLine(t)
-			checkLine(t, py, prog.PID, line)
-			p, _ := locate(t, prog.PID)
+			cpythontest.CheckStacks(t, py, prog.PID, line)
+			p, _ := cpythontest.Locate(t, prog.PID)
 			inner, err := p.InnerTID(prog.PID)
 			require.NoError(t, err)
 			assert.Equal(t, 1, inner)
@@ -265,12 +269,12 @@ func TestEmbedded(t *testing.T) {
 				if out, err := exec.Command("cc", args...).CombinedOutput(); err != nil {
 					t.Fatalf("cc %v: %v\n%s", args, err, out)
 				}
-				script := py.Script(t, "places.py", places)
+				script := py.Script(t, "places.py", cpythontest.Places())
 				cmd := py.Command()
 				cmd.Path, cmd.Args = exe, []string{exe, script}
 				cmd.Env = append(cmd.Env, "PYTHONHOME="+str("prefix"))
 				prog := testpython.Start(t, cmd)
-				checkLine(t, py, prog.PID, prog.ReadLine(t))
+				cpythontest.CheckStacks(t, py, prog.PID, prog.ReadLine(t))
 			})
 		}
 	}
@@ -303,11 +307,11 @@ assert callback(3) == 3
 		}
 		t.Run(py.Name, func(t *testing.T) {
 			t.Parallel()
-			head, tail, ok := strings.Cut(places, "noted = {}\n")
+			head, tail, ok := strings.Cut(cpythontest.Places(), "noted = {}\n")
 			require.True(t, ok)
 			source := head + doubles + "noted = {}\n" + tail
 			prog := testpython.Start(t, py.Command(py.Script(t, "places.py", source)))
-			checkLine(t, py, prog.PID, prog.ReadLine(t))
+			cpythontest.CheckStacks(t, py, prog.PID, prog.ReadLine(t))
 		})
 	}
 }
@@ -332,7 +336,7 @@ time.sleep(3600)
 			t.Parallel()
 			prog := testpython.Start(t, py.Command("-c", source))
 			prog.ReadLine(t)
-			p, rt := locate(t, prog.PID)
+			p, rt := cpythontest.Locate(t, prog.PID)
 			m := p.Memory()
 			var found map[string]bool
 			require.Eventually(t, func() bool {
@@ -342,7 +346,7 @@ time.sleep(3600)
 					return false
 				}
 				for _, th := range threads {
-					stack := seen(t, rt, m, th.Addr)
+					stack := cpythontest.Seen(t, rt, m, th.Addr)
 					if len(stack) == 1 {
 						found[stack[0]] = true
 					}
@@ -360,11 +364,6 @@ time.sleep(3600)
 	}
 }
 
-func checkLine(t *testing.T, py testpython.Interp, pid int, line string) {
-	t.Helper()
-	checkStacks(t, py, pid, line)
-}
-
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	b, err := os.ReadFile(from)
@@ -378,11 +377,12 @@ func TestLocateTogether(t *testing.T) {
 	prog := testpython.Start(t, py.Command("-c", "import time; print(1); time.sleep(600)"))
 	prog.ReadLine(t)
 	var wg sync.WaitGroup
+	locator := locate.New()
 	for range 8 {
 		wg.Go(func() {
 			p, err := process.Open(prog.PID)
 			if assert.NoError(t, err) {
-				_, err = cpython.Locate(p)
+				_, err = locator.Locate(p)
 				assert.NoError(t, err)
 			}
 		})
@@ -409,11 +409,12 @@ func BenchmarkLocate(b *testing.B) {
 			}
 			b.Run(name, func(b *testing.B) {
 				b.ReportAllocs()
+				locator := locate.New()
 				for b.Loop() {
 					if cold {
-						cpython.ForgetFiles()
+						locator = locate.New()
 					}
-					_, err := cpython.Locate(p)
+					_, err := locator.Locate(p)
 					require.NoError(b, err)
 				}
 			})

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package cpython
+package release
 
 import "fmt"
 
@@ -11,6 +11,14 @@ type Version uint32
 
 // patchUnknown stands for the lower half of a version of which only major and minor are known.
 const patchUnknown Version = 0xfff0
+
+// MakeMinor returns the release major.minor of which the patch is not known.
+func MakeMinor(major, minor uint8) Version {
+	return Version(major)<<24 | Version(minor)<<16 | patchUnknown
+}
+
+// HasPatch tells whether the patch release is known.
+func (v Version) HasPatch() bool { return v&0xffff != patchUnknown }
 
 // MakeVersion returns the final release major.minor.patch.
 func MakeVersion(major, minor, patch uint8) Version {
@@ -29,7 +37,7 @@ func (v Version) Patch() int { return int(v >> 8 & 0xff) }
 // String returns the version as Python writes it: "3.11.2", "3.15.0b1", "3.14.0rc2"; "3.9"
 // where the patch release is not known.
 func (v Version) String() string {
-	if v&0xffff == patchUnknown {
+	if !v.HasPatch() {
 		return fmt.Sprintf("%d.%d", v.Major(), v.Minor())
 	}
 	s := fmt.Sprintf("%d.%d.%d", v.Major(), v.Minor(), v.Patch())

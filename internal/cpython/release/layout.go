@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package cpython
+package release
 
 import "github.com/loopwatch/loopwatch/internal/abi"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package cpython
+package image
 
 import (
 	"bytes"
@@ -11,6 +11,9 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/elffile"
 )
+
+// AsyncioSize is how many bytes _asyncio takes to say how it is laid out.
+const AsyncioSize = 13 * 8
 
 // Bounds of what is read of a file, beside elffile's.
 const (
@@ -28,46 +31,37 @@ const (
 	symbolReserved  = 0xff00 // SHN_LORESERVE: absolute, common and other non-sections
 )
 
-var errNoImage = errors.New("nothing of Python in it")
+// ErrNothing says that a file has nothing to do with Python.
+var ErrNothing = errors.New("nothing of Python in it")
 
 // Symbols that tell what a file is. The functions date a release that does not say its own
 // version: each came with the minor release named, in an object file that no program with an
 // interpreter goes without.
 const (
-	symRuntime  = "_PyRuntime"
-	symVersion  = "Py_Version" // 3.11
-	symCodeType = "PyCode_Type"
-	symInit     = "Py_Initialize"
-	symMain     = "Py_BytesMain"
-	symPosOnly  = "PyCode_NewWithPosOnlyArgs" // 3.8
-	symGetBack  = "PyFrame_GetBack"           // 3.9
-	symNewRef   = "Py_NewRef"                 // 3.10
-	symTrace    = "_Py_PrintReferences"       // only with Py_TRACE_REFS, which widens every object
-	symPyPy     = "pypy_main_startup"
-	symRPython  = "rpython_startup_code"
+	SymbolRuntime   = "_PyRuntime"
+	SymbolVersion   = "Py_Version" // 3.11
+	SymbolCodeType  = "PyCode_Type"
+	SymbolInit      = "Py_Initialize"
+	symbolMain      = "Py_BytesMain"
+	symbolPosOnly   = "PyCode_NewWithPosOnlyArgs" // 3.8
+	symbolGetBack   = "PyFrame_GetBack"           // 3.9
+	symbolNewRef    = "Py_NewRef"                 // 3.10
+	SymbolTraceRefs = "_Py_PrintReferences"       // only with Py_TRACE_REFS, which widens every object
+	symbolPyPy      = "pypy_main_startup"
+	symbolRPython   = "rpython_startup_code"
 )
 
 var wantedSymbols = []string{
-	symRuntime, symVersion, symCodeType, symInit, symMain, symPosOnly, symGetBack, symNewRef, symTrace, symPyPy, symRPython,
+	SymbolRuntime, SymbolVersion, SymbolCodeType, SymbolInit, symbolMain, symbolPosOnly, symbolGetBack, symbolNewRef, SymbolTraceRefs, symbolPyPy, symbolRPython,
 }
 
-// image is what was found in one ELF file. Addresses are the file's own, without load bias.
-type image struct {
-	segments []elffile.Segment
-	symbols  map[string]uint64 // of wantedSymbols those the file defines
-	imports  bool              // Python's API is used and not defined: libpython is another file
-	runtime  uint64            // of _PyRuntime, by symbol or section; 0 where there is none
-	asyncio  uint64            // of what _asyncio says of itself (3.14 on), 0 where there is none
-}
-
-// scanELF reads what Locate needs of an ELF-64 file of size bytes. The memory it takes is
-// bounded whatever the file says.
-func scanELF(r io.ReaderAt, size int64) (*image, error) {
+// scan reads an ELF-64 file of size bytes. The memory it takes is bounded whatever the file says.
+func scan(r io.ReaderAt, size int64) (*Image, error) {
 	f, err := elffile.Open(r, size)
 	if err != nil {
 		return nil, err
 	}
-	img := &image{symbols: map[string]uint64{}, segments: f.Segments}
+	img := &Image{symbols: map[string]uint64{}, segments: f.Segments}
 	sections := f.Sections
 	// .dynsym survives strip and is nearly always enough, .symtab is the larger.
 	for _, kind := range []uint32{sectionDynamic, sectionSymbols} {
@@ -78,53 +72,35 @@ func scanELF(r io.ReaderAt, size int64) (*image, error) {
 				}
 			}
 		}
-		if img.symbols[symRuntime] != 0 || img.symbols[symPyPy] != 0 {
+		if img.symbols[SymbolRuntime] != 0 || img.symbols[symbolPyPy] != 0 {
 			break
 		}
 	}
 	for _, s := range sections {
-		if s.Name == ".AsyncioDebug" && s.Size >= asyncioDebugSize {
-			img.asyncio = s.Addr
+		if s.Name == ".AsyncioDebug" && s.Size >= AsyncioSize {
+			img.Asyncio = s.Addr
 		}
 	}
-	img.runtime = img.symbols[symRuntime]
-	if img.runtime == 0 {
+	img.Runtime = img.symbols[SymbolRuntime]
+	if img.Runtime == 0 {
 		// _PyRuntime has a section of its own from 3.11 on, and it is first there.
 		for _, s := range sections {
 			if s.Name == ".PyRuntime" && s.Addr != 0 {
-				img.runtime = s.Addr
+				img.Runtime = s.Addr
 			}
 		}
 	}
-	_, pypy := img.symbols[symPyPy]
-	_, init := img.symbols[symInit]
-	if img.runtime == 0 && !pypy && !init && !img.imports && img.symbols[symCodeType] == 0 && img.asyncio == 0 {
-		return nil, errNoImage
+	_, pypy := img.symbols[symbolPyPy]
+	_, init := img.symbols[SymbolInit]
+	if img.Runtime == 0 && !pypy && !init && !img.Imports && img.symbols[SymbolCodeType] == 0 && img.Asyncio == 0 {
+		return nil, ErrNothing
 	}
 	return img, nil
 }
 
-// minor tells the minor release by the functions it defines, -1 where it cannot.
-func (img *image) minor() int {
-	has := func(name string) bool { return img.symbols[name] != 0 }
-	switch {
-	case has(symVersion) || !has(symInit):
-		return -1 // 3.11 or later, or stripped so far that nothing can be said
-	case has(symNewRef):
-		return 10
-	case has(symGetBack):
-		return 9
-	case has(symPosOnly):
-		return 8
-	case has(symRuntime):
-		return 7
-	}
-	return -1
-}
-
 // readSymbols notes the wanted symbols of a table and its names. Only defined ones: every
 // extension module lists _PyRuntime too, as something it needs.
-func (img *image) readSymbols(f *elffile.File, table, names elffile.Section) error {
+func (img *Image) readSymbols(f *elffile.File, table, names elffile.Section) error {
 	if names.Size > maxTable || table.Size > maxTable {
 		return nil // an enormous program; a Python's tables are some 2 MiB
 	}
@@ -164,7 +140,7 @@ func (img *image) readSymbols(f *elffile.File, table, names elffile.Section) err
 			value := binary.LittleEndian.Uint64(piece[8:])
 			switch {
 			case index == symbolUndefined:
-				img.imports = img.imports || name == symMain || name == symInit
+				img.Imports = img.Imports || name == symbolMain || name == SymbolInit
 			case index < symbolReserved && value != 0:
 				img.symbols[name] = value
 			}

@@ -21,6 +21,7 @@ type dumpFlags struct {
 	format    choice
 	output    string
 	nice      niceValue
+	code      codeFlags
 	noColor   bool
 	verbose   bool
 }
@@ -56,6 +57,7 @@ Exit status: 0 done, 1 could not do it, 2 wrong usage.`,
 	flags.VarP(&f.threshold, "threshold", "t", "a loop that has been active for at least this long is blocked")
 	flags.VarP(&f.format, "format", "f", "what to print: "+f.format.list())
 	flags.StringVarP(&f.output, "output", "o", "", "write the result to this `file` instead of stdout")
+	f.code.register(c)
 	f.nice.register(c)
 	flags.BoolVar(&f.noColor, "no-color", false, "no colours (also: the environment variable NO_COLOR, or stdout is no terminal)")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show everything: whole stacks, every process, every task")
@@ -72,7 +74,7 @@ func (a *app) dump(c *cobra.Command, f *dumpFlags) error {
 		return err
 	}
 	defer out.abandon()
-	d, refused, err := a.takeDump(dump.Options{PIDs: f.pids, Threshold: time.Duration(f.threshold)})
+	d, refused, err := a.takeDump(dump.Options{PIDs: f.pids, Threshold: time.Duration(f.threshold), Patterns: f.code.patterns})
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/loopwatch/loopwatch/internal/application"
 	"github.com/loopwatch/loopwatch/internal/observe"
 )
 
@@ -36,6 +37,7 @@ type observeFlags struct {
 	attach    choice
 	logLevel  choice
 	usdt      probesValue
+	code      codeFlags
 	nice      niceValue
 	output    string
 	noColor   bool
@@ -56,6 +58,7 @@ func (f *observeFlags) register(c *cobra.Command) {
 	flags.StringVarP(&f.output, "output", "o", "", "write the result to this `file` instead of stdout")
 	flags.Var(&f.attach, "attach", "how to hook the waits of the loops: "+f.attach.list())
 	flags.Var(&f.usdt, "usdt", "the interpreters' own probes to use, where they have any: auto, none, or some of "+strings.Join(observe.USDTKinds(), ","))
+	f.code.register(c)
 	f.nice.register(c)
 	flags.BoolVar(&f.noColor, "no-color", false, "no colours (also: the environment variable NO_COLOR, or stdout is no terminal)")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show everything: whole stacks, every blocker")
@@ -65,6 +68,31 @@ func (f *observeFlags) register(c *cobra.Command) {
 	complete(c, "attach", f.attach.allowed)
 	complete(c, "usdt", append([]string{autoProbes, noProbes}, observe.USDTKinds()...))
 }
+
+// codeFlags say which code is the application's.
+type codeFlags struct{ patterns application.Patterns }
+
+func (f *codeFlags) register(c *cobra.Command) {
+	c.Flags().Var(&patternValue{&f.patterns, true}, "app", "what this package or file `pattern` matches is the application's: shop, shop.views, '/srv/shop/*'; may be given several times")
+	c.Flags().Var(&patternValue{&f.patterns, false}, "lib", "what this package or file `pattern` matches is a library's, see --app; the longer pattern counts")
+}
+
+// patternValue is --app or --lib.
+type patternValue struct {
+	patterns *application.Patterns
+	app      bool
+}
+
+func (v *patternValue) Set(s string) error {
+	p, err := application.ParsePattern(s, v.app)
+	if err == nil {
+		*v.patterns = append(*v.patterns, p)
+	}
+	return err
+}
+
+func (v *patternValue) String() string { return "" }
+func (v *patternValue) Type() string   { return "pattern" }
 
 // forever makes observing until interrupted the default.
 func (f *observeFlags) forever(c *cobra.Command) {
@@ -94,6 +122,7 @@ func (f *observeFlags) options(log *slog.Logger) observe.Options {
 		Rate:      int(f.rate),
 		Attach:    f.attach.value,
 		USDT:      f.usdt,
+		Patterns:  f.code.patterns,
 		Log:       log,
 	}
 }

@@ -8,6 +8,7 @@ package application
 import (
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
@@ -25,8 +26,9 @@ type Application struct {
 	files    Files
 	packages map[string]bool       // installed ones that the program was started as
 	dirs     map[string]*installed // by directory that packages are installed into
-	decided  map[string]bool       // by file, in the state of generation
+	decided  map[string]bool       // by file
 	seen     int                   // how many of dirs had been read then
+	slow     bool                  // one of dirs took long: its file system may not answer
 }
 
 // Files are those of one process, in its root. *process.Process is one.
@@ -46,7 +48,7 @@ func New(patterns Patterns, command string, files Files) *Application {
 }
 
 // IsApp tells whether a code object compiled from this file is the application's. How the packages in a directory were
-// installed is read in the background: until that is known they count as libraries.
+// installed is read in the background, and waited for a moment only: until that is known they count as libraries.
 func (a *Application) IsApp(file string) bool {
 	if n := a.read(); n != a.seen {
 		a.seen = n
@@ -64,7 +66,7 @@ func (a *Application) IsApp(file string) bool {
 }
 
 func (a *Application) decide(file string) bool {
-	if app, known := a.patterns.Says(file); known {
+	if app, known := a.patterns.says(file); known {
 		return app
 	}
 	if eventloop.IsApp(file) {
@@ -78,10 +80,11 @@ func (a *Application) decide(file string) bool {
 		return true
 	}
 	in := a.dirs[dir]
-	if in == nil && a.files != nil && len(a.dirs) < maxDirs && !eventloop.IsFramework(name) {
-		in = &installed{}
+	if in == nil && a.files != nil && len(a.dirs) < maxDirs && !a.slow && !eventloop.IsFramework(name) {
+		in = &installed{done: make(chan struct{})}
 		a.dirs[dir] = in
 		go in.look(a.files, dir)
+		a.slow = !in.wait()
 	}
 	return in != nil && in.fromSource(name)
 }
@@ -128,6 +131,20 @@ func isStarter(file string) bool {
 // installed says how the packages in one directory were installed.
 type installed struct {
 	packages atomic.Pointer[map[string]bool] // those installed from a directory or a repository; nil until they are known
+	done     chan struct{}                   // closed then
+}
+
+// patience is how long a frame may have to wait for its name because of what its process has installed.
+const patience = 10 * time.Millisecond
+
+// wait waits for look, and tells whether it has ended.
+func (in *installed) wait() bool {
+	select {
+	case <-in.done:
+		return true
+	case <-time.After(patience):
+		return false
+	}
 }
 
 func (in *installed) fromSource(name string) bool {
@@ -138,4 +155,5 @@ func (in *installed) fromSource(name string) bool {
 func (in *installed) look(files Files, dir string) {
 	packages := sourcePackages(files, dir)
 	in.packages.Store(&packages)
+	close(in.done)
 }

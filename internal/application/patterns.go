@@ -4,66 +4,45 @@ package application
 
 import (
 	"errors"
-	"fmt"
 	"path"
 	"strings"
 )
 
-// Patterns are what a user says of files: which are the application's, and which are not. The zero value says nothing.
-type Patterns struct{ all []pattern }
+// Patterns are what a user says of files.
+type Patterns []Pattern
 
-// pattern is either a file, with * for any characters, or a package or module with its dots.
-type pattern struct {
+// Pattern says of some files that they are the application's, or that they are not.
+type Pattern struct {
 	text string // a file: the glob; a package: its path elements, as in "/shop/plugins"
 	file bool
 	app  bool
 }
 
-// ParsePatterns reads the patterns of --app and --lib. One with a slash is a file, in which * stands for any characters,
-// slashes too: "/srv/*/vendor/*". Any other is a package or a module: "shop", "shop.plugins".
-func ParsePatterns(app, lib []string) (Patterns, error) {
-	var out Patterns
-	for _, text := range app {
-		p, err := parse(text)
-		if err != nil {
-			return Patterns{}, fmt.Errorf("--app %q: %w", text, err)
-		}
-		p.app = true
-		out.all = append(out.all, p)
-	}
-	for _, text := range lib {
-		p, err := parse(text)
-		if err != nil {
-			return Patterns{}, fmt.Errorf("--lib %q: %w", text, err)
-		}
-		out.all = append(out.all, p)
-	}
-	return out, nil
-}
-
-func parse(text string) (pattern, error) {
+// ParsePattern reads a pattern. One with a slash is a file, in which * stands for any characters, slashes too:
+// "/srv/*/vendor/*". Any other is a package or a module: "shop", "shop.plugins".
+func ParsePattern(text string, app bool) (Pattern, error) {
 	if strings.Contains(text, "/") {
-		return pattern{text: text, file: true}, nil
+		return Pattern{text: text, file: true, app: app}, nil
 	}
 	if !isDotted(text) {
-		return pattern{}, errors.New("expected a package such as shop or shop.plugins, or a file such as '/srv/shop/*'")
+		return Pattern{}, errors.New("expected a package such as shop or shop.plugins, or a file such as '/srv/shop/*'")
 	}
-	return pattern{text: "/" + strings.ReplaceAll(text, ".", "/")}, nil
+	return Pattern{text: "/" + strings.ReplaceAll(text, ".", "/"), app: app}, nil
 }
 
-// Says returns what the patterns say of a file. known is false where they say nothing. Of several that match the longest
+// says returns what the patterns say of a file. known is false where they say nothing. Of several that match the longest
 // counts.
-func (p *Patterns) Says(file string) (app, known bool) {
+func (p Patterns) says(file string) (app, known bool) {
 	longest := -1
-	for i := range p.all {
-		if one := &p.all[i]; len(one.text) > longest && one.matches(file) {
-			longest, app = len(one.text), one.app
+	for i := range p {
+		if len(p[i].text) > longest && p[i].matches(file) {
+			longest, app = len(p[i].text), p[i].app
 		}
 	}
 	return app, longest >= 0
 }
 
-func (p *pattern) matches(file string) bool {
+func (p *Pattern) matches(file string) bool {
 	if p.file {
 		return glob(p.text, file)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/cpython/locate"
+	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
@@ -96,7 +97,7 @@ func listOf(t *testing.T, program *testpython.Program) (want map[string][][3]any
 	for _, task := range listed.Tasks {
 		assert.True(t, loops[task.Loop], "the loop of %s", task.Name)
 	}
-	resolver := symbolize.New(rt, p.Memory())
+	resolver := symbolize.New(rt, p.Memory(), eventloop.IsApp)
 	return want, listed, func(task Pending) (out [][3]any) {
 		for _, s := range task.Awaits {
 			f := resolver.Frames([]cpython.RawFrame{s.Frame})[0]

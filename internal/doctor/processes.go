@@ -26,7 +26,7 @@ func survey(pids []int) (out, opaque []Process, err error) {
 		pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == os.Getpid() })
 	}
 	out = []Process{}
-	for i, opened := range python.NewOpener().OpenAll(pids, nil) {
+	for i, opened := range python.NewOpener(nil).OpenAll(pids, nil) {
 		p, refusal := examineProcess(pids[i], opened)
 		if refusal == nil {
 			out = append(out, p)

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/loopwatch/loopwatch/internal/application"
 	"github.com/loopwatch/loopwatch/internal/clock"
 	"github.com/loopwatch/loopwatch/internal/cpython/locate"
 	"github.com/loopwatch/loopwatch/internal/model"
@@ -27,8 +28,9 @@ import (
 
 // Options say what to look at. The zero value of a field means its default.
 type Options struct {
-	PIDs      []int         // only these processes; empty means every Python process
-	Threshold time.Duration // a loop outside its wait for at least this long is blocked; default 100ms
+	PIDs      []int                // only these processes; empty means every Python process
+	Threshold time.Duration        // a loop outside its wait for at least this long is blocked; default 100ms
+	Patterns  application.Patterns // which code is the application's, where the user says so
 }
 
 // Reasons under which model.Dump.Lost counts what could not be read.
@@ -72,7 +74,7 @@ func Take(o Options) (d *model.Dump, refused []*python.PIDError, err error) {
 		threads, err = listing.Open()
 		return err
 	})
-	found, refused, err := find(o.PIDs)
+	found, refused, err := find(o.PIDs, o.Patterns)
 	failed := opening.Wait()
 	if failed == nil {
 		defer threads.Close()
@@ -111,7 +113,7 @@ type found struct {
 
 // find finds the Python processes among pids, or of the host where there are none. Of all the host's, those that are no
 // Python are passed over.
-func find(pids []int) (out found, refused []*python.PIDError, err error) {
+func find(pids []int, patterns application.Patterns) (out found, refused []*python.PIDError, err error) {
 	all := len(pids) == 0
 	if all {
 		if pids, err = process.Scan(); err != nil {
@@ -120,7 +122,12 @@ func find(pids []int) (out found, refused []*python.PIDError, err error) {
 		pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == os.Getpid() })
 	}
 	out.lost = make(losses)
-	for _, opened := range python.NewOpener().OpenAll(pids, nil) {
+	learnStart := func(o python.Opened) {
+		if o.Process != nil {
+			o.Process.LearnStart()
+		}
+	}
+	for _, opened := range python.NewOpener(patterns).OpenAll(pids, learnStart) {
 		switch {
 		case opened.Process != nil && len(out.procs) >= listing.MaxProcesses:
 			out.lost.add(reasonOver, 1)

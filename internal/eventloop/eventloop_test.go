@@ -148,3 +148,36 @@ func TestForked(t *testing.T) {
 	own := slices.Concat(loop[:3], worker, loop)
 	assert.Equal(t, eventloop.Verdict{Kind: eventloop.Asyncio, Running: true, Root: 1, Forked: true}, eventloop.Classify(own, nil))
 }
+
+func TestPackage(t *testing.T) {
+	for file, want := range map[string][2]string{
+		"/usr/lib/python3/dist-packages/shop/views.py":                  {"shop", "/usr/lib/python3/dist-packages"},
+		"/opt/venv/lib/python3.12/site-packages/six.py":                 {"six", "/opt/venv/lib/python3.12/site-packages"},
+		"/opt/venv/lib/python3.12/site-packages/a/site-packages/b/c.py": {"b", "/opt/venv/lib/python3.12/site-packages/a/site-packages"},
+		"/srv/requests-2.31.whl/requests/api.py":                        {"requests", "/srv/requests-2.31.whl"},
+		"/srv/app.py":                                                   {},
+		"/usr/lib/python3.12/json/encoder.py":                           {},
+		"site-packages/shop/views.py":                                   {"shop", "site-packages"},
+		"":                                                              {},
+		"<string>":                                                      {},
+	} {
+		name, dir := eventloop.Package(file)
+		assert.Equal(t, want, [2]string{name, dir}, file)
+	}
+}
+
+// Where no application's frame is known inside the loop, the package that the frameworks called is to blame.
+func TestCulpritOfInstalledPackages(t *testing.T) {
+	in := func(file string, line int) model.Frame {
+		return model.Frame{Function: "f", File: "/opt/venv/lib/python3.12/site-packages/" + file, Line: line}
+	}
+	sleep := model.Frame{Function: "f", File: "/usr/lib/python3.12/socket.py", Line: 9}
+	queue := model.Frame{Function: "f", File: "/usr/lib/python3.12/contextlib.py", Line: 8}
+	handle := model.Frame{Function: "Handle._run", File: "/usr/lib/python3.12/asyncio/events.py", Line: 7}
+	inside := []model.Frame{sleep, in("requests/api.py", 1), in("shop/prices.py", 2), in("shop/views.py", 3), in("starlette/routing.py", 4), in("uvicorn/protocols/http.py", 5), queue, handle}
+	assert.Equal(t, &inside[2], eventloop.Culprit(inside))
+	inside = []model.Frame{sleep, in("uvicorn/protocols/http.py", 5), queue, handle}
+	assert.Equal(t, &inside[0], eventloop.Culprit(inside), "frameworks alone: as before")
+	inside = []model.Frame{sleep, in("requests/api.py", 1), handle}
+	assert.Equal(t, &inside[1], eventloop.Culprit(inside))
+}

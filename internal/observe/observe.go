@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/advice"
+	"github.com/loopwatch/loopwatch/internal/application"
 	"github.com/loopwatch/loopwatch/internal/attachment"
 	"github.com/loopwatch/loopwatch/internal/clock"
 	"github.com/loopwatch/loopwatch/internal/model"
@@ -28,14 +29,15 @@ import (
 
 // Options say what to observe and for how long. The zero value of a field means its default.
 type Options struct {
-	PIDs      []int             // only these processes; empty means every Python process, now and later
-	Children  bool              // with PIDs: their descendants too
-	Threshold time.Duration     // an active period of at least this is a block; default 100ms
-	Duration  time.Duration     // length of the window; 0 means until ctx is done
-	Rate      int               // stack samples a second and CPU; 0 chooses by threshold
-	Attach    string            // "auto" (default), "fentry" or "tracepoint"
-	USDT      []string          // of USDTKinds those to use; nil chooses by what they cost, empty is none
-	Record    *recording.Writer // gets what the blocks of a report are judged from, nil: nothing
+	PIDs      []int                // only these processes; empty means every Python process, now and later
+	Children  bool                 // with PIDs: their descendants too
+	Threshold time.Duration        // an active period of at least this is a block; default 100ms
+	Duration  time.Duration        // length of the window; 0 means until ctx is done
+	Rate      int                  // stack samples a second and CPU; 0 chooses by threshold
+	Attach    string               // "auto" (default), "fentry" or "tracepoint"
+	USDT      []string             // of USDTKinds those to use; nil chooses by what they cost, empty is none
+	Patterns  application.Patterns // which code is the application's, where the user says so
+	Record    *recording.Writer    // gets what the blocks of a report are judged from, nil: nothing
 
 	Log *slog.Logger // what loopwatch itself does; nil: nowhere
 
@@ -165,7 +167,7 @@ func open(o Options, co track.Options) (_ *window, err error) {
 	o.Log.Info("programs loaded and attached", "attach", p.Attach(), "fallback", p.Fallback(), "processes", len(everybody))
 	co.Log = o.Log
 	co.Looking = func(done, of int) { start.at("looking at processes", done, of) }
-	co.Threshold, co.PIDs, co.Children, co.Self, co.USDT = o.Threshold, o.PIDs, o.Children, os.Getpid(), u
+	co.Threshold, co.PIDs, co.Children, co.Self, co.USDT, co.Patterns = o.Threshold, o.PIDs, o.Children, os.Getpid(), u, o.Patterns
 	w := &window{options: o, probes: p, reader: p.Reader(), threads: track.New(p, co), start: start}
 	if err := w.threads.Discover(); err != nil {
 		return nil, errors.Join(err, p.Close())

@@ -246,7 +246,7 @@ func TestForkedAmongManyThreads(t *testing.T) {
 			var pid int
 			require.NoError(t, json.Unmarshal([]byte(program.ReadLine(t)), &pid), what)
 			open := func(pid int) *Process {
-				p, refusal := NewOpener().Open(pid)
+				p, refusal := NewOpener(nil).Open(pid)
 				require.Nil(t, refusal, what)
 				return p
 			}

@@ -10,6 +10,7 @@ package python
 import (
 	"errors"
 
+	"github.com/loopwatch/loopwatch/internal/application"
 	"github.com/loopwatch/loopwatch/internal/asyncio"
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/cpython/locate"
@@ -26,6 +27,7 @@ type Process struct {
 	Memory  process.Memory
 	Names   *symbolize.Resolver // names its frames
 	Modules *Modules
+	app     *application.Application
 
 	// As they were when it was opened. Container and Unit are empty where they cannot be read.
 	Command, Container, Unit string
@@ -40,18 +42,25 @@ type Process struct {
 }
 
 // Opener opens processes, and remembers what it found in the files of their interpreters. It is safe for concurrent use.
-type Opener struct{ locator *locate.Locator }
+type Opener struct {
+	locator  *locate.Locator
+	patterns application.Patterns
+}
 
-// NewOpener returns an opener that knows no file yet.
-func NewOpener() *Opener { return &Opener{locate.New()} }
+// NewOpener returns an opener that knows no file yet. patterns are what the user says of which code is the application's.
+func NewOpener(patterns application.Patterns) *Opener {
+	return &Opener{locator: locate.New(), patterns: patterns}
+}
 
 // New returns the process that a runtime was found in.
 func (o *Opener) New(p *process.Process, rt *cpython.Runtime) *Process {
 	memory := p.Memory()
+	command := p.Cmdline()
+	app := application.New(o.patterns, command, p)
 	out := &Process{
 		opener:  o,
-		Process: p, Runtime: rt, Memory: memory, Names: symbolize.New(rt, memory), Modules: NewModules(p.Maps, rt),
-		Command: p.Cmdline(), tasks: make(map[uint64]*asyncio.Tasks),
+		Process: p, Runtime: rt, Memory: memory, Names: symbolize.New(rt, memory, app.IsApp), Modules: NewModules(p.Maps, rt), app: app,
+		Command: command, tasks: make(map[uint64]*asyncio.Tasks),
 	}
 	out.Container, out.Unit, _ = p.Cgroup()
 	return out

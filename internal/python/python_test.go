@@ -54,14 +54,14 @@ func TestRefusals(t *testing.T) {
 
 func TestOpenAll(t *testing.T) {
 	also := make(chan Opened, 2)
-	out := NewOpener().OpenAll([]int{gone, os.Getpid()}, func(o Opened) { also <- o })
+	out := NewOpener(nil).OpenAll([]int{gone, os.Getpid()}, func(o Opened) { also <- o })
 	require.Len(t, out, 2)
 	assert.Equal(t, Gone, out[0].Refusal.Kind())
 	assert.Equal(t, gone, out[0].Refusal.PID)
 	assert.Equal(t, NotPython, out[1].Refusal.Kind())
 	assert.NotEmpty(t, out[1].Refusal.Command)
 	assert.Len(t, also, 2)
-	assert.Empty(t, NewOpener().OpenAll(nil, nil))
+	assert.Empty(t, NewOpener(nil).OpenAll(nil, nil))
 }
 
 // The mappings are read when first asked for, and again where they may be out of date.
@@ -157,5 +157,5 @@ func TestInterpreterOf3_12(t *testing.T) {
 // While a thread starts, its state carries the thread pointer of the thread that made it.
 func TestByThreadIDTakesTheOldest(t *testing.T) {
 	newest, oldest := cpython.Thread{Addr: 2, ThreadID: 7}, cpython.Thread{Addr: 1, ThreadID: 7}
-	assert.Equal(t, map[uint64]cpython.Thread{7: oldest}, ByThreadID([]cpython.Thread{newest, oldest}))
+	assert.Equal(t, map[uint64]cpython.Thread{7: oldest}, (&Process{}).ByThreadID([]cpython.Thread{newest, oldest}))
 }

@@ -17,6 +17,21 @@ const maxFrames = 4096
 // ThreadStates lists the thread states of all interpreters. With an error come those found so far.
 func (p *Process) ThreadStates() ([]cpython.Thread, error) { return p.Runtime.Threads(p.Memory) }
 
+// LearnStart learns from the main thread's stack which package the program was started as. What it learns decides which
+// frames of later stacks are the application's.
+func (p *Process) LearnStart() {
+	states, _ := p.ThreadStates() // those read so far where the list is cut
+	if len(states) == 0 {
+		return
+	}
+	raw, _, _ := p.Stack(states[len(states)-1].Addr) // the oldest; with an error, what could be read
+	frames := p.Names.Frames(raw)
+	if v := p.Classify(Stack{Raw: raw, Frames: frames, Main: true}); v.Running && v.Root >= 0 {
+		frames = frames[v.Root:]
+	}
+	p.app.LearnStart(frames)
+}
+
 // FindThread looks for the state of the thread with this thread pointer. The list of states may change while it is read,
 // so there is more than one try. shared says that the thread has a state in each of several interpreters, of which this is
 // the one it runs in now, as far as that can be told.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/cpython/locate"
+	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/testpython"
@@ -57,7 +58,7 @@ func TestRealProcess(t *testing.T) {
 			raw, err := rt.Stack(p.Memory(), threads[0].Addr, 64)
 			require.NoError(t, err)
 
-			r := New(rt, p.Memory())
+			r := New(rt, p.Memory(), eventloop.IsApp)
 			got := r.Frames(raw)
 			// Reading from stdin has a Python frame of its own in some releases.
 			require.GreaterOrEqual(t, len(got), len(want))

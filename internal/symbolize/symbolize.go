@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
-	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
@@ -46,6 +45,7 @@ type source interface {
 // Resolver names the frames of one process. It is not safe for concurrent use.
 type Resolver struct {
 	source   source
+	isApp    func(file string) bool
 	memory   process.Memory
 	codes    *simplelru.LRU[uint64, *code]
 	bytes    int
@@ -59,7 +59,6 @@ type Resolver struct {
 type code struct {
 	*cpython.Code
 	function string
-	app      bool
 	lines    map[int32]int // by instruction: those asked for of late
 	fleeting bool          // module-level or compiled at run time: likely to make room for another
 	checked  time.Time     // when it was last known to be what stands at its address
@@ -77,15 +76,15 @@ type Stats struct {
 }
 
 // New returns a Resolver for the process that rt was found in and mem reads. The caller sees to
-// it that this stays the same process.
-func New(rt *cpython.Runtime, mem process.Memory) *Resolver {
-	r := newResolver(rt, mem)
+// it that this stays the same process. isApp tells whether code compiled from a file is the application's.
+func New(rt *cpython.Runtime, mem process.Memory, isApp func(file string) bool) *Resolver {
+	r := newResolver(rt, mem, isApp)
 	r.probe = rt.Addr
 	return r
 }
 
-func newResolver(s source, mem process.Memory) *Resolver {
-	r := &Resolver{source: s, memory: mem, failures: make(map[string]int64)}
+func newResolver(s source, mem process.Memory, isApp func(file string) bool) *Resolver {
+	r := &Resolver{source: s, memory: mem, isApp: isApp, failures: make(map[string]int64)}
 	r.codes, _ = simplelru.NewLRU(maxCodes, func(_ uint64, c *code) { // fails for sizes below 1 only
 		r.bytes -= c.Size()
 	})
@@ -110,9 +109,9 @@ func (r *Resolver) frame(f cpython.RawFrame) model.Frame {
 	}
 	if f.Instr == cpython.InstrUnknown {
 		r.failures[ReasonUnknown]++
-		return model.Frame{Function: c.function, File: c.File, App: c.app}
+		return model.Frame{Function: c.function, File: c.File, App: r.isApp(c.File)}
 	}
-	return model.Frame{Function: c.function, File: c.File, Line: c.line(f.Instr), App: c.app}
+	return model.Frame{Function: c.function, File: c.File, Line: c.line(f.Instr), App: r.isApp(c.File)}
 }
 
 // maxLines bounds the lines kept of one code object.
@@ -153,7 +152,7 @@ func (r *Resolver) code(f cpython.RawFrame) (*code, string) {
 		r.codes.Remove(f.Code)
 	}
 	c := &code{
-		Code: read, function: read.QualName, app: eventloop.IsApp(read.File), checked: time.Now(),
+		Code: read, function: read.QualName, checked: time.Now(),
 		fleeting: read.Name == "<module>" || strings.HasPrefix(read.File, "<"),
 	}
 	if c.function == "" {

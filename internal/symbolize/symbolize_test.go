@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
@@ -42,7 +43,7 @@ func TestFramesAreNamedAndKept(t *testing.T) {
 		1: {Name: "get", QualName: "Handler.get", File: "/srv/app.py", FirstLine: 7, Check: 11},
 		2: {Name: "run", File: "/usr/lib/python3.9/asyncio/runners.py", FirstLine: 3, Check: 12},
 	}}
-	r := newResolver(s, &space{})
+	r := newResolver(s, &space{}, eventloop.IsApp)
 	for range 3 {
 		frames := r.Frames([]cpython.RawFrame{{Code: 1, Instr: -1, Check: 11}, {Code: 2, Instr: -1, Check: 12}})
 		assert.Equal(t, []model.Frame{
@@ -56,7 +57,7 @@ func TestFramesAreNamedAndKept(t *testing.T) {
 
 func TestReusedAddressIsNoticed(t *testing.T) {
 	s := &shelf{codes: map[uint64]cpython.Code{1: {Name: "old", File: "/a.py", Check: 11}}}
-	r := newResolver(s, &space{})
+	r := newResolver(s, &space{}, eventloop.IsApp)
 	assert.Equal(t, "old", r.Frames([]cpython.RawFrame{{Code: 1, Instr: -1, Check: 11}})[0].Function)
 
 	s.codes[1] = cpython.Code{Name: "new", File: "/a.py", Check: 22}
@@ -68,7 +69,7 @@ func TestReusedAddressIsNoticed(t *testing.T) {
 
 func TestUnreadableKeepsItsPlace(t *testing.T) {
 	s := &shelf{codes: map[uint64]cpython.Code{1: {Name: "main", File: "/a.py", Check: 11}}}
-	r := newResolver(s, &space{})
+	r := newResolver(s, &space{}, eventloop.IsApp)
 	frames := r.Frames([]cpython.RawFrame{{Code: 99}, {Code: 1, Instr: cpython.InstrUnknown, Check: 11}})
 	require.Len(t, frames, 2)
 	assert.Equal(t, model.Frame{Function: "[unreadable]"}, frames[0])
@@ -83,7 +84,7 @@ func TestCacheIsBounded(t *testing.T) {
 	for addr := range uint64(n) {
 		s.codes[addr] = cpython.Code{Name: name, File: "/a.py"}
 	}
-	r := newResolver(s, &space{})
+	r := newResolver(s, &space{}, eventloop.IsApp)
 	for addr := range uint64(n) {
 		require.Equal(t, name, r.Frames([]cpython.RawFrame{{Code: addr, Instr: -1}})[0].Function)
 		require.LessOrEqual(t, r.Stats().Bytes, maxBytes)
@@ -147,7 +148,7 @@ func (s *space) Read(uint64, []byte) error {
 // What is known of an ended process stays true, and it is asked no more.
 func TestEndedProcess(t *testing.T) {
 	s, m := &shelf{codes: map[uint64]cpython.Code{1: {Name: "<module>", File: "/a.py", Check: 11}}}, &space{}
-	r := newResolver(s, m)
+	r := newResolver(s, m, eventloop.IsApp)
 	known := cpython.RawFrame{Code: 1, Instr: -1, Check: 11}
 	require.Equal(t, "<module>", r.Frames([]cpython.RawFrame{known})[0].Function)
 	s.codes, m.ended = nil, true

@@ -279,6 +279,10 @@ func (c *Tracker) judge(t *thread, fd int, raw []cpython.RawFrame) {
 	if t.isLoop() {
 		if t.loopSince == 0 {
 			t.loopSince = process.Now()
+			if !t.proc.startKnown {
+				t.proc.startKnown = true
+				t.proc.LearnStart()
+			}
 			c.opts.Log.Info("event loop found", "pid", t.proc.PID, "tid", t.tid, "loop", t.loop.Kind)
 		}
 		if t.proc.probed == nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/cause"
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -41,7 +42,7 @@ func TestJudgeTick(t *testing.T) {
 	}
 	read := func() ([]process.Mapping, error) { return maps, nil }
 	modules := python.NewModules(read, &cpython.Runtime{Path: "/usr/bin/python3.11"})
-	th := &thread{proc: &proc{Process: &python.Process{Modules: modules, Names: symbolize.New(&cpython.Runtime{}, nil)}}}
+	th := &thread{proc: &proc{Process: &python.Process{Modules: modules, Names: symbolize.New(&cpython.Runtime{}, nil, eventloop.IsApp)}}}
 	for _, c := range []struct {
 		ip      uint64
 		gil     wire.GIL
@@ -65,7 +66,7 @@ func TestJudgeTick(t *testing.T) {
 }
 
 func TestGILByAddress(t *testing.T) {
-	p := newProc(python.NewOpener().New(&process.Process{PID: 7}, newRuntime(0x1000, 0x500, 0x80)), nil, 0)
+	p := newProc(python.NewOpener(nil).New(&process.Process{PID: 7}, newRuntime(0x1000, 0x500, 0x80)), nil, 0)
 	th := &thread{proc: p, interp: p.Interpreter(0)}
 	futex := func(addr uint64) model.Cause {
 		c, _ := judged(th, &wire.Sample{Kind: wire.Off, Syscall: unix.SYS_FUTEX, Args: [3]uint64{addr}})

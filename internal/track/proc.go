@@ -18,6 +18,7 @@ type proc struct {
 	threads      threadTable
 	tasks        map[uint64]*tasks // by interpreter
 	unnamedTasks int64
+	startKnown   bool             // LearnStart was called
 	probed       *attachment.File // with the interpreter's own probes, nil until a loop is known
 }
 

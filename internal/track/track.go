@@ -11,6 +11,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/loopwatch/loopwatch/internal/application"
 	"github.com/loopwatch/loopwatch/internal/attachment"
 	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/model"
@@ -44,11 +45,12 @@ type Kernel interface {
 // Options of one observation.
 type Options struct {
 	Threshold time.Duration
-	PIDs      []int              // only these, empty: all
-	Children  bool               // with PIDs: their descendants too
-	Self      int                // our own process, never watched
-	USDT      attachment.Options // which of the interpreters' own probes to use
-	Log       *slog.Logger       // what is decided about processes and threads; nil: nowhere
+	PIDs      []int                // only these, empty: all
+	Children  bool                 // with PIDs: their descendants too
+	Self      int                  // our own process, never watched
+	Patterns  application.Patterns // which code is the application's, where the user says so
+	USDT      attachment.Options   // which of the interpreters' own probes to use
+	Log       *slog.Logger         // what is decided about processes and threads; nil: nowhere
 	// Looking, if set, is called while Discover looks at processes, from several goroutines, with how many
 	// it has looked at.
 	Looking func(done, of int)
@@ -110,7 +112,7 @@ func New(k Kernel, o Options) *Tracker {
 	c := &Tracker{
 		kernel: k, opts: o,
 		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: newSlotPool(k.Loops()),
-		python:      python.NewOpener(),
+		python:      python.NewOpener(o.Patterns),
 		unsupported: make(map[int]model.Unsupported), lost: make(map[string]int64),
 	}
 	if c.opts.Log == nil {

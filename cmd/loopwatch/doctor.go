@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/loopwatch/loopwatch/internal/doctor"
+	"github.com/loopwatch/loopwatch/internal/output"
 	"github.com/loopwatch/loopwatch/internal/priority"
 )
 
@@ -49,11 +50,11 @@ these processes cannot be watched; 2 wrong usage.`,
 }
 
 func (a *app) doctor(f *observeFlags, format string) error {
-	out, err := a.openOutput(f.output)
+	out, err := output.Open(outputFlag, f.output, a.stdout)
 	if err != nil {
 		return err
 	}
-	defer out.abandon()
+	defer out.Abandon()
 	_, terminal := a.screen(a.stderr)
 	if terminal {
 		fmt.Fprint(a.stderr, "trying what this kernel allows …") // takes seconds on a busy host
@@ -65,7 +66,7 @@ func (a *app) doctor(f *observeFlags, format string) error {
 	if err != nil {
 		return err
 	}
-	err = out.write(func(w io.Writer) error {
+	err = out.Write(func(w io.Writer) error {
 		if format == formatJSON {
 			return doctor.WriteJSON(w, d)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/loopwatch/loopwatch/internal/dump"
+	"github.com/loopwatch/loopwatch/internal/output"
 	"github.com/loopwatch/loopwatch/internal/priority"
 	"github.com/loopwatch/loopwatch/internal/report/json"
 	"github.com/loopwatch/loopwatch/internal/report/text"
@@ -69,16 +70,16 @@ func (a *app) dump(c *cobra.Command, f *dumpFlags) error {
 	if c.Flags().Changed("output") && f.output == "" {
 		return usage(c, "--output needs the name of a file")
 	}
-	out, err := a.openOutput(f.output)
+	out, err := output.Open(outputFlag, f.output, a.stdout)
 	if err != nil {
 		return err
 	}
-	defer out.abandon()
+	defer out.Abandon()
 	d, refused, err := a.takeDump(dump.Options{PIDs: f.pids, Threshold: time.Duration(f.threshold), Patterns: f.code.patterns})
 	if err != nil {
 		return err
 	}
-	err = out.write(func(w io.Writer) error {
+	err = out.Write(func(w io.Writer) error {
 		if f.format.value == formatJSON {
 			return json.WriteDump(w, d)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/output"
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/text"
 	"github.com/loopwatch/loopwatch/internal/report/words"
@@ -26,9 +27,9 @@ const (
 func reportFormats() choice { return choice{formatText, report.Names()} }
 
 // checkFormat refuses to fill a terminal with bytes it would obey.
-func (a *app) checkFormat(c *cobra.Command, format, output string) error {
+func (a *app) checkFormat(c *cobra.Command, format, file string) error {
 	f, _ := report.Named(format)
-	if _, terminal := a.screen(a.stdout); f.Binary && terminal && (output == "" || output == stdoutName) {
+	if _, terminal := a.screen(a.stdout); f.Binary && terminal && (file == "" || file == output.Stdout) {
 		return usage(c, "a %s profile is no text: add --output FILE", format)
 	}
 	return nil
@@ -43,7 +44,7 @@ func (a *app) render(w io.Writer, rep *model.Report, f *reportFlags) error {
 // textOptions lays text out for where it goes.
 func (a *app) textOptions(f *observeFlags) text.Options {
 	options := text.Options{Verbose: f.verbose}
-	if f.output == "" || f.output == stdoutName {
+	if f.output == "" || f.output == output.Stdout {
 		columns, terminal := a.screen(a.stdout)
 		options.Width = columns
 		options.Color = terminal && !f.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"

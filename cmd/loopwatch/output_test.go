@@ -11,55 +11,33 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/pprof/profile"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
 	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
+// A command replaces its file, and leaves it alone where it fails.
 func TestOutputFile(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "report.json")
+	file := filepath.Join(t.TempDir(), "report.json")
 	require.Equal(t, statusDone, loopwatch(seen(1), nil, "report", "-f", "json", "-o", file).status)
 	first, err := os.ReadFile(file)
 	require.NoError(t, err)
 	assert.True(t, json.Valid(first))
-
-	require.NoError(t, os.Chmod(file, 0o600))
 	r := loopwatch(seen(0), nil, "report", "-o", file)
 	require.Equal(t, statusDone, r.status)
 	assert.Empty(t, r.stdout)
-	info, err := os.Stat(file)
-	require.NoError(t, err)
-	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "keeps its mode")
-
 	before, _ := os.ReadFile(file)
+	assert.NotEqual(t, first, before)
 	require.Equal(t, statusFailed, loopwatch(nil, errors.New("x: y; z"), "report", "-o", file).status)
 	after, _ := os.ReadFile(file)
 	assert.Equal(t, before, after, "a failed observation leaves the old report")
-
-	link := filepath.Join(dir, "link")
-	require.NoError(t, os.Symlink(file, link))
-	require.Equal(t, statusDone, loopwatch(seen(1), nil, "report", "-f", "json", "-o", link).status)
-	target, err := os.Readlink(link)
-	require.NoError(t, err)
-	assert.Equal(t, file, target, "a link stays a link")
-	through, _ := os.ReadFile(file)
-	assert.True(t, json.Valid(through), "nothing of the longer old text is left")
-
-	entries, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	assert.Len(t, entries, 2, "no temporary file is left")
-
-	r = loopwatch(seen(1), nil, "report", "-o", "-")
-	assert.Contains(t, r.stdout, "Worst:")
+	assert.Contains(t, loopwatch(seen(1), nil, "report", "-o", "-").stdout, "Worst:")
 }
 
 func TestUnwritableOutputIsFoundBeforeObserving(t *testing.T) {
@@ -129,93 +107,6 @@ func TestBinaryIsNotForTerminals(t *testing.T) {
 	assert.Equal(t, statusDone, status)
 }
 
-// TestFullDiskLeavesTheOldFile needs a file system of a few pages.
-func TestFullDiskLeavesTheOldFile(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("mounting takes root")
-	}
-	dir := t.TempDir()
-	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=32k"))
-	t.Cleanup(func() { require.NoError(t, unix.Unmount(dir, 0)) })
-	file := filepath.Join(dir, "report")
-	require.NoError(t, os.WriteFile(file, []byte("old"), 0o644))
-	for _, format := range []string{"text", "json", "speedscope"} {
-		rep := seen(5000)
-		rep.Unsupported = append(rep.Unsupported, model.Unsupported{Reason: strings.Repeat("x", 200_000)})
-		if format == "text" {
-			for range 2000 {
-				rep.Unsupported = append(rep.Unsupported, model.Unsupported{PID: 1, Reason: strings.Repeat("x", 150)})
-			}
-		}
-		r := loopwatch(rep, nil, "report", "-v", "-f", format, "-o", file)
-		assert.Equal(t, statusFailed, r.status, format)
-		assert.Contains(t, r.stderr, "no space left on device; make room there")
-		assertOneLine(t, r.stderr)
-		old, err := os.ReadFile(file)
-		require.NoError(t, err)
-		assert.Equal(t, "old", string(old))
-		entries, err := os.ReadDir(dir)
-		require.NoError(t, err)
-		assert.Len(t, entries, 1, "no half file is left")
-	}
-}
-
-func TestOutputHonoursTheUmask(t *testing.T) {
-	defer syscall.Umask(syscall.Umask(0o027))
-	file := filepath.Join(t.TempDir(), "report")
-	require.Equal(t, statusDone, loopwatch(seen(1), nil, "report", "-o", file).status)
-	info, err := os.Stat(file)
-	require.NoError(t, err)
-	assert.Equal(t, os.FileMode(0o640), info.Mode().Perm())
-}
-
-// TestOthersDoNotDecideWhereRootWrites puts into a directory what another user could.
-func TestOthersDoNotDecideWhereRootWrites(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("chown takes root")
-	}
-	const nobody = 65534
-	dir := t.TempDir()
-	require.NoError(t, os.Chmod(dir, 0o1777))
-	precious := filepath.Join(dir, "precious")
-	require.NoError(t, os.WriteFile(precious, []byte("precious"), 0o600))
-
-	link, fifo := filepath.Join(dir, "link"), filepath.Join(dir, "fifo")
-	require.NoError(t, os.Symlink(precious, link))
-	require.NoError(t, unix.Mkfifo(fifo, 0o666))
-	for _, path := range []string{link, fifo} {
-		require.NoError(t, os.Lchown(path, nobody, nobody))
-		r := loopwatch(seen(1), nil, "report", "-o", path)
-		assert.Equal(t, statusFailed, r.status)
-		assert.Contains(t, r.stderr, "of another user (65534); name another file")
-		assertOneLine(t, r.stderr)
-		assert.Nil(t, r.options)
-	}
-	ours := filepath.Join(dir, "ours") // a link of ours to theirs
-	require.NoError(t, os.Symlink("link", ours))
-	assert.Equal(t, statusFailed, loopwatch(seen(1), nil, "report", "-o", ours).status)
-	kept, err := os.ReadFile(precious)
-	require.NoError(t, err)
-	assert.Equal(t, "precious", string(kept))
-
-	// A file of theirs gives way to one of ours, which they cannot write to.
-	theirs := filepath.Join(dir, "theirs")
-	require.NoError(t, os.WriteFile(theirs, nil, 0o666))
-	require.NoError(t, os.Chmod(theirs, 0o666))
-	require.NoError(t, os.Chown(theirs, nobody, nobody))
-	held, err := os.OpenFile(theirs, os.O_RDWR, 0)
-	require.NoError(t, err)
-	defer held.Close()
-	require.Equal(t, statusDone, loopwatch(seen(1), nil, "report", "-o", theirs).status)
-	info, err := os.Stat(theirs)
-	require.NoError(t, err)
-	assert.Zero(t, info.Mode().Perm()&0o022)
-	assert.Zero(t, info.Sys().(*syscall.Stat_t).Uid)
-	old, err := io.ReadAll(held)
-	require.NoError(t, err)
-	assert.Empty(t, old, "nothing is written to the file they hold open")
-}
-
 // TestDirectoryIsTheOneFound swaps the directory while the observation runs.
 func TestDirectoryIsTheOneFound(t *testing.T) {
 	top := t.TempDir()
@@ -231,19 +122,6 @@ func TestDirectoryIsTheOneFound(t *testing.T) {
 	require.Equal(t, statusDone, a.run([]string{"report", "-o", filepath.Join(dir, "report")}))
 	assert.FileExists(t, filepath.Join(moved, "report"))
 	assert.NoFileExists(t, filepath.Join(elsewhere, "report"))
-}
-
-func TestLinksAreFollowedOnlySoFar(t *testing.T) {
-	dir := t.TempDir()
-	require.NoError(t, os.Symlink("b", filepath.Join(dir, "a")))
-	require.NoError(t, os.Symlink("a", filepath.Join(dir, "b")))
-	r := loopwatch(seen(1), nil, "report", "-o", filepath.Join(dir, "a"))
-	assert.Equal(t, statusFailed, r.status)
-	assert.Contains(t, r.stderr, "too many levels of symbolic links")
-
-	require.NoError(t, os.Symlink("report", filepath.Join(dir, "dangling")))
-	require.Equal(t, statusDone, loopwatch(seen(1), nil, "report", "-o", filepath.Join(dir, "dangling")).status)
-	assert.FileExists(t, filepath.Join(dir, "report"))
 }
 
 func TestOutputToAnOpenFile(t *testing.T) {

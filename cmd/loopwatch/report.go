@@ -11,9 +11,13 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
+	"github.com/loopwatch/loopwatch/internal/output"
 	"github.com/loopwatch/loopwatch/internal/priority"
 	"github.com/loopwatch/loopwatch/internal/recording"
 )
+
+// The flags that name files to write.
+const outputFlag, recordFlag = "--output", "--record"
 
 // errBlocked ends a command that did what it should and saw the block it was told to fail on.
 var errBlocked = errors.New("a block was seen")
@@ -58,25 +62,25 @@ func (a *app) report(c *cobra.Command, f *reportFlags) error {
 	if err := f.check(c); err != nil {
 		return err
 	}
-	if c.Flags().Changed("record") && (f.record == "" || f.record == stdoutName) {
+	if c.Flags().Changed("record") && (f.record == "" || f.record == output.Stdout) {
 		return usage(c, "--record needs the name of a file")
 	}
 	if err := a.checkFormat(c, f.format.value, f.output); err != nil {
 		return err
 	}
 	// Before the observation: a minute of watching is not to be lost to a mistyped directory.
-	out, err := a.openOutput(f.output)
+	out, err := output.Open(outputFlag, f.output, a.stdout)
 	if err != nil {
 		return err
 	}
-	defer out.abandon()
-	var record *output
+	defer out.Abandon()
+	var record *output.Output
 	if f.record != "" {
-		if record, err = openFile(recordFlag, f.record); err != nil {
+		if record, err = output.Open(recordFlag, f.record, nil); err != nil {
 			return err
 		}
-		defer record.abandon()
-		if record.same(out) {
+		defer record.Abandon()
+		if record.Same(out) {
 			return usage(c, "--record and --output need two files: %s is one", f.record)
 		}
 	}
@@ -90,7 +94,7 @@ func (a *app) report(c *cobra.Command, f *reportFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := out.write(func(w io.Writer) error { return a.render(w, rep, f) }); err != nil {
+	if err := out.Write(func(w io.Writer) error { return a.render(w, rep, f) }); err != nil {
 		return err
 	}
 	if recorded != nil {
@@ -107,12 +111,12 @@ func (a *app) report(c *cobra.Command, f *reportFlags) error {
 
 // observeAndRecord observes, and writes a recording to out unless that is nil. A recording that cannot be written does
 // not cost the report.
-func (a *app) observeAndRecord(ctx context.Context, o observe.Options, out *output) (rep *model.Report, recorded, err error) {
+func (a *app) observeAndRecord(ctx context.Context, o observe.Options, out *output.Output) (rep *model.Report, recorded, err error) {
 	if out == nil {
 		rep, err = a.observe(ctx, o)
 		return rep, nil, err
 	}
-	recorded = out.write(func(w io.Writer) error {
+	recorded = out.Write(func(w io.Writer) error {
 		recorder, failed := recording.NewWriter(w)
 		if failed != nil {
 			return failed
@@ -123,6 +127,9 @@ func (a *app) observeAndRecord(ctx context.Context, o observe.Options, out *outp
 		}
 		return recorder.Close()
 	})
+	if bad := (*output.Error)(nil); errors.As(recorded, &bad) && errors.Is(bad, recording.ErrTooLong) {
+		bad.Remedy = "take fewer samples with --rate" // it is no fault of the file
+	}
 	if rep == nil && err == nil {
 		err = recorded
 	}

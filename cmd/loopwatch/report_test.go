@@ -18,6 +18,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
+	"github.com/loopwatch/loopwatch/internal/output"
 	"github.com/loopwatch/loopwatch/internal/recording"
 )
 
@@ -94,7 +95,7 @@ func TestRecordingOverStdout(t *testing.T) {
 }
 
 func TestRecordNeedsAName(t *testing.T) {
-	for _, name := range []string{"", stdoutName} {
+	for _, name := range []string{"", output.Stdout} {
 		r := recorded(onePeriod, "--record="+name)
 		assert.Equal(t, statusUsage, r.status)
 		assert.Contains(t, r.stderr, "--record needs the name of a file")

@@ -10,7 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/loopwatch/loopwatch/internal/child"
 	"github.com/loopwatch/loopwatch/internal/observe"
+	"github.com/loopwatch/loopwatch/internal/output"
 	"github.com/loopwatch/loopwatch/internal/priority"
 )
 
@@ -78,12 +80,12 @@ func (a *app) runChild(c *cobra.Command, f *runFlags, args []string, usual usual
 	if err := a.checkFormat(c, f.format.value, f.output); err != nil {
 		return err
 	}
-	out, err := a.openOutput(f.output)
+	out, err := output.Open(outputFlag, f.output, a.stdout)
 	if err != nil {
 		return err
 	}
-	defer out.abandon()
-	child, err := newChild(args, f.asRoot)
+	defer out.Abandon()
+	command, err := child.New(args, f.asRoot)
 	if err != nil {
 		return err
 	}
@@ -101,22 +103,22 @@ func (a *app) runChild(c *cobra.Command, f *runFlags, args []string, usual usual
 	ended := make(chan int, 1)
 	options.Ready = func(observe.Status) {
 		line.begin()
-		if startErr = usual(child.start); startErr != nil {
+		if startErr = usual(command.Start); startErr != nil {
 			stop()
 			return
 		}
-		go func() { ended <- child.wait(); stop() }()
+		go func() { ended <- command.Wait(); stop() }()
 	}
 	rep, err := a.observe(ctx, options)
 	if startErr != nil {
 		return startErr
 	}
 	if err != nil {
-		child.kill()
+		command.Kill()
 		return err
 	}
 	status := <-ended // --duration may have ended the observation before
-	if err := out.write(func(w io.Writer) error { return a.render(w, rep, &f.reportFlags) }); err != nil {
+	if err := out.Write(func(w io.Writer) error { return a.render(w, rep, &f.reportFlags) }); err != nil {
 		return err
 	}
 	if warning := leftOut(rep, f.format.value); warning != "" {

@@ -16,6 +16,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/live"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
+	"github.com/loopwatch/loopwatch/internal/output"
 	"github.com/loopwatch/loopwatch/internal/priority"
 	"github.com/loopwatch/loopwatch/internal/tui"
 )
@@ -65,7 +66,7 @@ func (a *app) top(c *cobra.Command, f *observeFlags, delay time.Duration) error 
 		return err
 	}
 	terminal, ok := a.stdout.(*os.File)
-	if _, is := a.screen(a.stdout); !ok || !is || os.Getenv("TERM") == "dumb" || f.output != "" && f.output != stdoutName {
+	if _, is := a.screen(a.stdout); !ok || !is || os.Getenv("TERM") == "dumb" || f.output != "" && f.output != output.Stdout {
 		terminal = nil
 	}
 	if err := a.checkLog(c, f, terminal); err != nil {
@@ -85,11 +86,11 @@ func (a *app) top(c *cobra.Command, f *observeFlags, delay time.Duration) error 
 
 // topPlain prints snapshots as lines.
 func (a *app) topPlain(ctx context.Context, f *observeFlags, options *observe.Options, line *progress, observing tui.Observe) error {
-	out, err := a.openStream(f.output)
+	out, err := output.OpenStream(outputFlag, f.output, a.stdout)
 	if err != nil {
 		return err
 	}
-	defer out.abandon()
+	defer out.Abandon()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	options.Ready = func(s observe.Status) {
@@ -99,13 +100,13 @@ func (a *app) topPlain(ctx context.Context, f *observeFlags, options *observe.Op
 	if f.verbose {
 		rows = 0
 	}
-	w := &tolerant{w: out.w, name: out.name, warn: line.warn, closed: stop}
+	w := out.Lines(line.warn, stop)
 	missed, err := tui.Plain(ctx, w, rows, observing)
 	if missed > 0 {
-		line.warn(fmt.Sprintf("%s not printed: the reader of %s is too slow", count(int64(missed), "table"), out.name))
+		line.warn(fmt.Sprintf("%s not printed: the reader of %s is too slow", count(int64(missed), "table"), out.Name()))
 	}
-	if w.dropped > 0 {
-		line.warn(fmt.Sprintf("%s not printed: %s could not be written to", count(w.dropped, "table"), out.name))
+	if n := w.Dropped(); n > 0 {
+		line.warn(fmt.Sprintf("%s not printed: %s could not be written to", count(n, "table"), out.Name()))
 	}
 	return err
 }

@@ -4,18 +4,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/observe"
+	"github.com/loopwatch/loopwatch/internal/output"
 	"github.com/loopwatch/loopwatch/internal/priority"
 	"github.com/loopwatch/loopwatch/internal/report/json"
 	"github.com/loopwatch/loopwatch/internal/report/text"
@@ -60,11 +56,11 @@ func (a *app) watch(c *cobra.Command, f *observeFlags, format string) error {
 	if err := f.check(c); err != nil {
 		return err
 	}
-	out, err := a.openStream(f.output)
+	out, err := output.OpenStream(outputFlag, f.output, a.stdout)
 	if err != nil {
 		return err
 	}
-	defer out.abandon()
+	defer out.Abandon()
 
 	ctx, stop := context.WithCancel(c.Context())
 	defer stop()
@@ -75,7 +71,7 @@ func (a *app) watch(c *cobra.Command, f *observeFlags, format string) error {
 		line.begin()
 		a.sayWatching(s, time.Duration(f.threshold))
 	}
-	p := &printer{w: &tolerant{w: out.w, name: out.name, warn: line.warn, closed: stop}, queue: make(chan observe.Sighting, watchQueue)}
+	p := &printer{w: out.Lines(line.warn, stop), queue: make(chan observe.Sighting, watchQueue)}
 	if format == formatText {
 		p.text = text.NewStream(p.w, a.textOptions(f))
 	}
@@ -86,10 +82,10 @@ func (a *app) watch(c *cobra.Command, f *observeFlags, format string) error {
 	close(p.queue)
 	<-printed
 	if n := p.dropped.Load(); n > 0 {
-		line.warn(fmt.Sprintf("%s not printed: the reader of %s is too slow", count(n, "block"), out.name))
+		line.warn(fmt.Sprintf("%s not printed: the reader of %s is too slow", count(n, "block"), out.Name()))
 	}
-	if n := p.w.dropped; n > 0 {
-		line.warn(fmt.Sprintf("%s not printed: %s could not be written to", count(n, "line"), out.name))
+	if n := p.w.Dropped(); n > 0 {
+		line.warn(fmt.Sprintf("%s not printed: %s could not be written to", count(n, "line"), out.Name()))
 	}
 	if lost.Events > 0 || lost.Stacks > 0 {
 		line.warn(fmt.Sprintf("%s and %s lost on the way", count(lost.Events, "event"), count(lost.Stacks, "stack")))
@@ -99,7 +95,7 @@ func (a *app) watch(c *cobra.Command, f *observeFlags, format string) error {
 
 // printer prints blocks on a goroutine of its own: the observation does not wait for it.
 type printer struct {
-	w       *tolerant
+	w       *output.Lines
 	text    *text.Stream // nil for jsonl
 	queue   chan observe.Sighting
 	dropped atomic.Int64
@@ -128,7 +124,7 @@ func (p *printer) run() {
 			}
 			p.print(&s)
 		case now := <-tick.C:
-			p.w.lookAtReader()
+			p.w.CheckReader()
 			if p.text != nil {
 				_ = p.text.Flush(now, false)
 			}
@@ -142,49 +138,4 @@ func (p *printer) print(s *observe.Sighting) {
 		return
 	}
 	_ = json.WriteBlock(p.w, s.Block)
-}
-
-// tolerant is a writer of whole lines that goes on where a line could not be written, as on a
-// full disk: the next may be. A reader that has closed the pipe has had enough.
-type tolerant struct {
-	w       io.Writer
-	name    string
-	warn    func(string)
-	closed  func()
-	torn    bool // a part of a line was written
-	dropped int64
-}
-
-// lookAtReader finds out that the reader of a pipe has closed it though nothing is to be written.
-func (t *tolerant) lookAtReader() {
-	f, ok := t.w.(*os.File)
-	if !ok {
-		return
-	}
-	fds := []unix.PollFd{{Fd: int32(f.Fd())}}
-	if n, err := unix.Poll(fds, 0); n > 0 && err == nil && fds[0].Revents&unix.POLLERR != 0 {
-		t.closed()
-	}
-}
-
-func (t *tolerant) Write(line []byte) (int, error) {
-	if t.torn {
-		if _, err := t.w.Write([]byte("\n")); err != nil {
-			t.dropped++
-			return len(line), nil
-		}
-		t.torn = false
-	}
-	n, err := t.w.Write(line)
-	switch {
-	case err == nil:
-	case errors.Is(err, syscall.EPIPE):
-		t.closed()
-	default:
-		if t.dropped++; t.dropped == 1 {
-			t.warn(outputError(outputFlag, t.name, err).Error() + "; going on")
-		}
-		t.torn = n > 0
-	}
-	return len(line), nil
 }

@@ -86,17 +86,6 @@ func TestWatchSurvivesAFullDisk(t *testing.T) {
 	assert.Contains(t, stderr, "50 lines not printed")
 }
 
-// The line after one that was cut short begins anew.
-func TestTolerantMendsATornLine(t *testing.T) {
-	var out bytes.Buffer
-	w := &flaky{w: &out, failures: 1}
-	tw := &tolerant{w: w, warn: func(string) {}}
-	_, _ = tw.Write([]byte("first\n"))
-	_, _ = tw.Write([]byte("second\n"))
-	assert.Equal(t, "fi\nsecond\n", out.String())
-	assert.EqualValues(t, 1, tw.dropped)
-}
-
 // A slow reader costs blocks, never time, and is told how many.
 func TestWatchCountsWhatASlowReaderMisses(t *testing.T) {
 	p := &printer{queue: make(chan observe.Sighting, 3)}
@@ -104,20 +93,6 @@ func TestWatchCountsWhatASlowReaderMisses(t *testing.T) {
 		p.tell(observe.Sighting{})
 	}
 	assert.EqualValues(t, 7, p.dropped.Load())
-}
-
-// A reader that is gone is noticed though no block comes.
-func TestWatchLooksAtItsReader(t *testing.T) {
-	read, write, err := os.Pipe()
-	require.NoError(t, err)
-	defer write.Close()
-	closed := false
-	tw := &tolerant{w: write, closed: func() { closed = true }}
-	tw.lookAtReader()
-	assert.False(t, closed)
-	require.NoError(t, read.Close())
-	tw.lookAtReader()
-	assert.True(t, closed)
 }
 
 func TestWatchAppends(t *testing.T) {

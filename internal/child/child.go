@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+// Package child starts the command that is to be watched. In go its arguments; out comes its exit status. Under sudo it runs
+// as the user who called that, and signals are passed on to it.
+package child
 
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -17,15 +20,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// child is the command "run" starts.
-type child struct {
+// Child is a command.
+type Child struct {
 	cmd     *exec.Cmd
 	signals chan os.Signal
 }
 
-// newChild prepares a command. Under sudo it runs as the user who called that, unless asRoot.
-func newChild(args []string, asRoot bool) (*child, error) {
-	c := &child{cmd: exec.Command(args[0], args[1:]...), signals: make(chan os.Signal, 16)}
+// New prepares a command. Under sudo it runs as the user who called that, unless asRoot.
+func New(args []string, asRoot bool) (*Child, error) {
+	c := &Child{cmd: exec.Command(args[0], args[1:]...), signals: make(chan os.Signal, 16)}
 	if c.cmd.Err != nil {
 		return nil, notStarted(args[0], c.cmd.Err)
 	}
@@ -49,7 +52,7 @@ func dropAmbient() error {
 }
 
 // becomeCaller gives up root for the user sudo says has called it.
-func (c *child) becomeCaller() error {
+func (c *Child) becomeCaller() error {
 	id, set := os.LookupEnv("SUDO_UID")
 	if !set || id == "0" {
 		return nil
@@ -97,8 +100,8 @@ func number(id string) (uint32, error) {
 	return uint32(n), nil
 }
 
-// start starts the command and passes signals on to it from then on.
-func (c *child) start() error {
+// Start starts the command and passes signals on to it from then on.
+func (c *Child) Start() error {
 	signal.Notify(c.signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGWINCH)
 	if err := c.cmd.Start(); err != nil {
 		signal.Stop(c.signals)
@@ -130,8 +133,8 @@ func fromTerminal(s os.Signal) bool {
 	return err == nil && foreground == unix.Getpgrp()
 }
 
-// wait returns the exit status of the command, as shells have it.
-func (c *child) wait() int {
+// Wait returns the exit status of the command, as shells have it.
+func (c *Child) Wait() int {
 	err := c.cmd.Wait()
 	signal.Stop(c.signals)
 	close(c.signals)
@@ -145,8 +148,8 @@ func (c *child) wait() int {
 	return exit.ExitCode()
 }
 
-// kill ends the command where the observation cannot go on.
-func (c *child) kill() {
+// Kill ends the command where the observation cannot go on.
+func (c *Child) Kill() {
 	if c.cmd.Process != nil {
 		_ = c.cmd.Process.Kill()
 	}
@@ -159,5 +162,8 @@ func notStarted(name string, err error) error {
 	if e := (*exec.Error)(nil); errors.As(err, &e) {
 		err = e.Err
 	}
-	return fmt.Errorf("cannot start %s: %w; give the command as you would in a shell", name, withoutPath(err))
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		err = e.Err // the message names the command already
+	}
+	return fmt.Errorf("cannot start %s: %w; give the command as you would in a shell", name, err)
 }

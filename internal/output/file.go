@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+// Package output writes results to where a user says: stdout, or a file that is replaced as a whole, appended to or written in
+// place. In go the name that a flag has and what renders the result; out comes the file, or an Error that says what to do. A
+// result that cannot be written leaves the file that was there. Root may write to a directory of other users: nothing they put
+// there decides where the result goes or who may read it.
+package output
 
 import (
 	"bufio"
@@ -15,19 +19,14 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/loopwatch/loopwatch/internal/recording"
 )
 
-// stdoutName is what --output calls stdout.
-const stdoutName = "-"
+// Stdout is the name of stdout, as is the empty one.
+const Stdout = "-"
 
-// The flags that name files to write.
-const outputFlag, recordFlag = "--output", "--record"
-
-// output is where a result goes: stdout, a file replaced as a whole, or something written in
+// Output is where a result goes: stdout, a file replaced as a whole, or something written in
 // place because it cannot be replaced (a device, a FIFO, /dev/stdout).
-type output struct {
+type Output struct {
 	flag string // that named it
 	name string
 	w    io.Writer // stdout or the thing written in place
@@ -40,26 +39,20 @@ type output struct {
 	mode fs.FileMode
 }
 
-// openOutput opens where --output says, or finds out that it could be. An error says what is
-// wrong with it; nothing has been changed then. abandon must be called in the end.
+// Open opens what a flag names, or finds out that it could be opened. An error is an *Error that says what is
+// wrong with it; nothing has been changed then. Abandon must be called in the end.
 //
-// Root may be writing to a directory of other users, so nothing they put there decides where the
-// result goes or who may read it: their symbolic links and FIFOs are refused, as the kernel
-// does where fs.protected_symlinks and fs.protected_fifos are set.
-func (a *app) openOutput(name string) (*output, error) {
-	if name == "" || name == stdoutName {
-		return &output{flag: outputFlag, name: "stdout", w: a.stdout}, nil
+// Other users' symbolic links and FIFOs are refused, as the kernel does where fs.protected_symlinks and fs.protected_fifos
+// are set.
+func Open(flag, name string, stdout io.Writer) (*Output, error) {
+	if name == "" || name == Stdout {
+		return &Output{flag: flag, name: "stdout", w: stdout}, nil
 	}
-	return openFile(outputFlag, name)
-}
-
-// openFile is openOutput for what another flag names.
-func openFile(flag, name string) (*output, error) {
 	path := name
 	for range maxLinks {
 		o, next, err := openPlace(path)
 		if err != nil {
-			return nil, outputError(flag, name, err)
+			return nil, newError(flag, name, err)
 		}
 		if o != nil {
 			o.flag, o.name = flag, name
@@ -67,29 +60,32 @@ func openFile(flag, name string) (*output, error) {
 		}
 		path = next
 	}
-	return nil, outputError(flag, name, syscall.ELOOP)
+	return nil, newError(flag, name, syscall.ELOOP)
 }
 
-// openStream opens where a stream goes: stdout, or a file it is appended to. abandon closes it.
-func (a *app) openStream(name string) (*output, error) {
-	o, err := a.openOutput(name)
+// OpenStream opens where a stream goes: stdout, or a file it is appended to. Abandon closes it.
+func OpenStream(flag, name string, stdout io.Writer) (*Output, error) {
+	o, err := Open(flag, name, stdout)
 	if err != nil || o.w != nil {
 		return o, err
 	}
 	f, err := o.dir.OpenFile(o.base, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW, o.mode)
 	if err != nil {
-		o.abandon()
-		return nil, outputError(o.flag, name, err)
+		o.Abandon()
+		return nil, newError(o.flag, name, err)
 	}
 	o.w, o.file = f, f
 	return o, nil
 }
 
+// Name returns what a user calls the output.
+func (o *Output) Name() string { return o.name }
+
 // maxLinks is how many symbolic links in a row are followed.
 const maxLinks = 10
 
 // openPlace opens one path, or returns where the symbolic link leads that it is.
-func openPlace(path string) (o *output, next string, err error) {
+func openPlace(path string) (o *Output, next string, err error) {
 	dir, base := filepath.Split(path)
 	if dir = cmp.Or(dir, "."); base == "" || base == "." || base == ".." {
 		return nil, "", syscall.EISDIR
@@ -117,7 +113,7 @@ func openPlace(path string) (o *output, next string, err error) {
 		return nil, "", syscall.EISDIR
 	case kind == fs.ModeSymlink && onProc(dir): // what /dev/stdout ends in: no path, but an open file
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
-		return &output{w: f, file: f}, "", err
+		return &Output{w: f, file: f}, "", err
 	case kind == fs.ModeSymlink && !ours:
 		return nil, "", fmt.Errorf("%s is a symbolic link of another user (%d)", base, owner)
 	case kind == fs.ModeSymlink:
@@ -130,7 +126,7 @@ func openPlace(path string) (o *output, next string, err error) {
 		return nil, "", fmt.Errorf("%s is a FIFO of another user (%d)", base, owner)
 	case kind != 0:
 		f, err := root.OpenFile(base, os.O_WRONLY, 0)
-		return &output{w: f, file: f}, "", err
+		return &Output{w: f, file: f}, "", err
 	}
 	// A read-only or immutable file is not to be replaced only because its directory allows it.
 	f, err := root.OpenFile(base, os.O_WRONLY|unix.O_NONBLOCK, 0)
@@ -163,8 +159,8 @@ func onProc(dir string) bool {
 
 // replaceable makes sure that a file can be replaced, by making and removing a neighbour.
 // Nothing is left while the observation runs, so that killing it leaves nothing either.
-func replaceable(dir *os.Root, base string, mode fs.FileMode) (*output, error) {
-	o := &output{dir: dir, base: base, mode: mode}
+func replaceable(dir *os.Root, base string, mode fs.FileMode) (*Output, error) {
+	o := &Output{dir: dir, base: base, mode: mode}
 	f, name, err := o.neighbour()
 	if err != nil {
 		return nil, err
@@ -178,7 +174,7 @@ func replaceable(dir *os.Root, base string, mode fs.FileMode) (*output, error) {
 
 // neighbour creates a new file beside the one to replace. It never opens one that is there
 // already, even where others may write to the directory. The umask applies.
-func (o *output) neighbour() (f *os.File, name string, err error) {
+func (o *Output) neighbour() (f *os.File, name string, err error) {
 	base := o.base
 	if len(base) > 200 {
 		base = base[:200] // NAME_MAX is 255 bytes
@@ -188,9 +184,9 @@ func (o *output) neighbour() (f *os.File, name string, err error) {
 	return f, name, err
 }
 
-// write has render write the result and puts it in place. A reader that closed the pipe has
+// Write has render write the result and puts it in place. A reader that closed the pipe has
 // had enough: that is no error.
-func (o *output) write(render func(io.Writer) error) error {
+func (o *Output) Write(render func(io.Writer) error) error {
 	var err error
 	if o.w != nil {
 		if err = buffered(o.w, render); errors.Is(err, syscall.EPIPE) {
@@ -201,13 +197,13 @@ func (o *output) write(render func(io.Writer) error) error {
 		err = o.replace(render)
 	}
 	if err != nil {
-		return outputError(o.flag, o.name, err)
+		return newError(o.flag, o.name, err)
 	}
 	return nil
 }
 
 // replace writes beside the file and takes its place only when all is on the disk.
-func (o *output) replace(render func(io.Writer) error) error {
+func (o *Output) replace(render func(io.Writer) error) error {
 	f, name, err := o.neighbour()
 	if err != nil {
 		return err
@@ -230,8 +226,8 @@ func (o *output) replace(render func(io.Writer) error) error {
 	return err
 }
 
-// same tells whether two outputs would be written to one file.
-func (o *output) same(other *output) bool {
+// Same tells whether two outputs would be written to one file.
+func (o *Output) Same(other *Output) bool {
 	if mine, theirs := o.there(), other.there(); mine != nil && theirs != nil {
 		return os.SameFile(mine, theirs)
 	}
@@ -244,7 +240,7 @@ func (o *output) same(other *output) bool {
 }
 
 // there describes the file that is there now, nil if there is none.
-func (o *output) there() fs.FileInfo {
+func (o *Output) there() fs.FileInfo {
 	var info fs.FileInfo
 	var err error
 	if f, ok := o.w.(*os.File); ok {
@@ -259,7 +255,7 @@ func (o *output) there() fs.FileInfo {
 }
 
 // close ends an output written in place, cutting off what was longer before.
-func (o *output) close() error {
+func (o *Output) close() error {
 	if o.file == nil {
 		return nil
 	}
@@ -272,8 +268,8 @@ func (o *output) close() error {
 	return f.Close()
 }
 
-// abandon releases what write did not use.
-func (o *output) abandon() {
+// Abandon releases what Write did not use.
+func (o *Output) Abandon() {
 	if o.file != nil {
 		o.file.Close()
 	}
@@ -288,28 +284,4 @@ func buffered(w io.Writer, render func(io.Writer) error) error {
 		return err
 	}
 	return b.Flush()
-}
-
-// outputError says what is wrong with an output and what to do.
-func outputError(flag, name string, err error) error {
-	remedy := "name another file with " + flag
-	switch {
-	case errors.Is(err, recording.ErrTooLong):
-		remedy = "take fewer samples with --rate" // it is no fault of the file
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		remedy = "make room there, or " + remedy
-	}
-	return fmt.Errorf("cannot write to %s: %w; %s", name, withoutPath(err), remedy)
-}
-
-// withoutPath returns the reason of a file error alone: the message names the file already,
-// and a neighbour's name would only puzzle.
-func withoutPath(err error) error {
-	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
-		return pe.Err
-	}
-	if le := (*os.LinkError)(nil); errors.As(err, &le) {
-		return le.Err
-	}
-	return err
 }

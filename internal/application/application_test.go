@@ -24,7 +24,7 @@ func TestNamed(t *testing.T) {
 		"python3 -m uvicorn shop.main:app --host 0.0.0.0":                                 {"shop"},
 		"/opt/venv/bin/python3.12 /opt/venv/bin/uvicorn shop.main:create_app() --factory": {"shop"},
 		"/usr/bin/python3 /usr/bin/gunicorn -k uvicorn.workers.UvicornWorker shop.wsgi":   {"shop"},
-		"gunicorn: worker [shop.wsgi:application]":                                        nil, // in brackets
+		"gunicorn: worker [shop.wsgi:application]":                                        {"worker", "shop"},
 		"/usr/bin/python3 /usr/bin/celery --app=shop.tasks worker":                        {"shop", "worker"},
 		"python3 serve.py shop.main:app redis":                                            {"shop"},
 		"python3 serve.py 127.0.0.1:8000 http://shop:80/ shop:80":                         nil,

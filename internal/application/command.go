@@ -28,6 +28,7 @@ func named(command string) (out []string) {
 	top, _, _ := strings.Cut(launcher, ".")
 	runsOthers := eventloop.IsFramework(top) || launchers[launcher]
 	for _, arg := range args {
+		arg = strings.Trim(arg, "[]") // "gunicorn: worker [shop.wsgi:app]"
 		if _, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(arg, "-") {
 			arg = value // --app=shop.main
 		}

@@ -173,6 +173,23 @@ func (p *Program) ReadLine(t testing.TB) string {
 	}
 }
 
+// ReadAll returns what the program prints until it ends. It fails the test when that takes long.
+func (p *Program) ReadAll(t testing.TB) string {
+	t.Helper()
+	ch := make(chan string, 1)
+	go func() {
+		b, _ := io.ReadAll(p.stdout)
+		ch <- string(b)
+	}()
+	select {
+	case text := <-ch:
+		return text
+	case <-time.After(patience):
+		t.Fatalf("%s does not end\n%s", p.Cmd.Path, p.stderr.String())
+		return ""
+	}
+}
+
 // Exited is closed when the program has ended.
 func (p *Program) Exited() <-chan struct{} { return p.exited }
 

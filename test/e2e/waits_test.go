@@ -251,19 +251,32 @@ func (w *waits) catchUp() {
 }
 
 // agree tells whether two observers may have noted the same moment in the life of a thread at a and at b. They
-// look one after the other, and the thread can lose its CPU between the two: that time is not theirs.
+// look one after the other, and between the two the thread can lose its CPU, or the machine its own: that time is not
+// theirs.
 func agree(a, b int64, queued []interval) bool {
 	a, b = min(a, b), max(a, b)
 	apart := b - a
 	for _, q := range queued {
 		apart -= judge.Overlap(q.start, q.end, a, b)
 	}
-	return apart <= judge.Exactness
+	return apart-stalls.stalled(a, b) <= judge.Exactness
 }
 
 // Saw makes it a judge.Witness.
 func (w *waits) Saw(tid int, start, end int64) bool {
 	return w.saw(tid, start, end) || w.sawLast(tid, start, end)
+}
+
+// Nearest makes it a judge.Witness, too.
+func (w *waits) Nearest(tid int, start, end int64) (judge.Span, bool) {
+	if w == nil {
+		return judge.Span{}, false
+	}
+	var seen judge.Seen
+	for _, p := range append(w.periods(w.active, tid), w.periods(w.ended, tid)...) {
+		seen = append(seen, judge.Span{TID: tid, StartNS: p.start, EndNS: p.end})
+	}
+	return seen.Nearest(tid, start, end)
 }
 
 // saw tells whether the kernel saw an active period of a thread that began at start and ended with a wait at

@@ -152,8 +152,14 @@ func (v *Verdict) extra(threshold time.Duration, log []truth.Entry, b *model.Blo
 		return
 	}
 	v.FalseAlarms++
-	v.Complain(falseAlarm+": %v, %v after the first entry and %v before the last, cause %s, culprit %s, breakdown %v\n%s",
-		time.Duration(b.DurationNS), time.Duration(b.StartNS-log[0].StartNS), time.Duration(log[len(log)-1].WrittenNS-b.StartNS),
+	witnessed := "nothing there"
+	if v.witness != nil {
+		if s, ok := v.witness.Nearest(b.TID, b.StartNS, end); ok {
+			witnessed = fmt.Sprintf("a period that began %v later and ended %v later", time.Duration(s.StartNS-b.StartNS), time.Duration(s.EndNS-end))
+		}
+	}
+	v.Complain(falseAlarm+": %v, %v after the first entry and %v before the last, the witness saw %s, cause %s, culprit %s, breakdown %v\n%s",
+		time.Duration(b.DurationNS), time.Duration(b.StartNS-log[0].StartNS), time.Duration(log[len(log)-1].WrittenNS-b.StartNS), witnessed,
 		b.Cause, Describe(b.Culprit), b.BreakdownNS, StacksOf(b))
 }
 

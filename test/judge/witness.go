@@ -14,6 +14,8 @@ const Exactness = int64(500 * time.Microsecond)
 type Witness interface {
 	// Saw tells whether an active period of a thread, or its last one, went from start to end.
 	Saw(tid int, start, end int64) bool
+	// Nearest returns the active period of the thread that has most of that time, and false where none has any.
+	Nearest(tid int, start, end int64) (Span, bool)
 }
 
 // Span is an active period of a thread, in CLOCK_MONOTONIC ns.
@@ -31,6 +33,17 @@ func (s Seen) Saw(tid int, start, end int64) bool {
 	return slices.ContainsFunc(s, func(x Span) bool {
 		return x.TID == tid && near(x.StartNS, start) && near(x.EndNS, end)
 	})
+}
+
+// Nearest returns the span that has most of the time.
+func (s Seen) Nearest(tid int, start, end int64) (nearest Span, ok bool) {
+	most := int64(0)
+	for _, x := range s {
+		if ns := Overlap(x.StartNS, x.EndNS, start, end); x.TID == tid && ns > most {
+			nearest, most, ok = x, ns, true
+		}
+	}
+	return nearest, ok
 }
 
 func near(a, b int64) bool { return max(a, b)-min(a, b) <= Exactness }

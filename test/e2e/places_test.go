@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	_ "embed"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/testpython"
+	"github.com/loopwatch/loopwatch/test/judge"
+)
+
+//go:embed testdata/places.py
+var placesProgram string
+
+// placed is a block as places.py logs it.
+type placed struct {
+	StartNS  int64         `json:"start_ns"`
+	EndNS    int64         `json:"end_ns"`
+	Function *string       `json:"function"` // nil: no line is to blame
+	Causes   []model.Cause `json:"causes"`
+	Holder   string        `json:"holder"`
+	PID      int           `json:"pid"`
+}
+
+// placesShapes are the shapes of places.py.
+var placesShapes = []string{"script", "thread", "spawn", "framework", "source", "module", "builtin", "own", "slices", "uvloop", "subinterpreter", "import"}
+
+// TestPlaces: blocks that are easily blamed on the wrong line, since the application is installed like a library, no line of
+// it stands inside the loop, or the loop is not where one looks.
+func TestPlaces(t *testing.T) {
+	pythons := slices.DeleteFunc(testpython.All(t), func(p testpython.Interp) bool { return !p.Supported() })
+	expected := make(map[string]int)
+	for len(pythons) > 0 {
+		n := min(3, len(pythons))
+		w := watch(t, "--duration", "1h")
+		logs := make(map[string][]placed) // by shape and interpreter
+		type run struct {
+			shape string
+			*testpython.Program
+			python testpython.Interp
+		}
+		for shapes := range slices.Chunk(placesShapes, 4) {
+			var runs []run
+			for _, python := range pythons[:n] {
+				script := python.Script(t, "places.py", placesProgram)
+				for _, shape := range shapes {
+					runs = append(runs, run{shape, testpython.Start(t, python.Command(script, shape, seconds(3*usualThreshold()/2))), python})
+				}
+			}
+			for _, r := range runs {
+				name := r.shape + " under " + r.python.Name
+				for line := range strings.Lines(r.ReadAll(t)) {
+					var said placed
+					require.NoError(t, json.Unmarshal([]byte(line), &said), name)
+					logs[name] = append(logs[name], said)
+				}
+				expected[r.shape] += len(logs[name])
+			}
+		}
+		rep := w.stop(t)
+		for name, log := range logs {
+			judgePlaces(t, rep, name, log)
+		}
+		pythons = pythons[n:]
+	}
+	for _, shape := range placesShapes {
+		assert.NotZero(t, expected[shape], shape)
+	}
+	t.Logf("blocks by shape: %v", expected)
+}
+
+// judgePlaces holds a report against what a program logged.
+func judgePlaces(t *testing.T, rep *model.Report, name string, log []placed) {
+	t.Helper()
+	for _, said := range log {
+		blocks := judge.BlocksOf(rep, said.PID)
+		n := slices.IndexFunc(blocks, func(b model.Block) bool {
+			return 2*judge.Overlap(b.StartNS, b.StartNS+b.DurationNS, said.StartNS, said.EndNS) >= said.EndNS-said.StartNS
+		})
+		if !assert.GreaterOrEqual(t, n, 0, "%s: missed a block of %v", name, time.Duration(said.EndNS-said.StartNS)) {
+			continue
+		}
+		b := &blocks[n]
+		if b.Cause == model.CauseRunqueue && b.BreakdownNS[model.CauseRunqueue] > b.DurationNS/3 {
+			continue // the machine had no CPU for it
+		}
+		what := judge.Describe(b.Culprit) + "\n" + judge.StacksOf(b)
+		assert.Contains(t, said.Causes, b.Cause, "%s: %s", name, what)
+		if said.Function == nil {
+			assert.Nil(t, b.Culprit, "%s: %s", name, what)
+		} else if assert.NotNil(t, b.Culprit, "%s: %s", name, what) {
+			assert.Equal(t, *said.Function, b.Culprit.Function, "%s: %s", name, what)
+		}
+		if said.Holder != "" && b.BreakdownNS[model.CauseRunqueue] > b.DurationNS/20 {
+			continue // what was waited for may have come between two slices
+		}
+		if said.Holder != "" && assert.NotNil(t, b.Detail.Holder, "%s: %s", name, what) {
+			assert.True(t, slices.ContainsFunc(b.Detail.Holder.Frames, func(f model.Frame) bool { return f.Function == said.Holder }), "%s: %v", name, b.Detail.Holder)
+		}
+	}
+}

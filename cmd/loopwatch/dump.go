@@ -73,7 +73,7 @@ func (a *app) dump(c *cobra.Command, f *dumpFlags) error {
 		return err
 	}
 	defer out.Abandon()
-	d, refused, err := a.takeDump(dump.Options{PIDs: f.pids, Threshold: time.Duration(f.threshold)})
+	d, refused, err := a.takeDump(c.Context(), dump.Options{PIDs: f.pids, Threshold: time.Duration(f.threshold)})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ package dump
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"os"
 	"runtime"
@@ -58,9 +59,10 @@ const (
 	moreLooks = 30
 )
 
-// Take looks at what there is now. refused are those of the processes asked for that cannot be looked
+// Take looks at what there is now. Once ctx is done it waits for nothing more, and says what it
+// has read; where it has found no processes yet, that is the error. refused are those of the processes asked for that cannot be looked
 // at; where that is all of them, the first is the error.
-func Take(o Options) (d *model.Dump, refused []*python.PIDError, err error) {
+func Take(ctx context.Context, o Options) (d *model.Dump, refused []*python.PIDError, err error) {
 	if o.Threshold <= 0 {
 		o.Threshold = 100 * time.Millisecond
 	}
@@ -72,7 +74,7 @@ func Take(o Options) (d *model.Dump, refused []*python.PIDError, err error) {
 		threads, err = listing.Open()
 		return err
 	})
-	found, refused, err := find(o.PIDs)
+	found, refused, err := find(ctx, o.PIDs)
 	failed := opening.Wait()
 	if failed == nil {
 		defer threads.Close()
@@ -84,10 +86,10 @@ func Take(o Options) (d *model.Dump, refused []*python.PIDError, err error) {
 		return nil, nil, refused[0]
 	}
 	l := &look{threshold: o.Threshold, listing: threads, began: began, started: time.Now(), found: found}
-	if err := l.read(); err != nil {
+	if err := l.read(ctx); err != nil {
 		return nil, nil, err
 	}
-	if err := l.describe(); err != nil {
+	if err := l.describe(ctx); err != nil {
 		return nil, nil, err
 	}
 	return l.dump(), refused, nil
@@ -111,7 +113,7 @@ type found struct {
 
 // find finds the Python processes among pids, or of the host where there are none. Of all the host's, those that are no
 // Python are passed over.
-func find(pids []int) (out found, refused []*python.PIDError, err error) {
+func find(ctx context.Context, pids []int) (out found, refused []*python.PIDError, err error) {
 	all := len(pids) == 0
 	if all {
 		if pids, err = process.Scan(); err != nil {
@@ -120,7 +122,11 @@ func find(pids []int) (out found, refused []*python.PIDError, err error) {
 		pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == os.Getpid() })
 	}
 	out.lost = make(losses)
-	for _, opened := range python.NewOpener().OpenAll(pids, nil) {
+	processes := python.NewOpener().OpenAll(ctx, pids, nil)
+	if err := ctx.Err(); err != nil {
+		return out, nil, fmt.Errorf("interrupted while looking at processes: %w", err)
+	}
+	for _, opened := range processes {
 		switch {
 		case opened.Process != nil && len(out.procs) >= listing.MaxProcesses:
 			out.lost.add(reasonOver, 1)
@@ -162,7 +168,7 @@ type look struct {
 }
 
 // read reads every process until all of it was at rest meanwhile, or the rounds are over.
-func (l *look) read() error {
+func (l *look) read(ctx context.Context) error {
 	for _, p := range l.procs {
 		if err := l.listing.Want(p.PID); err != nil {
 			return err
@@ -170,15 +176,15 @@ func (l *look) read() error {
 	}
 	left := l.procs
 	for round := range rounds {
-		if round > 0 {
-			time.Sleep(pause << (round - 1))
+		if round > 0 && !clock.Sleep(ctx, pause<<(round-1)) {
+			break
 		}
 		before, err := l.listing.Threads()
 		if err != nil {
 			return err
 		}
 		mine := byProcess(before)
-		parallel.For(len(left), func(i int) { left[i].read(mine[left[i].PID]) })
+		parallel.For(context.WithoutCancel(ctx), len(left), func(i int) { left[i].read(mine[left[i].PID]) })
 		after, err := l.listing.Threads()
 		if err != nil {
 			return err
@@ -189,7 +195,7 @@ func (l *look) read() error {
 			break
 		}
 	}
-	if err := l.awaitSleep(left); err != nil {
+	if err := l.awaitSleep(ctx, left); err != nil {
 		return err
 	}
 	for _, p := range left {
@@ -200,7 +206,7 @@ func (l *look) read() error {
 
 // awaitSleep looks for the moment in which a thread sleeps that wants the GIL and was awake at every look so far: on a host
 // with too few CPUs it is mostly ready for one.
-func (l *look) awaitSleep(left []*proc) error {
+func (l *look) awaitSleep(ctx context.Context, left []*proc) error {
 	for range moreLooks {
 		var waking []*thread
 		owner := make(map[*thread]*proc)
@@ -214,7 +220,9 @@ func (l *look) awaitSleep(left []*proc) error {
 		if len(waking) == 0 {
 			return nil
 		}
-		time.Sleep(pause)
+		if !clock.Sleep(ctx, pause) {
+			return nil
+		}
 		now, err := l.listing.Threads()
 		if err != nil {
 			return err

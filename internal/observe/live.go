@@ -29,14 +29,14 @@ func Live(ctx context.Context, o Options, l LiveOptions) (model.Lost, error) {
 	}
 	tracker := live.New()
 	var w *window
-	w, err := open(o, track.Options{
+	w, err := open(ctx, o, track.Options{
 		Emit:      func(b model.Block) { tracker.Block(b, w.threads.Identify(b.TID)) },
 		DropEnded: true,
 	})
 	if err != nil {
 		return model.Lost{}, err
 	}
-	defer w.probes.Close()
+	defer w.close()
 	f := &follower{window: w, options: l, tracker: tracker}
 	w.chores = []chore{{every: pollEvery, do: f.rethink}, {every: l.Every, do: f.look}}
 	ready := w.options.Ready

@@ -73,11 +73,11 @@ func Run(ctx context.Context, o Options) (*model.Report, error) {
 	if o.Record != nil {
 		co.Record = o.Record.Add
 	}
-	w, err := open(o, co)
+	w, err := open(ctx, o, co)
 	if err != nil {
 		return nil, err
 	}
-	defer w.probes.Close()
+	defer w.close()
 	end, err := w.run(ctx)
 	if err != nil {
 		return nil, err
@@ -105,11 +105,11 @@ func Watch(ctx context.Context, o Options, tell func(Sighting)) (model.Lost, err
 	told := func(b model.Block) {
 		tell(Sighting{b, w.threads.Identify(b.TID), w.started.Add(time.Duration(b.StartNS - w.startedNS))})
 	}
-	w, err := open(o, track.Options{Emit: told, Ongoing: told})
+	w, err := open(ctx, o, track.Options{Emit: told, Ongoing: told})
 	if err != nil {
 		return model.Lost{}, err
 	}
-	defer w.probes.Close()
+	defer w.close()
 	end, err := w.run(ctx)
 	return end.Lost, err
 }
@@ -136,7 +136,7 @@ type chore struct {
 
 // open loads the probes and finds the Python processes that are there. The probes are the caller's
 // to close.
-func open(o Options, co track.Options) (_ *window, err error) {
+func open(ctx context.Context, o Options, co track.Options) (_ *window, err error) {
 	start := newStart(o.Starting)
 	defer func() {
 		if err != nil {
@@ -167,10 +167,16 @@ func open(o Options, co track.Options) (_ *window, err error) {
 	co.Looking = func(done, of int) { start.at("looking at processes", done, of) }
 	co.Threshold, co.PIDs, co.Children, co.Self, co.USDT = o.Threshold, o.PIDs, o.Children, os.Getpid(), u
 	w := &window{options: o, probes: p, reader: p.Reader(), threads: track.New(p, co), start: start}
-	if err := w.threads.Discover(); err != nil {
-		return nil, errors.Join(err, p.Close())
+	if err := w.threads.Discover(ctx); err != nil {
+		return nil, errors.Join(err, w.close())
 	}
 	return w, nil
+}
+
+// close ends all that goes on for the observation.
+func (w *window) close() error {
+	w.threads.Close()
+	return w.probes.Close()
 }
 
 // ending is what an observation leaves.

@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -220,9 +219,6 @@ func (p *Process) path(name string) string {
 	return "/proc/" + strconv.Itoa(p.PID) + "/" + name
 }
 
-// buffers are for reading files of /proc, whose size stat does not tell: large enough for nearly all.
-var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
-
 // readFile reads the first limit bytes of a file of /proc. An os.File would first be offered to the
 // runtime's poller, which takes as many system calls as the reading.
 func readFile(path string, limit int64) ([]byte, error) {
@@ -231,9 +227,8 @@ func readFile(path string, limit int64) ([]byte, error) {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	buffer := buffers.Get().(*[64 << 10]byte)
-	defer buffers.Put(buffer)
-	b := buffer[:0]
+	var room [16 << 10]byte // large enough for most: stat does not tell the size
+	b := room[:0]
 	for int64(len(b)) < limit {
 		if len(b) == cap(b) {
 			b = append(b, 0)[:len(b)]

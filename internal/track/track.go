@@ -13,6 +13,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/attachment"
 	"github.com/loopwatch/loopwatch/internal/block"
+	"github.com/loopwatch/loopwatch/internal/kernelstack"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
@@ -95,6 +96,7 @@ type Tracker struct {
 	waiting []*readyBlock   // by when they are due; those told already, too
 	slots   slotPool
 	python  *python.Opener
+	symbols *kernelstack.Symbols
 	usdt    *attachment.Files // with the interpreters' own probes
 
 	open        []probes.Thread // thread states when the observation ended
@@ -110,7 +112,7 @@ func New(k Kernel, o Options) *Tracker {
 	c := &Tracker{
 		kernel: k, opts: o,
 		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: newSlotPool(k.Loops()),
-		python:      python.NewOpener(),
+		python: python.NewOpener(), symbols: kernelstack.New(),
 		unsupported: make(map[int]model.Unsupported), lost: make(map[string]int64),
 	}
 	if c.opts.Log == nil {
@@ -119,6 +121,9 @@ func New(k Kernel, o Options) *Tracker {
 	c.usdt = attachment.New(k, o.USDT, c.check, c.opts.Log)
 	return c
 }
+
+// Close waits for what goes on beside the events, such as attaching probes.
+func (c *Tracker) Close() { c.usdt.Close() }
 
 // Handle takes one event. It never fails: what goes wrong is counted.
 func (c *Tracker) Handle(e wire.Event) {

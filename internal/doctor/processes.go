@@ -95,7 +95,7 @@ func loopsOf(p *python.Process) (kinds []string, err error) {
 	return kinds, nil
 }
 
-// waiting tells whether the main thread is in a wait for descriptors now.
+// waiting reports whether the main thread is in a wait for descriptors now.
 func waiting(p *python.Process) bool {
 	s, err := p.Syscall(p.PID)
 	return err == nil && syscalls.Lookup(s.Number).Object == syscalls.Epoll

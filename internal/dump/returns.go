@@ -72,7 +72,7 @@ func (l *look) watch(ctx context.Context) error {
 	return nil
 }
 
-// mayBeBlocked tells whether a loop may be blocked although it is not known to be.
+// mayBeBlocked reports whether a loop may be blocked although it is not known to be.
 func (l *look) mayBeBlocked(th *thread) bool {
 	v := th.status
 	return v.kind != "" && !v.idle && (v.since == 0 || v.atLeast && th.kernel.At-v.since < int64(l.threshold))

@@ -80,7 +80,7 @@ func (s *Symbols) Where(stack []uint64) Place {
 	return Elsewhere
 }
 
-// Readable tells whether this process is told the kernel's symbols.
+// Readable reports whether this process is told the kernel's symbols.
 func (s *Symbols) Readable() bool { return len(s.load()) > 0 }
 
 func load() []symbol {

@@ -97,15 +97,15 @@ type Sighting struct {
 	Start time.Time  // wall clock
 }
 
-// Watch is Run for those who cannot wait for a report: tell is called with each block as it
+// Watch is Run for those who cannot wait for a report: report is called with each block as it
 // ends, and once before with Ongoing set where it is still going on some time after having passed
 // the threshold. It must return at once. What was lost is returned in the end.
-func Watch(ctx context.Context, o Options, tell func(Sighting)) (model.Lost, error) {
+func Watch(ctx context.Context, o Options, report func(Sighting)) (model.Lost, error) {
 	var w *window
-	told := func(b model.Block) {
-		tell(Sighting{b, w.threads.Identify(b.TID), w.started.Add(time.Duration(b.StartNS - w.startedNS))})
+	emit := func(b model.Block) {
+		report(Sighting{b, w.threads.Identify(b.TID), w.started.Add(time.Duration(b.StartNS - w.startedNS))})
 	}
-	w, err := open(ctx, o, track.Options{Emit: told, Ongoing: told})
+	w, err := open(ctx, o, track.Options{Emit: emit, Ongoing: emit})
 	if err != nil {
 		return model.Lost{}, err
 	}

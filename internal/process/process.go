@@ -23,7 +23,7 @@ import (
 const MaxCmdline = 4096
 
 // Process is a process at the time Open saw it. A pid is used again sooner or later: Same
-// tells whether it still means this process. It holds no descriptor and needs no Close.
+// reports whether it still means this process. It holds no descriptor and needs no Close.
 type Process struct {
 	PID       int
 	PPID      int    // the parent at the time of Open
@@ -57,7 +57,7 @@ func Now() uint64 {
 	return uint64(now.Nano()) / (1e9 / perSecond)
 }
 
-// Same tells whether the pid still belongs to the process that Open saw, a zombie included.
+// Same reports whether the pid still belongs to the process that Open saw, a zombie included.
 func (p *Process) Same() bool {
 	now, err := Open(p.PID)
 	return err == nil && now.StartTime == p.StartTime
@@ -148,13 +148,13 @@ func Scan() ([]int, error) {
 	return pids, nil
 }
 
-// Exists tells whether there is a process of that pid now, a zombie included.
+// Exists reports whether there is a process of that pid now, a zombie included.
 func Exists(pid int) bool {
 	_, err := Open(pid)
 	return err == nil
 }
 
-// Runs tells whether there is a process of that pid now that runs a program: no zombie.
+// Runs reports whether there is a process of that pid now that runs a program: no zombie.
 func Runs(pid int) bool {
 	p, err := Open(pid)
 	if err != nil {

@@ -51,7 +51,7 @@ type Thread struct {
 	At       int64  // when all this was so
 }
 
-// Still tells whether a thread seen twice has slept all the time between.
+// Still reports whether a thread seen twice has slept all the time between.
 func (t Thread) Still(later Thread) bool {
 	return !t.Running && !later.Running && t.Switches == later.Switches
 }

@@ -64,5 +64,5 @@ func archNamed(name string) (arch, error) {
 	return arch{}, fmt.Errorf("unknown architecture %q: known are %s", name, strings.Join(known, ", "))
 }
 
-// native tells whether this machine's CPUs are of that kind.
+// native reports whether this machine's CPUs are of that kind.
 func (a arch) native() bool { return a.name == runtime.GOARCH }

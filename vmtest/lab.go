@@ -96,7 +96,7 @@ func (l *Lab) machine(ctx context.Context, row Row) (Machine, error) {
 // nativeBoot is how long a guest may take to come up on the host's own CPUs.
 const nativeBoot = 20 * time.Second
 
-// Native tells whether guests can run on the host's own CPUs. That is tried once, by booting: the
+// Native reports whether guests can run on the host's own CPUs. That is tried once, by booting: the
 // device for it may be there and not work.
 func (l *Lab) Native(ctx context.Context, kernel *Kernel) bool {
 	l.mu.Lock()

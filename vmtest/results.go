@@ -40,7 +40,7 @@ func (r *Result) Run() int {
 	return n
 }
 
-// OK tells whether every test ran and none failed.
+// OK reports whether every test ran and none failed.
 func (r *Result) OK() bool { return r.Status == 0 && len(r.Failed)+len(r.Missing) == 0 }
 
 // ReadResult reads the result of a step from the output of cmd/suite, whether or not the step has

@@ -38,7 +38,7 @@ func unexcused(row Row, mode string, r *Result) []string {
 	return out
 }
 
-// listed tells whether a line of a list is for this test in this guest.
+// listed reports whether a line of a list is for this test in this guest.
 func listed(list string, row Row, mode, test string) bool {
 	for line := range strings.Lines(list) {
 		text, _, _ := strings.Cut(line, "#")

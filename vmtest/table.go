@@ -23,7 +23,7 @@ type Outcome struct {
 	CPU     time.Duration // of the host's
 }
 
-// OK tells whether it is green: every test ran, and none failed or was skipped without leave.
+// OK reports whether it is green: every test ran, and none failed or was skipped without leave.
 func (o *Outcome) OK() bool {
 	return o.Err == nil && o.Result.OK() && len(unexcused(o.Row, o.Mode, &o.Result)) == 0
 }

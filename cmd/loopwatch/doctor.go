@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -34,7 +35,7 @@ these processes cannot be watched; 2 wrong usage.`,
 			"  sudo loopwatch doctor --format json | jq .works",
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.prefer(c, &f, priority.Own, func(usualPriority) error { return a.doctor(&f, format.value) })
+			return a.prefer(c, &f, priority.Own, func(usualPriority) error { return a.doctor(c.Context(), &f, format.value) })
 		},
 	}
 	flags := c.Flags()
@@ -49,7 +50,7 @@ these processes cannot be watched; 2 wrong usage.`,
 	return c
 }
 
-func (a *app) doctor(f *observeFlags, format string) error {
+func (a *app) doctor(ctx context.Context, f *observeFlags, format string) error {
 	out, err := output.Open(outputFlag, f.output, a.stdout)
 	if err != nil {
 		return err
@@ -59,7 +60,7 @@ func (a *app) doctor(f *observeFlags, format string) error {
 	if terminal {
 		fmt.Fprint(a.stderr, "trying what this kernel allows …") // takes seconds on a busy host
 	}
-	d, err := a.examine(f.pids)
+	d, err := a.examine(ctx, f.pids)
 	if terminal {
 		fmt.Fprint(a.stderr, eraseLine)
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -35,7 +36,7 @@ func TestDoctorStatus(t *testing.T) {
 		var asked []int
 		a := &app{
 			stdout: &stdout, stderr: &stderr, screen: func(io.Writer) (int, bool) { return 0, false },
-			examine: func(pids []int) (*doctor.Diagnosis, error) { asked = pids; return c.found, c.err },
+			examine: func(_ context.Context, pids []int) (*doctor.Diagnosis, error) { asked = pids; return c.found, c.err },
 		}
 		assert.Equal(t, c.status, a.run(append([]string{"doctor"}, c.args...)), c.args)
 		if c.stdout == "" {
@@ -58,7 +59,7 @@ func TestDoctorJSON(t *testing.T) {
 	var stdout bytes.Buffer
 	a := &app{
 		stdout: &stdout, stderr: io.Discard, screen: func(io.Writer) (int, bool) { return 0, false },
-		examine: func([]int) (*doctor.Diagnosis, error) {
+		examine: func(context.Context, []int) (*doctor.Diagnosis, error) {
 			return &doctor.Diagnosis{Schema: doctor.Schema, Works: true}, nil
 		},
 	}

@@ -75,7 +75,7 @@ func (a *app) dump(c *cobra.Command, f *dumpFlags) error {
 		return err
 	}
 	defer out.Abandon()
-	d, refused, err := a.takeDump(dump.Options{PIDs: f.pids, Threshold: time.Duration(f.threshold), Patterns: f.code.patterns})
+	d, refused, err := a.takeDump(c.Context(), dump.Options{PIDs: f.pids, Threshold: time.Duration(f.threshold), Patterns: f.code.patterns})
 	if err != nil {
 		return err
 	}

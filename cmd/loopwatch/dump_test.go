@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/python"
 )
 
-func dumpWith(take func(dump.Options) (*model.Dump, []*python.PIDError, error), args ...string) (status int, stdout, stderr string) {
+func dumpWith(take func(context.Context, dump.Options) (*model.Dump, []*python.PIDError, error), args ...string) (status int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	a := &app{stdout: &out, stderr: &errs, screen: screenOf, takeDump: take}
 	status = a.run(append([]string{"dump"}, args...))
@@ -26,7 +27,7 @@ func dumpWith(take func(dump.Options) (*model.Dump, []*python.PIDError, error), 
 
 func TestDump(t *testing.T) {
 	var asked dump.Options
-	one := func(o dump.Options) (*model.Dump, []*python.PIDError, error) {
+	one := func(_ context.Context, o dump.Options) (*model.Dump, []*python.PIDError, error) {
 		asked = o
 		return &model.Dump{Processes: []model.DumpProcess{{PID: 7, Command: "app.py"}}}, nil, nil
 	}
@@ -47,12 +48,12 @@ func TestDump(t *testing.T) {
 
 func TestDumpSaysWhatIsWrong(t *testing.T) {
 	refusal := &python.PIDError{Purpose: python.LookAt, PID: 9, Reason: "there is no such process", Do: "give another"}
-	none := func(dump.Options) (*model.Dump, []*python.PIDError, error) { return nil, nil, refusal }
-	some := func(dump.Options) (*model.Dump, []*python.PIDError, error) {
+	none := func(context.Context, dump.Options) (*model.Dump, []*python.PIDError, error) { return nil, nil, refusal }
+	some := func(context.Context, dump.Options) (*model.Dump, []*python.PIDError, error) {
 		return &model.Dump{}, []*python.PIDError{refusal}, nil
 	}
 	for _, c := range []struct {
-		take   func(dump.Options) (*model.Dump, []*python.PIDError, error)
+		take   func(context.Context, dump.Options) (*model.Dump, []*python.PIDError, error)
 		args   []string
 		status int
 		shown  bool

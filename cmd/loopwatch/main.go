@@ -54,10 +54,10 @@ type app struct {
 	stdout, stderr io.Writer
 	screen         func(io.Writer) (columns int, terminal bool)
 	observe        func(context.Context, observe.Options) (*model.Report, error)
-	takeDump       func(dump.Options) (*model.Dump, []*python.PIDError, error)
+	takeDump       func(context.Context, dump.Options) (*model.Dump, []*python.PIDError, error)
 	watchBlocks    func(context.Context, observe.Options, func(observe.Sighting)) (model.Lost, error)
 	watchLive      func(context.Context, observe.Options, observe.LiveOptions) (model.Lost, error)
-	examine        func(pids []int) (*doctor.Diagnosis, error)
+	examine        func(ctx context.Context, pids []int) (*doctor.Diagnosis, error)
 	logging        bool                                               // to stderr, see startLog
 	raise          func(priority.Options) (*priority.Priority, error) // nil leaves the priority alone
 }
@@ -115,16 +115,21 @@ func interruptible(parent context.Context) (context.Context, func()) {
 	signal.Notify(end, syscall.SIGINT, syscall.SIGTERM)
 	pipe := make(chan os.Signal, 1)
 	signal.Notify(pipe, syscall.SIGPIPE)
+	over := make(chan struct{})
 	go func() {
 		select {
 		case <-end:
 			cancel()
-			time.Sleep(sameSignal)
+			select {
+			case <-time.After(sameSignal):
+			case <-over:
+			}
 			signal.Stop(end)
 		case <-ctx.Done():
 		}
 	}()
 	return ctx, func() {
+		close(over)
 		signal.Stop(end)
 		signal.Stop(pipe)
 		cancel()

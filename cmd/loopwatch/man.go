@@ -16,7 +16,7 @@ import (
 
 // With the build tag man, loopwatch has a command that writes its own man pages: the Makefile runs
 // it, and the binary people install does without the packages it takes.
-func init() { building = append(building, manCommand) }
+func buildCommands() []*cobra.Command { return []*cobra.Command{manCommand()} }
 
 func manCommand() *cobra.Command {
 	return &cobra.Command{

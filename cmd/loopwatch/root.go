@@ -9,9 +9,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// building are commands that only builds with a tag of their own have.
-var building []func() *cobra.Command
-
 // rootCommand returns the whole command tree. Its commands return errors, they print none.
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
@@ -34,9 +31,7 @@ says what is there.`,
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, "%w", err) })
 	root.AddCommand(a.reportCommand(), a.watchCommand(), a.topCommand(), a.runCommand(), a.dumpCommand(), a.doctorCommand(), a.versionCommand())
-	for _, command := range building {
-		root.AddCommand(command())
-	}
+	root.AddCommand(buildCommands()...)
 	root.SetHelpCommand(helpCommand())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

@@ -61,7 +61,7 @@ func (a *app) top(c *cobra.Command, f *observeFlags, delay time.Duration) error 
 	line := a.newProgress(options.Duration)
 	options.Warn = line.warn
 	var lost model.Lost
-	observing := func(ctx context.Context, thresholds <-chan time.Duration, show func(*live.Snapshot)) (err error) {
+	observing := func(ctx context.Context, thresholds <-chan time.Duration, show func(*live.View)) (err error) {
 		lost, err = a.watchLive(ctx, options, observe.LiveOptions{Every: delay, Thresholds: thresholds, Show: show})
 		return err
 	}
@@ -84,7 +84,7 @@ func (a *app) top(c *cobra.Command, f *observeFlags, delay time.Duration) error 
 	return err
 }
 
-// topPlain prints snapshots as lines.
+// topPlain prints views as lines.
 func (a *app) topPlain(ctx context.Context, f *observeFlags, options *observe.Options, line *progress, observing tui.Observe) error {
 	out, err := output.OpenStream(outputFlag, f.output, a.stdout)
 	if err != nil {

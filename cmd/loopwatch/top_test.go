@@ -23,7 +23,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/observe"
 )
 
-// topping runs top on a faked observation that shows n snapshots of one loop.
+// topping runs top on a faked observation that shows n views of one loop.
 func topping(stdout io.Writer, n int, lost model.Lost, end error, args ...string) (status int, stderr string, o observe.Options, l observe.LiveOptions) {
 	var errs bytes.Buffer
 	a := &app{
@@ -36,7 +36,7 @@ func topping(stdout io.Writer, n int, lost model.Lost, end error, args ...string
 				if ctx.Err() != nil {
 					break
 				}
-				following.Show(&live.Snapshot{At: time.Now(), Every: time.Second, Threshold: 100 * time.Millisecond,
+				following.Show(&live.View{At: time.Now(), Every: time.Second, Threshold: 100 * time.Millisecond,
 					Loops: []live.Loop{{Loop: model.Loop{PID: 7, TID: 7, Command: "python3 app.py"}}}})
 				time.Sleep(time.Millisecond)
 			}

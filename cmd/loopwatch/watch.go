@@ -78,7 +78,7 @@ func (a *app) watch(c *cobra.Command, f *observeFlags, format string) error {
 	printed := make(chan struct{})
 	go func() { defer close(printed); p.run() }()
 
-	lost, err := a.watchBlocks(ctx, options, p.tell)
+	lost, err := a.watchBlocks(ctx, options, p.enqueue)
 	close(p.queue)
 	<-printed
 	if n := p.dropped.Load(); n > 0 {
@@ -101,7 +101,7 @@ type printer struct {
 	dropped atomic.Int64
 }
 
-func (p *printer) tell(s observe.Sighting) {
+func (p *printer) enqueue(s observe.Sighting) {
 	select {
 	case p.queue <- s:
 	default:

@@ -29,10 +29,10 @@ func watching(stdout io.Writer, blocks int, wait bool, args ...string) (status i
 	a := &app{
 		stdout: stdout, stderr: &errs,
 		screen: func(io.Writer) (int, bool) { return 0, false },
-		watchBlocks: func(ctx context.Context, o observe.Options, tell func(observe.Sighting)) (model.Lost, error) {
+		watchBlocks: func(ctx context.Context, o observe.Options, report func(observe.Sighting)) (model.Lost, error) {
 			o.Ready(observe.Status{Loops: 2, Processes: 1})
 			for i := range blocks {
-				tell(observe.Sighting{
+				report(observe.Sighting{
 					Block: model.Block{PID: 7, TID: 7, StartNS: int64(i), DurationNS: 2e8, Cause: model.CauseSleep},
 					Loop:  model.Loop{PID: 7, TID: 7, Command: "python3 app.py"}, Start: time.Now(),
 				})
@@ -90,7 +90,7 @@ func TestWatchSurvivesAFullDisk(t *testing.T) {
 func TestWatchCountsWhatASlowReaderMisses(t *testing.T) {
 	p := &printer{queue: make(chan observe.Sighting, 3)}
 	for range 10 {
-		p.tell(observe.Sighting{})
+		p.enqueue(observe.Sighting{})
 	}
 	assert.EqualValues(t, 7, p.dropped.Load())
 }

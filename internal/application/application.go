@@ -47,7 +47,7 @@ func New(patterns Patterns, command string, files Files) *Application {
 	return a
 }
 
-// IsApp tells whether a code object compiled from this file is the application's. How the packages in a directory were
+// IsApp reports whether a code object compiled from this file is the application's. How the packages in a directory were
 // installed is read in the background, and waited for a moment only: until that is known they count as libraries.
 func (a *Application) IsApp(file string) bool {
 	if n := a.read(); n != a.seen {
@@ -118,7 +118,7 @@ func (a *Application) LearnStart(outside []model.Frame) {
 	}
 }
 
-// isStarter tells whether a file only starts a package: a script in bin/, which has no suffix, or what is made at run time.
+// isStarter reports whether a file only starts a package: a script in bin/, which has no suffix, or what is made at run time.
 func isStarter(file string) bool {
 	if strings.HasPrefix(file, "<") {
 		return true
@@ -137,7 +137,7 @@ type installed struct {
 // patience is how long a frame may have to wait for its name because of what its process has installed.
 const patience = 10 * time.Millisecond
 
-// wait waits for look, and tells whether it has ended.
+// wait waits for look, and reports whether it has ended.
 func (in *installed) wait() bool {
 	select {
 	case <-in.done:

@@ -43,7 +43,7 @@ func sourcePackages(files Files, dir string) map[string]bool {
 	return out
 }
 
-// isFromSource tells whether a direct_url.json names a directory or a repository.
+// isFromSource reports whether a direct_url.json names a directory or a repository.
 func isFromSource(b []byte) bool {
 	var url struct {
 		Directory  *json.RawMessage `json:"dir_info"`

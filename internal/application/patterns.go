@@ -50,7 +50,7 @@ func (p *Pattern) matches(file string) bool {
 	return strings.Contains(module, p.text+"/")
 }
 
-// glob tells whether text matches a pattern in which * stands for any characters. It takes time in proportion to the length
+// glob reports whether text matches a pattern in which * stands for any characters. It takes time in proportion to the length
 // of the text, times that of the pattern at most.
 func glob(pattern, text string) bool {
 	first, rest, star := strings.Cut(pattern, "*")
@@ -71,7 +71,7 @@ func glob(pattern, text string) bool {
 	}
 }
 
-// isDotted tells whether a text is the name of a package or a module: identifiers with dots between them.
+// isDotted reports whether a text is the name of a package or a module: identifiers with dots between them.
 func isDotted(text string) bool {
 	for _, name := range strings.Split(text, ".") {
 		if !isIdentifier(name) {
@@ -81,7 +81,7 @@ func isDotted(text string) bool {
 	return true
 }
 
-// isIdentifier tells whether a text is an identifier of Python's, as far as those for modules go.
+// isIdentifier reports whether a text is an identifier of Python's, as far as those for modules go.
 func isIdentifier(name string) bool {
 	for i, r := range name {
 		letter := r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= 0x80

@@ -161,7 +161,7 @@ func (t *Tasks) linked(m process.Memory, head uint64, seen map[uint64]bool, to *
 // maxBases bounds the classes between a task's own and the C module's.
 const maxBases = 16
 
-// isTask tells whether an object is an instance of the C module's type of tasks.
+// isTask reports whether an object is an instance of the C module's type of tasks.
 func (t *Tasks) isTask(m process.Memory, addr uint64) bool {
 	typ, err := t.runtime.TypeOf(m, addr)
 	for range maxBases {
@@ -272,7 +272,7 @@ func (t *Tasks) connect(m process.Memory, tasks []Pending) {
 		add(owners[task.Addr])
 		futures := []uint64{task.Addr}
 		for n := 0; n < len(futures) && n < maxFutures; n++ {
-			for _, object := range t.told(m, futures[n]) {
+			for _, object := range t.calledBack(m, futures[n]) {
 				if by := owners[object]; by != nil {
 					add(by)
 				} else if !seen[object] && t.isFuture(m, object) { // a gather in a gather
@@ -287,7 +287,7 @@ func (t *Tasks) connect(m process.Memory, tasks []Pending) {
 // groupFiles are where groups of tasks wait for their tasks as they are left.
 var groupFiles = []string{"/asyncio/taskgroups.py", "/anyio/_backends/_asyncio.py"}
 
-// leavesGroup tells whether a coroutine is the end of an "async with" of a group of tasks.
+// leavesGroup reports whether a coroutine is the end of an "async with" of a group of tasks.
 func (t *Tasks) leavesGroup(m process.Memory, frame cpython.Suspended) bool {
 	code, err := t.runtime.ReadCode(m, frame.Frame.Code)
 	if err != nil || code.Name != "__aexit__" && code.Name != "_aexit" {
@@ -301,8 +301,8 @@ func (t *Tasks) leavesGroup(m process.Memory, frame cpython.Suspended) bool {
 	return false
 }
 
-// told lists objects that the callbacks of a future have to do with.
-func (t *Tasks) told(m process.Memory, future uint64) (out []uint64) {
+// calledBack lists the objects that the callbacks of a future belong to or hold.
+func (t *Tasks) calledBack(m process.Memory, future uint64) (out []uint64) {
 	var callbacks []uint64
 	if first, err := readU64(m, future+offCallback); err == nil && first != 0 {
 		callbacks = append(callbacks, first)
@@ -343,7 +343,7 @@ func (t *Tasks) told(m process.Memory, future uint64) (out []uint64) {
 	return out
 }
 
-// isFuture tells whether an object is one of the C module's futures, or derived from it by asyncio.
+// isFuture reports whether an object is one of the C module's futures, or derived from it by asyncio.
 func (t *Tasks) isFuture(m process.Memory, object uint64) bool {
 	if object == 0 {
 		return false

@@ -42,7 +42,7 @@ func (t *Tasks) RunningLoop(m process.Memory, thread cpython.Thread) uint64 {
 	return loop
 }
 
-// IsUVLoop tells whether the event loop at this address is a uvloop, or of a class made from it.
+// IsUVLoop reports whether the event loop at this address is a uvloop, or of a class made from it.
 func (t *Tasks) IsUVLoop(m process.Memory, loop uint64) bool {
 	typ, err := t.runtime.TypeOf(m, loop)
 	for range 4 {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/probes"
@@ -45,7 +46,8 @@ type Files struct {
 	kernel   Kernel
 	opts     Options
 	files    map[process.FileStamp]*File
-	detached chan error // what came of detaching probes
+	running  sync.WaitGroup // what attaches and detaches probes
+	detached outcomes
 	lost     map[string]int64
 	failed   func(error)
 	log      *slog.Logger
@@ -54,7 +56,7 @@ type Files struct {
 // New returns no files yet. failed is called with errors of the kernel.
 func New(k Kernel, o Options, failed func(error), log *slog.Logger) *Files {
 	return &Files{
-		kernel: k, opts: o, files: make(map[process.FileStamp]*File), detached: make(chan error, 64),
+		kernel: k, opts: o, files: make(map[process.FileStamp]*File),
 		lost: make(map[string]int64), failed: failed, log: log,
 	}
 }
@@ -135,10 +137,10 @@ func (f *Files) startAttaching(b *File, p *python.Process) {
 	}
 	done := make(chan attached, 1)
 	b.attaching = done
-	go func() {
+	f.running.Go(func() {
 		defer binary.Close()
 		done <- attachProbes(f.kernel, binary, found, f.opts.Kinds)
-	}()
+	})
 }
 
 // attachProbes attaches the probes of a file that are wanted.
@@ -188,14 +190,37 @@ func (f *Files) Settle() {
 
 // detach has something detached.
 func (f *Files) detach(how func() error) {
-	go func() { f.detached <- how() }()
+	f.running.Go(func() { f.detached.add(how()) })
 }
 
 // takeDetached counts what could not be detached.
 func (f *Files) takeDetached() {
-	for len(f.detached) > 0 {
-		f.failed(<-f.detached)
+	for _, err := range f.detached.take() {
+		f.failed(err)
 	}
+}
+
+// Close waits for what is being attached and detached: nothing of it goes on afterwards.
+func (f *Files) Close() { f.running.Wait() }
+
+// outcomes are what came of detaching probes. They are safe for concurrent use.
+type outcomes struct {
+	mu   sync.Mutex
+	errs []error
+}
+
+func (o *outcomes) add(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.errs = append(o.errs, err)
+}
+
+func (o *outcomes) take() []error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := o.errs
+	o.errs = nil
+	return out
 }
 
 // Release notes that a process has ended that Use returned b for.

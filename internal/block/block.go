@@ -106,12 +106,12 @@ func lengths(parts []period) (out []int64) {
 	return out
 }
 
-// elsewhere tells whether all that was seen of a period lies outside the loop.
+// elsewhere reports whether all that was seen of a period lies outside the loop.
 func elsewhere(pieces []piece) bool {
 	return len(pieces) > 0 && !slices.ContainsFunc(pieces, func(x piece) bool { return !x.outside || x.atRest })
 }
 
-// illegible tells whether a frame could not be read, which may have been the loop's.
+// illegible reports whether a frame could not be read, which may have been the loop's.
 func illegible(frames []model.Frame) bool {
 	return slices.ContainsFunc(frames, func(f model.Frame) bool { return f.Function == model.Unreadable })
 }

@@ -85,7 +85,7 @@ func mainHolder(pieces []piece, cause model.Cause, culprit *model.Frame) *model.
 	return &heaviest[top].sample.Holder.Holder
 }
 
-// betterKnown tells whether a shows a holder better than b: with its thread id, or else for longer.
+// betterKnown reports whether a shows a holder better than b: with its thread id, or else for longer.
 func betterKnown(a, b *piece) bool {
 	if x, y := a.sample.Holder.TID != 0, b.sample.Holder.TID != 0; x != y {
 		return x
@@ -93,7 +93,7 @@ func betterKnown(a, b *piece) bool {
 	return a.ns > b.ns
 }
 
-// sameLine tells whether two waits were made by one line of the application.
+// sameLine reports whether two waits were made by one line of the application.
 func sameLine(a, b *model.Frame) bool { return a != nil && sameFunction(a, b) && a.Line == b.Line }
 
 func sameFunction(a, b *model.Frame) bool {

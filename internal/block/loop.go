@@ -66,7 +66,7 @@ func (l *Loop) learnRest(pieces []piece) Learned {
 	return Learned{}
 }
 
-// OnAnchor tells whether the stack at the loop's own wait is at the root of this one.
+// OnAnchor reports whether the stack at the loop's own wait is at the root of this one.
 func (l *Loop) OnAnchor(raw []Address) bool {
 	if len(raw) < len(l.Anchor) {
 		return false
@@ -80,7 +80,7 @@ func (l *Loop) OnAnchor(raw []Address) bool {
 	return true
 }
 
-// place tells whether a stack lies inside the thread's running loop, and whether everything inside is the loop's own
+// place reports whether a stack lies inside the thread's running loop, and whether everything inside is the loop's own
 // machinery, at rest.
 func (l *Loop) place(raw []Address, v eventloop.Verdict) (inside, atRest bool) {
 	if l.Bare && !v.Ending {
@@ -105,7 +105,7 @@ func (l *Loop) innermost(s *Sample, v eventloop.Verdict) int {
 	return len(s.Frames)
 }
 
-// onCaller tells whether the frame that calls the loop's callbacks is on a stack. It need not be known by name: its code
+// onCaller reports whether the frame that calls the loop's callbacks is on a stack. It need not be known by name: its code
 // is where it was at the loop's own wait.
 func (l *Loop) onCaller(raw []Address) bool {
 	return l.CallerCode > abi.CallerRoot && slices.ContainsFunc(raw, func(f Address) bool { return f.Code == l.CallerCode })

@@ -86,7 +86,7 @@ func (p *period) split() (parts []period, restNS int64) {
 	return parts, restNS
 }
 
-// seen tells whether any of the stacks is there: what can no longer be walked is a thread whose
+// seen reports whether any of the stacks is there: what can no longer be walked is a thread whose
 // interpreter is shutting down.
 func seen(pieces []piece) bool {
 	return slices.ContainsFunc(pieces, func(x piece) bool { return len(x.sample.Frames) > 0 })

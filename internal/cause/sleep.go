@@ -23,7 +23,11 @@ type Sleep struct {
 
 // NeedsPlace tells whether only the place in the kernel can say what the thread waits for. The kernel's symbols, which
 // tell the place, take a tenth of a second to read, so a caller looks it up only then.
-func (s Sleep) NeedsPlace() bool { return !s.Stopped && evidenceOf(s, nil).silent() }
+func (s Sleep) NeedsPlace() bool {
+	elsewhere, disk := s, s
+	elsewhere.Place, disk.Place = kernelstack.Elsewhere, kernelstack.Disk
+	return OfSleep(elsewhere, nil) != OfSleep(disk, nil)
+}
 
 // OfSleep says what a thread slept in. frames are its Python stack, innermost first; it may be empty.
 func OfSleep(s Sleep, frames []model.Frame) model.Cause {

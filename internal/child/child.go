@@ -118,7 +118,7 @@ func (c *Child) Start() error {
 	return nil
 }
 
-// fromTerminal tells whether a signal is one the terminal sends to all its foreground processes,
+// fromTerminal reports whether a signal is one the terminal sends to all its foreground processes,
 // of which the command is one.
 func fromTerminal(s os.Signal) bool {
 	if s != unix.SIGINT && s != unix.SIGQUIT && s != unix.SIGWINCH {

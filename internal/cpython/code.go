@@ -103,7 +103,7 @@ func (r *Runtime) ReadCode(m process.Memory, addr uint64) (*Code, error) {
 	return c, nil
 }
 
-// IsCode tells whether the code object at addr is still c, which it was when read there. An
+// IsCode reports whether the code object at addr is still c, which it was when read there. An
 // address is used again once a code object is gone, as a module's is when it has been imported,
 // and the next one may look alike to Check: hence the path and the lines are compared, too.
 func (r *Runtime) IsCode(m process.Memory, addr uint64, c *Code) bool {

@@ -202,7 +202,7 @@ func (r *Runtime) suspended(m process.Memory, object uint64, generator bool) (s 
 // maxFrame bounds the bytes of the locals and values of one frame.
 const maxFrame = 1 << 20
 
-// delegates tells whether a generator that is at rest at an instruction does so for another one
+// delegates reports whether a generator that is at rest at an instruction does so for another one
 // that it yields from.
 func (r *Runtime) delegates(m process.Memory, code uint64, instr int32) bool {
 	const yieldFrom = 72 // of Include/opcode.h, to 3.10

@@ -164,13 +164,13 @@ func (r *Runtime) find(m process.Memory, entries []Entry, key string) (n int, ok
 	return 0, false
 }
 
-// isText tells whether an object is a compact str of this ASCII text. Little is read of others.
+// isText reports whether an object is a compact str of this ASCII text. Little is read of others.
 func (r *Runtime) isText(m process.Memory, addr uint64, text string) bool {
 	b := make([]byte, int(r.Layout.StrASCII)+len(text))
 	return m.Read(addr, b) == nil && hasText(&r.Layout, b, text)
 }
 
-// hasText tells whether a str object that is seen as far as such a text would go has it.
+// hasText reports whether a str object that is seen as far as such a text would go has it.
 func hasText(l *release.Layout, b []byte, text string) bool {
 	state := binary.LittleEndian.Uint32(b[l.StrState:])
 	return binary.LittleEndian.Uint64(b[l.StrLength:]) == uint64(len(text)) && state>>l.StrCompactBit&1 == 1 &&

@@ -6,6 +6,7 @@
 package doctor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -90,11 +91,11 @@ func (d *Diagnosis) Watchable() (n int) {
 	return n
 }
 
-// Examine tries everything. With pids only these processes are looked at.
-func Examine(pids []int) (*Diagnosis, error) {
+// Examine tries everything. With pids only these processes are looked at. Where ctx is done first, that is the error.
+func Examine(ctx context.Context, pids []int) (*Diagnosis, error) {
 	d := &Diagnosis{Schema: Schema, asked: len(pids) > 0}
 	var err error
-	if d.Processes, d.opaque, err = survey(pids); err != nil {
+	if d.Processes, d.opaque, err = survey(ctx, pids); err != nil {
 		return nil, err
 	}
 	d.Unreadable = len(d.opaque)

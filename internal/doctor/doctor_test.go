@@ -118,7 +118,7 @@ func TestConfigCountsOnlyWhatIsBuiltIn(t *testing.T) {
 // What comes out of this very machine, whatever it is, has an answer and something to do for
 // everything that is not as it should be.
 func TestExamine(t *testing.T) {
-	d, err := Examine(nil)
+	d, err := Examine(t.Context(), nil)
 	require.NoError(t, err)
 	assert.NotEmpty(t, d.Answer)
 	assert.NotEmpty(t, d.Host.Kernel)

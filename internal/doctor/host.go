@@ -139,7 +139,7 @@ func lockdownCheck() Check {
 }
 
 func symbolsCheck() Check {
-	if kernelstack.Readable() {
+	if kernelstack.New().Readable() {
 		return Check{Name: "kernel symbols", Status: OK, Found: "/proc/kallsyms"}
 	}
 	return Check{Name: "kernel symbols", Status: Reduced, Found: "hidden: waits that only the kernel's stack explains have the cause unknown",

@@ -4,6 +4,8 @@ package doctor
 
 import (
 	"cmp"
+	"context"
+	"fmt"
 	"os"
 	"slices"
 
@@ -17,7 +19,7 @@ import (
 // survey lists the Python processes of the host in ascending order of pid, as an observation would find them; with pids
 // those processes, Python or not. It looks from user space alone and once, so it needs no kernel programs, and does not see
 // every loop. opaque are the processes that could not be read and may be Pythons or not.
-func survey(pids []int) (out, opaque []Process, err error) {
+func survey(ctx context.Context, pids []int) (out, opaque []Process, err error) {
 	named := len(pids) > 0
 	if !named {
 		if pids, err = process.Scan(); err != nil {
@@ -26,7 +28,11 @@ func survey(pids []int) (out, opaque []Process, err error) {
 		pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == os.Getpid() })
 	}
 	out = []Process{}
-	for i, opened := range python.NewOpener(nil).OpenAll(pids, nil) {
+	all := python.NewOpener(nil).OpenAll(ctx, pids, nil)
+	if err := ctx.Err(); err != nil {
+		return nil, nil, fmt.Errorf("interrupted while looking at processes: %w", err)
+	}
+	for i, opened := range all {
 		p, refusal := examineProcess(pids[i], opened)
 		if refusal == nil {
 			out = append(out, p)
@@ -89,7 +95,7 @@ func loopsOf(p *python.Process) (kinds []string, err error) {
 	return kinds, nil
 }
 
-// waiting tells whether the main thread is in a wait for descriptors now.
+// waiting reports whether the main thread is in a wait for descriptors now.
 func waiting(p *python.Process) bool {
 	s, err := p.Syscall(p.PID)
 	return err == nil && syscalls.Lookup(s.Number).Object == syscalls.Epoll

@@ -146,9 +146,9 @@ func (t *textWriter) processes(d *Diagnosis) {
 }
 
 func (t *textWriter) table(d *Diagnosis) {
-	verdict := "CAN BE WATCHED"
+	watchable := "CAN BE WATCHED"
 	if !d.Works {
-		verdict = "COULD BE WATCHED"
+		watchable = "COULD BE WATCHED"
 	}
 	columns := []words.Column{
 		{Title: "  PID", Right: true},
@@ -156,7 +156,7 @@ func (t *textWriter) table(d *Diagnosis) {
 		{Title: "PYTHON"},
 		{Title: "LOOPS", Flexible: true, Minimum: 8},
 		{Title: "OWN PROBES", Optional: 1},
-		{Title: verdict},
+		{Title: watchable},
 		{Title: "WHERE", Optional: 2, Flexible: true, Minimum: 12},
 	}
 	all := d.Processes

@@ -7,6 +7,7 @@ package dump
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"os"
 	"runtime"
@@ -60,9 +61,10 @@ const (
 	moreLooks = 30
 )
 
-// Take looks at what there is now. refused are those of the processes asked for that cannot be looked
+// Take looks at what there is now. Once ctx is done it waits for nothing more, and says what it
+// has read; where it has found no processes yet, that is the error. refused are those of the processes asked for that cannot be looked
 // at; where that is all of them, the first is the error.
-func Take(o Options) (d *model.Dump, refused []*python.PIDError, err error) {
+func Take(ctx context.Context, o Options) (d *model.Dump, refused []*python.PIDError, err error) {
 	if o.Threshold <= 0 {
 		o.Threshold = 100 * time.Millisecond
 	}
@@ -74,7 +76,7 @@ func Take(o Options) (d *model.Dump, refused []*python.PIDError, err error) {
 		threads, err = listing.Open()
 		return err
 	})
-	found, refused, err := find(o.PIDs, o.Patterns)
+	found, refused, err := find(ctx, o.PIDs, o.Patterns)
 	failed := opening.Wait()
 	if failed == nil {
 		defer threads.Close()
@@ -86,10 +88,10 @@ func Take(o Options) (d *model.Dump, refused []*python.PIDError, err error) {
 		return nil, nil, refused[0]
 	}
 	l := &look{threshold: o.Threshold, listing: threads, began: began, started: time.Now(), found: found}
-	if err := l.read(); err != nil {
+	if err := l.read(ctx); err != nil {
 		return nil, nil, err
 	}
-	if err := l.describe(); err != nil {
+	if err := l.describe(ctx); err != nil {
 		return nil, nil, err
 	}
 	return l.dump(), refused, nil
@@ -113,7 +115,7 @@ type found struct {
 
 // find finds the Python processes among pids, or of the host where there are none. Of all the host's, those that are no
 // Python are passed over.
-func find(pids []int, patterns application.Patterns) (out found, refused []*python.PIDError, err error) {
+func find(ctx context.Context, pids []int, patterns application.Patterns) (out found, refused []*python.PIDError, err error) {
 	all := len(pids) == 0
 	if all {
 		if pids, err = process.Scan(); err != nil {
@@ -127,7 +129,11 @@ func find(pids []int, patterns application.Patterns) (out found, refused []*pyth
 			o.Process.LearnStart()
 		}
 	}
-	for _, opened := range python.NewOpener(patterns).OpenAll(pids, learnStart) {
+	processes := python.NewOpener(patterns).OpenAll(ctx, pids, learnStart)
+	if err := ctx.Err(); err != nil {
+		return out, nil, fmt.Errorf("interrupted while looking at processes: %w", err)
+	}
+	for _, opened := range processes {
 		switch {
 		case opened.Process != nil && len(out.procs) >= listing.MaxProcesses:
 			out.lost.add(reasonOver, 1)
@@ -169,7 +175,7 @@ type look struct {
 }
 
 // read reads every process until all of it was at rest meanwhile, or the rounds are over.
-func (l *look) read() error {
+func (l *look) read(ctx context.Context) error {
 	for _, p := range l.procs {
 		if err := l.listing.Want(p.PID); err != nil {
 			return err
@@ -177,15 +183,15 @@ func (l *look) read() error {
 	}
 	left := l.procs
 	for round := range rounds {
-		if round > 0 {
-			time.Sleep(pause << (round - 1))
+		if round > 0 && !clock.Sleep(ctx, pause<<(round-1)) {
+			break
 		}
 		before, err := l.listing.Threads()
 		if err != nil {
 			return err
 		}
 		mine := byProcess(before)
-		parallel.For(len(left), func(i int) { left[i].read(mine[left[i].PID]) })
+		parallel.For(context.WithoutCancel(ctx), len(left), func(i int) { left[i].read(mine[left[i].PID]) })
 		after, err := l.listing.Threads()
 		if err != nil {
 			return err
@@ -196,7 +202,7 @@ func (l *look) read() error {
 			break
 		}
 	}
-	if err := l.awaitSleep(left); err != nil {
+	if err := l.awaitSleep(ctx, left); err != nil {
 		return err
 	}
 	for _, p := range left {
@@ -207,7 +213,7 @@ func (l *look) read() error {
 
 // awaitSleep looks for the moment in which a thread sleeps that wants the GIL and was awake at every look so far: on a host
 // with too few CPUs it is mostly ready for one.
-func (l *look) awaitSleep(left []*proc) error {
+func (l *look) awaitSleep(ctx context.Context, left []*proc) error {
 	for range moreLooks {
 		var waking []*thread
 		owner := make(map[*thread]*proc)
@@ -221,7 +227,9 @@ func (l *look) awaitSleep(left []*proc) error {
 		if len(waking) == 0 {
 			return nil
 		}
-		time.Sleep(pause)
+		if !clock.Sleep(ctx, pause) {
+			return nil
+		}
 		now, err := l.listing.Threads()
 		if err != nil {
 			return err

@@ -97,7 +97,7 @@ func TestStates(t *testing.T) {
 				}
 				time.Sleep(200 * time.Millisecond)
 				before := clock.Monotonic()
-				d, refused, err := Take(Options{PIDs: pids})
+				d, refused, err := Take(t.Context(), Options{PIDs: pids})
 				require.NoError(t, err)
 				require.Empty(t, refused)
 				require.Len(t, d.Processes, len(states))
@@ -256,17 +256,17 @@ func TestRefusals(t *testing.T) {
 	gone := exec.Command("true")
 	require.NoError(t, gone.Run())
 
-	_, _, err := Take(Options{PIDs: []int{other.Process.Pid}})
+	_, _, err := Take(t.Context(), Options{PIDs: []int{other.Process.Pid}})
 	var refusal *python.PIDError
 	require.ErrorAs(t, err, &refusal)
 	assert.Contains(t, err.Error(), "not a Python process")
-	_, _, err = Take(Options{PIDs: []int{gone.Process.Pid}})
+	_, _, err = Take(t.Context(), Options{PIDs: []int{gone.Process.Pid}})
 	require.ErrorAs(t, err, &refusal)
 	assert.Contains(t, err.Error(), "no such process")
 	for _, py := range testpython.Unsupported(t) {
 		program := testpython.Start(t, py.Command("-c", "import sys; print(1); sys.stdout.flush(); sys.stdin.read()"))
 		program.ReadLine(t)
-		_, _, err := Take(Options{PIDs: []int{program.PID}})
+		_, _, err := Take(t.Context(), Options{PIDs: []int{program.PID}})
 		require.ErrorAs(t, err, &refusal, py.Name)
 		assert.NotContains(t, err.Error(), "\n")
 	}
@@ -274,7 +274,7 @@ func TestRefusals(t *testing.T) {
 	py := testpython.All(t)[0]
 	program := testpython.Start(t, py.Command("-c", "import sys; print(1); sys.stdin.read()"))
 	program.ReadLine(t)
-	d, refused, err := Take(Options{PIDs: []int{other.Process.Pid, program.PID}})
+	d, refused, err := Take(t.Context(), Options{PIDs: []int{other.Process.Pid, program.PID}})
 	require.NoError(t, err)
 	require.Len(t, refused, 1)
 	assert.Equal(t, other.Process.Pid, refused[0].PID)

@@ -161,7 +161,7 @@ func (p *proc) readInterp(i *interp, busy bool) {
 	i.unreadable = err != nil
 }
 
-// settle marks what was at rest while it was read, and tells whether that is all of the process.
+// settle marks what was at rest while it was read, and reports whether that is all of the process.
 func (p *proc) settle(before, after map[int]listing.Thread) bool {
 	all := !p.cut
 	for _, t := range p.threads {
@@ -180,14 +180,14 @@ func (p *proc) settle(before, after map[int]listing.Thread) bool {
 	return all && p.tasksSettled()
 }
 
-// wantsGIL tells whether another thread holds the GIL of a thread. One that wants it is awake for a moment every few
+// wantsGIL reports whether another thread holds the GIL of a thread. One that wants it is awake for a moment every few
 // milliseconds, and asleep at most of the looks.
 func (p *proc) wantsGIL(t *thread) bool {
 	i := p.interps[t.state.Interp]
 	return i != nil && i.holder != 0 && i.holder != t.state.Addr
 }
 
-// sleepsForGIL tells whether a thread that was found awake sleeps now until it gets the GIL, and stands where it stood.
+// sleepsForGIL reports whether a thread that was found awake sleeps now until it gets the GIL, and stands where it stood.
 func (p *proc) sleepsForGIL(t *thread, now listing.Thread) bool {
 	if now.Running || syscalls.Lookup(now.Syscall).Waits != syscalls.Futex || !p.interps[t.state.Interp].IsGIL(now.Args[0]) {
 		return false
@@ -196,7 +196,7 @@ func (p *proc) sleepsForGIL(t *thread, now listing.Thread) bool {
 	return (err == nil || errors.Is(err, cpython.ErrCut)) && slices.Equal(addrs, t.addrs) && slices.Equal(raw, t.raw)
 }
 
-// tasksSettled tells whether the tasks of every loop were read while its thread was at rest, or twice the same.
+// tasksSettled reports whether the tasks of every loop were read while its thread was at rest, or twice the same.
 func (p *proc) tasksSettled() bool {
 	for _, t := range p.threads {
 		if t.loop != 0 && !p.tasksTrue(t) {
@@ -206,7 +206,7 @@ func (p *proc) tasksSettled() bool {
 	return true
 }
 
-// tasksTrue tells whether the tasks of the loop that a thread runs are what they were read as.
+// tasksTrue reports whether the tasks of the loop that a thread runs are what they were read as.
 func (p *proc) tasksTrue(t *thread) bool {
 	i := p.interps[t.state.Interp]
 	return i == nil || i.tasks == nil || i.agreed || t.intact && !t.kernel.Running

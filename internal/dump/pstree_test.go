@@ -62,7 +62,7 @@ func comparePstree(t *testing.T, py testpython.Interp, loop string) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
 
-	d, refused, err := Take(Options{PIDs: []int{pid}})
+	d, refused, err := Take(t.Context(), Options{PIDs: []int{pid}})
 	require.NoError(t, err)
 	require.Empty(t, refused)
 	_, err = program.Stdin.Write([]byte("\n"))

@@ -3,6 +3,7 @@
 package dump
 
 import (
+	"context"
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/clock"
@@ -19,7 +20,7 @@ const (
 
 // watch looks for a while at the loops of which nothing tells when their iteration began: one that returns from no
 // wait meanwhile, and is in none at the end, was active all the time.
-func (l *look) watch() error {
+func (l *look) watch(ctx context.Context) error {
 	type watched struct {
 		thread  *thread
 		returns *listing.Returns
@@ -41,7 +42,7 @@ func (l *look) watch() error {
 				l.lost.add(reasonUnwatched, 1)
 				continue
 			}
-			returns, err := listing.CountReturns(th.kernel.TID, waits)
+			returns, err := l.listing.CountReturns(th.kernel.TID, waits)
 			if err != nil {
 				l.lost.add(reasonUnwatched, 1)
 				continue
@@ -53,7 +54,9 @@ func (l *look) watch() error {
 	if len(all) == 0 {
 		return nil
 	}
-	time.Sleep(min(l.threshold+time.Duration(kernelTick), maxWatch))
+	if !clock.Sleep(ctx, min(l.threshold+time.Duration(kernelTick), maxWatch)) {
+		return nil
+	}
 	now, err := l.listing.Threads()
 	if err != nil {
 		return err
@@ -69,7 +72,7 @@ func (l *look) watch() error {
 	return nil
 }
 
-// mayBeBlocked tells whether a loop may be blocked although it is not known to be.
+// mayBeBlocked reports whether a loop may be blocked although it is not known to be.
 func (l *look) mayBeBlocked(th *thread) bool {
 	v := th.status
 	return v.kind != "" && !v.idle && (v.since == 0 || v.atLeast && th.kernel.At-v.since < int64(l.threshold))

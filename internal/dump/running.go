@@ -3,6 +3,7 @@
 package dump
 
 import (
+	"context"
 	"encoding/binary"
 	"runtime"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/cause"
+	"github.com/loopwatch/loopwatch/internal/clock"
 	"github.com/loopwatch/loopwatch/internal/model"
 )
 
@@ -32,7 +34,7 @@ const (
 )
 
 // sampleRunning finds out what the loops that run do, by a timer of the kernel's on each of their threads.
-func (l *look) sampleRunning() {
+func (l *look) sampleRunning(ctx context.Context) {
 	type event struct {
 		thread *thread
 		fd     int
@@ -63,7 +65,9 @@ func (l *look) sampleRunning() {
 		return
 	}
 	for range 1 + sampleMore {
-		time.Sleep(sampleFor)
+		if !clock.Sleep(ctx, sampleFor) {
+			break
+		}
 		waiting := false
 		for _, e := range events {
 			e.thread.ticks = readRing(e.ring)

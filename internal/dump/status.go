@@ -24,7 +24,7 @@ type status struct {
 	atLeast bool
 }
 
-// judge tells whether a thread runs a loop, whether that is at rest, and since when.
+// judge reports whether a thread runs a loop, whether that is at rest, and since when.
 func (l *look) judge(p *proc, t *thread) {
 	v := p.FindLoop(python.Stack{Raw: t.raw, Frames: t.frames, Main: t.kernel.TID == p.PID}, l.known)
 	rests := v.AtRest && !t.kernel.Running && !t.kernel.Stopped && syscalls.Lookup(t.kernel.Syscall).MayRest()

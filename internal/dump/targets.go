@@ -3,11 +3,12 @@
 package dump
 
 import (
+	"context"
 	"github.com/loopwatch/loopwatch/internal/syscalls"
 )
 
 // describe finds out what the threads that sleep wait for: which rest, and what the syscalls of the others work on.
-func (l *look) describe() error {
+func (l *look) describe(ctx context.Context) error {
 	ask := map[int][]int{}
 	for _, p := range l.procs {
 		for _, th := range p.threads {
@@ -25,8 +26,8 @@ func (l *look) describe() error {
 	if err := l.name(ask); err != nil {
 		return err
 	}
-	l.sampleRunning()
-	return l.watch()
+	l.sampleRunning(ctx)
+	return l.watch(ctx)
 }
 
 // name finds out what the descriptors are that threads wait for, by thread id.

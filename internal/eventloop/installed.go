@@ -31,12 +31,12 @@ func Package(file string) (name, dir string) {
 	return name, file[:at-1]
 }
 
-// holdsPackages tells whether packages are installed into a directory of this name.
+// holdsPackages reports whether packages are installed into a directory of this name.
 func holdsPackages(name string) bool {
 	return name == "site-packages" || name == "dist-packages" || strings.HasSuffix(name, ".whl") || strings.HasSuffix(name, ".egg")
 }
 
-// IsFramework tells whether a top-level package is one that runs applications: a server, a web framework, a task queue, a
+// IsFramework reports whether a top-level package is one that runs applications: a server, a web framework, a task queue, a
 // test runner, a tool that starts programs, or what these are made of. Where it is on a stack together with another
 // package, that one is more likely to be the application.
 func IsFramework(name string) bool {

@@ -60,10 +60,17 @@ type symbol struct {
 	place      Place
 }
 
+// Symbols are the kernel's symbols, read when they are first asked for: it takes a tenth of a second. They are safe for
+// concurrent use.
+type Symbols struct{ load func() []symbol }
+
+// New returns the symbols of this kernel.
+func New() *Symbols { return &Symbols{sync.OnceValue(load)} }
+
 // Where returns what the innermost function that decides waits for. Elsewhere where none does, or
 // the kernel's symbols cannot be read.
-func Where(stack []uint64) Place {
-	table := load()
+func (s *Symbols) Where(stack []uint64) Place {
+	table := s.load()
 	for _, ip := range stack {
 		// A return address may be the first of the next function.
 		if place := find(table, ip-1); place != Elsewhere {
@@ -73,18 +80,17 @@ func Where(stack []uint64) Place {
 	return Elsewhere
 }
 
-// Readable tells whether this process is told the kernel's symbols.
-func Readable() bool { return len(load()) > 0 }
+// Readable reports whether this process is told the kernel's symbols.
+func (s *Symbols) Readable() bool { return len(s.load()) > 0 }
 
-// load reads the table when it is first asked for: it takes a tenth of a second.
-var load = sync.OnceValue(func() []symbol {
+func load() []symbol {
 	f, err := os.Open("/proc/kallsyms")
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
 	return parse(f)
-})
+}
 
 func find(table []symbol, ip uint64) Place {
 	i, found := slices.BinarySearchFunc(table, ip, func(s symbol, ip uint64) int { return cmp.Compare(s.start, ip) })

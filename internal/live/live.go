@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package live keeps the recent past of every loop while an observation goes on. In go the loops as
-// track finds them about once a second, and every block; out comes a Snapshot with what
+// track finds them about once a second, and every block; out comes a View with what
 // each loop did in the last interval, ten seconds, minute, and altogether. observe drives it, on one
 // goroutine; what comes out is for views, on any.
 package live
@@ -45,7 +45,7 @@ func New() *Tracker {
 // loop is one loop and its recent past.
 type loop struct {
 	who        model.Loop
-	statistics probes.Statistics // at the last snapshot
+	statistics probes.Statistics // at the last view
 	sums       [Windows]sum
 	past       []interval // oldest first
 	// starts[w] is the first interval in past that is in window w.
@@ -56,7 +56,7 @@ type loop struct {
 	block *model.Block
 
 	blockers  *summary.Blockers
-	advised   []model.Blocker // blockers as snapshots show them; nil where that is out of date
+	advised   []model.Blocker // blockers as views show them; nil where that is out of date
 	ungrouped int64
 	blockedNS int64 // in blocks that have ended
 	counted   int64 // of time in blocks, entered into past
@@ -64,7 +64,7 @@ type loop struct {
 	fresh     interval
 }
 
-// interval is what happened between two snapshots.
+// interval is what happened between two views.
 type interval struct {
 	end        int64
 	statistics delta
@@ -181,9 +181,9 @@ func (l *loop) recount() {
 }
 
 // Update enters the state of all loops at the time now (CLOCK_MONOTONIC nanoseconds) and returns it
-// with the recent past. What the snapshot says of the observation as a whole, and of what was lost
+// with the recent past. What the view says of the observation as a whole, and of what was lost
 // elsewhere, is the caller's to fill in.
-func (t *Tracker) Update(now int64, present []track.Present) *Snapshot {
+func (t *Tracker) Update(now int64, present []track.Present) *View {
 	seen := make(map[model.LoopID]bool, len(present))
 	for i := range present {
 		p := &present[i]
@@ -204,7 +204,7 @@ func (t *Tracker) Update(now int64, present []track.Present) *Snapshot {
 		}
 		return gone
 	})
-	s := &Snapshot{Loops: make([]Loop, 0, len(t.loops)+len(t.ended)), Lost: model.Lost{Reasons: make(map[string]int64)}}
+	s := &View{Loops: make([]Loop, 0, len(t.loops)+len(t.ended)), Lost: model.Lost{Reasons: make(map[string]int64)}}
 	for reason, n := range t.lost {
 		if n > 0 {
 			s.Lost.Reasons[reason] = n
@@ -238,7 +238,7 @@ func (t *Tracker) end(l *loop, now int64) {
 	t.ended = append(t.ended, l)
 }
 
-// advance enters what happened since the last snapshot. p is nil where the loop has ended.
+// advance enters what happened since the last view. p is nil where the loop has ended.
 func (l *loop) advance(now int64, p *track.Present) {
 	i := l.fresh
 	i.end = now

@@ -53,8 +53,8 @@ func (s *script) look() Loop {
 		statistics.ActiveNS += open
 		statistics.MaxNS = max(statistics.MaxNS, open)
 	}
-	snapshot := s.t.Update(s.now, []track.Present{{Loop: who, Statistics: &statistics, Waiting: s.waiting, Since: s.since, Block: s.block}})
-	return snapshot.Loops[0]
+	view := s.t.Update(s.now, []track.Present{{Loop: who, Statistics: &statistics, Waiting: s.waiting, Since: s.since, Block: s.block}})
+	return view.Loops[0]
 }
 
 func blockOf(start, ns int64, function string) model.Block {
@@ -254,10 +254,10 @@ func TestEndedLoops(t *testing.T) {
 	s.look()
 	s.t.Block(blockOf(s.now, second, "last"), who)
 	s.now += second
-	snapshot := s.t.Update(s.now, nil)
-	require.Len(t, snapshot.Loops, 1)
-	assert.Equal(t, Ended, snapshot.Loops[0].State)
-	assert.EqualValues(t, 2, snapshot.Loops[0].Figures[TenSeconds].Blocks)
+	view := s.t.Update(s.now, nil)
+	require.Len(t, view.Loops, 1)
+	assert.Equal(t, Ended, view.Loops[0].State)
+	assert.EqualValues(t, 2, view.Loops[0].Figures[TenSeconds].Blocks)
 	assert.Len(t, s.t.Update(s.now+9*second, nil).Loops, 1)
 	assert.Empty(t, s.t.Update(s.now+10*second, nil).Loops)
 	assert.Zero(t, s.t.blockers)
@@ -311,7 +311,7 @@ func TestBlockersAreBounded(t *testing.T) {
 	assert.Equal(t, maxBlockers, tracker.blockers)
 }
 
-// A snapshot does not change when the tracker goes on.
+// A view does not change when the tracker goes on.
 func TestSnapshotsAreFrozen(t *testing.T) {
 	s := newScript()
 	s.look()

@@ -110,7 +110,7 @@ type Block struct {
 	Delayed     *Delayed        `json:"delayed,omitempty"`
 }
 
-// LowerBound tells whether the block took longer than its duration says, or may have.
+// LowerBound reports whether the block took longer than its duration says, or may have.
 func (b *Block) LowerBound() bool { return b.AtLeast || b.Ongoing }
 
 // Blocker is the blocks that have one cause and one culprit.

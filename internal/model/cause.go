@@ -88,7 +88,7 @@ func (c Cause) row() *causeRow {
 	return &causes[len(causes)-1]
 }
 
-// Listed tells whether c is one of Causes.
+// Listed reports whether c is one of Causes.
 func (c Cause) Listed() bool { return c.row().cause == c }
 
 // Kind returns what the loop's thread did in general.
@@ -97,7 +97,7 @@ func (c Cause) Kind() CauseKind { return c.row().kind }
 // Words returns what the loop's thread was doing, such as "waiting on a socket": it completes "the thread was …".
 func (c Cause) Words() string { return c.row().words }
 
-// BlamesLine tells whether a line of code is to blame for a block of this cause. Where none is, the block has no
+// BlamesLine reports whether a line of code is to blame for a block of this cause. Where none is, the block has no
 // culprit.
 func (c Cause) BlamesLine() bool { return !c.row().nobody }
 

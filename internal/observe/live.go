@@ -14,14 +14,14 @@ import (
 
 // LiveOptions say how to follow an observation while it goes on.
 type LiveOptions struct {
-	Every time.Duration // between snapshots; default 1 s
+	Every time.Duration // between views; default 1 s
 	// Thresholds takes what is to count as a block from now on. Blocks are counted anew then.
 	Thresholds <-chan time.Duration
-	// Show is called with each snapshot, the first at once. It must return at once.
-	Show func(*live.Snapshot)
+	// Show is called with each view, the first at once. It must return at once.
+	Show func(*live.View)
 }
 
-// Live is Run for those who look on. No block is lost between two snapshots. It returns what was
+// Live is Run for those who look on. No block is lost between two views. It returns what was
 // lost in the end.
 func Live(ctx context.Context, o Options, l LiveOptions) (model.Lost, error) {
 	if l.Every <= 0 {
@@ -29,14 +29,14 @@ func Live(ctx context.Context, o Options, l LiveOptions) (model.Lost, error) {
 	}
 	tracker := live.New()
 	var w *window
-	w, err := open(o, track.Options{
+	w, err := open(ctx, o, track.Options{
 		Emit:      func(b model.Block) { tracker.Block(b, w.threads.Identify(b.TID)) },
 		DropEnded: true,
 	})
 	if err != nil {
 		return model.Lost{}, err
 	}
-	defer w.probes.Close()
+	defer w.close()
 	f := &follower{window: w, options: l, tracker: tracker}
 	w.chores = []chore{{every: pollEvery, do: f.rethink}, {every: l.Every, do: f.look}}
 	ready := w.options.Ready
@@ -51,7 +51,7 @@ func Live(ctx context.Context, o Options, l LiveOptions) (model.Lost, error) {
 	return end.Lost, err
 }
 
-// follower makes the snapshots of one window.
+// follower makes the views of one window.
 type follower struct {
 	*window
 	options  LiveOptions
@@ -64,7 +64,7 @@ func (f *follower) look() error {
 	if f.err != nil {
 		return f.err
 	}
-	f.drain() // blocks that have ended are told before it is looked at what their loops do now
+	f.drain() // blocks that have ended are reported before their loops are looked at
 	now := clock.Monotonic()
 	present, err := f.threads.Present(now)
 	if err != nil {

@@ -75,11 +75,11 @@ func Run(ctx context.Context, o Options) (*model.Report, error) {
 	if o.Record != nil {
 		co.Record = o.Record.Add
 	}
-	w, err := open(o, co)
+	w, err := open(ctx, o, co)
 	if err != nil {
 		return nil, err
 	}
-	defer w.probes.Close()
+	defer w.close()
 	end, err := w.run(ctx)
 	if err != nil {
 		return nil, err
@@ -99,19 +99,19 @@ type Sighting struct {
 	Start time.Time  // wall clock
 }
 
-// Watch is Run for those who cannot wait for a report: tell is called with each block as it
+// Watch is Run for those who cannot wait for a report: report is called with each block as it
 // ends, and once before with Ongoing set where it is still going on some time after having passed
 // the threshold. It must return at once. What was lost is returned in the end.
-func Watch(ctx context.Context, o Options, tell func(Sighting)) (model.Lost, error) {
+func Watch(ctx context.Context, o Options, report func(Sighting)) (model.Lost, error) {
 	var w *window
-	told := func(b model.Block) {
-		tell(Sighting{b, w.threads.Identify(b.TID), w.started.Add(time.Duration(b.StartNS - w.startedNS))})
+	emit := func(b model.Block) {
+		report(Sighting{b, w.threads.Identify(b.TID), w.started.Add(time.Duration(b.StartNS - w.startedNS))})
 	}
-	w, err := open(o, track.Options{Emit: told, Ongoing: told})
+	w, err := open(ctx, o, track.Options{Emit: emit, Ongoing: emit})
 	if err != nil {
 		return model.Lost{}, err
 	}
-	defer w.probes.Close()
+	defer w.close()
 	end, err := w.run(ctx)
 	return end.Lost, err
 }
@@ -138,7 +138,7 @@ type chore struct {
 
 // open loads the probes and finds the Python processes that are there. The probes are the caller's
 // to close.
-func open(o Options, co track.Options) (_ *window, err error) {
+func open(ctx context.Context, o Options, co track.Options) (_ *window, err error) {
 	start := newStart(o.Starting)
 	defer func() {
 		if err != nil {
@@ -169,10 +169,16 @@ func open(o Options, co track.Options) (_ *window, err error) {
 	co.Looking = func(done, of int) { start.at("looking at processes", done, of) }
 	co.Threshold, co.PIDs, co.Children, co.Self, co.USDT, co.Patterns = o.Threshold, o.PIDs, o.Children, os.Getpid(), u, o.Patterns
 	w := &window{options: o, probes: p, reader: p.Reader(), threads: track.New(p, co), start: start}
-	if err := w.threads.Discover(); err != nil {
-		return nil, errors.Join(err, p.Close())
+	if err := w.threads.Discover(ctx); err != nil {
+		return nil, errors.Join(err, w.close())
 	}
 	return w, nil
+}
+
+// close ends all that goes on for the observation.
+func (w *window) close() error {
+	w.threads.Close()
+	return w.probes.Close()
 }
 
 // ending is what an observation leaves.

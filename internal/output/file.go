@@ -151,7 +151,7 @@ func ownerOf(info fs.FileInfo) (uid uint32, ours bool) {
 	return st.Uid, st.Uid == 0 || int(st.Uid) == os.Geteuid()
 }
 
-// onProc tells whether dir is on procfs, whose links lead to open files.
+// onProc reports whether dir is on procfs, whose links lead to open files.
 func onProc(dir string) bool {
 	var st unix.Statfs_t
 	return unix.Statfs(dir, &st) == nil && st.Type == unix.PROC_SUPER_MAGIC
@@ -226,7 +226,7 @@ func (o *Output) replace(render func(io.Writer) error) error {
 	return err
 }
 
-// Same tells whether two outputs would be written to one file.
+// Same reports whether two outputs would be written to one file.
 func (o *Output) Same(other *Output) bool {
 	if mine, theirs := o.there(), other.there(); mine != nil && theirs != nil {
 		return os.SameFile(mine, theirs)

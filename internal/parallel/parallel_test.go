@@ -3,6 +3,7 @@
 package parallel
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 
@@ -12,9 +13,18 @@ import (
 func TestForDoesEachOnce(t *testing.T) {
 	for _, n := range []int{0, 1, 1000} {
 		done := make([]atomic.Int32, n)
-		For(n, func(i int) { done[i].Add(1) })
+		For(t.Context(), n, func(i int) { done[i].Add(1) })
 		for i := range done {
 			assert.EqualValues(t, 1, done[i].Load(), i)
 		}
 	}
+}
+
+func TestForEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var done atomic.Int32
+	const n = 1_000_000
+	For(ctx, n, func(int) { done.Add(1); cancel() })
+	assert.Positive(t, done.Load())
+	assert.Less(t, done.Load(), int32(n))
 }

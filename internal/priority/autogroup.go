@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// sessionsShare tells whether the kernel shares the CPU among sessions, each with a niceness of its
+// sessionsShare reports whether the kernel shares the CPU among sessions, each with a niceness of its
 // own, before that of threads counts.
 func sessionsShare() bool {
 	enabled, err := os.ReadFile("/proc/sys/kernel/sched_autogroup_enabled")
@@ -24,7 +24,7 @@ func sessionsShare() bool {
 	return inRootGroup(string(groups), string(root))
 }
 
-// inRootGroup tells whether a process is in no cgroup that has a share of the CPU: only there do
+// inRootGroup reports whether a process is in no cgroup that has a share of the CPU: only there do
 // sessions share it. It is given /proc/PID/cgroup and the controllers that are on below the root of v2.
 func inRootGroup(groups, below string) bool {
 	unified := ""

@@ -29,7 +29,7 @@ type budget struct {
 	low       bool
 }
 
-// spend takes the CPU time used so far and tells whether the process is to do without priority.
+// spend takes the CPU time used so far and reports whether the process is to do without priority.
 func (b *budget) spend(now time.Time, used time.Duration) (low bool) {
 	if b.begun.IsZero() {
 		// What was used up to now was used for the start.
@@ -60,23 +60,23 @@ type watchdog struct {
 func (w *watchdog) run(ctx context.Context) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	told := time.Now()
+	since := time.Now()
 	var b budget
-	low := b.spend(told, w.used())
-	tell := func() {
+	low := b.spend(since, w.used())
+	set := func() {
 		now := time.Now()
-		w.set(low, now.Sub(told))
-		told = now
+		w.set(low, now.Sub(since))
+		since = now
 	}
 	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
-			tell() // or the time since would not be counted
+			set() // or the time since would not be counted
 			return
 		case now := <-tick.C:
 			if was := low; b.spend(now, w.used()) != was || n%settling == 0 {
 				low = b.low
-				tell()
+				set()
 			}
 		}
 	}

@@ -101,7 +101,7 @@ func Raise(o Options) (*Priority, error) {
 	return p, nil
 }
 
-// given tells whether somebody has chosen a priority for this process already: a niceness above the
+// given reports whether somebody has chosen a priority for this process already: a niceness above the
 // usual, or a class of its own.
 func (p *Priority) given() bool {
 	a, err := unix.SchedGetAttr(0, 0)
@@ -195,7 +195,7 @@ func ownTime() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// alone tells whether nobody but this process is in its session, by what makes that certain: it has
+// alone reports whether nobody but this process is in its session, by what makes that certain: it has
 // begun the session, and has no children. What was begun by a shell before it became this process
 // would be its child.
 func alone() bool {

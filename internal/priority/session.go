@@ -89,7 +89,7 @@ func statusOf(err error) int {
 	return 128 + int(status.Signal())
 }
 
-// arrive tells whether this process was started by Move, and binds its life to that of the first one.
+// arrive reports whether this process was started by Move, and binds its life to that of the first one.
 func (p *Priority) arrive() (bool, error) {
 	var first, nice int
 	if n, _ := fmt.Sscanf(os.Getenv(sessionEnv), "%d %d", &first, &nice); n != 2 {

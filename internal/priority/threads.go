@@ -60,7 +60,7 @@ func tasks() ([]int, error) {
 	return tids, nil
 }
 
-// ended tells whether a thread of this process is no more.
+// ended reports whether a thread of this process is no more.
 func ended(tid int) bool {
 	_, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", tid))
 	return errors.Is(err, os.ErrNotExist)

@@ -95,7 +95,7 @@ func (p *Probes) attachPrograms(names ...string) error {
 // readyFunction is called by the kernel with each event that an epoll instance has.
 const readyFunction = "ep_poll_callback"
 
-// hasFunction tells whether this kernel has one function of that name which fentry could hook.
+// hasFunction reports whether this kernel has one function of that name which fentry could hook.
 func hasFunction(types *btf.Cache, name string) bool {
 	kernel, err := types.Kernel()
 	if err != nil {

@@ -97,7 +97,7 @@ type USDT struct {
 	groups []io.Closer // what ends something first
 }
 
-// HasUSDT tells whether sites are all that a kind takes.
+// HasUSDT reports whether sites are all that a kind takes.
 func HasUSDT(kind USDTKind, sites []usdt.Site) bool {
 	for _, group := range usdtProbes[kind] {
 		if !slices.ContainsFunc(sites, func(s usdt.Site) bool { return s.Name == group.name }) {

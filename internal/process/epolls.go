@@ -14,7 +14,7 @@ const maxEpolls = 4096
 // kcmpFile asks kcmp(2) whether two descriptors are one open file: KCMP_FILE.
 const kcmpFile = 0
 
-// OwnEpolls tells whether a process has epoll objects, and shares none of them with its parent. One that was
+// OwnEpolls reports whether a process has epoll objects, and shares none of them with its parent. One that was
 // forked inside a loop has its parent's, under the same descriptor, whatever it made since. Where this cannot
 // be told, the answer is true.
 func (p *Process) OwnEpolls(parent int) bool {

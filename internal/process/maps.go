@@ -30,13 +30,13 @@ type Mapping struct {
 	Path string
 }
 
-// Executable tells whether code can run there.
+// Executable reports whether code can run there.
 func (m Mapping) Executable() bool { return len(m.Perms) == 4 && m.Perms[2] == 'x' }
 
 // File tells which file is mapped.
 func (m Mapping) File() FileID { return FileID{m.Major, m.Minor, m.Inode} }
 
-// Contains tells whether addr lies in the mapping.
+// Contains reports whether addr lies in the mapping.
 func (m Mapping) Contains(addr uint64) bool { return addr >= m.Start && addr < m.End }
 
 // Name returns the last element of the path, without " (deleted)".

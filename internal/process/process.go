@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,7 +23,7 @@ import (
 const MaxCmdline = 4096
 
 // Process is a process at the time Open saw it. A pid is used again sooner or later: Same
-// tells whether it still means this process. It holds no descriptor and needs no Close.
+// reports whether it still means this process. It holds no descriptor and needs no Close.
 type Process struct {
 	PID       int
 	PPID      int    // the parent at the time of Open
@@ -58,7 +57,7 @@ func Now() uint64 {
 	return uint64(now.Nano()) / (1e9 / perSecond)
 }
 
-// Same tells whether the pid still belongs to the process that Open saw, a zombie included.
+// Same reports whether the pid still belongs to the process that Open saw, a zombie included.
 func (p *Process) Same() bool {
 	now, err := Open(p.PID)
 	return err == nil && now.StartTime == p.StartTime
@@ -149,13 +148,13 @@ func Scan() ([]int, error) {
 	return pids, nil
 }
 
-// Exists tells whether there is a process of that pid now, a zombie included.
+// Exists reports whether there is a process of that pid now, a zombie included.
 func Exists(pid int) bool {
 	_, err := Open(pid)
 	return err == nil
 }
 
-// Runs tells whether there is a process of that pid now that runs a program: no zombie.
+// Runs reports whether there is a process of that pid now that runs a program: no zombie.
 func Runs(pid int) bool {
 	p, err := Open(pid)
 	if err != nil {
@@ -220,9 +219,6 @@ func (p *Process) path(name string) string {
 	return "/proc/" + strconv.Itoa(p.PID) + "/" + name
 }
 
-// buffers are for reading files of /proc, whose size stat does not tell: large enough for nearly all.
-var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
-
 // readFile reads the first limit bytes of a file of /proc. An os.File would first be offered to the
 // runtime's poller, which takes as many system calls as the reading.
 func readFile(path string, limit int64) ([]byte, error) {
@@ -231,9 +227,8 @@ func readFile(path string, limit int64) ([]byte, error) {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	buffer := buffers.Get().(*[64 << 10]byte)
-	defer buffers.Put(buffer)
-	b := buffer[:0]
+	var room [16 << 10]byte // large enough for most: stat does not tell the size
+	b := room[:0]
 	for int64(len(b)) < limit {
 		if len(b) == cap(b) {
 			b = append(b, 0)[:len(b)]

@@ -173,9 +173,9 @@ const likelyTries = 3
 // child has its frames from one of them. The others come from the oldest, which is the main thread's, to the newest.
 func (k *Known) states() iter.Seq2[uint64, int] {
 	return func(yield func(uint64, int) bool) {
-		told := make(map[uint64]bool)
+		yielded := make(map[uint64]bool)
 		for _, l := range k.Loops {
-			if told[l.State] = true; !yield(l.State, likelyTries) {
+			if yielded[l.State] = true; !yield(l.State, likelyTries) {
 				return
 			}
 		}
@@ -185,7 +185,7 @@ func (k *Known) states() iter.Seq2[uint64, int] {
 			if i == len(threads)-1 {
 				tries = likelyTries
 			}
-			if !told[t.Addr] && !yield(t.Addr, tries) {
+			if !yielded[t.Addr] && !yield(t.Addr, tries) {
 				return
 			}
 		}
@@ -203,6 +203,6 @@ func common(a, b []cpython.RawFrame) (n int) {
 // ReasonParentCut is the reason under which Lost counts the processes for which ParentCut is true.
 const ReasonParentCut = "parent_threads_over_limit"
 
-// ParentCut tells whether the loop that FindLoop has found may be the parent's all the same: the parent has more threads
+// ParentCut reports whether the loop that FindLoop has found may be the parent's all the same: the parent has more threads
 // than it asks.
 func (p *Process) ParentCut() bool { return p.parentCut }

@@ -39,7 +39,7 @@ func (m *Modules) first() *symbolize.Modules {
 	return m.known
 }
 
-// Extension tells whether a shared object in a directory of this name is mapped, as eventloop.Modules asks.
+// Extension reports whether a shared object in a directory of this name is mapped, as eventloop.Modules asks.
 func (m *Modules) Extension(dir string) bool { return m.first().Extension(dir) }
 
 // Find returns what symbolize.Modules.Find does: the file that an instruction lies in, and whether that is the interpreter.

@@ -8,6 +8,7 @@
 package python
 
 import (
+	"context"
 	"errors"
 
 	"github.com/loopwatch/loopwatch/internal/application"
@@ -85,11 +86,11 @@ type Opened struct {
 	Refusal *Refusal
 }
 
-// OpenAll opens many processes at once. also, which may be nil, is called with what came of each, from several goroutines.
+// OpenAll opens many processes at once, until ctx is done: of those that it has not come to, neither is set. also, which may be nil, is called with what came of each, from several goroutines.
 // The result is in the order of pids.
-func (o *Opener) OpenAll(pids []int, also func(Opened)) []Opened {
+func (o *Opener) OpenAll(ctx context.Context, pids []int, also func(Opened)) []Opened {
 	out := make([]Opened, len(pids))
-	parallel.For(len(pids), func(i int) {
+	parallel.For(ctx, len(pids), func(i int) {
 		out[i].Process, out[i].Refusal = o.Open(pids[i])
 		if also != nil {
 			also(out[i])

@@ -3,6 +3,7 @@
 package python
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -54,14 +55,18 @@ func TestRefusals(t *testing.T) {
 
 func TestOpenAll(t *testing.T) {
 	also := make(chan Opened, 2)
-	out := NewOpener(nil).OpenAll([]int{gone, os.Getpid()}, func(o Opened) { also <- o })
+	out := NewOpener(nil).OpenAll(t.Context(), []int{gone, os.Getpid()}, func(o Opened) { also <- o })
 	require.Len(t, out, 2)
 	assert.Equal(t, Gone, out[0].Refusal.Kind())
 	assert.Equal(t, gone, out[0].Refusal.PID)
 	assert.Equal(t, NotPython, out[1].Refusal.Kind())
 	assert.NotEmpty(t, out[1].Refusal.Command)
 	assert.Len(t, also, 2)
-	assert.Empty(t, NewOpener(nil).OpenAll(nil, nil))
+	assert.Empty(t, NewOpener(nil).OpenAll(t.Context(), nil, nil))
+
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	assert.Equal(t, []Opened{{}}, NewOpener(nil).OpenAll(ended, []int{os.Getpid()}, nil), "it looks at no more")
 }
 
 // The mappings are read when first asked for, and again where they may be out of date.

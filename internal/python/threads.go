@@ -149,7 +149,7 @@ func (p *Process) FirstInterpreter() uint64 {
 	return addr
 }
 
-// IsGIL tells whether a futex belongs to the interpreter's GIL.
+// IsGIL reports whether a futex belongs to the interpreter's GIL.
 func (i Interpreter) IsGIL(address uint64) bool { return i.GIL != 0 && address-i.GIL < i.GILSize }
 
 // GILHolder returns the thread state that holds the interpreter's GIL, 0 where none does or that cannot be read.
@@ -165,10 +165,10 @@ func (p *Process) GILHolder(i Interpreter) uint64 {
 	return holder
 }
 
-// Collects tells whether the interpreter's garbage collector runs.
+// Collects reports whether the interpreter's garbage collector runs.
 func (p *Process) Collects(i Interpreter) bool { return i.Collecting != 0 && p.isSet(i.Collecting) }
 
-// isSet tells whether the int32 at an address is read and not 0.
+// isSet reports whether the int32 at an address is read and not 0.
 func (p *Process) isSet(addr uint64) bool {
 	var b [4]byte
 	return p.Memory.Read(addr, b[:]) == nil && b != [4]byte{}

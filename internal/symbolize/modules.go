@@ -36,7 +36,7 @@ func NewModules(maps []process.Mapping, rt *cpython.Runtime) *Modules {
 	return m
 }
 
-// Extension tells whether a shared object in a directory of this name is mapped.
+// Extension reports whether a shared object in a directory of this name is mapped.
 func (m *Modules) Extension(dir string) bool { return m != nil && m.extensions[dir] }
 
 // Find returns the base name of the file an instruction lies in, and whether that is the

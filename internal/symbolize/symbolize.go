@@ -165,7 +165,7 @@ func (r *Resolver) code(f cpython.RawFrame) (*code, string) {
 	return c, ""
 }
 
-// stillThere tells whether a known code object still stands at its address.
+// stillThere reports whether a known code object still stands at its address.
 func (r *Resolver) stillThere(addr uint64, c *code) bool {
 	now := time.Now()
 	if !c.fleeting && now.Sub(c.checked) < believed {
@@ -178,7 +178,7 @@ func (r *Resolver) stillThere(addr uint64, c *code) bool {
 	return true
 }
 
-// gone tells whether the process is no longer there to be read.
+// gone reports whether the process is no longer there to be read.
 func (r *Resolver) gone() bool {
 	var b [1]byte
 	return errors.Is(r.memory.Read(r.probe, b[:]), unix.ESRCH)

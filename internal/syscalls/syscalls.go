@@ -63,7 +63,7 @@ type Call struct {
 	Waits  Waits
 }
 
-// HasFD tells whether the object is, or may be, a descriptor.
+// HasFD reports whether the object is, or may be, a descriptor.
 func (c Call) HasFD() bool {
 	switch c.Object {
 	case NoObject, Path, Path1, Wait, Fork:
@@ -106,7 +106,7 @@ func Waiting() (numbers []int) {
 // Waiting tells such a call.
 func (c Call) Waiting() bool { return c.Object == Epoll || c.Object == Poll || c.Object == Select }
 
-// MayRest tells whether a loop may be at rest in the call: it waits for descriptors or for a time. In the same frame the
+// MayRest reports whether a loop may be at rest in the call: it waits for descriptors or for a time. In the same frame the
 // loop may have to wait for the GIL, which is no rest.
 func (c Call) MayRest() bool { return c.Waits == Time || c.Waits == Readiness || c.Object == Epoll }
 

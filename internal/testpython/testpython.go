@@ -58,7 +58,7 @@ type Interp struct {
 // String returns the name.
 func (i Interp) String() string { return i.Name }
 
-// Supported tells whether loopwatch claims to watch this interpreter.
+// Supported reports whether loopwatch claims to watch this interpreter.
 func (i Interp) Supported() bool {
 	return i.impl == "cpython" && i.Minor >= firstMinor && i.Minor <= lastMinor && !i.free
 }

@@ -104,7 +104,7 @@ func (x *Terminal) Restored(t testing.TB) {
 	}
 }
 
-// Full tells whether a program has taken over the whole screen.
+// Full reports whether a program has taken over the whole screen.
 func (x *Terminal) Full() bool { return x.screen.IsAltScreen() }
 
 func (x *Terminal) modes(t testing.TB) unix.Termios {

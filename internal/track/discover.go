@@ -3,6 +3,7 @@
 package track
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -18,8 +19,8 @@ import (
 	"github.com/loopwatch/loopwatch/internal/python"
 )
 
-// Discover finds every Python process there is. Processes that start later announce themselves.
-func (c *Tracker) Discover() error {
+// Discover finds every Python process there is, as far as it gets until ctx is done. Processes that start later announce themselves.
+func (c *Tracker) Discover(ctx context.Context) error {
 	pids, err := c.candidates()
 	if err != nil {
 		return err
@@ -34,8 +35,13 @@ func (c *Tracker) Discover() error {
 			c.opts.Looking(int(n), len(pids))
 		}
 	}
-	for i, o := range c.python.OpenAll(pids, also) {
-		c.meet(pids[i], o)
+	for i, o := range c.python.OpenAll(ctx, pids, also) {
+		if o.Process != nil || o.Refusal != nil {
+			c.meet(pids[i], o)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
 	}
 	return c.refusal()
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/cause"
-	"github.com/loopwatch/loopwatch/internal/kernelstack"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
@@ -84,7 +83,7 @@ func (c *Tracker) sample(t *thread, s *wire.Sample) block.Sample {
 	if len(n.frames) > 0 {
 		out.Extensions, out.Inherited = t.proc.Origin(t.stack(raw, n.frames))
 	}
-	out.Sleep = t.sleepOf(s)
+	out.Sleep = c.sleepOf(t, s)
 	if s.Kind != wire.Off {
 		out.Kind = block.Tick
 		out.Module, out.Interpreter = t.proc.Modules.FindFresh(s.IP)
@@ -93,13 +92,13 @@ func (c *Tracker) sample(t *thread, s *wire.Sample) block.Sample {
 }
 
 // sleepOf returns what is known of a sample's thread in the kernel.
-func (t *thread) sleepOf(s *wire.Sample) cause.Sleep {
+func (c *Tracker) sleepOf(t *thread, s *wire.Sample) cause.Sleep {
 	sleep := cause.Sleep{
 		Call:    cause.Call{Number: s.Syscall, Args: s.Args, Target: s.Target},
 		Stopped: s.Stopped, GIL: t.interp.IsGIL(s.Args[0]),
 	}
 	if len(s.Kernel) > 0 && (s.Kind == wire.Off || s.Syscall >= 0) && sleep.NeedsPlace() {
-		sleep.Place = kernelstack.Where(s.Kernel)
+		sleep.Place = c.symbols.Where(s.Kernel)
 	}
 	return sleep
 }

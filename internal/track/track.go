@@ -14,6 +14,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/application"
 	"github.com/loopwatch/loopwatch/internal/attachment"
 	"github.com/loopwatch/loopwatch/internal/block"
+	"github.com/loopwatch/loopwatch/internal/kernelstack"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
@@ -97,6 +98,7 @@ type Tracker struct {
 	waiting []*readyBlock   // by when they are due; those told already, too
 	slots   slotPool
 	python  *python.Opener
+	symbols *kernelstack.Symbols
 	usdt    *attachment.Files // with the interpreters' own probes
 
 	open        []probes.Thread // thread states when the observation ended
@@ -112,7 +114,7 @@ func New(k Kernel, o Options) *Tracker {
 	c := &Tracker{
 		kernel: k, opts: o,
 		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: newSlotPool(k.Loops()),
-		python:      python.NewOpener(o.Patterns),
+		python: python.NewOpener(o.Patterns), symbols: kernelstack.New(),
 		unsupported: make(map[int]model.Unsupported), lost: make(map[string]int64),
 	}
 	if c.opts.Log == nil {
@@ -121,6 +123,9 @@ func New(k Kernel, o Options) *Tracker {
 	c.usdt = attachment.New(k, o.USDT, c.check, c.opts.Log)
 	return c
 }
+
+// Close waits for what goes on beside the events, such as attaching probes.
+func (c *Tracker) Close() { c.usdt.Close() }
 
 // Handle takes one event. It never fails: what goes wrong is counted.
 func (c *Tracker) Handle(e wire.Event) {

@@ -19,8 +19,8 @@ import (
 )
 
 type (
-	snapshotMsg struct{ *live.Snapshot }
-	endMsg      struct{} // the observation is over
+	viewMsg struct{ *live.View }
+	endMsg  struct{} // the observation is over
 )
 
 // page is what the screen is about.
@@ -51,8 +51,8 @@ type monitor struct {
 	width, height int
 	failure       error
 
-	newest    *live.Snapshot
-	shown     *live.Snapshot // not the newest while paused
+	newest    *live.View
+	shown     *live.View // not the newest while paused
 	paused    bool
 	threshold time.Duration // asked for last
 
@@ -71,7 +71,7 @@ type monitor struct {
 	text viewport.Model // of all pages but the table
 }
 
-func newMonitor(first *live.Snapshot, setThreshold func(time.Duration)) *monitor {
+func newMonitor(first *live.View, setThreshold func(time.Duration)) *monitor {
 	m := &monitor{
 		setThreshold: setThreshold, newest: first, shown: first, threshold: first.Threshold,
 		window: live.TenSeconds, text: viewport.New(),
@@ -91,11 +91,11 @@ func (m *monitor) update(msg tea.Msg) tea.Cmd {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
 		m.arrange()
-	case snapshotMsg:
+	case viewMsg:
 		if m.newest.Threshold != msg.Threshold && msg.Threshold == m.threshold || m.threshold == m.newest.Threshold {
 			m.threshold = msg.Threshold
 		}
-		m.newest = msg.Snapshot
+		m.newest = msg.View
 		if !m.paused {
 			m.shown = m.newest
 		}

@@ -47,9 +47,9 @@ func (r running) end(t *testing.T) error {
 	}
 }
 
-// showing shows one snapshot again and again until it is to end.
-func showing(s *live.Snapshot) Observe {
-	return func(ctx context.Context, _ <-chan time.Duration, show func(*live.Snapshot)) error {
+// showing shows one view again and again until it is to end.
+func showing(s *live.View) Observe {
+	return func(ctx context.Context, _ <-chan time.Duration, show func(*live.View)) error {
 		for ctx.Err() == nil {
 			show(s)
 			select {
@@ -77,19 +77,19 @@ func TestTerminalIsRestored(t *testing.T) {
 		"q":      {showing(incident()), func(r running) { r.Press(t, "q") }, ""},
 		"Ctrl-C": {showing(incident()), func(r running) { r.Press(t, "\x03") }, ""},
 		"signal": {showing(incident()), func(r running) { r.cancel() }, ""},
-		"the observation ends": {func(_ context.Context, _ <-chan time.Duration, show func(*live.Snapshot)) error {
+		"the observation ends": {func(_ context.Context, _ <-chan time.Duration, show func(*live.View)) error {
 			show(incident())
 			return nil
 		}, nil, ""},
-		"it fails": {func(_ context.Context, _ <-chan time.Duration, show func(*live.Snapshot)) error {
+		"it fails": {func(_ context.Context, _ <-chan time.Duration, show func(*live.View)) error {
 			show(incident())
 			return broken
 		}, nil, broken.Error()},
-		"it panics": {func(_ context.Context, _ <-chan time.Duration, show func(*live.Snapshot)) error {
+		"it panics": {func(_ context.Context, _ <-chan time.Duration, show func(*live.View)) error {
 			show(incident())
 			panic("a bug")
 		}, nil, "internal error: a bug"},
-		"the view panics": {showing(&live.Snapshot{Loops: []live.Loop{{Loop: model.Loop{Command: "x"}, State: live.Blocked, For: time.Hour}}}), nil, "internal error"},
+		"the view panics": {showing(&live.View{Loops: []live.Loop{{Loop: model.Loop{Command: "x"}, State: live.Blocked, For: time.Hour}}}), nil, "internal error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := runOn(t, c.observe)
@@ -109,15 +109,15 @@ func TestTerminalIsRestored(t *testing.T) {
 
 // An observation that cannot begin leaves the screen alone.
 func TestNothingIsDrawnWithoutAnObservation(t *testing.T) {
-	r := runOn(t, func(context.Context, <-chan time.Duration, func(*live.Snapshot)) error { return errors.New("not root") })
+	r := runOn(t, func(context.Context, <-chan time.Duration, func(*live.View)) error { return errors.New("not root") })
 	require.ErrorContains(t, r.end(t), "not root")
 	// What it drew has to get through the terminal first.
 	assert.Eventually(t, func() bool { return strings.TrimSpace(r.Screen()) == "" }, time.Minute, time.Millisecond)
 }
 
-// A key changes the threshold of the observation, and the next snapshot says so.
+// A key changes the threshold of the observation, and the next view says so.
 func TestThresholdReachesTheObservation(t *testing.T) {
-	r := runOn(t, func(ctx context.Context, thresholds <-chan time.Duration, show func(*live.Snapshot)) error {
+	r := runOn(t, func(ctx context.Context, thresholds <-chan time.Duration, show func(*live.View)) error {
 		s := incident()
 		for {
 			show(s)
@@ -142,7 +142,7 @@ func TestThresholdReachesTheObservation(t *testing.T) {
 
 func TestPlainPrintsEachInterval(t *testing.T) {
 	var out bytes.Buffer
-	missed, err := Plain(t.Context(), &out, 0, func(_ context.Context, _ <-chan time.Duration, show func(*live.Snapshot)) error {
+	missed, err := Plain(t.Context(), &out, 0, func(_ context.Context, _ <-chan time.Duration, show func(*live.View)) error {
 		for range 4 {
 			show(incident())
 		}
@@ -153,11 +153,11 @@ func TestPlainPrintsEachInterval(t *testing.T) {
 	assert.Equal(t, 3, strings.Count(out.String(), "app.py[4711] is blocked"), "the first is of no time")
 }
 
-// A slow reader costs snapshots, and they are counted.
+// A slow reader costs views, and they are counted.
 func TestPlainDoesNotWait(t *testing.T) {
 	gate := make(chan struct{})
 	w := slow{gate}
-	missed, err := Plain(t.Context(), w, 0, func(_ context.Context, _ <-chan time.Duration, show func(*live.Snapshot)) error {
+	missed, err := Plain(t.Context(), w, 0, func(_ context.Context, _ <-chan time.Duration, show func(*live.View)) error {
 		for range 100 {
 			show(incident())
 		}
@@ -173,7 +173,7 @@ type slow struct{ gate chan struct{} }
 func (s slow) Write(p []byte) (int, error) { <-s.gate; return len(p), nil }
 
 func TestPlainFails(t *testing.T) {
-	_, err := Plain(t.Context(), &bytes.Buffer{}, 0, func(context.Context, <-chan time.Duration, func(*live.Snapshot)) error { panic("a bug") })
+	_, err := Plain(t.Context(), &bytes.Buffer{}, 0, func(context.Context, <-chan time.Duration, func(*live.View)) error { panic("a bug") })
 	require.ErrorContains(t, err, "internal error: a bug")
 	_, err = Plain(t.Context(), broken{}, 0, showing(incident()))
 	require.ErrorContains(t, err, "broken")

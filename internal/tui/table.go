@@ -171,7 +171,7 @@ func sortRows(rows []*live.Loop, by order, reverse bool, w live.Window) {
 	})
 }
 
-// matches tells whether a loop has a text in any of its names, whatever the case.
+// matches reports whether a loop has a text in any of its names, whatever the case.
 func matches(l *live.Loop, text string, w live.Window) bool {
 	text = strings.ToLower(text)
 	for _, s := range []string{name(l), l.Command, l.Container, l.Unit, l.Loop.Loop, l.Python, worst(&l.Figures[w])} {
@@ -323,8 +323,8 @@ func (m *monitor) table() []string {
 // plainWidth is the width of tables that no terminal limits.
 const plainWidth = 200
 
-// writePlain prints a snapshot as lines, with the figures of the last interval.
-func writePlain(w io.Writer, s *live.Snapshot, limit int) error {
+// writePlain prints a view as lines, with the figures of the last interval.
+func writePlain(w io.Writer, s *live.View, limit int) error {
 	const window = live.LastInterval
 	var b strings.Builder
 	text, _ := answer(s, window)

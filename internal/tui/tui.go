@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package tui shows the loops of a host while they are watched, like top: a table, one loop in
-// depth, and the same as plain lines where there is no terminal. In go the snapshots of
+// depth, and the same as plain lines where there is no terminal. In go the views of
 // internal/live; out come screens, and the threshold the user chooses. cmd/loopwatch calls it. All
-// names in a snapshot are foreign: they pass through safetext before they are shown.
+// names in a view are foreign: they pass through safetext before they are shown.
 package tui
 
 import (
@@ -23,32 +23,32 @@ import (
 	"github.com/loopwatch/loopwatch/internal/live"
 )
 
-// Observe observes until ctx is done and calls show with each snapshot. It takes changes of the
+// Observe observes until ctx is done and calls show with each view. It takes changes of the
 // threshold from thresholds.
-type Observe func(ctx context.Context, thresholds <-chan time.Duration, show func(*live.Snapshot)) error
+type Observe func(ctx context.Context, thresholds <-chan time.Duration, show func(*live.View)) error
 
-// framesPerSecond bounds how often the screen is drawn. It changes with snapshots and keys only, and
+// framesPerSecond bounds how often the screen is drawn. It changes with views and keys only, and
 // over a slow line more would only wait.
 const framesPerSecond = 20
 
 // Run shows what observe sees on the terminal until the user leaves or ctx is done. The terminal is
-// as it was when Run returns, whatever happened. The screen is taken over with the first snapshot
+// as it was when Run returns, whatever happened. The screen is taken over with the first view
 // only: an observation that cannot begin says why on a screen left alone.
 func Run(ctx context.Context, terminal *os.File, color bool, observe Observe) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var (
-		snapshots  = make(chan *live.Snapshot, 1)
+		views      = make(chan *live.View, 1)
 		thresholds = make(chan time.Duration, 16)
 		ended      = make(chan error, 1)
 	)
-	go func() { ended <- guard(func() error { return observe(ctx, thresholds, latest(snapshots)) }) }()
+	go func() { ended <- guard(func() error { return observe(ctx, thresholds, latest(views)) }) }()
 
 	fmt.Fprint(terminal, "loopwatch: starting …")
-	var first *live.Snapshot
+	var first *live.View
 	var err error
 	select {
-	case first = <-snapshots:
+	case first = <-views:
 	case err = <-ended:
 	}
 	fmt.Fprint(terminal, "\r\x1b[K") // ECMA-48 EL
@@ -79,8 +79,8 @@ func Run(ctx context.Context, terminal *os.File, color bool, observe Observe) er
 		defer close(fed)
 		for {
 			select {
-			case s := <-snapshots:
-				p.Send(snapshotMsg{s})
+			case s := <-views:
+				p.Send(viewMsg{s})
 			case observed = <-ended:
 				p.Send(endMsg{})
 				return
@@ -99,10 +99,10 @@ func Run(ctx context.Context, terminal *os.File, color bool, observe Observe) er
 	return trace(cmp.Or(err, observed))
 }
 
-// latest returns a function that puts a snapshot into a channel of room for one, in place of one not
+// latest returns a function that puts a view into a channel of room for one, in place of one not
 // yet taken.
-func latest(c chan *live.Snapshot) func(*live.Snapshot) {
-	return func(s *live.Snapshot) {
+func latest(c chan *live.View) func(*live.View) {
+	return func(s *live.View) {
 		select {
 		case <-c:
 		default:
@@ -172,32 +172,32 @@ func (g guarded) View() tea.View {
 	return v
 }
 
-// Plain prints each snapshot that observe shows as a block of lines to w: the answer, a table, and an
-// empty line. rows bounds the loops of one table, 0 does not. It returns how many snapshots were left
+// Plain prints each view that observe shows as a block of lines to w: the answer, a table, and an
+// empty line. rows bounds the loops of one table, 0 does not. It returns how many views were left
 // out because w takes them too slowly, and the first error.
 func Plain(ctx context.Context, w io.Writer, rows int, observe Observe) (missed int, err error) {
-	snapshots := make(chan *live.Snapshot, 4)
+	views := make(chan *live.View, 4)
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	first := true
 	go func() {
-		defer close(snapshots)
+		defer close(views)
 		ended <- guard(func() error {
-			return observe(ctx, nil, func(s *live.Snapshot) {
+			return observe(ctx, nil, func(s *live.View) {
 				if first { // it is of no time at all
 					first = false
 					return
 				}
 				select {
-				case snapshots <- s:
+				case views <- s:
 				default:
 					missed++
 				}
 			})
 		})
 	}()
-	for s := range snapshots {
+	for s := range views {
 		if err == nil {
 			if err = writePlain(w, s, rows); err != nil {
 				cancel()

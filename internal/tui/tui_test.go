@@ -49,15 +49,15 @@ func aBlocker(cause model.Cause, culprit model.Frame, count, total int64) *model
 	return b
 }
 
-// incident is a snapshot with a bit of everything.
-func incident() *live.Snapshot {
+// incident is a view with a bit of everything.
+func incident() *live.View {
 	price := aBlocker(model.CauseNet, frame("fetch_price", "/srv/shop/pricing/remote/client.py", 35), 12, 2_310_000_000)
 	dumps := aBlocker(model.CauseCPU, frame("OrderSerializer.to_representation", "/srv/shop/orders/serializers.py", 1203), 3, 900_000_000)
 	stopped := &model.Blocker{Cause: model.CauseRunqueue, Count: 1, TotalNS: 120_000_000, MaxNS: 120_000_000}
 	going := model.Block{PID: 4711, TID: 4711, DurationNS: 3_210_000_000, Ongoing: true, Cause: model.CauseNet, Culprit: price.Culprit,
 		Stacks: []model.Stack{{NS: 3_210_000_000, Cause: model.CauseNet, Frames: price.Stack}},
 		Detail: model.Detail{Syscall: "recvfrom", Target: "tcp 10.0.0.5:443"}}
-	s := &live.Snapshot{
+	s := &live.View{
 		At: start.Add(time.Hour), Started: start, Counting: start, Every: time.Second, Threshold: 100 * time.Millisecond, Processes: 5, Attach: "fentry",
 		Lost: model.Lost{Reasons: map[string]int64{}},
 		Loops: []live.Loop{
@@ -78,7 +78,7 @@ func incident() *live.Snapshot {
 }
 
 // screens is a monitor in a terminal of the given size.
-func screens(s *live.Snapshot, width, height int) *monitor {
+func screens(s *live.View, width, height int) *monitor {
 	m := newMonitor(s, func(time.Duration) {})
 	m.update(tea.WindowSizeMsg{Width: width, Height: height})
 	return m
@@ -142,13 +142,13 @@ func TestScreens(t *testing.T) {
 	}
 	bound := incident()
 	bound.Loops[0].Block.AtLeast = true
-	none := &live.Snapshot{At: start.Add(time.Second), Started: start, Counting: start, Every: time.Second, Threshold: 100 * time.Millisecond}
-	unsupported := &live.Snapshot{At: start, Started: start, Counting: start, Every: time.Second, Threshold: 100 * time.Millisecond,
+	none := &live.View{At: start.Add(time.Second), Started: start, Counting: start, Every: time.Second, Threshold: 100 * time.Millisecond}
+	unsupported := &live.View{At: start, Started: start, Counting: start, Every: time.Second, Threshold: 100 * time.Millisecond,
 		Unsupported: []model.Unsupported{{PID: 9, Command: "python2 old.py", Reason: "CPython 2.7 is not supported"}},
 		Lost:        model.Lost{Events: 3, Stacks: 1, Reasons: map[string]int64{"records_lost_ring_full": 3, "stacks_lost_ring_full": 1}}}
 	for _, c := range []struct {
 		name          string
-		snapshot      *live.Snapshot
+		view          *live.View
 		width, height int
 		keys          []string
 	}{
@@ -174,7 +174,7 @@ func TestScreens(t *testing.T) {
 		{"paused-80x24", incident(), 80, 24, []string{"p", "+", "s", "r", "w"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m := screens(c.snapshot, c.width, c.height)
+			m := screens(c.view, c.width, c.height)
 			press(m, c.keys...)
 			golden(t, c.name, checked(t, m))
 		})
@@ -196,8 +196,8 @@ func TestEverySize(t *testing.T) {
 	}
 }
 
-// many is a snapshot of n loops, the later ones blocked more.
-func many(n int) *live.Snapshot {
+// many is a view of n loops, the later ones blocked more.
+func many(n int) *live.View {
 	s := incident()
 	s.Loops = nil
 	for i := range n {
@@ -238,12 +238,12 @@ func TestSelectionStaysWithItsLoop(t *testing.T) {
 
 	after := many(500)
 	after.Loops[3].Figures = figures(10, .1, .9, 1, time.Second, nil) // another one comes to the top
-	m.update(snapshotMsg{after})
+	m.update(viewMsg{after})
 	assert.Equal(t, 1003, m.rows[0].PID)
 	assert.Equal(t, chosen, m.rows[m.at()].ID())
 	press(m, "home")
 	assert.Equal(t, 0, m.at())
-	m.update(snapshotMsg{many(500)})
+	m.update(viewMsg{many(500)})
 	assert.Equal(t, 0, m.at(), "the top stays the top")
 
 	press(m, "end")
@@ -258,7 +258,7 @@ func TestSelectionStaysWithItsLoop(t *testing.T) {
 			break
 		}
 	}
-	m.update(snapshotMsg{gone})
+	m.update(viewMsg{gone})
 	assert.InDelta(t, at, m.at(), 1, "its neighbour takes the place of a loop that is gone")
 	checked(t, m)
 }
@@ -291,7 +291,7 @@ func TestSortIsStable(t *testing.T) {
 			j := (i * 7919) % len(s.Loops)
 			s.Loops[i], s.Loops[j] = s.Loops[j], s.Loops[i]
 		}
-		m.update(snapshotMsg{s})
+		m.update(viewMsg{s})
 		require.Equal(t, before, fmt.Sprint(ids(m)), orders[m.sort].name)
 		if n%2 == 1 {
 			press(m, "s")
@@ -349,7 +349,7 @@ func TestFilter(t *testing.T) {
 func TestPause(t *testing.T) {
 	m := screens(incident(), 80, 24)
 	press(m, "p")
-	m.update(snapshotMsg{many(3)})
+	m.update(viewMsg{many(3)})
 	assert.Len(t, m.rows, 5, "what is shown stays")
 	assert.Contains(t, checked(t, m), "PAUSED")
 	press(m, "enter", "esc", "s") // and can be looked at
@@ -370,7 +370,7 @@ func TestThresholdKeys(t *testing.T) {
 	assert.Contains(t, checked(t, m), "≥ 30 ms (soon 20 ms)", "it is not in force yet")
 	after := incident()
 	after.Threshold, after.Counting = 20*time.Millisecond, start.Add(90*time.Second)
-	m.update(snapshotMsg{after})
+	m.update(viewMsg{after})
 	assert.Contains(t, checked(t, m), "≥ 20 ms since 03:01:30")
 	press(m, "+", "+")
 	assert.Equal(t, []time.Duration{20 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond}, asked)
@@ -398,7 +398,7 @@ func TestPages(t *testing.T) {
 	assert.Contains(t, checked(t, m), "does not see")
 	press(m, "esc")
 	assert.Equal(t, pageLoop, m.page)
-	m.update(snapshotMsg{many(3)})
+	m.update(viewMsg{many(3)})
 	assert.Contains(t, checked(t, m), "has ended")
 	press(m, "esc")
 	assert.Equal(t, pageTable, m.page)
@@ -425,9 +425,9 @@ var hostile = []string{
 
 func TestHostileNames(t *testing.T) {
 	for _, s := range hostile {
-		snapshot := incident()
-		for i := range snapshot.Loops {
-			l := &snapshot.Loops[i]
+		view := incident()
+		for i := range view.Loops {
+			l := &view.Loops[i]
 			l.Command, l.Python, l.Loop.Loop, l.Container, l.Unit = s, s, s, s, s
 			f := model.Frame{Function: s, File: s, Line: 1, App: true}
 			b := &model.Blocker{Cause: model.Cause(s), Count: 1, TotalNS: 1, MaxNS: 1, Culprit: &f, Stack: []model.Frame{f, f}, Advice: s,
@@ -440,10 +440,10 @@ func TestHostileNames(t *testing.T) {
 				l.Block = &model.Block{Cause: model.Cause(s), Culprit: &f, Detail: b.Detail, Stacks: []model.Stack{{Frames: b.Stack}}}
 			}
 		}
-		snapshot.Unsupported = []model.Unsupported{{PID: 1, Command: s, Reason: s}}
-		snapshot.Lost.Reasons = map[string]int64{s: 1}
+		view.Unsupported = []model.Unsupported{{PID: 1, Command: s, Reason: s}}
+		view.Lost.Reasons = map[string]int64{s: 1}
 		for _, size := range []int{60, 80, 121, 220} {
-			m := screens(snapshot, size, 40)
+			m := screens(view, size, 40)
 			columns := ""
 			for _, keys := range [][]string{nil, {"enter"}, {"pgdown"}, {"u"}, {"esc", "esc", "/", "x"}} {
 				press(m, keys...)
@@ -465,7 +465,7 @@ func TestHostileNames(t *testing.T) {
 			}
 		}
 		var out bytes.Buffer
-		require.NoError(t, writePlain(&out, snapshot, 0))
+		require.NoError(t, writePlain(&out, view, 0))
 		for _, line := range strings.Split(out.String(), "\n") {
 			assert.LessOrEqual(t, ansi.StringWidth(line), plainWidth+200)
 			assert.NotContains(t, line, "\x1b")
@@ -513,7 +513,7 @@ func BenchmarkScreen(b *testing.B) {
 	s := many(500)
 	m := screens(s, 200, 50)
 	for b.Loop() {
-		m.update(snapshotMsg{s})
+		m.update(viewMsg{s})
 		_ = m.screen()
 	}
 }

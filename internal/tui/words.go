@@ -19,7 +19,7 @@ const longNow = time.Second
 
 // answer says who is blocked worst: now, or else in the window. bad tells that somebody is. The
 // text is safe to print.
-func answer(s *live.Snapshot, w live.Window) (text string, bad bool) {
+func answer(s *live.View, w live.Window) (text string, bad bool) {
 	if len(s.Loops) == 0 {
 		return nothing(s), false
 	}
@@ -71,7 +71,7 @@ func answer(s *live.Snapshot, w live.Window) (text string, bad bool) {
 }
 
 // nothing says why there is no loop to show.
-func nothing(s *live.Snapshot) string {
+func nothing(s *live.View) string {
 	pythons, _ := words.Unwatched(s.Unsupported)
 	switch {
 	case s.Processes == 1:
@@ -110,7 +110,7 @@ func blockedTime(l *live.Loop) string {
 	return compact(l.For)
 }
 
-func windowName(w live.Window, s *live.Snapshot) string {
+func windowName(w live.Window, s *live.View) string {
 	age := s.At.Sub(s.Started)
 	switch {
 	case w == live.TenSeconds && age < 10*time.Second, w == live.Minute && age < time.Minute:

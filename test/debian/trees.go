@@ -142,7 +142,7 @@ func (m maker) lock(ctx context.Context) (func(), error) {
 	return Lock(ctx, filepath.Join(m.building, ".lock"))
 }
 
-// have tells whether the tree of r is there as the recipe now stands.
+// have reports whether the tree of r is there as the recipe now stands.
 func (m maker) have(r recipe) bool {
 	stamp, err := os.ReadFile(filepath.Join(m.roots, r.name(), stampFile))
 	return err == nil && string(stamp) == r.stamp()

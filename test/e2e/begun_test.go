@@ -93,7 +93,7 @@ func TestBlocksUnderWay(t *testing.T) {
 		go a.follow()
 		return false
 	})
-	var total judge.Verdict
+	var total judge.Result
 	under := 0
 	for range observationsUnderWay() {
 		w := watch(t, "--threshold", threshold.String(), "--duration", (block + 2*threshold).String())
@@ -118,7 +118,7 @@ func TestBlocksUnderWay(t *testing.T) {
 	assert.Equal(t, under, total.Cause, "causes\n%s", total.Summary())
 }
 
-// loggedUntil tells whether the log says what the program did at a time.
+// loggedUntil reports whether the log says what the program did at a time.
 func (a *again) loggedUntil(at int64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -127,7 +127,7 @@ func (a *again) loggedUntil(at int64) bool {
 
 // judge holds the report against a block that was under way when it began, and returns 1 if the report had to
 // have it.
-func (a *again) judge(t *testing.T, v *judge.Verdict, e *truth.Entry, rep *model.Report, threshold time.Duration) int {
+func (a *again) judge(t *testing.T, v *judge.Result, e *truth.Entry, rep *model.Report, threshold time.Duration) int {
 	t.Helper()
 	rest := *e
 	rest.StartNS = rep.StartedNS

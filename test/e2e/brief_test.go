@@ -22,7 +22,7 @@ import (
 func TestShortLives(t *testing.T) {
 	threshold := usualThreshold()
 	stage := newStage(t).traced(t)
-	var all judge.Verdict
+	var all judge.Result
 	for n, python := range few(t) {
 		stage.install(t, python)
 		stage.compile(t, python)
@@ -105,9 +105,9 @@ func (p *program) whole() (log []truth.Entry, err error) {
 }
 
 // judge holds each loop's block against the report: the loops of a process block at the same time.
-func (l *life) judge(t *testing.T, rep *model.Report, w *waits) *judge.Verdict {
+func (l *life) judge(t *testing.T, rep *model.Report, w *waits) *judge.Result {
 	t.Helper()
-	var all judge.Verdict
+	var all judge.Result
 	for _, e := range l.log {
 		var blocks []model.Block
 		for _, b := range judge.BlocksOf(rep, l.pid) {

@@ -187,7 +187,7 @@ func TestQuietHost(t *testing.T) {
 	assert.NotContains(t, got.stderr, "\n\n")
 }
 
-// TestFailOnBlock: the exit status tells whether a block was seen.
+// TestFailOnBlock: the exit status reports whether a block was seen.
 func TestFailOnBlock(t *testing.T) {
 	p := sleeper(t, newest(t), "60")
 	status := func(w *watcher) (int, model.Report) {

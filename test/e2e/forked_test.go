@@ -55,7 +55,7 @@ func end(t *testing.T, all []*forks) {
 	}
 }
 
-// held tells whether a process was seen to block where its loop does.
+// held reports whether a process was seen to block where its loop does.
 func held(rep *model.Report, pid int) bool {
 	return slices.ContainsFunc(judge.BlocksOf(rep, pid), func(b model.Block) bool {
 		return b.Cause == model.CauseSleep && b.Culprit != nil && b.Culprit.Function == "hold"

@@ -86,7 +86,7 @@ func autogroup(t testing.TB, pid int) string {
 	return strings.TrimSpace(string(text))
 }
 
-// sessionsShare tells whether this machine shares the CPU among sessions.
+// sessionsShare reports whether this machine shares the CPU among sessions.
 func sessionsShare(t testing.TB) bool {
 	t.Helper()
 	enabled, err := os.ReadFile("/proc/sys/kernel/sched_autogroup_enabled")

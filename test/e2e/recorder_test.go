@@ -161,7 +161,7 @@ func watchedTogether(t *testing.T) (all [][]testpython.Interp) {
 	return all
 }
 
-// debians tells whether an interpreter is this machine's own python3, which Debian's libraries are for.
+// debians reports whether an interpreter is this machine's own python3, which Debian's libraries are for.
 func debians(python testpython.Interp) bool {
 	return python.Root == "" && strings.HasPrefix(python.Path, "/usr/bin/")
 }

@@ -169,7 +169,7 @@ func (p *restingProgram) judge(t *testing.T, threshold time.Duration, rep *model
 	return alarms
 }
 
-// has tells whether python can import module.
+// has reports whether python can import module.
 func has(t testing.TB, python testpython.Interp, module string) bool {
 	t.Helper()
 	key := [2]string{python.Name, module}

@@ -154,7 +154,7 @@ func (p *performance) checkLog(t *testing.T, threshold time.Duration, over, unde
 func compare(t *testing.T, threshold time.Duration, all []*performance, w *waits) {
 	t.Helper()
 	demandCoverage(t, all)
-	var total judge.Verdict
+	var total judge.Result
 	var table, complaints strings.Builder
 	for _, p := range all {
 		v := judge.Blocks(threshold, p.log, judge.BlocksOf(p.rep, p.pid), w)

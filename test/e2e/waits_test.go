@@ -250,7 +250,7 @@ func (w *waits) catchUp() {
 	}
 }
 
-// agree tells whether two observers may have noted the same moment in the life of a thread at a and at b. They
+// agree reports whether two observers may have noted the same moment in the life of a thread at a and at b. They
 // look one after the other, and between the two the thread can lose its CPU, or the machine its own: that time is not
 // theirs.
 func agree(a, b int64, queued []interval) bool {
@@ -279,7 +279,7 @@ func (w *waits) Nearest(tid int, start, end int64) (judge.Span, bool) {
 	return seen.Nearest(tid, start, end)
 }
 
-// saw tells whether the kernel saw an active period of a thread that began at start and ended with a wait at
+// saw reports whether the kernel saw an active period of a thread that began at start and ended with a wait at
 // end.
 func (w *waits) saw(tid int, start, end int64) bool {
 	if w == nil {
@@ -292,7 +292,7 @@ func (w *waits) saw(tid int, start, end int64) bool {
 	})
 }
 
-// sawLast tells whether the kernel saw that a thread's last active period began at start, and that the thread
+// sawLast reports whether the kernel saw that a thread's last active period began at start, and that the thread
 // ended no earlier than at end. When its loop ended the kernel does not know.
 func (w *waits) sawLast(tid int, start, end int64) bool {
 	if w == nil {

@@ -197,7 +197,7 @@ func (e *Evidence) compare(entry *truth.Entry, b *model.Block, rep *model.Report
 	}
 }
 
-// names tells whether the holder reported is the thread that held it, standing where it stood
+// names reports whether the holder reported is the thread that held it, standing where it stood
 // when it let go: in the innermost of its application's functions, if it had one.
 func names(holder *truth.Holder, h *model.Holder) bool {
 	if h == nil || h.TID != holder.TID || h.Thread != holder.Thread {

@@ -24,8 +24,8 @@ const (
 	MustFind = 1.1
 )
 
-// Verdict is what comparing blocks with the truth yields.
-type Verdict struct {
+// Result is what comparing blocks with the truth yields.
+type Result struct {
 	Expected, Found, Right, Cause int
 	Freed                         int // of Right, those where the import is named and not the module, see codeFreed
 	FalseAlarms                   int
@@ -37,12 +37,12 @@ type Verdict struct {
 }
 
 // Complain adds a complaint, which begins with its kind and a colon.
-func (v *Verdict) Complain(format string, args ...any) {
+func (v *Result) Complain(format string, args ...any) {
 	v.Complaints = append(v.Complaints, fmt.Sprintf(format, args...))
 }
 
-// Add sums verdicts up.
-func (v *Verdict) Add(o *Verdict) {
+// Add sums results up.
+func (v *Result) Add(o *Result) {
 	v.Expected += o.Expected
 	v.Found += o.Found
 	v.Right += o.Right
@@ -58,8 +58,8 @@ func (v *Verdict) Add(o *Verdict) {
 
 // Blocks compares the blocks found of one thread with the log of the program that ran in it. Without a witness a block
 // that the program did not plan is a false alarm.
-func Blocks(threshold time.Duration, log []truth.Entry, blocks []model.Block, w Witness) *Verdict {
-	v := &Verdict{witness: w}
+func Blocks(threshold time.Duration, log []truth.Entry, blocks []model.Block, w Witness) *Result {
+	v := &Result{witness: w}
 	blocks = slices.Clone(blocks)
 	for _, entry := range log {
 		if entry.Event != "" {
@@ -95,7 +95,7 @@ func Blocks(threshold time.Duration, log []truth.Entry, blocks []model.Block, w 
 }
 
 // Compare looks at a block that is one.
-func (v *Verdict) Compare(entry *truth.Entry, b *model.Block) {
+func (v *Result) Compare(entry *truth.Entry, b *model.Block) {
 	v.StartError = append(v.StartError, time.Duration(b.StartNS-entry.StartNS).Abs())
 	v.DurationError = append(v.DurationError, time.Duration(b.DurationNS-entry.DurationNS()).Abs())
 	// Short of a CPU for most of the time: no line is to blame, if the kernel's account agrees.
@@ -128,7 +128,7 @@ func (v *Verdict) Compare(entry *truth.Entry, b *model.Block) {
 	}
 }
 
-// codeFreed tells whether a block by an import names the line that imports, because the module's own code could not be
+// codeFreed reports whether a block by an import names the line that imports, because the module's own code could not be
 // read: it is freed when the import ends, and on a busy machine loopwatch may come too late.
 func codeFreed(entry *truth.Entry, b *model.Block) bool {
 	return b.Cause == model.CauseImport && b.Leaf != nil && b.Leaf.Function == model.Unreadable &&
@@ -138,7 +138,7 @@ func codeFreed(entry *truth.Entry, b *model.Block) bool {
 // extra looks at a block the program did not plan. It is a false alarm unless preparing took
 // that long, or the witness saw an active period just there and just as long: what a program does around
 // its blocks takes time, more so on a busy machine.
-func (v *Verdict) extra(threshold time.Duration, log []truth.Entry, b *model.Block) {
+func (v *Result) extra(threshold time.Duration, log []truth.Entry, b *model.Block) {
 	bound := int64(MayMiss * float64(threshold))
 	end := b.StartNS + b.DurationNS
 	for _, entry := range log {
@@ -167,14 +167,14 @@ func (v *Verdict) extra(threshold time.Duration, log []truth.Entry, b *model.Blo
 const falseAlarm = "false alarm"
 
 // alarms returns the complaints about false alarms.
-func (v *Verdict) alarms() []string {
+func (v *Result) alarms() []string {
 	return slices.DeleteFunc(slices.Clone(v.Complaints), func(c string) bool { return !strings.HasPrefix(c, falseAlarm) })
 }
 
 // Figures is the head of the lines that String makes.
 const Figures = "expected  found  culprit  freed  cause  false  queued  unplanned   start p50/p99        duration p50/p99"
 
-func (v *Verdict) String() string {
+func (v *Result) String() string {
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d)/1e6) }
 	return fmt.Sprintf("%8d %6d %8d %6d %6d %6d %7d %10d %7s/%s ms %14s/%s ms", v.Expected, v.Found, v.Right, v.Freed, v.Cause, v.FalseAlarms, v.Queued, len(v.Unplanned),
 		ms(Quantile(v.StartError, .5)), ms(Quantile(v.StartError, .99)),
@@ -182,7 +182,7 @@ func (v *Verdict) String() string {
 }
 
 // Summary lists the first complaints of each kind: a hundred of one would hide the others.
-func (v *Verdict) Summary() string {
+func (v *Result) Summary() string {
 	const most = 4
 	var out strings.Builder
 	seen := map[string]int{}

@@ -12,7 +12,7 @@ const Exactness = int64(500 * time.Microsecond)
 
 // Witness knows, independently of loopwatch, when threads were outside their waits.
 type Witness interface {
-	// Saw tells whether an active period of a thread, or its last one, went from start to end.
+	// Saw reports whether an active period of a thread, or its last one, went from start to end.
 	Saw(tid int, start, end int64) bool
 	// Nearest returns the active period of the thread that has most of that time, and false where none has any.
 	Nearest(tid int, start, end int64) (Span, bool)

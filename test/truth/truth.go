@@ -170,7 +170,7 @@ type Delayed struct {
 // DurationNS is how long the block took.
 func (e *Entry) DurationNS() int64 { return e.EndNS - e.StartNS }
 
-// Names tells whether f is where the block happened.
+// Names reports whether f is where the block happened.
 func (e *Entry) Names(f *model.Frame) bool {
 	return f != nil && f.Function == e.Function && f.File == e.File && slices.Contains(e.Lines, f.Line)
 }

@@ -25,7 +25,7 @@ type Image struct {
 // Symbol returns the address of one of the Symbol constants, 0 where the file does not define it.
 func (img *Image) Symbol(name string) uint64 { return img.symbols[name] }
 
-// IsPyPy tells whether the file is PyPy.
+// IsPyPy reports whether the file is PyPy.
 func (img *Image) IsPyPy() bool {
 	return img.symbols[symbolPyPy] != 0 || img.symbols[symbolRPython] != 0
 }
@@ -75,7 +75,7 @@ func (img *Image) Bias(maps []process.Mapping, wanted uint64) (uint64, bool) {
 	return best, most > 0
 }
 
-// mapped tells whether with this bias the segment that holds addr is where maps have it.
+// mapped reports whether with this bias the segment that holds addr is where maps have it.
 func (img *Image) mapped(maps []process.Mapping, bias, addr uint64) bool {
 	page := uint64(os.Getpagesize())
 	for _, s := range img.segments {

@@ -11,7 +11,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
-// Named tells whether a process that cannot be read looks like a Python from outside.
+// Named reports whether a process that cannot be read looks like a Python from outside.
 func Named(pid int) bool {
 	p, err := process.Open(pid)
 	if err != nil {

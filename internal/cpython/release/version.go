@@ -17,7 +17,7 @@ func MakeMinor(major, minor uint8) Version {
 	return Version(major)<<24 | Version(minor)<<16 | patchUnknown
 }
 
-// HasPatch tells whether the patch release is known.
+// HasPatch reports whether the patch release is known.
 func (v Version) HasPatch() bool { return v&0xffff != patchUnknown }
 
 // MakeVersion returns the final release major.minor.patch.

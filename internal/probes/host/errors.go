@@ -106,7 +106,7 @@ func checkNamespace() (string, *Error) {
 	return "the host's", nil
 }
 
-// other tells whether this process is known to be in another namespace than the initial one.
+// other reports whether this process is known to be in another namespace than the initial one.
 func other(kind string, initial uint64) bool {
 	var st unix.Stat_t
 	return unix.Stat("/proc/self/ns/"+kind, &st) == nil && st.Ino != initial
@@ -121,7 +121,7 @@ func KernelRelease() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// OlderThan tells whether a release is older than major.minor; it is false where the release cannot be parsed.
+// OlderThan reports whether a release is older than major.minor; it is false where the release cannot be parsed.
 func OlderThan(release string, major, minor int) bool {
 	a, b, ok := kernelVersion(release)
 	return ok && (a < major || a == major && b < minor)

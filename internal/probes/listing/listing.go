@@ -11,6 +11,7 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -31,6 +32,7 @@ type Listing struct {
 		WantedSockets *ebpf.Map     `ebpf:"wanted_sockets"`
 	}
 	iterators []*link.Iter
+	sysExit   func() (uint64, error) // see there; read once
 }
 
 // Thread is one thread and what it does, as the kernel knows it.
@@ -49,7 +51,7 @@ type Thread struct {
 	At       int64  // when all this was so
 }
 
-// Still tells whether a thread seen twice has slept all the time between.
+// Still reports whether a thread seen twice has slept all the time between.
 func (t Thread) Still(later Thread) bool {
 	return !t.Running && !later.Running && t.Switches == later.Switches
 }
@@ -70,7 +72,7 @@ func Open() (_ *Listing, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Listing{}
+	l := &Listing{sysExit: sync.OnceValues(sysExit)}
 	defer func() {
 		if err != nil {
 			l.Close()

@@ -9,7 +9,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -22,8 +21,8 @@ type Returns struct{ fd int }
 
 // CountReturns begins to count the returns of thread tid from the syscalls of these numbers. Where the tracepoint
 // cannot be had the error is of the kind that Open returns, or the kernel's.
-func CountReturns(tid int, numbers []int) (*Returns, error) {
-	id, err := sysExit()
+func (l *Listing) CountReturns(tid int, numbers []int) (*Returns, error) {
+	id, err := l.sysExit()
 	if err != nil {
 		return nil, err
 	}
@@ -67,8 +66,8 @@ func (r *Returns) Count() (uint64, error) {
 // Close ends the counting.
 func (r *Returns) Close() error { return unix.Close(r.fd) }
 
-// sysExit returns the number of the tracepoint at the end of syscalls, read once: it stays while the kernel does.
-var sysExit = sync.OnceValues(func() (uint64, error) {
+// sysExit returns the number of the tracepoint at the end of syscalls.
+func sysExit() (uint64, error) {
 	for _, dir := range host.TracefsDirs() {
 		if b, err := os.ReadFile(dir + "/events/raw_syscalls/sys_exit/id"); err == nil {
 			return strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
@@ -78,4 +77,4 @@ var sysExit = sync.OnceValues(func() (uint64, error) {
 		return 0, err
 	}
 	return 0, &host.Error{What: "cannot watch this host", Why: "this kernel has no tracepoint raw_syscalls/sys_exit", Do: "use a kernel with CONFIG_FTRACE_SYSCALLS"}
-})
+}

@@ -4,6 +4,7 @@ package listing
 
 import (
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -34,7 +35,8 @@ func TestCountReturns(t *testing.T) {
 	}
 
 	wait()
-	r, err := CountReturns(unix.Gettid(), syscalls.Waiting())
+	l := &Listing{sysExit: sync.OnceValues(sysExit)}
+	r, err := l.CountReturns(unix.Gettid(), syscalls.Waiting())
 	require.NoError(t, err)
 	defer r.Close()
 	for range 3 {
@@ -48,6 +50,6 @@ func TestCountReturns(t *testing.T) {
 	require.NoError(t, err)
 	assert.EqualValues(t, 3, n)
 
-	_, err = CountReturns(1<<22+1, syscalls.Waiting())
+	_, err = l.CountReturns(1<<22+1, syscalls.Waiting())
 	assert.ErrorIs(t, err, unix.ESRCH)
 }

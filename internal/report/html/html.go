@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package html writes a report as one HTML file for people: the verdict, loops, blockers with
+// Package html writes a report as one HTML file for people: the answer, loops, blockers with
 // their stacks, a timeline of the blocks and a flame graph of the blocked time. The file needs
 // nothing but itself; a content security policy keeps it from loading or running anything else.
 // A report goes in, the page goes out; what a watched process chose is neutralised

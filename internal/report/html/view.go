@@ -26,7 +26,7 @@ type view struct {
 	Data   template.JS
 
 	Title    string
-	Verdict  words.Verdict
+	Answer   words.Answer
 	Worst    *blockerView // nil without one
 	Facts    []fact
 	Split    []part // of all blocked time
@@ -75,11 +75,11 @@ func glued(s string) string { return units.ReplaceAllString(s, "$1\u00a0$2") }
 var units = regexp.MustCompile(`(\d) (ns|µs|ms|s|min|h)\b`)
 
 func newView(r *model.Report) *view {
-	v := &view{Verdict: words.VerdictOf(r), Blocks: len(r.Blocks), Title: "loopwatch report"}
+	v := &view{Answer: words.AnswerOf(r), Blocks: len(r.Blocks), Title: "loopwatch report"}
 	if r.Host.Hostname != "" {
 		v.Title += " of " + clean(r.Host.Hostname)
 	}
-	v.Verdict.Summary, v.Verdict.Hint = glued(v.Verdict.Summary), glued(v.Verdict.Hint)
+	v.Answer.Summary, v.Answer.Hint = glued(v.Answer.Summary), glued(v.Answer.Hint)
 	names := words.NamesOf(r)
 	v.facts(r)
 	v.loops(r)

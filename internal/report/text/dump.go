@@ -94,7 +94,7 @@ func (t *dumpWriter) headline() {
 	}
 }
 
-// quiet tells whether a loop is idle or is just being woken, with nothing to be seen yet of what it is going to do.
+// quiet reports whether a loop is idle or is just being woken, with nothing to be seen yet of what it is going to do.
 func quiet(l *model.DumpLoop) bool {
 	return l.State == model.StateIdle || l.State == model.StateActive && l.Culprit == nil
 }

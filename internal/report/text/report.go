@@ -51,7 +51,7 @@ type reportWriter struct {
 
 // headline answers who blocked what, or says why there is nothing to say.
 func (t *reportWriter) headline() {
-	v := words.VerdictOf(t.r)
+	v := words.AnswerOf(t.r)
 	t.printf("%s", t.style(styleBold, v.Summary))
 	if v.Worst != "" {
 		t.printf(" Worst: %s", t.style(styleRed, v.Worst))

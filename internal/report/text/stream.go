@@ -52,7 +52,7 @@ type going struct {
 	line    streamLine
 	start   time.Time
 	startNS int64
-	told    bool
+	printed bool
 }
 
 // streamLine is what a line says of a block besides its time. Notes say the same, the longest first.
@@ -78,17 +78,17 @@ func (s *Stream) Write(b *model.Block, l model.Loop, start, now time.Time) error
 	if b.Ongoing {
 		g := &going{key, line, start, b.StartNS, !folded || len(s.going) >= maxFolds}
 		s.going[id] = g
-		if !g.told {
+		if !g.printed {
 			return nil
 		}
 		return s.print(start, words.BoundedDuration(b.DurationNS, true), line)
 	}
 	g := s.going[id]
-	told := g != nil && g.told && g.startNS == b.StartNS
+	printed := g != nil && g.printed && g.startNS == b.StartNS
 	delete(s.going, id)
 	if folded {
 		f.longest = max(f.longest, b.DurationNS)
-		if !told && !b.AtLeast { // the line of many says how long they took at most
+		if !printed && !b.AtLeast { // the line of many says how long they took at most
 			f.line = line
 			f.count++
 			f.sum += b.DurationNS
@@ -160,10 +160,10 @@ func (s *Stream) Flush(now time.Time, end bool) error {
 func (s *Stream) flushGoing(now time.Time, end bool) error {
 	for _, g := range s.going {
 		took := now.Sub(g.start)
-		if f := s.folds[g.key]; g.told || !end && f != nil && int64(took) <= f.longest {
+		if f := s.folds[g.key]; g.printed || !end && f != nil && int64(took) <= f.longest {
 			continue
 		}
-		g.told = true
+		g.printed = true
 		if err := s.print(g.start, words.BoundedDuration(int64(took), true), g.line); err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 )
 
-// streamed is a stream and the time it is told.
+// streamed is a stream and the time it takes for the present.
 type streamed struct {
 	*Stream
 	out bytes.Buffer
@@ -86,7 +86,7 @@ func TestStreamTellsOfWhatOutlastsTheUsual(t *testing.T) {
 	require.NoError(t, s.Flush(s.now.Add(500*time.Millisecond), false))
 	require.NoError(t, s.Flush(s.now.Add(750*time.Millisecond), false))
 	lines := s.lines()
-	require.Len(t, lines, 2, "told once")
+	require.Len(t, lines, 2, "printed once")
 	assert.Contains(t, lines[1], "≥ 500 ms")
 	s.block(t, 7, "get", 5*time.Second, false)
 	lines = s.lines()
@@ -102,7 +102,7 @@ func TestStreamTellsOfWhatOutlastsTheUsual(t *testing.T) {
 	assert.Len(t, s.lines(), 5, "ended meanwhile: counted alone")
 	s.block(t, 7, "get", 300*time.Millisecond, true)
 	require.NoError(t, s.Flush(s.now, true))
-	assert.Len(t, s.lines(), 6, "nothing is left untold at the end")
+	assert.Len(t, s.lines(), 6, "nothing is left unprinted at the end")
 }
 
 // Whatever the width, who was blocked, by what and how often stays.
@@ -144,12 +144,12 @@ func TestStreamFoldsWhatRepeats(t *testing.T) {
 	require.Len(t, lines, 4)
 	assert.Contains(t, lines[3], "get app.py:42  x37 in the last 10 s, 5.55 s in all")
 
-	// It goes on: still folded, and told of again ten seconds later.
+	// It goes on: still folded, and printed again ten seconds later.
 	s.block(t, 7, "get", time.Second, false)
 	assert.Len(t, s.lines(), 4)
 	require.NoError(t, s.Flush(s.now.Add(time.Second), true))
 	lines = s.lines()
-	require.Len(t, lines, 5, "nothing is left untold at the end")
+	require.Len(t, lines, 5, "nothing is left unprinted at the end")
 	assert.Contains(t, lines[4], "x1 in the last 1 s, 1 s in all")
 }
 

@@ -109,7 +109,7 @@ func listThreads() error {
 	if _, err := c.Sockets(map[int][]int{self: {0, 1, 2}}); err != nil {
 		return err
 	}
-	if err := countReturns(); err != nil {
+	if err := countReturns(c); err != nil {
 		return err
 	}
 	fmt.Printf("listing of %d threads in %.2f s\n", len(threads), time.Since(start).Seconds())
@@ -117,7 +117,7 @@ func listThreads() error {
 }
 
 // countReturns has the kernel count this thread's waits, as dump does those of loops.
-func countReturns() error {
+func countReturns(l *listing.Listing) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
@@ -125,7 +125,7 @@ func countReturns() error {
 		return err
 	}
 	defer unix.Close(epoll)
-	r, err := listing.CountReturns(unix.Gettid(), syscalls.Waiting())
+	r, err := l.CountReturns(unix.Gettid(), syscalls.Waiting())
 	if err != nil {
 		return err
 	}

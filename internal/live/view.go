@@ -8,25 +8,25 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 )
 
-// Window is the time a figure is about. All windows end at the moment of the snapshot.
+// Window is the time a figure is about. All windows end at the moment of the view.
 type Window int
 
 const (
-	LastInterval Window = iota // since the snapshot before
+	LastInterval Window = iota // since the view before
 	TenSeconds
 	Minute
-	Whole // since the loop was first seen; of blocks, since Snapshot.Counting
+	Whole // since the loop was first seen; of blocks, since View.Counting
 	Windows
 )
 
 // lengths of the windows that have one.
 var lengths = [Windows]time.Duration{TenSeconds: 10 * time.Second, Minute: time.Minute}
 
-// Snapshot is every loop at one moment. It shares nothing that changes later.
-type Snapshot struct {
+// View is every loop at one moment. It shares nothing that changes later.
+type View struct {
 	At          time.Time
 	Started     time.Time     // the observation
-	Every       time.Duration // between snapshots
+	Every       time.Duration // between views
 	Threshold   time.Duration // of a block
 	Counting    time.Time     // blocks are counted since: the start, or a change of the threshold
 	Processes   int           // Python processes watched
@@ -46,14 +46,14 @@ const (
 	Ended                // its thread has ended
 )
 
-// Loop is one loop in a snapshot.
+// Loop is one loop in a view.
 type Loop struct {
 	model.Loop // who it is; its statistics are empty
 	State      State
 	For        time.Duration // so long already; of an ended loop, how long ago
 	Block      *model.Block  // that is going on, nil if none is
 	Figures    [Windows]Figures
-	// Who blocked it since Snapshot.Counting, largest total first. A block going on is not in it.
+	// Who blocked it since View.Counting, largest total first. A block going on is not in it.
 	Blockers []model.Blocker
 	// Blocks that were left out of Blockers, because there are too many different ones.
 	Ungrouped int64
@@ -71,7 +71,7 @@ type Figures struct {
 	P50, P99, Max time.Duration  // of the active periods that ended in it; Max also of the one going on
 	Blocks        int64          // that ended in it, and one going on
 	Blocked       time.Duration  // in blocks
-	Counted       time.Duration  // how much of Observed blocks were counted in, see Snapshot.Counting
+	Counted       time.Duration  // how much of Observed blocks were counted in, see View.Counting
 	Worst         *model.Blocker // with its count and total in the window; nil where there was no block
 	Histogram     []Bin
 }

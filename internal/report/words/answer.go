@@ -10,17 +10,17 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 )
 
-// Verdict is the answer of a report, the first thing every format for people says. Its strings
+// Answer is the answer of a report, the first thing every format for people says. Its strings
 // are safe to print.
-type Verdict struct {
+type Answer struct {
 	Summary string // how many loops were blocked and for how long, or that none was
 	Worst   string // the worst blocker; empty without one
 	Hint    string // what to do where nothing was found; empty otherwise
 	Blocked bool
 }
 
-// VerdictOf returns who blocked what, or why there is nothing to say.
-func VerdictOf(r *model.Report) Verdict {
+// AnswerOf returns who blocked what, or why there is nothing to say.
+func AnswerOf(r *model.Report) Answer {
 	window := HumanDuration(r.EndedNS - r.StartedNS)
 	threshold := HumanDuration(r.ThresholdNS)
 	if len(r.Loops) == 0 && len(r.Blockers) == 0 {
@@ -35,7 +35,7 @@ func VerdictOf(r *model.Report) Verdict {
 		}
 	}
 	if len(r.Blockers) == 0 {
-		v := Verdict{Summary: fmt.Sprintf("No loop was blocked: %s watched for %s, none active for %s or more at a time.",
+		v := Answer{Summary: fmt.Sprintf("No loop was blocked: %s watched for %s, none active for %s or more at a time.",
 			Plural(int64(len(r.Loops)), "loop"), window, threshold)}
 		busiest := slices.MaxFunc(r.Loops, func(x, y model.Loop) int { return cmp.Compare(x.IterationNS.Max, y.IterationNS.Max) })
 		if m := busiest.IterationNS.Max; m > 0 {
@@ -45,7 +45,7 @@ func VerdictOf(r *model.Report) Verdict {
 		return v
 	}
 	worst := r.Blockers[0]
-	return Verdict{
+	return Answer{
 		Summary: fmt.Sprintf("%d of %s blocked, %s in all during %s (%s of %s or more).%s",
 			blockedLoops, Plural(int64(len(r.Loops)), "loop"), HumanDuration(blockedNS), window, Plural(blocks, "block"), threshold, stillBlocked(r)),
 		Worst: fmt.Sprintf("%s, %s, %d x, %s, max %s, in %s", CulpritName(worst.Culprit), worst.Cause,
@@ -80,7 +80,7 @@ func stillBlocked(r *model.Report) string {
 }
 
 // noLoops tells apart that no Python runs, that none can be watched, and that none waits in a loop.
-func noLoops(r *model.Report, window string) Verdict {
+func noLoops(r *model.Report, window string) Answer {
 	pythons, maybe := Unwatched(r.Unsupported)
 	const start = "Start the program to be watched, or give it some work: a loop shows up once it waits for events."
 	switch {
@@ -89,7 +89,7 @@ func noLoops(r *model.Report, window string) Verdict {
 		if r.Processes == 1 {
 			who = "the Python process watched never"
 		}
-		v := Verdict{
+		v := Answer{
 			Summary: fmt.Sprintf("No event loop was seen in %s: %s waited in one.", window, who),
 			Hint:    "A loop shows up once it waits for events; try a longer --duration, or give the program some work.",
 		}
@@ -98,12 +98,12 @@ func noLoops(r *model.Report, window string) Verdict {
 		}
 		return v
 	case pythons > 0:
-		return Verdict{Summary: fmt.Sprintf("No event loop could be watched in %s: %s can be watched.", window, NoneOf(pythons)), Hint: Mostly(r.Unsupported)}
+		return Answer{Summary: fmt.Sprintf("No event loop could be watched in %s: %s can be watched.", window, NoneOf(pythons)), Hint: Mostly(r.Unsupported)}
 	case maybe > 0:
-		return Verdict{
+		return Answer{
 			Summary: fmt.Sprintf("No event loop was seen in %s: no Python process was found among those that could be read.", window),
 			Hint:    start + fmt.Sprintf(" %s could not be read, see below.", Counted(int64(maybe), "processes")),
 		}
 	}
-	return Verdict{Summary: fmt.Sprintf("No event loop was seen in %s: no Python process was found.", window), Hint: start}
+	return Answer{Summary: fmt.Sprintf("No event loop was seen in %s: no Python process was found.", window), Hint: start}
 }

@@ -27,6 +27,9 @@ func (e *Evidence) block(p period) model.Block {
 			b.Detail.Native = mainModule(pieces)
 		}
 	}
+	if b.Culprit == nil && b.Cause.BlamesLine() {
+		b.Detail.Called = mainCalled(pieces)
+	}
 	b.Detail.GIL = gilDuring(pieces, b.Cause)
 	b.Detail.Holder = mainHolder(pieces, b.Cause, b.Culprit)
 	p.describe(&b.Detail)
@@ -86,6 +89,20 @@ func heaviest(pieces []piece, cause model.Cause) *piece {
 		}
 	}
 	return top
+}
+
+// mainCalled returns what the loop called itself for longest, empty where that is not known.
+func mainCalled(pieces []piece) (longest string) {
+	ns := make(map[string]int64)
+	for i := range pieces {
+		if called := pieces[i].sample.Called; called != "" {
+			ns[called] += max(pieces[i].ns, 1)
+			if ns[called] > ns[longest] {
+				longest = called
+			}
+		}
+	}
+	return longest
 }
 
 // mergeStacks adds up equal stacks, heaviest first.

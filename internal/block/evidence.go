@@ -63,6 +63,7 @@ type Sample struct {
 	HasTask  bool     `json:"has_task,omitempty"` // the coroutine of a task is on the stack
 	Task     string   `json:"task,omitempty"`     // its name, empty where it could not be read
 	Callback Callback `json:"callback"`
+	Called   string   `json:"called,omitempty"` // what the loop calls, where that is no function of Python's and is known
 	Holder   *Holder  `json:"holder,omitempty"` // nil where it is not known
 }
 

@@ -3,7 +3,6 @@
 package cpython
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -65,19 +64,11 @@ func (r *Runtime) TypeName(m process.Memory, typ uint64) (name string, made bool
 	if err != nil {
 		return "", false, fmt.Errorf("read type: %w", err)
 	}
-	b := make([]byte, maxTypeName)
-	// The name may stand at the end of what is mapped.
-	for n := len(b); n >= 8; n /= 2 {
-		if err = m.Read(at, b[:n]); err == nil {
-			b = b[:n]
-			break
-		}
-	}
+	text, err := cString(m, at)
 	if err != nil {
 		return "", false, fmt.Errorf("read name of type: %w", err)
 	}
-	text, _, _ := bytes.Cut(b, []byte{0})
-	return string(text), flags&flagHeapType != 0, nil
+	return text, flags&flagHeapType != 0, nil
 }
 
 // Float reads a float object. Its type is not looked at.

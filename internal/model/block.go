@@ -35,6 +35,7 @@ type Detail struct {
 	FD      *int    `json:"fd,omitempty"`
 	Target  string  `json:"target,omitempty"` // a peer, a path or a child: docs/targets.md
 	Native  string  `json:"native,omitempty"` // the file name of the module whose code ran
+	Called  string  `json:"called,omitempty"` // what the loop called itself, where no line of Python's is to blame: "time.sleep"
 	GIL     GIL     `json:"gil,omitempty"`
 	Holder  *Holder `json:"holder,omitempty"`
 	// The interpreter's own probes report these, for the whole block.

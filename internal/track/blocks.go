@@ -35,6 +35,7 @@ func (c *Tracker) onSample(s *wire.Sample) {
 	}
 	if t != nil && t.slot != probes.NoSlot && s.Period == t.period {
 		t.name(s, rawFrames(&s.Stack))
+		c.findCalled(t, s)
 		c.holder(t, s)
 		c.meetReleaser(s.Holder)
 	}

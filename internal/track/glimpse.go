@@ -99,7 +99,7 @@ func (t *thread) keepGlimpse(s *wire.Sample, raw []cpython.RawFrame) {
 		t.glimpses = slices.Delete(t.glimpses, 0, 1)
 	}
 	frames := t.proc.Names.Frames(raw)
-	t.glimpses = append(t.glimpses, &glimpse{s, raw, naming{frames, t.taskName(s, frames)}})
+	t.glimpses = append(t.glimpses, &glimpse{s, raw, naming{frames: frames, task: t.taskName(s, frames)}})
 }
 
 func (t *thread) glimpseOf(period uint64, at int64) *glimpse {

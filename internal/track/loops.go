@@ -151,6 +151,7 @@ func (c *Tracker) nameOpen(t *thread, k probes.Thread) {
 	for _, s := range held {
 		t.name(s, rawFrames(&s.Stack))
 		c.holder(t, s)
+		c.findCalled(t, s)
 	}
 	c.glimpseNow(t, k)
 }

@@ -26,7 +26,7 @@ func (t *thread) name(s *wire.Sample, raw []cpython.RawFrame) naming {
 	if s.Stack.Cut > 0 && s.Stack.CutAt <= len(frames) {
 		frames = slices.Insert(frames, s.Stack.CutAt, symbolize.CutMarker(s.Stack.Cut))
 	}
-	n := naming{frames, t.taskName(s, frames)}
+	n := naming{frames: frames, task: t.taskName(s, frames)}
 	if len(t.named) < maxPending {
 		t.named[s.At] = n
 	}

@@ -43,6 +43,7 @@ type thread struct {
 type naming struct {
 	frames []model.Frame
 	task   string
+	called string // what the loop calls itself, see findCalled
 }
 
 func (t *thread) isLoop() bool { return t.loop.Kind != "" && t.slot != probes.NoSlot }

@@ -28,6 +28,7 @@ type placed struct {
 	Function *string       `json:"function"` // nil: no line is to blame
 	Causes   []model.Cause `json:"causes"`
 	Holder   string        `json:"holder"`
+	Called   string        `json:"called"` // what the loop called itself
 	PID      int           `json:"pid"`
 }
 
@@ -39,6 +40,7 @@ var placesShapes = []string{"script", "thread", "spawn", "framework", "source", 
 func TestPlaces(t *testing.T) {
 	pythons := slices.DeleteFunc(testpython.All(t), func(p testpython.Interp) bool { return !p.Supported() })
 	expected := make(map[string]int)
+	var calls placedCalls
 	for len(pythons) > 0 {
 		n := min(3, len(pythons))
 		w := watch(t, "--duration", "1h")
@@ -68,18 +70,37 @@ func TestPlaces(t *testing.T) {
 		}
 		rep := w.stop(t)
 		for name, log := range logs {
-			judgePlaces(t, rep, name, log)
+			judgePlaces(t, rep, name, log, &calls)
 		}
 		pythons = pythons[n:]
 	}
 	for _, shape := range placesShapes {
 		assert.NotZero(t, expected[shape], shape)
 	}
-	t.Logf("blocks by shape: %v", expected)
+	t.Logf("blocks by shape: %v; calls of the loop's: %+v", expected, calls)
+	assert.Zero(t, calls.wrong)
+	assert.GreaterOrEqual(t, 2*calls.named, calls.made, "on a machine with much to do the call has ended when it is read")
+}
+
+// placedCalls are the functions of C that a loop called itself, and how many of them were named.
+type placedCalls struct{ made, named, wrong int }
+
+func (c *placedCalls) judge(made, seen string) {
+	if made == "" {
+		return
+	}
+	c.made++
+	switch seen {
+	case made:
+		c.named++
+	case "":
+	default:
+		c.wrong++
+	}
 }
 
 // judgePlaces holds a report against what a program logged.
-func judgePlaces(t *testing.T, rep *model.Report, name string, log []placed) {
+func judgePlaces(t *testing.T, rep *model.Report, name string, log []placed, calls *placedCalls) {
 	t.Helper()
 	for _, said := range log {
 		blocks := judge.BlocksOf(rep, said.PID)
@@ -95,6 +116,7 @@ func judgePlaces(t *testing.T, rep *model.Report, name string, log []placed) {
 		}
 		what := judge.Describe(b.Culprit) + "\n" + judge.StacksOf(b)
 		assert.Contains(t, said.Causes, b.Cause, "%s: %s", name, what)
+		calls.judge(said.Called, b.Detail.Called)
 		if said.Function == nil {
 			assert.Nil(t, b.Culprit, "%s: %s", name, what)
 		} else if assert.NotNil(t, b.Culprit, "%s: %s", name, what) {

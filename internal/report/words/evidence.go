@@ -18,6 +18,9 @@ const noticeable = int64(5 * time.Millisecond)
 // Evidence tells in one line what the kernel saw the thread do.
 func Evidence(d model.Detail) string {
 	var parts []string
+	if d.Called != "" {
+		parts = append(parts, "the loop itself called "+safetext.Line(d.Called))
+	}
 	if d.Syscall != "" {
 		s := "in " + safetext.Line(d.Syscall)
 		if d.FD != nil {

@@ -86,7 +86,7 @@ async def main():
         loop.call_soon(time.sleep, SECONDS)
         loop.call_soon(done.set_result, None)
         await done
-        os.write(1, (json.dumps(dict(start_ns=start, end_ns=time.monotonic_ns(), function=None, causes=["sleep"], pid=os.getpid())) + chr(10)).encode())
+        os.write(1, (json.dumps(dict(start_ns=start, end_ns=time.monotonic_ns(), function=None, called="time.sleep", causes=["sleep"], pid=os.getpid())) + chr(10)).encode())
         await asyncio.sleep(0.1)
 
 def start_service(): asyncio.run(main())

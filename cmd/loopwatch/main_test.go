@@ -91,6 +91,7 @@ func observing(do func(observe.Options) (*model.Report, error), args ...string) 
 }
 
 func TestWrongUsage(t *testing.T) {
+	formats := reportFormats()
 	for _, c := range []struct{ args, says string }{
 		{"", "no command given"},
 		{"reprot", `did you mean "report"`},
@@ -115,8 +116,8 @@ func TestWrongUsage(t *testing.T) {
 		{"report -p 12,", "process id"},
 		{"report -p 99999999999999999999", "process id"},
 		{"report -p init", "process id"},
-		{"report -f xml", "text, json, folded, speedscope, pprof or html"},
-		{"report -f JSON", "text, json, folded, speedscope, pprof or html"},
+		{"report -f xml", formats.list()},
+		{"report -f JSON", formats.list()},
 		{"report --attach kprobe", "auto, fentry or tracepoint"},
 		{"report --children", "needs --pid"},
 		{"report --output=", "name of a file"},

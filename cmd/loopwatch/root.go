@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/loopwatch/loopwatch/internal/cpython/release"
 )
 
 // rootCommand returns the whole command tree. Its commands return errors, they print none.
@@ -17,7 +19,7 @@ func (a *app) rootCommand() *cobra.Command {
 		Long: `loopwatch watches the Python event loops of a Linux host from the kernel, without a change to
 the programs, and says which loop was blocked, when, for how long, and by which line of code.
 
-It needs root or some capabilities, Linux 5.10 or later, and CPython 3.8 to 3.15: "loopwatch doctor"
+It needs root or some capabilities, Linux 5.10 or later, and CPython ` + supported() + `: "loopwatch doctor"
 says what is there.`,
 		Example:       "  sudo loopwatch report\n  sudo loopwatch report --pid 1234 --threshold 20ms --duration 1m",
 		Args:          subcommandNeeded,
@@ -44,6 +46,12 @@ says what is there.`,
 		}
 	}
 	return root
+}
+
+// supported names the releases of CPython that can be watched.
+func supported() string {
+	oldest, newest := release.Supported()
+	return fmt.Sprintf("3.%d to 3.%d", oldest, newest)
 }
 
 func helpCommand() *cobra.Command {

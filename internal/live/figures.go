@@ -4,13 +4,14 @@ package live
 
 import (
 	"cmp"
+	"fmt"
 	"math"
+	"path"
 	"slices"
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/histogram"
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/report/words"
 	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
@@ -96,7 +97,7 @@ func (l *loop) worst(w Window) *model.Blocker {
 	var worst tally
 	for _, x := range sums {
 		if worst.blocker == nil || cmp.Or(cmp.Compare(x.sum, worst.sum), cmp.Compare(x.blocker.MaxNS, worst.blocker.MaxNS),
-			cmp.Compare(words.CulpritName(worst.blocker.Culprit), words.CulpritName(x.blocker.Culprit))) > 0 {
+			cmp.Compare(nameOf(worst.blocker.Culprit), nameOf(x.blocker.Culprit))) > 0 {
 			worst = x
 		}
 	}
@@ -191,4 +192,12 @@ func (s *sum) shown() []Bin {
 		out = append(out, Bin{time.Duration(bounds[i]), max(s.bins[i], 0)})
 	}
 	return out
+}
+
+// nameOf orders culprits of which nothing else does.
+func nameOf(f *model.Frame) string {
+	if f == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s %s:%d", f.Function, path.Base(f.File), f.Line)
 }

@@ -63,7 +63,7 @@ func (l *Loop) judge(s *Sample) piece {
 		p.outside = p.atRest || !s.Partial && !inside
 	}
 	p.cause, p.native = s.cause()
-	p.cause, p.culprit = cause.Blame(p.cause, s.Busy, s.Frames[:innermost])
+	p.cause, p.culprit = cause.Blame(p.cause, p.isOff(), s.Busy, s.Frames[:innermost])
 	return p
 }
 

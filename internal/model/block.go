@@ -37,6 +37,8 @@ type Detail struct {
 	Native  string  `json:"native,omitempty"` // the file name of the module whose code ran
 	GIL     GIL     `json:"gil,omitempty"`
 	Holder  *Holder `json:"holder,omitempty"`
+	// During is gc where what is told happened in the middle of a collection, in a finalizer or the like.
+	During Cause `json:"during,omitempty"`
 	// The interpreter's own probes report these, for the whole block.
 	GC     *GC          `json:"gc,omitempty"`
 	Import *Import      `json:"import,omitempty"`

@@ -83,6 +83,7 @@ func (p *period) number() uint64 { return uint64(p.start) / 1000 }
 type run struct {
 	first, last int64 // when its callback was certainly running, for the first time and the last
 	start, end  int64 // where it is taken to begin and end: halfway to its neighbours
+	keptNS      int64 // it had no CPU, or was stopped
 	latest      *piece
 	callback    *piece // the latest whose callback is known, nil none
 }
@@ -108,12 +109,22 @@ func (l *Loop) runs(p *period) []run {
 		out = out[:at+1]
 		r := &out[at]
 		r.last, r.latest = until[i], x
+		if x.stopped() {
+			r.keptNS += x.sample.NS
+		}
 		if x.callback.id != 0 {
 			r.callback = x
 		}
 	}
+	waited := p.before.ns
 	for i := range out {
 		out[i].start, out[i].end = p.start, p.end
+		to := out[i].latest.sample.WaitedNS
+		if i+1 == len(out) {
+			to = p.waitsTo().ns
+		}
+		out[i].keptNS += max(to-waited, 0)
+		waited = max(to, waited)
 		if i > 0 {
 			before := &out[i-1]
 			before.last = min(before.last, out[i].first)
@@ -215,7 +226,8 @@ func groupRuns(runs []run, threshold int64) []group {
 }
 
 // reaches tells whether a run takes as long as the threshold. Where its neighbours leave much open it is not known to.
+// One that had no CPU for nearly all of its time is as short as the others: it could have been any of them.
 func (r *run) reaches(threshold int64) bool {
 	took := r.end - r.start
-	return took >= threshold && took-(r.end-r.last) >= threshold*3/4
+	return took >= threshold && took-(r.end-r.last) >= threshold*3/4 && took-r.keptNS >= threshold/4
 }

@@ -40,6 +40,14 @@ func inPeriod(length, off int64, samples ...Sample) *Evidence {
 	}
 }
 
+// starvedPeriod is one that waited for a CPU as its samples say.
+func starvedPeriod(length int64, samples []Sample) *Evidence {
+	waited := samples[len(samples)-1].WaitedNS
+	e := inPeriod(length, waited/ms, samples...)
+	e.WaitedNS = waited
+	return e
+}
+
 // ticks is a callback that runs from one time to another, with a tick every ten milliseconds. slept is what the period has slept so far.
 func ticks(id uint64, function string, from, to, slept int64) (out []Sample) {
 	for at := from + 5; at < to; at += 10 {
@@ -50,6 +58,13 @@ func ticks(id uint64, function string, from, to, slept int64) (out []Sample) {
 
 // TestSeveral judges periods with several callbacks.
 func TestSeveral(t *testing.T) {
+	starved := func(samples []Sample) []Sample { // each callback but for its ticks
+		for i := range samples {
+			samples[i].WaitedNS = int64(i) * 93 * ms / 10
+			samples[i].CPUNS = samples[i].AtNS - samples[i].WaitedNS
+		}
+		return samples
+	}
 	small := func(from, to int64) (out []Sample) {
 		for at := from; at < to; at += 10 {
 			out = append(out, ticks(uint64(1000+at), "small", at, at+10, 0)...)
@@ -69,6 +84,7 @@ func TestSeveral(t *testing.T) {
 		{"short ones after each", inPeriod(380, 0, slices.Concat(ticks(1, "a", 0, 150, 0), small(150, 190), ticks(2, "b", 190, 340, 0), small(340, 380))...), []int64{190, 190}},
 		{"a short one before", inPeriod(340, 0, slices.Concat(small(0, 40), ticks(1, "a", 40, 190, 0), ticks(2, "b", 190, 340, 0))...), []int64{190, 150}},
 		{"many short ones between", inPeriod(450, 0, slices.Concat(ticks(1, "a", 0, 150, 0), small(150, 300), ticks(2, "b", 300, 450, 0))...), []int64{150, 150, 150}},
+		{"short ones without a CPU", starvedPeriod(450, starved(slices.Concat(ticks(1, "a", 0, 150, 0), ticks(2, "a", 150, 300, 0), ticks(3, "a", 300, 450, 0)))), []int64{450}},
 		{"many short ones", inPeriod(300, 0, small(0, 300)...), []int64{300}},
 		{"much unseen between two", inPeriod(250, 0, slices.Concat(ticks(1, "a", 0, 60, 0), ticks(2, "b", 140, 250, 0))...), []int64{250}},
 		{"the handle not seen for a while", inPeriod(300, 0, slices.Concat(ticks(1, "a", 0, 100, 0), ticks(0, "a", 100, 200, 0), ticks(1, "a", 200, 300, 0))...), []int64{300}},

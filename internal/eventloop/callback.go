@@ -20,7 +20,7 @@ const (
 
 var (
 	runOnceFrame  = places{{"asyncio/base_events.py", []string{runOnce}}}
-	trioRunFrame  = places{{"trio/_core/_run.py", []string{"unrolled_run"}}}
+	trioRunFrame  = places{{"trio/_core/_run.py", []string{"unrolled_run", "run_impl"}}} // before trio 0.18 the latter
 	handleRunning = places{{"asyncio/events.py", []string{"_run"}}}
 	delayedCalls  = places{{"twisted/internet/base.py", []string{"runUntilCurrent"}}}
 	// ofObjects are methods that Twisted has delayed calls call, for an object that waits for nothing else.

@@ -15,6 +15,7 @@ var (
 	processes = causes{model.CauseSubprocess, model.CausePipe, model.CauseLock, model.CauseNet}
 	children  = causes{model.CauseSubprocess, model.CausePipe}
 	lock      = causes{model.CauseLock}
+	locking   = causes{model.CauseLock, model.CauseFile}
 	pipe      = causes{model.CausePipe}
 	sleep     = causes{model.CauseSleep}
 	net       = causes{model.CauseNet}
@@ -95,6 +96,7 @@ var rules = []rule{
 	{causes: sleep, asyncio: "The library sleeps: run the call in a thread ({thread}).", other: inThread},
 
 	// Files, pipes, terminals.
+	{causes: locking, syscalls: []string{"flock", "fcntl"}, all: "Take the lock on the file in a thread ({thread})."},
 	{causes: file, libraries: []string{"sqlite3"}, asyncio: "Use aiosqlite, or run the query in a thread ({thread}).", other: queryElse},
 	{causes: file, all: "Do the file's work in a thread ({thread})."},
 	{causes: pipe, targets: []string{"eventfd"},
@@ -106,7 +108,6 @@ var rules = []rule{
 		other:   "The other end is slow: use a thread ({thread})."},
 
 	// Other threads.
-	{causes: lock, syscalls: []string{"flock", "fcntl"}, all: "Take the lock on the file in a thread ({thread})."},
 	{causes: lock, calls: []string{"concurrent.shutdown", "concurrent.__exit__"},
 		asyncio: "Await loop.run_in_executor for each call, and shut the executor down with wait=False or in a thread.", other: "Shut the executor down in a thread ({thread})."},
 	{causes: lock, calls: []string{"concurrent.result", "concurrent.exception", "concurrent.wait", "concurrent.as_completed", "concurrent.result_iterator"},

@@ -30,14 +30,16 @@ func TestSeveral(t *testing.T) {
 	const threshold = 100 * time.Millisecond
 	stage := newStage(t).traced(t)
 	var all []*performance
-	for pythons := range slices.Chunk(testpython.All(t), batch) {
-		w := watch(t, "--threshold", threshold.String(), "--duration", "1h")
+	for _, pythons := range watchedTogether(t) {
+		tape := newRecording("several-cpython-3.%d", pythons[0].Minor)
+		w := watch(t, append(tape.flags(), "--threshold", threshold.String(), "--duration", "1h")...)
 		played := performSeveral(t, stage, pythons, threshold)
 		rep := w.stop(t)
 		t.Logf("lost: %+v", rep.Lost)
 		for _, p := range played {
 			p.rep = rep
 		}
+		tape.keep(t, truth.Together, threshold, rep, played, stage.waits)
 		all = append(all, played...)
 	}
 	var sum judge.Verdict

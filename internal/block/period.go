@@ -86,18 +86,18 @@ func (p *period) split() (parts []period, restNS int64) {
 }
 
 // sumUp adds up the time off the CPU of a part, as far as its pieces show it. to are the kernel's sums at its end.
-func (part *period) sumUp(to waits) {
-	for i := range part.pieces {
-		x := &part.pieces[i]
+func (p *period) sumUp(to waits) {
+	for i := range p.pieces {
+		x := &p.pieces[i]
 		if x.isOff() {
-			part.offNS += x.sample.NS
+			p.offNS += x.sample.NS
 		}
 		if x.stopped() {
-			part.stoppedNS += x.sample.NS
+			p.stoppedNS += x.sample.NS
 		}
 	}
-	part.waitedNS, part.throttledNS = max(to.ns-part.before.ns, 0), max(to.throttledNS-part.before.throttledNS, 0)
-	part.offNS = min(part.offNS+part.waitedNS, part.length())
+	p.waitedNS, p.throttledNS = max(to.ns-p.before.ns, 0), max(to.throttledNS-p.before.throttledNS, 0)
+	p.offNS = min(p.offNS+p.waitedNS, p.length())
 }
 
 // seen tells whether any of the stacks is there: what can no longer be walked is a thread whose

@@ -34,7 +34,10 @@ func (e *Evidence) several(p *period) []part {
 		x.pieces, pieces = pieces[:own:own], pieces[own:]
 		to := p.waitsTo()
 		if !last {
-			to = waitsBetween(x.pieces, pieces, x.end)
+			to = before
+			if own > 0 && len(pieces) > 0 {
+				to = waitsBetween(x.pieces[own-1].sample, pieces[0].sample, x.end)
+			}
 		}
 		x.sumUp(to)
 		out = append(out, x)
@@ -43,12 +46,8 @@ func (e *Evidence) several(p *period) []part {
 	return out
 }
 
-// waitsBetween returns the kernel's sums at a time between the pieces before it and those after it.
-func waitsBetween(before, after []piece, at int64) waits {
-	if len(before) == 0 || len(after) == 0 {
-		return waits{}
-	}
-	a, b := before[len(before)-1].sample, after[0].sample
+// waitsBetween returns the kernel's sums at a time between two samples.
+func waitsBetween(a, b *Sample, at int64) waits {
 	from, to := a.AtNS, b.AtNS
 	if a.Kind == Off {
 		from = min(from+a.NS, at)

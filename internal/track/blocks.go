@@ -163,7 +163,7 @@ func (c *Tracker) finishOpen(t *thread, k probes.Thread, now int64) (openNS int6
 const ongoingAfter = 200 * time.Millisecond
 
 // tellOngoing reports a block before it has ended, once. Where it turns out to be the next of several, that is reported,
-// too: it is looked again each time the period has doubled.
+// too: it is looked again each time the period has grown by a quarter.
 func (c *Tracker) tellOngoing(t *thread, k probes.Thread, now int64) {
 	open := time.Duration(now - k.Since)
 	if c.opts.Ongoing == nil || !t.isLoop() || k.InWait || open < c.opts.Threshold+ongoingAfter || t.told.period == k.Period && open < t.told.again {
@@ -175,7 +175,7 @@ func (c *Tracker) tellOngoing(t *thread, k probes.Thread, now int64) {
 	}
 	if b := c.judgeOpen(t, k, samples, now).Ongoing; b != nil {
 		again := t.told.is(k.Period, b.StartNS, c.opts.Threshold)
-		t.told = told{k.Period, b.StartNS, 2 * open}
+		t.told = told{k.Period, b.StartNS, open + max(c.opts.Threshold+ongoingAfter, open/4)}
 		if !again {
 			c.opts.Ongoing(*b)
 		}

@@ -60,9 +60,9 @@ test: need-root deps-test need-go tracefs roots ## All tests, end to end include
 	[[ ! $$failed ]] # the end-to-end tests watch the whole host, and so run alone
 
 .PHONY: recordings
-recordings: need-root deps-test need-go tracefs roots ## Make the recordings of test/replay anew, and judge them (root; five minutes)
+recordings: need-root deps-test need-go tracefs roots ## Make the recordings of test/replay anew, and judge them (root; eight minutes)
 	@rm -rf dist/recordings && mkdir -p dist/recordings
-	@LOOPWATCH_RECORDINGS='$(CURDIR)/dist/recordings' $(GO) test -count=1 -timeout 1h -run '^(TestTruth|TestCauses)$$' ./test/e2e
+	@LOOPWATCH_RECORDINGS='$(CURDIR)/dist/recordings' $(GO) test -count=1 -timeout 1h -run '^(TestTruth|TestCauses|TestSeveral)$$' ./test/e2e
 	@rm -rf test/replay/testdata && mv dist/recordings test/replay/testdata
 	@$(GO) test -count=1 ./test/replay
 

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package advice says in one sentence what helps against a blocker. It goes by the evidence: the
-// cause, the library between the application's line and the leaf, the peer, the native module, and
-// whether the GIL was held. In go a blocker and the kind of its loop; out comes a sentence, or ""
+// cause, the libraries and functions between the application's line and the leaf, the syscall and what
+// it works on, the native module, and whether the GIL was held. In go a blocker and the kind of its loop; out comes a sentence, or ""
 // where one would be a guess. observe has every report filled in.
 package advice
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
+	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 // For returns the advice on a blocker in a loop of the given kind (model.Loop.Loop).
 func For(b *model.Blocker, kind string) string {
-	libraries, functions := inner(b.Stack)
+	in := inner(b.Stack)
 	for i := range rules {
-		r := &rules[i]
-		if r.matches(b, libraries, functions) {
+		if r := &rules[i]; r.matches(b, &in) {
 			return r.say(kind)
 		}
 	}
@@ -47,38 +48,49 @@ func Fill(r *model.Report) {
 
 // rule is one row of the table. What is left empty is not asked for.
 type rule struct {
-	causes    []model.Cause
-	libraries []string // one of them is inside the application's line
-	functions []string // one of them is
-	ports     []string // of the peer; enough instead of a library
-	natives   []string // the native module that ran; enough instead of a library
-	gil       model.GIL
-	direct    bool // the application's own line did it, no library inside
-	asyncio   string
-	other     string // for other kinds of loop; "" none
+	// All of these have to hold.
+	causes   causes
+	gil      model.GIL
+	during   model.Cause
+	syscalls []string // one of them
+	targets  []string // what its target begins with, one of them
+	direct   bool     // the application's own line did it, no library inside
+	// One of these, if there is any.
+	libraries []string // is inside the application's line
+	functions []string // the same
+	calls     []string // the same, "library.function"
+	ports     []string // of the peer
+	natives   []string // the native module that ran
+
+	all     string // for all kinds of loops, or else:
+	asyncio string // for asyncio's
+	other   string // for other kinds; "" none
 }
 
-func (r *rule) matches(b *model.Blocker, libraries, functions []string) bool {
-	if !slices.Contains(r.causes, b.Cause) || r.gil != "" && r.gil != b.Detail.GIL {
+func (r *rule) matches(b *model.Blocker, in *inside) bool {
+	d := &b.Detail
+	if len(r.causes) > 0 && !slices.Contains(r.causes, b.Cause) || r.gil != "" && r.gil != d.GIL || r.during != d.During && r.during != "" {
 		return false
 	}
-	if r.direct && len(libraries) > 0 {
+	if len(r.syscalls) > 0 && !slices.Contains(r.syscalls, d.Syscall) || r.direct && len(in.libraries) > 0 {
 		return false
 	}
-	if len(r.libraries)+len(r.functions)+len(r.ports)+len(r.natives) == 0 {
+	if len(r.targets) > 0 && !slices.ContainsFunc(r.targets, func(t string) bool { return strings.HasPrefix(d.Target, t) }) {
+		return false
+	}
+	if len(r.libraries)+len(r.functions)+len(r.calls)+len(r.ports)+len(r.natives) == 0 {
 		return true
 	}
-	return meet(r.libraries, libraries) || meet(r.functions, functions) ||
-		slices.Contains(r.ports, port(b.Detail.Target)) ||
-		b.Detail.Native != "" && slices.Contains(r.natives, stem(b.Detail.Native))
+	return meet(r.libraries, in.libraries) || meet(r.functions, in.functions) || meet(r.calls, in.calls) ||
+		slices.Contains(r.ports, port(d.Target)) || d.Native != "" && slices.Contains(r.natives, stem(d.Native))
 }
 
 // say fills in what the kind of loop calls its threads.
 func (r *rule) say(kind string) string {
-	text, thread := r.other, ""
+	text, thread := cmp.Or(r.all, r.other), ""
 	switch kind {
 	case "asyncio", "uvloop", "tornado":
-		text, thread = r.asyncio, "asyncio.to_thread"
+		text, thread = cmp.Or(r.all, r.asyncio), "asyncio.to_thread"
 	case "trio":
 		thread = "trio.to_thread.run_sync"
 	case "twisted":
@@ -100,19 +112,31 @@ func meet(a, b []string) bool {
 	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
 }
 
-// inner lists the libraries and functions between the leaf and the application's innermost line.
-func inner(stack []model.Frame) (libraries, functions []string) {
+// inside is what stands between the leaf and the application's innermost line.
+type inside struct{ libraries, functions, calls []string }
+
+// inner lists it. Where there is no line of the application, what called the loop, or the loop its callback, is no evidence.
+func inner(stack []model.Frame) (in inside) {
 	for _, f := range stack {
-		if f.App {
+		if f.App || eventloop.IsMachinery(f) && !isSelector(f.File) {
 			break
 		}
-		if l := library(f.File); l != "" && !slices.Contains(libraries, l) {
-			libraries = append(libraries, l)
+		function := f.Function[strings.LastIndexByte(f.Function, '.')+1:]
+		in.functions = append(in.functions, function)
+		l := library(f.File)
+		if l == "" {
+			continue
 		}
-		functions = append(functions, f.Function[strings.LastIndexByte(f.Function, '.')+1:])
+		in.calls = append(in.calls, l+"."+function)
+		if !slices.Contains(in.libraries, l) {
+			in.libraries = append(in.libraries, l)
+		}
 	}
-	return libraries, functions
+	return in
 }
+
+// isSelector tells the module by which libraries wait as well as loops.
+func isSelector(file string) bool { return strings.HasSuffix(file, "/selectors.py") }
 
 // library returns the top-level name that a file belongs to: "urllib3" of
 // ".../dist-packages/urllib3/connection.py", "json" of ".../lib/python3.11/json/decoder.py".

@@ -37,7 +37,7 @@ func TestFor(t *testing.T) {
 		phrase string // "": no advice
 	}{
 		{"time.sleep", model.Blocker{Cause: model.CauseSleep, Stack: stack()}, "asyncio", "asyncio.sleep"},
-		{"a library's sleep", model.Blocker{Cause: model.CauseSleep, Stack: stack(site + "tenacity/nap.py sleep")}, "asyncio", ""},
+		{"a library's sleep", model.Blocker{Cause: model.CauseSleep, Stack: stack(site + "tenacity/nap.py sleep")}, "asyncio", "run the call in a thread"},
 		{"requests", model.Blocker{Cause: model.CauseNet, Stack: stack(std+"socket.py SocketIO.readinto", dist+"urllib3/connection.py f", dist+"requests/api.py get")}, "uvloop", "httpx"},
 		{"a name, in requests", model.Blocker{Cause: model.CauseDNS, Stack: stack(std+"socket.py getaddrinfo", dist+"requests/api.py get")}, "asyncio", "httpx"},
 		{"a name", model.Blocker{Cause: model.CauseDNS, Stack: stack(std + "socket.py getaddrinfo")}, "asyncio", "loop.getaddrinfo"},
@@ -100,9 +100,9 @@ func TestFill(t *testing.T) {
 // Every row can be reached, is one sentence, and fits a line or two.
 func TestRules(t *testing.T) {
 	for i, r := range rules {
-		assert.NotEmpty(t, r.causes, i)
-		assert.NotEmpty(t, r.asyncio, i)
-		for _, text := range []string{r.asyncio, r.other} {
+		assert.NotEmpty(t, append(r.causes, r.during), i)
+		assert.NotEqual(t, r.all == "", r.asyncio == "", "%d: one text for all, or one for asyncio", i)
+		for _, text := range []string{r.all, r.asyncio, r.other} {
 			assert.LessOrEqual(t, len(text), 160, text)
 			if text != "" {
 				assert.True(t, strings.HasSuffix(text, "."), text)

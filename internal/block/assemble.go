@@ -26,6 +26,9 @@ func (e *Evidence) block(p period) model.Block {
 		if top.native != "" {
 			b.Detail.Native = mainModule(pieces)
 		}
+		if top.sample.Busy.Phase == cause.PhaseGC && b.Cause.BlamesLine() && b.Cause != model.CauseGC {
+			b.Detail.During = model.CauseGC
+		}
 	}
 	if b.Culprit == nil && b.Cause.BlamesLine() {
 		b.Detail.Called = mainCalled(pieces)

@@ -74,26 +74,28 @@ func Judge(e *Evidence) Judgement {
 func judgeOpen(e *Evidence, p period) Judgement {
 	j := Judgement{Learned: e.Loop.learnRest(p.pieces)}
 	parts, rest := p.split()
+	var ended []model.Block // of the part that goes on
 	if n := len(parts); n > 0 && parts[n-1].end == e.EndNS {
 		last := parts[n-1]
 		parts = parts[:n-1]
 		j.OpenNS = last.length()
 		if j.OpenNS >= e.ThresholdNS {
-			b := e.block(last)
+			blocks := e.blocksOf(&last)
+			b := blocks[len(blocks)-1]
 			b.Ongoing = true
-			j.Ongoing = &b
+			ended, j.Ongoing = blocks[:len(blocks)-1], &b
 		}
 	}
 	j.Correction = Correction{Added: lengths(parts), RestNS: rest}
-	j.Blocks = e.blocks(parts)
+	j.Blocks = append(e.blocks(parts), ended...)
 	return j
 }
 
-// blocks returns the parts that are long enough.
+// blocks returns those of the parts that are long enough.
 func (e *Evidence) blocks(parts []period) (out []model.Block) {
-	for _, part := range parts {
-		if part.length() >= e.ThresholdNS {
-			out = append(out, e.block(part))
+	for i := range parts {
+		if parts[i].length() >= e.ThresholdNS {
+			out = append(out, e.blocksOf(&parts[i])...)
 		}
 	}
 	return out

@@ -26,8 +26,8 @@ type Loop struct {
 	FramesTellOwner bool `json:"frames_tell_owner,omitempty"`
 }
 
-// FindCaller finds the frame that calls callbacks, on the stack at a loop's own wait or, where it is not on that (trio),
-// on one inside. code is 0 where there is none.
+// FindCaller finds the frame that calls callbacks, on the stack at a loop's own wait or, where it is not on that
+// (trio, Twisted), on one inside. code is 0 where there is none.
 func FindCaller(raw []Address, frames []model.Frame, kind eventloop.Kind) (caller eventloop.Caller, code uint64) {
 	at, caller := eventloop.CallerAt(frames, kind)
 	switch {
@@ -41,7 +41,7 @@ func FindCaller(raw []Address, frames []model.Frame, kind eventloop.Kind) (calle
 
 // learnCaller does so from the stacks of a block, where the wait did not show it.
 func (l *Loop) learnCaller(pieces []piece) (caller eventloop.Caller, code uint64) {
-	if l.Kind != eventloop.Trio || l.CallerCode != 0 {
+	if l.Kind != eventloop.Trio && l.Kind != eventloop.Twisted || l.CallerCode != 0 {
 		return eventloop.CallerUnknown, 0
 	}
 	for i := range pieces {
@@ -135,8 +135,42 @@ func (l *Loop) callbackOf(s *Sample) callback {
 		if cb.Generator || !l.FramesTellOwner && s.HasTask {
 			return callback{cb.Frame, true}
 		}
+	case eventloop.CallerDelayed:
+		if eventloop.RunsObject(s.Frames) {
+			return callback{cb.Local &^ 7, true}
+		}
 	case eventloop.CallerRoot:
 		return callback{cb.Frame, false}
 	}
 	return callback{}
+}
+
+// entryOf tells by name what the loop had called. inside is how many frames lie inside the loop.
+func (l *Loop) entryOf(s *Sample, inside int) eventloop.Entry {
+	if s.Partial || inside == len(s.Frames) && !l.Kind.Greenlets() {
+		return eventloop.Entry{} // the loop's own frame is not seen
+	}
+	return eventloop.EntryOf(s.Frames[:inside])
+}
+
+// apart says of two pieces of a period, a before b, whether they were taken in different callbacks or in the same one.
+// Often neither can be shown.
+func (l *Loop) apart(a, b *piece) (different, same bool) {
+	byName := a.entry.Known && b.entry.Known && a.entry.Function != b.entry.Function
+	switch {
+	case a.callback.id != 0 && b.callback.id != 0:
+		if a.callback.id != b.callback.id {
+			return true, false
+		}
+		if !a.callback.sure {
+			return byName, false
+		}
+		// One handle of asyncio may run all delayed calls of another framework.
+		different = byName && l.Caller == eventloop.CallerHandle && a.entry.Turns > 0 && b.entry.Turns > 0
+		return different, !different
+	case l.Caller == eventloop.CallerTask && a.sample.Callback.Frame != 0 && b.sample.Callback.Frame != 0 &&
+		a.sample.Callback.Frame != b.sample.Callback.Frame:
+		return true, false
+	}
+	return byName, false
 }

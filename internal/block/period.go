@@ -15,10 +15,21 @@ type period struct {
 	waitedNS    int64 // of that, runnable without a CPU
 	throttledNS int64 // of that, held back by a quota
 	stoppedNS   int64 // of offNS, stopped
+	before      waits // in the kernel's period before this part of it
 	whole       bool  // these are the kernel's own exact sums
 	seeded      bool  // it was going on when it was first seen: start is when that was
 	pieces      []piece
 	account     *Account // nil where the interpreter's own probes said nothing
+}
+
+// waits is time for which a thread waited for a CPU, and of that the time for which a quota held it back.
+type waits struct{ ns, throttledNS int64 }
+
+func (s *Sample) waits() waits { return waits{s.WaitedNS, s.ThrottledNS} }
+
+// waitsTo returns the kernel's sums at the end of p.
+func (p *period) waitsTo() waits {
+	return waits{p.before.ns + p.waitedNS, p.before.throttledNS + p.throttledNS}
 }
 
 // period returns the whole period, with its samples judged.
@@ -38,31 +49,20 @@ func (p *period) split() (parts []period, restNS int64) {
 	if !slices.ContainsFunc(p.pieces, func(x piece) bool { return x.outside }) {
 		return []period{*p}, 0
 	}
-	part := period{start: p.start, seeded: p.seeded}
+	part := period{start: p.start, before: p.before, seeded: p.seeded}
 	covered := p.start // everything before belongs to a part or a rest
-	// Sums of the kernel's up to where the part began.
-	var waited, throttled int64
 	doubtful := false
 	finish := func(end int64, endsDoubtful bool) {
-		end = max(end, part.start)
-		if part.end = end; !seen(part.pieces) && (doubtful || endsDoubtful) {
-			restNS += part.end - part.start
+		part.end = max(end, part.start)
+		if !seen(part.pieces) && (doubtful || endsDoubtful) {
+			restNS += part.length()
 			return
 		}
-		for _, x := range part.pieces {
-			if x.isOff() {
-				part.offNS += x.sample.NS
-			}
-			if x.stopped() {
-				part.stoppedNS += x.sample.NS
-			}
-		}
-		waitedTo, throttledTo := p.waitedNS, p.throttledNS
+		to := p.waitsTo()
 		if n := len(part.pieces); end != p.end && n > 0 {
-			waitedTo, throttledTo = part.pieces[n-1].sample.WaitedNS, part.pieces[n-1].sample.ThrottledNS
+			to = part.pieces[n-1].sample.waits()
 		}
-		part.waitedNS, part.throttledNS = max(waitedTo-waited, 0), max(throttledTo-throttled, 0)
-		part.offNS = min(part.offNS+part.waitedNS, part.end-part.start)
+		part.sumUp(to)
 		parts = append(parts, part)
 	}
 	for _, x := range p.pieces {
@@ -75,8 +75,7 @@ func (p *period) split() (parts []period, restNS int64) {
 		if x.outside {
 			finish(from, !x.atRest)
 			restNS += to - from
-			part, doubtful = period{start: to}, !x.atRest
-			waited, throttled = x.sample.WaitedNS, x.sample.ThrottledNS
+			part, doubtful = period{start: to, before: x.sample.waits()}, !x.atRest
 		} else {
 			part.pieces = append(part.pieces, x)
 		}
@@ -84,6 +83,21 @@ func (p *period) split() (parts []period, restNS int64) {
 	}
 	finish(p.end, false)
 	return parts, restNS
+}
+
+// sumUp adds up the time off the CPU of a part, as far as its pieces show it. to are the kernel's sums at its end.
+func (p *period) sumUp(to waits) {
+	for i := range p.pieces {
+		x := &p.pieces[i]
+		if x.isOff() {
+			p.offNS += x.sample.NS
+		}
+		if x.stopped() {
+			p.stoppedNS += x.sample.NS
+		}
+	}
+	p.waitedNS, p.throttledNS = max(to.ns-p.before.ns, 0), max(to.throttledNS-p.before.throttledNS, 0)
+	p.offNS = min(p.offNS+p.waitedNS, p.length())
 }
 
 // seen reports whether any of the stacks is there: what can no longer be walked is a thread whose

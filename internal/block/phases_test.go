@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/cause"
 	"github.com/loopwatch/loopwatch/internal/model"
@@ -70,4 +71,27 @@ func TestNoLineForWhatWasNotSeen(t *testing.T) {
 	other.ns = 40 * ms
 	assert.Nil(t, heaviest([]piece{other}, model.CauseGC))
 	assert.Nil(t, heaviest([]piece{other}, model.CauseImport))
+}
+
+// TestFinalizer: what sleeps in a finalizer is no collecting, and is told with the collection around it.
+func TestFinalizer(t *testing.T) {
+	s := seenIn(1, "Pool.__del__", 10, 200, 10)
+	s.Busy = cause.Interpreter{Phase: cause.PhaseGC, Collecting: true, GIL: model.GILReleased}
+	e := inPeriod(260, 200, s, seenIn(1, "handler", 230, 0, 30))
+	e.Account = &Account{GCs: 1, GCNS: 220 * ms, GCMaxNS: 220 * ms, GCGeneration: 2,
+		Phases: map[cause.Phase]PhaseTime{cause.PhaseGC: {NS: 220 * ms, OffNS: 200 * ms}}}
+	blocks := Judge(e).Blocks
+	require.Len(t, blocks, 1)
+	b := blocks[0]
+	assert.Equal(t, model.CauseSleep, b.Cause)
+	assert.Equal(t, "Pool.__del__", b.Culprit.Function)
+	assert.Equal(t, model.CauseGC, b.Detail.During)
+	assert.EqualValues(t, 1, b.Detail.GC.Count)
+	assert.Equal(t, map[model.Cause]int64{model.CauseSleep: 200 * ms, model.CauseGC: 20 * ms, model.CauseCPU: 40 * ms}, b.BreakdownNS)
+	// The collector alone is gc, and nothing else is said to be in it.
+	e.Samples[0].Kind, e.Samples[0].Busy.GIL, e.Samples[0].Sleep.Number, e.Samples[0].CPUNS = Tick, model.GILHeld, -1, 10*ms
+	e.OffNS, e.Account.Phases[cause.PhaseGC] = 0, PhaseTime{NS: 220 * ms}
+	b = Judge(e).Blocks[0]
+	assert.Equal(t, model.CauseGC, b.Cause)
+	assert.Empty(t, b.Detail.During)
 }

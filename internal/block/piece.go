@@ -24,6 +24,7 @@ type piece struct {
 	callback callback
 	// function is what the loop called, as function and file; empty where that is not seen.
 	function model.Frame
+	entry    eventloop.Entry
 }
 
 func (p *piece) isOff() bool { return p.sample.Kind == Off }
@@ -58,10 +59,11 @@ func (l *Loop) judge(s *Sample) piece {
 		p.atRest = atRest && p.isOff() && syscalls.Lookup(s.Sleep.Number).MayRest()
 		p.function = functionOf(s.Frames, stack.Root)
 		p.callback = l.callbackOf(s)
+		p.entry = l.entryOf(s, innermost)
 		p.outside = p.atRest || !s.Partial && !inside
 	}
 	p.cause, p.native = s.cause()
-	p.cause, p.culprit = cause.Blame(p.cause, s.Busy, s.Frames[:innermost])
+	p.cause, p.culprit = cause.Blame(p.cause, p.isOff(), s.Busy, s.Frames[:innermost])
 	return p
 }
 

@@ -49,14 +49,31 @@ type Interpreter struct {
 // collects tells whether the thread itself collects: the collector runs with the GIL, so without it another thread does.
 func (i Interpreter) collects() bool { return i.Collecting && i.GIL != model.GILReleased }
 
-// Blame returns the final cause and the line to blame for it. c is what the thread slept in or ran; a collection or an
-// import around that is the cause instead. frames are those inside the loop, or all of a thread without one. The culprit is
+// sleepsInFinalizer tells whether a thread that is off the CPU in the middle of a collection sleeps in what the collector
+// has called: a finalizer, a callback of a weak reference, one of gc.callbacks. The collector itself keeps the GIL, and
+// sleeps for nothing but a page of its memory.
+func (i Interpreter) sleepsInFinalizer(c model.Cause) bool {
+	switch c {
+	case model.CauseSleep, model.CauseNet, model.CauseDNS, model.CausePipe, model.CauseSubprocess:
+		return true
+	case model.CauseUnknown:
+		return false
+	}
+	return i.GIL == model.GILReleased
+}
+
+// Blame returns the final cause and the line to blame for it. c is what the thread ran, or with asleep what it slept in; a
+// collection or an import around that is the cause instead, but not of what sleeps in a finalizer. frames are those inside the loop, or all of a thread without one. The culprit is
 // nil where no line is to blame.
-func Blame(c model.Cause, i Interpreter, frames []model.Frame) (_ model.Cause, culprit *model.Frame) {
+func Blame(c model.Cause, asleep bool, i Interpreter, frames []model.Frame) (_ model.Cause, culprit *model.Frame) {
 	if !c.BlamesLine() {
 		return c, nil
 	}
+	finalizer := i.Phase == PhaseGC && asleep && i.sleepsInFinalizer(c)
 	switch {
+	case finalizer && !importing(frames):
+	case finalizer:
+		c = model.CauseImport
 	case i.Phase != NoPhase:
 		c = i.Phase.Cause()
 	case i.collects():

@@ -191,25 +191,33 @@ func TestBlame(t *testing.T) {
 	for _, test := range []struct {
 		what        string
 		cause       model.Cause
+		asleep      bool
 		interpreter Interpreter
 		frames      []model.Frame
 		want        model.Cause
 		culprit     *model.Frame
 	}{
-		{"the application's line", model.CauseNet, Interpreter{}, plain, model.CauseNet, &handler},
-		{"no application on the stack", model.CauseNet, Interpreter{}, plain[:1], model.CauseNet, &library},
-		{"no stack", model.CauseUnknown, Interpreter{}, nil, model.CauseUnknown, nil},
-		{"nobody's fault", model.CauseGIL, Interpreter{Phase: PhaseImport, Collecting: true}, imports, model.CauseGIL, nil},
-		{"an import by the stack", model.CauseFile, Interpreter{}, imports, model.CauseImport, &handler},
-		{"an import by the probes", model.CauseFile, Interpreter{Phase: PhaseImport}, plain, model.CauseImport, &handler},
-		{"a collection by the probes", model.CauseCPU, Interpreter{Phase: PhaseGC}, imports, model.CauseGC, &handler},
-		{"a collection in an import", model.CauseCPU, Interpreter{Phase: PhaseImport, Collecting: true}, plain, model.CauseImport, &handler},
-		{"a collection", model.CauseCPU, Interpreter{Collecting: true, GIL: model.GILHeld}, imports, model.CauseGC, &handler},
-		{"a collection, the GIL unknown", model.CauseCPU, Interpreter{Collecting: true}, plain, model.CauseGC, &handler},
-		{"another thread collects", model.CauseNative, Interpreter{Collecting: true, GIL: model.GILReleased}, plain, model.CauseNative, &handler},
-		{"no collection", model.CauseCPU, Interpreter{GIL: model.GILHeld}, plain, model.CauseCPU, &handler},
+		{"the application's line", model.CauseNet, false, Interpreter{}, plain, model.CauseNet, &handler},
+		{"no application on the stack", model.CauseNet, false, Interpreter{}, plain[:1], model.CauseNet, &library},
+		{"no stack", model.CauseUnknown, false, Interpreter{}, nil, model.CauseUnknown, nil},
+		{"nobody's fault", model.CauseGIL, false, Interpreter{Phase: PhaseImport, Collecting: true}, imports, model.CauseGIL, nil},
+		{"an import by the stack", model.CauseFile, false, Interpreter{}, imports, model.CauseImport, &handler},
+		{"an import by the probes", model.CauseFile, false, Interpreter{Phase: PhaseImport}, plain, model.CauseImport, &handler},
+		{"a collection by the probes", model.CauseCPU, false, Interpreter{Phase: PhaseGC}, imports, model.CauseGC, &handler},
+		{"a collection in an import", model.CauseCPU, false, Interpreter{Phase: PhaseImport, Collecting: true}, plain, model.CauseImport, &handler},
+		{"a collection", model.CauseCPU, false, Interpreter{Collecting: true, GIL: model.GILHeld}, imports, model.CauseGC, &handler},
+		{"a collection, the GIL unknown", model.CauseCPU, false, Interpreter{Collecting: true}, plain, model.CauseGC, &handler},
+		{"another thread collects", model.CauseNative, false, Interpreter{Collecting: true, GIL: model.GILReleased}, plain, model.CauseNative, &handler},
+		{"a finalizer that sleeps", model.CauseSleep, true, Interpreter{Phase: PhaseGC, Collecting: true, GIL: model.GILReleased}, plain, model.CauseSleep, &handler},
+		{"the same with the GIL", model.CauseNet, true, Interpreter{Phase: PhaseGC, Collecting: true, GIL: model.GILHeld}, plain, model.CauseNet, &handler},
+		{"a finalizer that writes a file", model.CauseFile, true, Interpreter{Phase: PhaseGC, Collecting: true, GIL: model.GILReleased}, plain, model.CauseFile, &handler},
+		{"a page of the heap is missing", model.CauseFile, true, Interpreter{Phase: PhaseGC, Collecting: true, GIL: model.GILHeld}, plain, model.CauseGC, &handler},
+		{"a collection that sleeps in what is not known", model.CauseUnknown, true, Interpreter{Phase: PhaseGC, GIL: model.GILReleased}, plain, model.CauseGC, &handler},
+		{"a finalizer that computes", model.CauseCPU, false, Interpreter{Phase: PhaseGC, GIL: model.GILHeld}, plain, model.CauseGC, &handler},
+		{"a finalizer that sleeps, of a collection in an import", model.CauseSleep, true, Interpreter{Phase: PhaseGC}, imports, model.CauseImport, &handler},
+		{"no collection", model.CauseCPU, false, Interpreter{GIL: model.GILHeld}, plain, model.CauseCPU, &handler},
 	} {
-		cause, culprit := Blame(test.cause, test.interpreter, test.frames)
+		cause, culprit := Blame(test.cause, test.asleep, test.interpreter, test.frames)
 		assert.Equal(t, test.want, cause, test.what)
 		assert.Equal(t, test.culprit, culprit, test.what)
 	}

@@ -169,7 +169,7 @@ func (w *writer) running(t *thread, busy cause.Interpreter, row *model.DumpThrea
 		row.Cause, row.Detail.Native = model.CauseUnknown, ""
 		return
 	}
-	row.Cause, row.Culprit = cause.Blame(c, busy, t.frames[:t.status.inside])
+	row.Cause, row.Culprit = cause.Blame(c, false, busy, t.frames[:t.status.inside])
 }
 
 // sleeping says why a thread sleeps, and of the GIL who holds it.
@@ -177,7 +177,7 @@ func (w *writer) sleeping(t *thread, i *interp, busy cause.Interpreter, row *mod
 	call := cause.Call{Number: t.kernel.Syscall, Args: [3]uint64(t.kernel.Args[:3]), Target: t.target}
 	slept := cause.OfSleep(cause.Sleep{Call: call, Stopped: t.kernel.Stopped, GIL: i.IsGIL(call.Args[0])}, t.frames)
 	row.Detail = cause.Detail(call, slept)
-	row.Cause, row.Culprit = cause.Blame(slept, busy, t.frames[:t.status.inside])
+	row.Cause, row.Culprit = cause.Blame(slept, true, busy, t.frames[:t.status.inside])
 	if holder := w.threads[i.holder]; row.Cause == model.CauseGIL && holder != nil && holder != t {
 		row.Detail.Holder = &model.Holder{TID: holder.kernel.TID, Thread: w.name(holder), Frames: holder.frames}
 	}

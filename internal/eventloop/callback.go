@@ -13,12 +13,18 @@ const (
 	CallerHandle  Caller = "handle" // the method of a handle, whose first local variable is the handle
 	CallerTask    Caller = "task"   // the coroutine of a task, or another function that tells nothing
 	CallerRoot    Caller = "root"   // nothing: every stack is one greenlet's own
+	// CallerDelayed: what a delayed call of Twisted calls. It may be a method of Twisted's own, whose first local
+	// variable is its object.
+	CallerDelayed Caller = "delayed"
 )
 
 var (
 	runOnceFrame  = places{{"asyncio/base_events.py", []string{runOnce}}}
-	trioRunFrame  = places{{"trio/_core/_run.py", []string{"unrolled_run"}}}
+	trioRunFrame  = places{{"trio/_core/_run.py", []string{"unrolled_run", "run_impl"}}} // before trio 0.18 the latter
 	handleRunning = places{{"asyncio/events.py", []string{"_run"}}}
+	delayedCalls  = places{{"twisted/internet/base.py", []string{"runUntilCurrent"}}}
+	// ofObjects are methods that Twisted has delayed calls call, for an object that waits for nothing else.
+	ofObjects = places{{"twisted/internet/defer.py", []string{"callback", "errback"}}, {"twisted/internet/task.py", []string{"__call__"}}}
 )
 
 // CallerAt finds the frame that calls the callbacks in the stack at a loop's own wait, and says
@@ -33,6 +39,8 @@ func CallerAt(frames []model.Frame, kind Kind) (int, Caller) {
 			return i, CallerHandle
 		case trioRunFrame.has(at):
 			return i, CallerTask
+		case delayedCalls.has(at):
+			return i, CallerDelayed
 		}
 	}
 	if kind == UVLoop && len(frames) > 0 {
@@ -43,10 +51,16 @@ func CallerAt(frames []model.Frame, kind Kind) (int, Caller) {
 
 // RunsHandle tells whether asyncio's iteration runs a handle on this stack, the outermost such
 // iteration where there are several.
-func RunsHandle(frames []model.Frame) bool {
+func RunsHandle(frames []model.Frame) bool { return callsOne(frames, runOnceFrame, handleRunning) }
+
+// RunsObject tells the same of Twisted's delayed calls, and a method whose object waits for this call alone.
+func RunsObject(frames []model.Frame) bool { return callsOne(frames, delayedCalls, ofObjects) }
+
+// callsOne tells whether the outermost of the callers has called one of these functions.
+func callsOne(frames []model.Frame, callers, functions places) bool {
 	for i := len(frames) - 1; i > 0; i-- {
-		if runOnceFrame.has(site{frames[i].File, lastName(frames[i].Function)}) {
-			return handleRunning.has(site{frames[i-1].File, lastName(frames[i-1].Function)})
+		if callers.has(site{frames[i].File, lastName(frames[i].Function)}) {
+			return functions.has(site{frames[i-1].File, lastName(frames[i-1].Function)})
 		}
 	}
 	return false

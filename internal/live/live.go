@@ -118,7 +118,7 @@ func (t *Tracker) Block(b model.Block, who model.Loop) {
 	summary.Normalise(&b, stacksOfBlock)
 	l.blockedNS += b.DurationNS
 	l.fresh.blocks++
-	l.fresh.maxNS = max(l.fresh.maxNS, b.DurationNS)
+	l.fresh.maxNS = max(l.fresh.maxNS, b.WholeNS())
 	known := l.blockers.Len()
 	if l.blockers.Of(&b) == nil && t.blockers >= maxBlockers {
 		l.ungrouped++
@@ -252,7 +252,7 @@ func (l *loop) advance(now int64, p *track.Present) {
 		case p.Block != nil:
 			l.state = Blocked
 			summary.Normalise(l.block, stacksOfBlock)
-			inBlock = p.Block.DurationNS
+			inBlock = p.Block.DurationNS + p.EndedNS
 		}
 		if p.Statistics.Iterations < l.statistics.Iterations { // another loop, of the same number
 			l.statistics = probes.Statistics{}

@@ -38,6 +38,8 @@ type Detail struct {
 	Called  string  `json:"called,omitempty"` // what the loop called itself, where no line of Python's is to blame: "time.sleep"
 	GIL     GIL     `json:"gil,omitempty"`
 	Holder  *Holder `json:"holder,omitempty"`
+	// During is gc where what is told happened in the middle of a collection, in a finalizer or the like.
+	During Cause `json:"during,omitempty"`
 	// The interpreter's own probes report these, for the whole block.
 	GC     *GC          `json:"gc,omitempty"`
 	Import *Import      `json:"import,omitempty"`
@@ -89,13 +91,19 @@ const (
 	ShapeMany   Shape = "many"
 )
 
-// Block is one active period of a loop of at least the threshold. The values of BreakdownNS add up to DurationNS.
+// Block is one active period of a loop of at least the threshold, or the part of it that one of several long callbacks
+// took. The values of BreakdownNS add up to DurationNS.
 type Block struct {
 	Schema     string `json:"schema,omitempty"`
 	PID        int    `json:"pid"`
 	TID        int    `json:"tid"`
 	StartNS    int64  `json:"start_ns"`
 	DurationNS int64  `json:"duration_ns"`
+	// Of several blocks in one period each has Period, a number unique in the loop, and PeriodNS, the length of the
+	// whole period. BoundaryNS is how far off the time may be at which the block begins or ends beside another.
+	Period     uint64 `json:"period,omitempty"`
+	PeriodNS   int64  `json:"period_ns,omitempty"`
+	BoundaryNS int64  `json:"boundary_ns,omitempty"`
 	// AtLeast says that the loop was outside its wait already when the observation began, and that the beginning is
 	// not known: DurationNS is a lower bound.
 	AtLeast     bool            `json:"at_least,omitempty"`
@@ -110,6 +118,9 @@ type Block struct {
 	Detail      Detail          `json:"detail"`
 	Delayed     *Delayed        `json:"delayed,omitempty"`
 }
+
+// WholeNS is how long the loop served nobody: the length of the active period.
+func (b *Block) WholeNS() int64 { return max(b.DurationNS, b.PeriodNS) }
 
 // LowerBound reports whether the block took longer than its duration says, or may have.
 func (b *Block) LowerBound() bool { return b.AtLeast || b.Ongoing }

@@ -112,7 +112,7 @@ func (b *Builder) addLoop(block *model.Block) {
 	sum.blocks++
 	sum.blockedNS += block.DurationNS
 	if block.Ongoing {
-		sum.inBlockNS = max(sum.inBlockNS, block.DurationNS)
+		sum.inBlockNS = max(sum.inBlockNS, block.WholeNS())
 	}
 }
 

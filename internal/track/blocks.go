@@ -153,7 +153,7 @@ func (c *Tracker) finishOpen(t *thread, k probes.Thread, now int64) (openNS int6
 	for _, b := range j.Blocks {
 		c.emit(b)
 	}
-	if j.Ongoing != nil && t.told != k.Period {
+	if j.Ongoing != nil && !t.told.is(k.Period, j.Ongoing.StartNS, c.opts.Threshold) {
 		c.emit(*j.Ongoing)
 	}
 	return j.OpenNS
@@ -163,9 +163,11 @@ func (c *Tracker) finishOpen(t *thread, k probes.Thread, now int64) (openNS int6
 // most have ended by then.
 const ongoingAfter = 200 * time.Millisecond
 
-// tellOngoing reports a block before it has ended, once.
+// tellOngoing reports a block before it has ended, once. Where it turns out to be the next of several, that is reported,
+// too: it is looked again each time the period has grown by a quarter.
 func (c *Tracker) tellOngoing(t *thread, k probes.Thread, now int64) {
-	if c.opts.Ongoing == nil || !t.isLoop() || k.InWait || t.told == k.Period || now-k.Since < int64(c.opts.Threshold+ongoingAfter) {
+	open := time.Duration(now - k.Since)
+	if c.opts.Ongoing == nil || !t.isLoop() || k.InWait || open < c.opts.Threshold+ongoingAfter || t.told.period == k.Period && open < t.told.again {
 		return
 	}
 	var samples []*wire.Sample
@@ -173,8 +175,11 @@ func (c *Tracker) tellOngoing(t *thread, k probes.Thread, now int64) {
 		samples = t.samples
 	}
 	if b := c.judgeOpen(t, k, samples, now).Ongoing; b != nil {
-		t.told = k.Period
-		c.opts.Ongoing(*b)
+		again := t.told.is(k.Period, b.StartNS, c.opts.Threshold)
+		t.told = told{k.Period, b.StartNS, open + max(c.opts.Threshold+ongoingAfter, open/4)}
+		if !again {
+			c.opts.Ongoing(*b)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ type Present struct {
 	Waiting    bool               // for events; or else it is active
 	Since      int64              // when that began, CLOCK_MONOTONIC nanoseconds
 	Block      *model.Block       // that is going on, nil if none is
+	EndedNS    int64              // time in blocks before it in the same active period
 }
 
 // Present looks at every loop at the time now (CLOCK_MONOTONIC nanoseconds, not in the future), in
@@ -71,7 +72,12 @@ func (c *Tracker) Present(now int64) ([]Present, error) {
 		if t.period == k.Period {
 			samples = t.samples
 		}
-		p.Block = c.judgeOpen(t, k, samples, now).Ongoing
+		j := c.judgeOpen(t, k, samples, now)
+		if p.Block = j.Ongoing; p.Block != nil {
+			for _, b := range j.Blocks {
+				p.EndedNS += b.DurationNS
+			}
+		}
 	}
 	return out, nil
 }

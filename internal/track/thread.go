@@ -3,6 +3,8 @@
 package track
 
 import (
+	"time"
+
 	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/model"
@@ -27,7 +29,7 @@ type thread struct {
 
 	period   uint64 // that the samples belong to
 	ended    uint64 // the last period that was reported as a block
-	told     uint64 // the last one reported before it had ended
+	told     told
 	samples  []*wire.Sample
 	glimpses []*glimpse              // the newest last
 	account  *wire.Account           // what the interpreter's own probes said last
@@ -37,6 +39,18 @@ type thread struct {
 	holders  map[int64]*model.Holder // the same of who held what was waited for
 	fix      correction
 	ready    *readyBlock
+}
+
+// told is the last block that was reported before it had ended.
+type told struct {
+	period  uint64 // its number
+	startNS int64
+	again   time.Duration // how long the period is when it is looked at again
+}
+
+// is tells whether it was a block of this period that begins about there.
+func (b *told) is(period uint64, startNS int64, threshold time.Duration) bool {
+	return b.period == period && startNS-b.startNS < int64(threshold)
 }
 
 // naming is a sample with names in place of addresses.

@@ -18,7 +18,7 @@ import (
 type Program struct {
 	Python      string        `json:"python"` // the interpreter's name
 	Version     string        `json:"version"`
-	Program     string        `json:"program"` // truth.Blocking or truth.Causing
+	Program     string        `json:"program"` // truth.Blocking, truth.Causing or truth.Together
 	Loop        string        `json:"loop"`    // a key of truth.Loops
 	PID         int           `json:"pid"`
 	ThresholdNS int64         `json:"threshold_ns"`

@@ -36,6 +36,7 @@ const (
 	Again     = "again.py"    // LOOP KIND --seconds S, of Causing's kinds
 	Brief     = "brief.py"    // KIND --loops N --iteration N --seconds S
 	Importing = "imports.py"  // SECONDS ROUNDS [KIND ...]
+	Together  = "several.py"  // LOOP SECONDS ROUNDS
 
 	Application = "app.py" // not run but served, as app:application
 )
@@ -127,6 +128,10 @@ type Entry struct {
 	PreparedNS [2]int64 `json:"prepared_ns,omitzero"`
 	RunDelayNS int64    `json:"run_delay_ns,omitempty"`
 	WrittenNS  int64    `json:"written_ns,omitempty"`
+
+	// What Together knows beside: which blocks are of one active period, and what the case is called.
+	Group int    `json:"group,omitempty"`
+	Case  string `json:"case,omitempty"`
 }
 
 // Holder is the thread that held what a loop waited for.

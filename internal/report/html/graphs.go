@@ -22,7 +22,7 @@ type graphs struct {
 	Causes    []string `json:"causes"`
 	Classes   []string `json:"classes"`
 	Lanes     []lane   `json:"lanes"`
-	Blocks    [][]any  `json:"blocks"` // lane, start, duration, cause, blocker, culprit, bound, task, events, longest wait
+	Blocks    [][]any  `json:"blocks"` // lane, start, duration, cause, blocker, culprit, bound, task, events, longest wait, length of the period
 	Strings   []string `json:"strings"`
 	Frames    [][]any  `json:"frames"` // function, file, line, application code
 	Tree      []any    `json:"tree"`   // frame, ns, causes of its own time, children
@@ -134,6 +134,9 @@ func (g *graphs) timeline(r *model.Report, v *view) {
 			bound |= 2
 		}
 		switch { // what most blocks do not have stands last and is left away
+		case b.PeriodNS > 0:
+			d := cmp.Or(b.Delayed, &model.Delayed{})
+			row = append(row, bound, g.string(clean(b.Task)), d.Events, d.MaxNS, b.PeriodNS)
 		case b.Delayed != nil:
 			row = append(row, bound, g.string(clean(b.Task)), b.Delayed.Events, b.Delayed.MaxNS)
 		case b.Task != "":

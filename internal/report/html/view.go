@@ -178,7 +178,7 @@ func (v *view) longest(r *model.Report, names words.LoopNames) {
 	for i := range blocks {
 		b := &blocks[i]
 		row := blockView{
-			After: words.HumanDuration(b.StartNS - r.StartedNS), Took: words.BoundedDuration(b.DurationNS, b.LowerBound()),
+			After: words.HumanDuration(b.StartNS - r.StartedNS), Took: words.Took(b),
 			Loop: names.Of(model.LoopID{PID: b.PID, TID: b.TID}), Culprit: words.CulpritName(b.Culprit), Task: clean(b.Task),
 			Cause: causeOf(b.Cause), Blocker: numbers[b.Key()],
 		}

@@ -25,6 +25,9 @@ func WriteBlocker(w io.Writer, number int, b *model.Blocker, o Options) error {
 // of it, and who held what it waited for.
 func WriteStack(w io.Writer, b *model.Block, o Options) error {
 	t := narrowWriter(w, o)
+	if period := words.OfPeriod(b); period != "" {
+		t.printf("      %s\n", t.cut(period, t.width-6))
+	}
 	if evidence := words.Evidence(b.Detail); evidence != "" {
 		t.printf("      %s\n", t.cut(evidence, t.width-6))
 	}

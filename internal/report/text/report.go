@@ -140,7 +140,7 @@ func (t *reportWriter) blocks() {
 		if err == nil {
 			wall = started.Add(time.Duration(b.StartNS - t.r.StartedNS)).Format("15:04:05.000")
 		}
-		rows = append(rows, []string{wall, words.HumanDuration(b.StartNS - t.r.StartedNS), words.BoundedDuration(b.DurationNS, b.LowerBound()), word(string(b.Cause)),
+		rows = append(rows, []string{wall, words.HumanDuration(b.StartNS - t.r.StartedNS), words.Took(b), word(string(b.Cause)),
 			t.names.Of(model.LoopID{PID: b.PID, TID: b.TID}), words.CulpritName(b.Culprit), taskName(b.Task)})
 	}
 	t.section(title)

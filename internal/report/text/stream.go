@@ -52,7 +52,13 @@ type going struct {
 	line    streamLine
 	start   time.Time
 	startNS int64
+	period  uint64
 	printed bool
+}
+
+// is reports whether a block that has ended is this one. Where it began may have become clearer since.
+func (g *going) is(b *model.Block) bool {
+	return g.startNS == b.StartNS || g.period != 0 && g.period == b.Period && max(g.startNS, b.StartNS)-min(g.startNS, b.StartNS) <= b.DurationNS/2
 }
 
 // streamLine is what a line says of a block besides its time. Notes say the same, the longest first.
@@ -76,7 +82,7 @@ func (s *Stream) Write(b *model.Block, l model.Loop, start, now time.Time) error
 	f := s.folds[key]
 	folded := f != nil && now.Before(f.until)
 	if b.Ongoing {
-		g := &going{key, line, start, b.StartNS, !folded || len(s.going) >= maxFolds}
+		g := &going{key, line, start, b.StartNS, b.Period, !folded || len(s.going) >= maxFolds}
 		s.going[id] = g
 		if !g.printed {
 			return nil
@@ -84,8 +90,10 @@ func (s *Stream) Write(b *model.Block, l model.Loop, start, now time.Time) error
 		return s.print(start, words.BoundedDuration(b.DurationNS, true), line)
 	}
 	g := s.going[id]
-	printed := g != nil && g.printed && g.startNS == b.StartNS
-	delete(s.going, id)
+	printed := g != nil && g.printed && g.is(b)
+	if g != nil && (g.is(b) || b.StartNS > g.startNS) { // or else one before it in its period has ended
+		delete(s.going, id)
+	}
 	if folded {
 		f.longest = max(f.longest, b.DurationNS)
 		if !printed && !b.AtLeast { // the line of many says how long they took at most
@@ -110,8 +118,10 @@ func streamNote(b *model.Block) string {
 	case b.AtLeast:
 		parts = append(parts, "had begun before the start")
 	}
-	if e := words.Evidence(b.Detail); e != "" {
-		parts = append(parts, e)
+	for _, part := range []string{words.OfPeriod(b), words.Evidence(b.Detail)} {
+		if part != "" {
+			parts = append(parts, part)
+		}
 	}
 	return strings.Join(parts, ", ")
 }

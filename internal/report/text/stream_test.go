@@ -106,6 +106,27 @@ func TestStreamTellsOfWhatOutlastsTheUsual(t *testing.T) {
 }
 
 // Whatever the width, who was blocked, by what and how often stays.
+// Of several blocks in one active period each has its line, with the length of the period; the last may have been told
+// while it went on, and where it began may have become clearer since.
+func TestStreamTellsOfSeveralInAPeriod(t *testing.T) {
+	s := newStreamed(Options{})
+	write := func(function string, start, took time.Duration, ongoing bool) {
+		b := model.Block{PID: 7, TID: 7, StartNS: int64(start), DurationNS: int64(took), Period: 3, PeriodNS: int64(start + took), Ongoing: ongoing,
+			Cause: model.CauseSleep, Culprit: &model.Frame{Function: function, File: "/srv/app.py", Line: 42}}
+		require.NoError(t, s.Write(&b, model.Loop{PID: 7, TID: 7, Command: "python3 app.py"}, s.now, s.now))
+	}
+	write("b", 150*time.Millisecond, 120*time.Millisecond, true)
+	write("a", 0, 155*time.Millisecond, false)
+	write("b", 155*time.Millisecond, 195*time.Millisecond, false)
+	lines := s.lines()
+	require.Len(t, lines, 3)
+	assert.Contains(t, lines[0], "b app.py:42  still going on, one of several in ≥ 270 ms")
+	assert.Contains(t, lines[1], "a app.py:42  one of several in 155 ms")
+	assert.Contains(t, lines[2], "  195 ms ")
+	assert.Contains(t, lines[2], "one of several in 350 ms")
+	assert.Empty(t, s.going)
+}
+
 func TestStreamFits(t *testing.T) {
 	for _, width := range []int{80, 100, 200} {
 		s := newStreamed(Options{Width: width})

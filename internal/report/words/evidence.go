@@ -34,6 +34,9 @@ func Evidence(d model.Detail) string {
 	if d.Native != "" {
 		parts = append(parts, "native code of "+safetext.Line(d.Native))
 	}
+	if d.During == model.CauseGC {
+		parts = append(parts, "in a finalizer, during a collection")
+	}
 	if g := d.GC; g != nil && g.NS >= noticeable {
 		parts = append(parts, fmt.Sprintf("%s of %s, the longest %s in generation %d",
 			Plural(g.Count, "collection"), HumanDuration(g.NS), HumanDuration(g.MaxNS), g.Generation))

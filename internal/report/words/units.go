@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 // HumanDuration writes nanoseconds with three significant digits in the unit people say:
@@ -44,6 +46,23 @@ func BoundedDuration(ns int64, atLeast bool) string {
 		return "≥ " + HumanDuration(ns)
 	}
 	return HumanDuration(ns)
+}
+
+// Took writes how long a block took, and of several in one active period the length of that, too: 180 ms of 351 ms.
+func Took(b *model.Block) string {
+	took := BoundedDuration(b.DurationNS, b.LowerBound())
+	if b.PeriodNS > 0 {
+		took += " of " + HumanDuration(b.PeriodNS)
+	}
+	return took
+}
+
+// OfPeriod says of one of several blocks in an active period how long that was, "" where it is the only one.
+func OfPeriod(b *model.Block) string {
+	if b.PeriodNS == 0 {
+		return ""
+	}
+	return "one of several in " + BoundedDuration(b.PeriodNS, b.LowerBound())
 }
 
 // trimZeros takes away the zeros that only pretend precision: 4.20 is 4.2, 10.0 is 10.

@@ -10,6 +10,7 @@ import select
 import sqlite3
 import subprocess
 import tempfile
+import threading
 import time
 import tty
 
@@ -187,7 +188,7 @@ def lock_held_elsewhere(seconds):
     return go, ours
 
 
-@kind("file", prepare=lock_held_elsewhere)
+@kind("file", prepare=lock_held_elsewhere, advice="lock on the file")
 def locking_a_file(_seconds, go, ours):
     begin()
     go()
@@ -264,7 +265,7 @@ def terminal(seconds):
     return helper.later(seconds, helper.nothing, lambda: os.write(theirs, b"x")), ours, theirs
 
 
-@kind("pipe", prepare=terminal, path="/dev/pts/ptmx")
+@kind("pipe", prepare=terminal, path="/dev/pts/ptmx", advice="terminal")
 def reading_a_terminal(_seconds, go, ours, theirs):
     begin()
     go()
@@ -312,11 +313,37 @@ def waiting_by_waitpid(_seconds, process):
     process.returncode = 0
 
 
-@kind("subprocess")
+@kind("subprocess", advice="create_subprocess_shell")
 def running_a_shell(seconds):
     begin()
     os.system("sleep %f" % seconds)
     end()
+
+
+@kind("pipe", target=PIPE, **CHILD)
+def reading_what_a_shell_writes(seconds):
+    shell = os.popen("sleep %f; echo done" % seconds)
+    begin()
+    shell.read()
+    end()
+    shell.close()
+
+
+@kind("pipe", target="^eventfd", modules=("zmq",), advice=r"zmq\.asyncio")
+def receiving_by_zeromq(seconds):
+    import zmq
+
+    context = zmq.Context.instance()
+    ours, theirs = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
+    theirs.connect("tcp://127.0.0.1:%d" % ours.bind_to_random_port("tcp://127.0.0.1"))
+    timer = threading.Timer(seconds, theirs.send, (b"late",))
+    timer.start()
+    begin()
+    ours.recv()
+    end()
+    timer.join()
+    ours.close()
+    theirs.close()
 
 
 # A pipe by what it is, a child by whose it is: both are true.

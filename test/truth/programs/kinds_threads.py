@@ -55,7 +55,7 @@ def kept(make):
     return prepare
 
 
-@kind("lock", prepare=kept(threading.Lock))
+@kind("lock", prepare=kept(threading.Lock), advice=r"asyncio\.Lock")
 def locking(_seconds, go, lock):
     begin()
     go.set()
@@ -93,7 +93,7 @@ def producer(seconds):
     return hoard(produce, seconds, items)[0], items
 
 
-@kind("lock", prepare=producer)
+@kind("lock", prepare=producer, advice=r"asyncio\.Queue")
 def getting_from_a_queue(_seconds, go, items):
     begin()
     go.set()
@@ -101,7 +101,7 @@ def getting_from_a_queue(_seconds, go, items):
     end()
 
 
-@kind("lock", prepare=producer)
+@kind("lock", prepare=producer, advice=r"asyncio\.Queue")
 def getting_with_time_limit(_seconds, go, items):
     begin()
     go.set()
@@ -120,7 +120,7 @@ def announcer(seconds):
     return hoard(announce, seconds, event)[0], event
 
 
-@kind("lock", prepare=announcer)
+@kind("lock", prepare=announcer, advice=r"asyncio\.Event")
 def waiting_for_an_event(_seconds, go, event):
     begin()
     go.set()
@@ -139,7 +139,7 @@ def promise(seconds):
     return hoard(deliver, seconds, future)[0], future
 
 
-@kind("lock", prepare=promise)
+@kind("lock", prepare=promise, advice="wrap_future")
 def asking_a_future(_seconds, go, future):
     begin()
     go.set()
@@ -159,11 +159,20 @@ def lingering(seconds):
     return go, thread
 
 
-@kind("lock", prepare=lingering)
+@kind("lock", prepare=lingering, advice="join")
 def joining_a_thread(_seconds, go, thread):
     begin()
     go.set()
     thread.join()
+    end()
+
+
+@kind("lock", advice="wait=False")
+def leaving_an_executor(seconds):
+    executor = concurrent.futures.ThreadPoolExecutor(1)
+    executor.submit(time.sleep, seconds)
+    begin()
+    executor.shutdown()
     end()
 
 

@@ -13,6 +13,7 @@ import sqlite3
 import sys
 import tempfile
 import time
+import weakref
 import zlib
 
 from blocks import document_for, module_to_import, per_second, subject_for
@@ -233,6 +234,49 @@ def allocating(_seconds, heap):
     say(gc_ns=sum(pauses))
     afterwards(heap.clear)
     return more
+
+
+# What the collector calls: what sleeps there is no collecting.
+
+FINALIZER = {"advice": "finalizer"}
+
+
+class Slow:
+    """Garbage that only the collector finds."""
+
+    def __init__(self, seconds):
+        self.seconds, self.itself = seconds, self
+
+    def __del__(self):
+        begin()
+        time.sleep(self.seconds)
+        end()
+
+
+@kind("sleep", **FINALIZER)
+def sleeping_finalizer(seconds):
+    Slow(seconds)
+    gc.collect()
+
+
+class Node:
+    def __init__(self):
+        self.itself = self
+
+
+def slow_callback(reference):
+    begin()
+    time.sleep(waits.pop(reference))
+    end()
+
+
+waits = {}
+
+
+@kind("sleep", **FINALIZER)
+def sleeping_weakref_callback(seconds):
+    waits[weakref.ref(Node(), slow_callback)] = seconds
+    gc.collect()
 
 
 # Imports.

@@ -43,7 +43,7 @@
 
   // ---- timeline ----
 
-  const [LANE, START, TOOK, CAUSE, BLOCKER, CULPRIT, BOUND, TASK, EVENTS, WAITED] = Array(10).keys();
+  const [LANE, START, TOOK, CAUSE, BLOCKER, CULPRIT, BOUND, TASK, EVENTS, WAITED, PERIOD] = Array(11).keys();
   // A block can have begun before the observation did, and end after it.
   const first = Math.min(0, ...data.lanes.map((_, i) => data.blocks.find((b) => b[LANE] === i)?.[START] ?? 0));
   const last = data.blocks.reduce((max, b) => Math.max(max, b[START] + b[TOOK]), data.window) || 1;
@@ -53,7 +53,7 @@
   const shift = zone === "Z" ? 0 : (zone[0] === "-" ? -1 : 1) * (zone.slice(1, 3) * 60 + +zone.slice(4)) * 60000;
   const clock = (ns) => isNaN(startedAt) ? "" : new Date(startedAt + shift + ns / 1e6).toISOString().slice(11, 23);
 
-  const took = (b) => (b[BOUND] ? "≥ " : "") + human(b[TOOK]);
+  const took = (b) => (b[BOUND] ? "≥ " : "") + human(b[TOOK]) + (b[PERIOD] ? " of " + human(b[PERIOD]) : "");
 
   function describe(b) {
     return `${took(b)}, ${data.causes[b[CAUSE]]}, ${data.strings[b[CULPRIT]]}`;

@@ -28,14 +28,20 @@ static __always_inline void runnable_in_wait(struct thread *t, struct task_struc
 	note_quota(t, task);
 }
 
-/* The thread is woken from a stop in its wait. If a timer was to end the wait before, it is late since then. */
+/* When a timer was to end the wait in which the thread has been stopped, 0: none by now. */
+static __always_inline __u64 stopped_timer(const struct thread *t, __u64 now)
+{
+	if (!t->stop_deadline || t->stop_deadline >= now)
+		return 0;
+	return t->stop_deadline > t->stop_since ? t->stop_deadline : t->stop_since;
+}
+
+/* The thread is woken from a stop in its wait. */
 static __always_inline void end_stop(struct thread *t, __u64 now)
 {
-	__u64 from = t->stop_deadline;
+	__u64 from = stopped_timer(t, now);
 
-	if (from && from < t->stop_since)
-		from = t->stop_since;
-	if (from && from < now && (!t->late_from || from < t->late_from))
+	if (from && (!t->late_from || from < t->late_from))
 		t->late_from = from;
 	if (t->late_from) {
 		from = t->late_from > t->stop_since ? t->late_from : t->stop_since;

@@ -61,12 +61,14 @@ static __always_inline bool has_ready(__u64 epoll)
 static __always_inline bool see_stopped(__u32 tid, __u64 epoll, __u64 now)
 {
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	__u64 timer;
 
 	if (!t || !t->stop_since || t->late_from)
 		return true;
-	if (!has_ready(epoll) && !(t->stop_deadline && t->stop_deadline <= now))
+	timer = stopped_timer(t, now);
+	if (!timer && !has_ready(epoll))
 		return false;
-	t->late_from = now;
+	t->late_from = timer ? timer : now;
 	return true;
 }
 

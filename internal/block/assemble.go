@@ -15,12 +15,12 @@ import (
 func (e *Evidence) block(p period) model.Block {
 	split, pieces := p.share()
 	b := model.Block{
-		PID: e.PID, TID: e.TID, StartNS: p.start, DurationNS: p.length(), AtLeast: p.seeded, BreakdownNS: split,
+		PID: e.PID, TID: e.TID, StartNS: p.start, DurationNS: p.length(), AtLeast: p.seeded, InWait: p.lateNS > 0, BreakdownNS: split,
 	}
-	b.Shape = shape(pieces, p.length())
+	b.Shape = shape(pieces, p.length()-p.lateNS)
 	b.Cause = largest(b.BreakdownNS)
 	b.Stacks = mergeStacks(pieces)
-	if top := heaviest(pieces, b.Cause); top != nil {
+	if top := heaviest(pieces, b.Cause); top != nil && (b.Cause.BlamesLine() || !p.mostlyLate()) {
 		b.Culprit, b.Leaf, b.Task = top.culprit, top.leaf(), top.sample.Task
 		b.Detail = cause.Detail(top.sample.Sleep.Call, top.cause)
 		if top.native != "" {

@@ -65,7 +65,7 @@ func Judge(e *Evidence) Judgement {
 		j.Correction = Correction{Removed: []int64{e.EndNS - e.StartNS}, Added: lengths(parts), RestNS: rest}
 	}
 	j.LoopUnseen = e.Loop.Kind == eventloop.UVLoop && elsewhere(p.pieces)
-	j.Blocks = e.blocks(parts)
+	j.Blocks = e.blocks(p.joinLate(parts, e.late()))
 	j.Unnamable = len(j.Blocks) == 0 && doubtful
 	return j
 }
@@ -74,17 +74,19 @@ func Judge(e *Evidence) Judgement {
 func judgeOpen(e *Evidence, p period) Judgement {
 	j := Judgement{Learned: e.Loop.learnRest(p.pieces)}
 	parts, rest := p.split()
+	j.Correction = Correction{Added: lengths(parts), RestNS: rest}
+	parts = p.joinLate(parts, e.late())
 	if n := len(parts); n > 0 && parts[n-1].end == e.EndNS {
 		last := parts[n-1]
 		parts = parts[:n-1]
-		j.OpenNS = last.length()
-		if j.OpenNS >= e.ThresholdNS {
+		j.Correction.Added = j.Correction.Added[:max(len(j.Correction.Added)-1, 0)]
+		j.OpenNS = last.length() - last.lateNS
+		if last.length() >= e.ThresholdNS {
 			b := e.block(last)
 			b.Ongoing = true
 			j.Ongoing = &b
 		}
 	}
-	j.Correction = Correction{Added: lengths(parts), RestNS: rest}
 	j.Blocks = e.blocks(parts)
 	return j
 }

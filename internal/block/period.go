@@ -15,6 +15,7 @@ type period struct {
 	waitedNS    int64 // of that, runnable without a CPU
 	throttledNS int64 // of that, held back by a quota
 	stoppedNS   int64 // of offNS, stopped
+	lateNS      int64 // of offNS, at the beginning: inside the wait
 	whole       bool  // these are the kernel's own exact sums
 	seeded      bool  // it was going on when it was first seen: start is when that was
 	pieces      []piece

@@ -142,20 +142,40 @@ func (c *Tracker) judgeNow(t *thread, e *block.Evidence) block.Judgement {
 // parts that have ended into the corrections of the loop's statistics, and returns the length of the last part.
 func (c *Tracker) finishOpen(t *thread, k probes.Thread, now int64) (openNS int64) {
 	openNS = max(now-k.Since, 0)
-	if k.InWait || t.ended == k.Period || openNS < int64(c.opts.Threshold) {
+	if !c.mayBlock(t, k, now, c.opts.Threshold) {
 		return openNS
 	}
-	e := c.openPeriod(t, k, t.takeSamples(k.Period), now)
+	e := c.openPeriod(t, k, t.takeSamples(openNumber(k)), now)
 	c.record(e)
 	j := c.judgeNow(t, e)
 	t.fix.enter(j.Correction)
 	for _, b := range j.Blocks {
 		c.emit(b)
 	}
-	if j.Ongoing != nil && t.told != k.Period {
+	if j.Ongoing != nil && t.told != openNumber(k) {
 		c.emit(*j.Ongoing)
 	}
+	if k.InWait {
+		return openNS
+	}
 	return j.OpenNS
+}
+
+// openNumber returns the number of the period that a thread is in, or that comes after its wait.
+func openNumber(k probes.Thread) uint64 {
+	if k.InWait {
+		return k.Period + 1
+	}
+	return k.Period
+}
+
+// mayBlock tells whether the period that a thread is in, with its late wait, is long enough for a block that is not told yet.
+func (c *Tracker) mayBlock(t *thread, k probes.Thread, now int64, limit time.Duration) bool {
+	ns := k.LateNow(now).NS
+	if !k.InWait {
+		ns += max(now-k.Since, 0)
+	}
+	return t.ended != openNumber(k) && ns >= int64(limit)
 }
 
 // ongoingAfter is how long a block goes on past the threshold before it is reported ahead of its end:
@@ -164,15 +184,15 @@ const ongoingAfter = 200 * time.Millisecond
 
 // tellOngoing reports a block before it has ended, once.
 func (c *Tracker) tellOngoing(t *thread, k probes.Thread, now int64) {
-	if c.opts.Ongoing == nil || !t.isLoop() || k.InWait || t.told == k.Period || now-k.Since < int64(c.opts.Threshold+ongoingAfter) {
+	if c.opts.Ongoing == nil || !t.isLoop() || t.told == openNumber(k) || !c.mayBlock(t, k, now, c.opts.Threshold+ongoingAfter) {
 		return
 	}
 	var samples []*wire.Sample
-	if t.period == k.Period {
+	if t.period == openNumber(k) {
 		samples = t.samples
 	}
 	if b := c.judgeOpen(t, k, samples, now).Ongoing; b != nil {
-		t.told = k.Period
+		t.told = openNumber(k)
 		c.opts.Ongoing(*b)
 	}
 }

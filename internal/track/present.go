@@ -58,20 +58,24 @@ func (c *Tracker) Present(now int64) ([]Present, error) {
 		}
 		t.fix.apply(p.Statistics)
 		p.Waiting, p.Since = k.InWait, k.Since
+		p.Statistics.LateNS += k.LateNow(now).NS
 		if open := max(now-k.Since, 0); k.InWait {
 			p.Statistics.IdleNS += open
 		} else {
 			p.Statistics.ActiveNS += open
 			p.Statistics.MaxNS = max(p.Statistics.MaxNS, open)
 		}
-		if k.InWait || t.ended == k.Period || now-k.Since < int64(c.opts.Threshold) {
+		if !c.mayBlock(t, k, now, c.opts.Threshold) {
 			continue
 		}
 		var samples []*wire.Sample
-		if t.period == k.Period {
+		if t.period == openNumber(k) {
 			samples = t.samples
 		}
 		p.Block = c.judgeOpen(t, k, samples, now).Ongoing
+		if p.Block != nil && p.Block.InWait { // it has begun in the wait
+			p.Waiting, p.Since = false, p.Block.StartNS
+		}
 	}
 	return out, nil
 }

@@ -19,8 +19,11 @@ func (e *Evidence) block(p period) model.Block {
 	}
 	b.Shape = shape(pieces, p.length()-p.lateNS)
 	b.Cause = largest(b.BreakdownNS)
+	if p.mostlyLate() && !b.Cause.BlamesLine() {
+		pieces = nil // what the loop did afterwards
+	}
 	b.Stacks = mergeStacks(pieces)
-	if top := heaviest(pieces, b.Cause); top != nil && (b.Cause.BlamesLine() || !p.mostlyLate()) {
+	if top := heaviest(pieces, b.Cause); top != nil {
 		b.Culprit, b.Leaf, b.Task = top.culprit, top.leaf(), top.sample.Task
 		b.Detail = cause.Detail(top.sample.Sleep.Call, top.cause)
 		if top.native != "" {

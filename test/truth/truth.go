@@ -36,6 +36,7 @@ const (
 	Again     = "again.py"    // LOOP KIND --seconds S, of Causing's kinds
 	Brief     = "brief.py"    // KIND --loops N --iteration N --seconds S
 	Importing = "imports.py"  // SECONDS ROUNDS [KIND ...]
+	Late      = "late.py"     // WAY SECONDS
 
 	Application = "app.py" // not run but served, as app:application
 )

@@ -110,6 +110,9 @@ func streamNote(b *model.Block) string {
 	case b.AtLeast:
 		parts = append(parts, "had begun before the start")
 	}
+	if b.InWait {
+		parts = append(parts, "in its wait")
+	}
 	if e := words.Evidence(b.Detail); e != "" {
 		parts = append(parts, e)
 	}

@@ -176,7 +176,7 @@ async def serve(listener, kind, causes, timers, end):
     asyncio.get_running_loop().remove_reader(0)
     os.close(begin)  # the others start
     if timers:
-        await remind(kind, causes, clock() + end)
+        await remind(kind, causes, clock() + end * 1e9)
     else:
         await asyncio.sleep(end)
     server.close()

@@ -53,10 +53,10 @@ def start(function, *args):
 def alternate(stop, go_on):
     def run(server, end):
         while clock() < end:
+            time.sleep(BACK)
             stop(server)
             time.sleep(AWAY)
             go_on(server)
-            time.sleep(BACK)
 
     return run
 

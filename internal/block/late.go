@@ -3,8 +3,8 @@
 package block
 
 // latePart is the part of the threshold from which on a late return of the wait belongs to the block behind it: LATE_PART
-// in bpf/loop/late.h. Every wake-up takes some microseconds.
-const latePart = 100
+// in bpf/loop/late.h. Every wake-up takes some microseconds, more on a busy host.
+const latePart = 10
 
 // late returns how late the wait before the period returned, as far as blocks go.
 func (e *Evidence) late() Late {

@@ -48,7 +48,7 @@ func TestLateReturnIsABlock(t *testing.T) {
 
 func TestLateReturnTooShort(t *testing.T) {
 	assert.Empty(t, Judge(late(Late{NS: 89 * ms})).Blocks)
-	e := late(Late{NS: ms - 1})
+	e := late(Late{NS: 10*ms - 1})
 	e.EndNS = 1150 * ms
 	j := Judge(e)
 	require.Len(t, j.Blocks, 1)

@@ -36,8 +36,13 @@ func TestLateWakeups(t *testing.T) {
 	for version, parent := range freezers(t) {
 		ways = append(ways, struct{ name, way, group string }{"freezer of " + version, "freezer", parent})
 	}
-	for _, python := range few(t) {
+	pythons := few(t)
+	for n, python := range pythons {
 		for _, way := range ways {
+			// What the kernel does is the same for all interpreters; how they wait again after a stop may not be.
+			if n < len(pythons)-1 && way.way != "signal" {
+				continue
+			}
 			t.Run(python.Name+"/"+way.name, func(t *testing.T) {
 				s := newStage(t)
 				s.install(t, python)

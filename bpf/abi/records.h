@@ -116,6 +116,7 @@ struct block_record {
 	__u64 ready_at; /* the first event that waited for it to end, 0 not known */
 	__u64 stackless_ns; /* of off_ns, asleep without a stack, and in no sample */
 	struct stackless stackless; /* the longest of these */
+	struct late late; /* of the wait before it */
 	__u32 samples;
 	__u32 pad;
 };

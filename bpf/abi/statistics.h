@@ -20,6 +20,7 @@ enum histogram {
 struct loop_statistics {
 	__u64 iterations;
 	__u64 idle_ns;
+	__u64 late_ns; /* of it: the loop was woken, or should have been, and was not let run */
 	__u64 active_ns;
 	__u64 max_ns;
 	__u64 blocks;

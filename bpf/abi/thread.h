@@ -78,6 +78,13 @@ struct stackless {
 	__u32 pad;
 };
 
+/* How late a wait returned: from when the loop was woken, or should have been, to when it went on. */
+struct late {
+	__u64 ns;
+	__u64 throttled_ns; /* of it held back by a quota */
+	__u64 stopped_ns;   /* of it stopped by a signal, a tracer or a freezer; the rest without a CPU */
+};
+
 /* What the kernel side knows of a thread. Only the kernel side writes it. */
 struct thread {
 	__u64 since;  /* the present wait or active period began, ns */
@@ -100,6 +107,11 @@ struct thread {
 	__u64 rested_period; /* then the number of the period before */
 	__u64 epoll;    /* address of the instance it waits on, 0 unknown (loop/ready.h) */
 	__u64 ready_at; /* the first event since `since` that waits for the period to end; older: none */
+	__u64 late_from;  /* the present wait could have ended, 0: it could not yet (loop/late.h) */
+	__u64 late_stopped_ns; /* since then stopped, ended stops only */
+	__u64 stop_since; /* stopped in the present wait, 0: not */
+	__u64 stop_deadline; /* when that wait was to end at the latest, 0: not known or never */
+	__u64 interrupted_at; /* the wait that a signal ended had begun then */
 	__u64 asked_at;
 	__u64 thread_id; /* thread pointer, or what pthread_self returns */
 	__u32 tgid;
@@ -120,12 +132,14 @@ struct thread {
 	__u8 ask_lost; /* the last one found no room */
 	__u8 slept;    /* in the present wait */
 	__u8 blocked;  /* the last period was a block, and how many events waited is not told yet */
+	__u8 again;    /* the period began in the middle of a wait that a stop has interrupted */
 	__u8 unreleased; /* the last wait for a lock in this period ended, and nobody was seen to end it */
 	__u8 released; /* the present sleep is a wait for a lock, and its sample says who ended it */
-	__u8 pad[5];
+	__u8 pad[4];
 	__s32 asked_fd;
 	__s32 epoll_fd; /* whose instance `epoll` is */
-	__u32 pad2;
+	__s32 interrupted_fd; /* what the wait was on that a signal ended, NO_FD: none */
+	struct late late; /* of the wait before this period */
 	struct stackless stackless; /* the longest of stackless_ns */
 	struct thread_config config;
 };

@@ -155,7 +155,12 @@ struct rb_root_cached {
 	struct rb_root rb_root;
 };
 
+struct list_head {
+	struct list_head *next, *prev;
+};
+
 struct eventpoll {
+	struct list_head rdllist; /* what is ready */
 	struct rb_root_cached rbr;
 };
 
@@ -182,10 +187,6 @@ struct wait_queue_entry {
 struct eppoll_entry {
 	struct epitem *base;
 	struct wait_queue_entry wait;
-};
-
-struct list_head {
-	struct list_head *next, *prev;
 };
 
 struct upid {
@@ -293,6 +294,7 @@ struct bpf_iter__task {
 #pragma clang attribute pop
 #endif
 
+#define EINTR 4
 #define TASK_RUNNING 0
 #define TASK_UNINTERRUPTIBLE 2
 #define PF_EXITING 0x00000004

@@ -123,6 +123,7 @@ static __always_inline struct thread *new_thread(struct task_struct *task, __u32
 	t->tgid = tgid;
 	t->thread_id = thread_pointer(task);
 	t->wait_fd = NO_FD;
+	t->interrupted_fd = NO_FD;
 	t->in_wait = 1;
 	t->config.slot = NO_SLOT;
 	for (int i = 0; i < FDS_PER_THREAD; i++)

@@ -10,6 +10,7 @@
 #include "quota.h"
 #include "sample.h"
 #include "sleepers.h"
+#include "stop.h"
 
 static __always_inline bool is_off_cpu(const struct thread *t)
 {
@@ -61,11 +62,14 @@ static __always_inline void back_on_cpu(struct thread *t, __u32 tid, struct task
 {
 	struct sample *s;
 	__u64 ns, waited, throttled, number, from = t->off_since;
+	bool again;
 
 	if (t->resting) {
 		t->resting = 0;
+		again = waits_again(t, tid, now);
 		count_rest(t, now);
 		open_period(t, now);
+		t->again = again;
 		return;
 	}
 	remove_sleeper(tid);
@@ -150,7 +154,31 @@ static __always_inline void read_kernel_stack(void *ctx, struct sample *s)
 		s->kernel_depth = n / sizeof(s->kernel[0]);
 }
 
-/* A loop's thread leaves the CPU outside its wait. */
+/* A loop's thread leaves the CPU in its wait, and not because it has to. */
+static __always_inline void sleep_in_wait(struct thread *t, __u32 tid, struct task_struct *task, __u64 now)
+{
+	__u32 state;
+
+	if (t->late_from) { /* woken before */
+		state = task_state(task);
+		if (state == TASK_RUNNING)
+			return;
+		if (is_stopped(task, state)) { /* a freezer lets it sleep in its wait until something comes */
+			t->stop_since = now;
+			return;
+		}
+		begin_wait(t); /* for nothing */
+	}
+	if (t->again) {
+		t->late.ns = 0;
+		close_period(tid, now, 0);
+	}
+	t->slept = 1;
+	if (t->blocked) /* nothing waited for it to end */
+		send_delayed(t, tid, 0);
+}
+
+/* A loop's thread leaves the CPU. */
 static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool preempt, __u64 now)
 {
 	__u32 tid = prev->pid, state;
@@ -163,10 +191,9 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 		catch_up(tid, now);
 	if (t->in_wait) {
 		if (preempt)
-			return;
-		t->slept = 1;
-		if (t->blocked) /* nothing waited for it to end */
-			send_delayed(t, tid, 0);
+			runnable_in_wait(t, prev, now);
+		else
+			sleep_in_wait(t, tid, prev, now);
 		return;
 	}
 	refresh(t, tid);
@@ -176,6 +203,8 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 	t->stopped = t->asleep && is_stopped(prev, state);
 	note_run_delay(t, prev);
 	note_clocks(t, prev, now);
+	if (t->stopped && stopped_in_wait(t, tid, prev, now))
+		return;
 	if (!t->asleep) {
 		/* As good as a tick, and on a busy CPU it may be the only one. */
 		sample_running(t, tid, prev, quantum(), now);
@@ -201,6 +230,7 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 		 * stack says nothing about what came before. */
 		t->has_stack = 0;
 		close_period(tid, now, 0);
+		t->interrupted_fd = NO_FD;
 		t->off_since = 0;
 		t->resting = 1;
 		t->slept = 1;
@@ -218,15 +248,22 @@ static __always_inline void switch_in(struct task_struct *next, __u64 now)
 		back_on_cpu(t, tid, next, now);
 }
 
-/* A loop's thread that slept in a futex outside its wait is woken. Only where the stretch makes a
- * sample full, or is the last slice of a wait for a lock: the others go with the next. */
+/* A loop's thread is woken: in its wait, or where it slept in a futex outside. Then only where the
+ * stretch makes a sample full, or is the last slice of a wait for a lock: the others go with the
+ * next. */
 static __always_inline void woken(struct task_struct *task)
 {
 	__u32 tid = task->pid;
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
 	struct sample *s;
 
-	if (!t || t->in_wait || !t->asleep || !t->off_since)
+	if (!t)
+		return;
+	if (t->in_wait) {
+		woken_in_wait(t, task, bpf_ktime_get_ns());
+		return;
+	}
+	if (!t->asleep || !t->off_since)
 		return;
 	if (bpf_ktime_get_ns() - t->off_since + t->pending_ns < quantum() && !t->unreleased)
 		return;

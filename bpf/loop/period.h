@@ -11,6 +11,7 @@
 #include "../maps.h"
 #include "../python/phase.h"
 #include "histogram.h"
+#include "late.h"
 #include "sample.h"
 
 /* Takes over what user space says of the thread, if that has changed. */
@@ -36,12 +37,15 @@ static __always_inline void refresh(struct thread *t, __u32 tid)
 		t->in_wait = 1;
 		t->wait_fd = NO_FD;
 		t->rested_at = 0;
+		begin_wait(t);
 	}
 	t->config = *config;
 }
 
 static __always_inline void open_period(struct thread *t, __u64 now)
 {
+	take_late(t, now);
+	t->interrupted_fd = NO_FD;
 	t->since = now;
 	t->period++;
 	t->off_since = 0;
@@ -60,6 +64,7 @@ static __always_inline void open_period(struct thread *t, __u64 now)
 	t->has_stack = 0;
 	t->unreleased = 0;
 	t->seeded = 0;
+	t->again = 0;
 	barrier();
 	t->in_wait = 0;
 }
@@ -99,6 +104,7 @@ static __always_inline void send_block(struct thread *t, __u32 tid, __u64 now, _
 	b->ready_at = t->ready_at >= t->since ? t->ready_at : 0;
 	b->stackless_ns = t->stackless_ns;
 	b->stackless = t->stackless;
+	b->late = t->late;
 	b->samples = t->samples;
 	b->pad = 0;
 	bpf_ringbuf_submit(b, 0);
@@ -132,14 +138,16 @@ __attribute__((noinline)) int close_period(__u32 tid, __u64 now, __u32 flags)
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
 	struct loop_statistics *sum = 0;
 	__u32 slot, n;
-	__u64 ns;
+	__u64 ns, late;
 
 	if (!t)
 		return 0;
 	ns = now - t->since;
+	late = t->late.ns;
 	slot = t->config.slot;
 	t->slept = 0;
 	t->blocked = 0;
+	t->again = 0;
 	t->in_wait = 1;
 	barrier();
 	if (slot != NO_SLOT)
@@ -147,18 +155,24 @@ __attribute__((noinline)) int close_period(__u32 tid, __u64 now, __u32 flags)
 	if (sum) {
 		sum->iterations++;
 		sum->active_ns += ns;
+		sum->late_ns += late;
 		if (ns > sum->max_ns)
 			sum->max_ns = ns;
 		n = bucket(ns);
 		if (n < HIST_BUCKETS)
 			sum->histogram[n]++;
 	}
+	/* In between the loop did not rest. */
+	if (late >= threshold / LATE_PART)
+		ns += late;
 	if (ns >= threshold && t->config.verdict != VERDICT_IGNORED) {
 		if (sum)
 			sum->blocks++;
 		send_block(t, tid, now, flags);
 	}
 	t->since = now;
+	t->late.ns = 0;
+	begin_wait(t);
 	return 0;
 }
 

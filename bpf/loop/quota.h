@@ -43,12 +43,11 @@ static __always_inline __u64 throttle_clock(struct cfs_rq *q)
 	return since && now > since ? total + (now - since) : total;
 }
 
-/* The thread leaves the CPU: notes the scheduler's figures of it. */
-static __always_inline void note_run_delay(struct thread *t, struct task_struct *task)
+/* From now on the thread may be held back: notes how long its group has been. */
+static __always_inline void note_quota(struct thread *t, struct task_struct *task)
 {
 	struct cfs_rq *q;
 
-	t->run_delay = BPF_CORE_READ(task, sched_info.run_delay);
 	t->quota_rq = 0;
 	t->throttled = 0;
 	if (!bpf_core_field_exists(task->se.cfs_rq))
@@ -65,6 +64,13 @@ static __always_inline void note_run_delay(struct thread *t, struct task_struct 
 	t->quota_clock = throttle_clock(q);
 	if (!t->throttled && !t->asleep)
 		t->throttled = BPF_CORE_READ(q, throttle_count) > 0;
+}
+
+/* The thread leaves the CPU: notes the scheduler's figures of it. */
+static __always_inline void note_run_delay(struct thread *t, struct task_struct *task)
+{
+	t->run_delay = BPF_CORE_READ(task, sched_info.run_delay);
+	note_quota(t, task);
 }
 
 /* How long it was runnable without a CPU in the `ns` of its absence that ends now. The scheduler

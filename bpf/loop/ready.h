@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
 /*
  * Readiness: takes each event the kernel hands to an epoll instance, gives when the first one
- * became ready for a loop outside its wait: since then somebody waits for the block to end.
+ * became ready for a loop outside its wait, or stopped in it: since then somebody waits for it to go on.
  *
  * The kernel calls ep_poll_callback for each event, wherever that happens, and knows the epoll
  * instance but not who waits on it: `epolls` does. Only fentry gets at that function.
@@ -60,10 +60,15 @@ static __always_inline void note_ready(struct wait_queue_entry *wait, __u32 happ
 	if (!tid)
 		return;
 	t = bpf_map_lookup_elem(&threads, tid);
-	if (!t || t->in_wait || t->ready_at >= t->since)
+	if (!t)
+		return;
+	if (t->in_wait ? !t->stop_since || t->late_from : t->ready_at >= t->since)
 		return;
 	asked = BPF_CORE_READ(item, event.events);
 	if (!(asked & ~EP_PRIVATE_BITS) || (happened && !(happened & asked)))
 		return;
-	t->ready_at = bpf_ktime_get_ns();
+	if (t->in_wait)
+		t->late_from = bpf_ktime_get_ns();
+	else
+		t->ready_at = bpf_ktime_get_ns();
 }

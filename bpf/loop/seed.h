@@ -11,6 +11,7 @@
 #include "announce.h"
 #include "period.h"
 #include "quota.h"
+#include "stop.h"
 
 static __always_inline void seed_task(struct task_struct *task)
 {
@@ -19,6 +20,7 @@ static __always_inline void seed_task(struct task_struct *task)
 	struct thread *t;
 	struct entry e;
 	__s32 fd = NO_FD;
+	__u32 state;
 	bool off;
 	__u64 now;
 
@@ -52,6 +54,11 @@ static __always_inline void seed_task(struct task_struct *task)
 		}
 	} else {
 		t->wait_fd = fd;
+		state = task_state(task);
+		if (is_stopped(task, state)) /* when that wait began is not known */
+			stop_in_wait(t, tid, task, 0, e.nr, fd, 0, now);
+		else if (state == TASK_RUNNING)
+			runnable_in_wait(t, task, now);
 	}
 	ask(t, tid, fd, now);
 }

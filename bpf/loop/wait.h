@@ -52,19 +52,39 @@ static __always_inline int wait_enter(__s32 fd)
 	if (is_off_cpu(t))
 		catch_up(tid, now);
 	learn_epoll(t, tid, fd, now);
-	if (t->in_wait) /* its return was missed: no period to close */
+	if (t->in_wait) { /* its return was missed: no period to close */
 		t->since = now;
-	else
+		begin_wait(t);
+	} else if (t->again) { /* the wait that was interrupted */
+		t->in_wait = 1;
+		t->slept = 0;
+		begin_wait(t);
+	} else {
 		close_period(tid, now, 0);
+	}
 	t->wait_fd = fd;
 	return 0;
+}
+
+/* The wait that a stop had interrupted found something at once: the period goes on. */
+static __always_inline void go_on(struct thread *t, __u64 now)
+{
+	if (t->late_from && t->late_from < now) {
+		t->off_ns += now - t->late_from;
+		t->waited_ns += now - t->late_from;
+	}
+	begin_wait(t);
+	t->again = 0;
+	barrier();
+	t->in_wait = 0;
 }
 
 static __always_inline int wait_exit(__s32 events)
 {
 	__u32 tid = (__u32)bpf_get_current_pid_tgid();
 	struct thread *t;
-	__u64 now;
+	__u64 now, since;
+	__s32 fd;
 
 	if (!may_be_tracked(tid))
 		return 0;
@@ -73,10 +93,21 @@ static __always_inline int wait_exit(__s32 events)
 		return 0;
 	now = bpf_ktime_get_ns();
 	refresh(t, tid);
-	count_rest(t, now);
-	if (t->blocked)
-		send_delayed(t, tid, events);
+	fd = t->wait_fd;
+	since = t->since;
 	t->wait_fd = NO_FD;
-	open_period(t, now);
+	if (t->again) {
+		since = now;
+		go_on(t, now);
+	} else {
+		count_rest(t, now);
+		if (t->blocked)
+			send_delayed(t, tid, events);
+		open_period(t, now);
+	}
+	if (events == -EINTR) {
+		t->interrupted_fd = fd;
+		t->interrupted_at = since;
+	}
 	return 0;
 }

@@ -170,6 +170,29 @@ static void return_command(void)
 	wait_exit(read_number());
 }
 
+/* woken: this thread, in its wait. */
+static void woken_command(void)
+{
+	__u32 tid = current.pid;
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+
+	if (!t)
+		fail("woken without a thread");
+	woken_in_wait(t, &current, clock_ns);
+}
+
+/* stopped: this thread, in its wait; its timer is due at DEADLINE, 0: never. */
+static void stopped_command(void)
+{
+	__u32 tid = current.pid;
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+
+	if (!t)
+		fail("stopped without a thread");
+	t->stop_since = clock_ns;
+	t->stop_deadline = read_number();
+}
+
 /* threshold NS */
 static void threshold_command(void)
 {
@@ -355,9 +378,10 @@ static const struct {
 	{ "now", now_command },		  { "off", off_command },
 	{ "path", path_command },	  { "registers", registers_command },
 	{ "return", return_command },	  { "site", site_command },
-	{ "statistics", statistics_command }, { "thread", thread_command },
-	{ "threshold", threshold_command }, { "wait", wait_command },
-	{ "walk", walk_command },	  { "watch", watch_command },
+	{ "statistics", statistics_command }, { "stopped", stopped_command },
+	{ "thread", thread_command },	  { "threshold", threshold_command },
+	{ "wait", wait_command },	  { "walk", walk_command },
+	{ "watch", watch_command },	  { "woken", woken_command },
 };
 
 static void command(const char *name)

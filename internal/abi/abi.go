@@ -310,6 +310,7 @@ type BlockRecord struct {
 	ReadyAt     uint64
 	StacklessNs uint64
 	Stackless   Stackless
+	Late        Late
 	Samples     uint32
 	Pad         uint32
 }
@@ -347,6 +348,7 @@ type LoopStatistics struct {
 	_             structs.HostLayout
 	Iterations    uint64
 	IdleNs        uint64
+	LateNs        uint64
 	ActiveNs      uint64
 	MaxNs         uint64
 	Blocks        uint64
@@ -511,6 +513,14 @@ type Stackless struct {
 	Pad  uint32
 }
 
+// Late is struct late of bpf/abi/thread.h.
+type Late struct {
+	_           structs.HostLayout
+	Ns          uint64
+	ThrottledNs uint64
+	StoppedNs   uint64
+}
+
 // Thread is struct thread of bpf/abi/thread.h.
 type Thread struct {
 	_              structs.HostLayout
@@ -534,6 +544,11 @@ type Thread struct {
 	RestedPeriod   uint64
 	Epoll          uint64
 	ReadyAt        uint64
+	LateFrom       uint64
+	LateStoppedNs  uint64
+	StopSince      uint64
+	StopDeadline   uint64
+	InterruptedAt  uint64
 	AskedAt        uint64
 	ThreadId       uint64
 	Tgid           uint32
@@ -554,13 +569,15 @@ type Thread struct {
 	AskLost        uint8
 	Slept          uint8
 	Blocked        uint8
+	Again          uint8
 	Unreleased     uint8
 	Released       uint8
-	Pad            [5]uint8
+	Pad            [4]uint8
 	AskedFd        int32
 	EpollFd        int32
-	Pad2           uint32
+	InterruptedFd  int32
 	_              [4]byte
+	Late           Late
 	Stackless      Stackless
 	Config         ThreadConfig
 }

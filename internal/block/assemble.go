@@ -15,10 +15,13 @@ import (
 func (e *Evidence) block(p period) model.Block {
 	split, pieces := p.share()
 	b := model.Block{
-		PID: e.PID, TID: e.TID, StartNS: p.start, DurationNS: p.length(), AtLeast: p.seeded, BreakdownNS: split,
+		PID: e.PID, TID: e.TID, StartNS: p.start, DurationNS: p.length(), AtLeast: p.seeded, InWait: p.late.NS > 0, BreakdownNS: split,
 	}
-	b.Shape = shape(pieces, p.length())
+	b.Shape = shape(pieces, p.length()-p.late.NS)
 	b.Cause = largest(b.BreakdownNS)
+	if p.mostlyLate() && !b.Cause.BlamesLine() {
+		pieces = nil // what the loop did afterwards
+	}
 	b.Stacks = mergeStacks(pieces)
 	if top := heaviest(pieces, b.Cause); top != nil {
 		b.Culprit, b.Leaf, b.Task = top.culprit, top.leaf(), top.sample.Task

@@ -65,7 +65,7 @@ func Judge(e *Evidence) Judgement {
 		j.Correction = Correction{Removed: []int64{e.EndNS - e.StartNS}, Added: lengths(parts), RestNS: rest}
 	}
 	j.LoopUnseen = e.Loop.Kind == eventloop.UVLoop && elsewhere(p.pieces)
-	j.Blocks = e.blocks(parts)
+	j.Blocks = e.blocks(p.joinLate(parts, e.late()))
 	j.Unnamable = len(j.Blocks) == 0 && doubtful
 	return j
 }
@@ -74,19 +74,21 @@ func Judge(e *Evidence) Judgement {
 func judgeOpen(e *Evidence, p period) Judgement {
 	j := Judgement{Learned: e.Loop.learnRest(p.pieces)}
 	parts, rest := p.split()
+	j.Correction = Correction{Added: lengths(parts), RestNS: rest}
+	parts = p.joinLate(parts, e.late())
 	var ended []model.Block // of the part that goes on
 	if n := len(parts); n > 0 && parts[n-1].end == e.EndNS {
 		last := parts[n-1]
 		parts = parts[:n-1]
-		j.OpenNS = last.length()
-		if j.OpenNS >= e.ThresholdNS {
+		j.Correction.Added = j.Correction.Added[:max(len(j.Correction.Added)-1, 0)]
+		j.OpenNS = last.length() - last.late.NS
+		if last.length() >= e.ThresholdNS {
 			blocks := e.blocksOf(&last)
 			b := blocks[len(blocks)-1]
 			b.Ongoing = true
 			ended, j.Ongoing = blocks[:len(blocks)-1], &b
 		}
 	}
-	j.Correction = Correction{Added: lengths(parts), RestNS: rest}
 	j.Blocks = append(e.blocks(parts), ended...)
 	return j
 }

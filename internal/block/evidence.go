@@ -19,6 +19,7 @@ type Evidence struct {
 	WaitedNS    int64  `json:"waited_ns"`
 	ThrottledNS int64  `json:"throttled_ns"` // of WaitedNS, held back by a cgroup's quota
 	StoppedNS   int64  `json:"stopped_ns"`   // of OffNS, stopped by a signal, a tracer or a freezer
+	Late        Late   `json:"late,omitzero"`
 	// Seeded says that it was going on when it was first seen: StartNS is when that was.
 	Seeded  bool     `json:"seeded,omitempty"`
 	Open    bool     `json:"open,omitempty"`   // it goes on
@@ -26,6 +27,13 @@ type Evidence struct {
 	Loop    Loop     `json:"loop"`
 	Samples []Sample `json:"samples,omitempty"`
 	Account *Account `json:"account,omitempty"` // nil where the interpreter's own probes said nothing
+}
+
+// Late is how late the wait before a period returned: for so long the loop could have gone on, and was not let run.
+type Late struct {
+	NS          int64 `json:"ns"`
+	ThrottledNS int64 `json:"throttled_ns,omitempty"` // of it, held back by a cgroup's quota
+	StoppedNS   int64 `json:"stopped_ns,omitempty"`   // of it, stopped by a signal, a tracer or a freezer
 }
 
 // Kind says how a sample came about.

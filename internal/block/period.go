@@ -16,6 +16,7 @@ type period struct {
 	throttledNS int64 // of that, held back by a quota
 	stoppedNS   int64 // of offNS, stopped
 	before      waits // in the kernel's period before this part of it
+	late        Late  // at the beginning: inside the wait
 	whole       bool  // these are the kernel's own exact sums
 	seeded      bool  // it was going on when it was first seen: start is when that was
 	pieces      []piece

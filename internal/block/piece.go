@@ -56,7 +56,8 @@ func (l *Loop) judge(s *Sample) piece {
 		innermost = l.innermost(s, stack)
 		inside, atRest := l.place(s.Raw, stack)
 		inside = inside || illegible(s.Frames) && l.onCaller(s.Raw)
-		p.atRest = atRest && p.isOff() && syscalls.Lookup(s.Sleep.Number).MayRest()
+		// What is stopped there is out of its wait already, or the kernel would have counted it as that.
+		p.atRest = atRest && p.isOff() && !s.Sleep.Stopped && syscalls.Lookup(s.Sleep.Number).MayRest()
 		p.function = functionOf(s.Frames, stack.Root)
 		p.callback = l.callbackOf(s)
 		p.entry = l.entryOf(s, innermost)

@@ -62,9 +62,13 @@ func waitsBetween(a, b *Sample, at int64) waits {
 
 // blocksOf returns the blocks of a part that is long enough.
 func (e *Evidence) blocksOf(p *period) []model.Block {
-	parts := e.several(p)
+	active := p.withoutLate()
+	parts := e.several(&active)
 	if parts == nil {
 		return []model.Block{e.block(*p)}
+	}
+	if p.late.NS > 0 {
+		parts[0].addLate(p.late)
 	}
 	out := make([]model.Block, 0, len(parts))
 	for _, x := range parts {

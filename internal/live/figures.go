@@ -35,7 +35,7 @@ func (l *loop) show(now int64) Loop {
 func (l *loop) figures(w Window, now int64) Figures {
 	s := &l.sums[w]
 	f := Figures{
-		Observed: time.Duration(max(s.idleNS+s.activeNS, 0)), Iterations: max(s.iterations, 0), Active: time.Duration(max(s.activeNS, 0)),
+		Observed: time.Duration(max(s.idleNS+s.activeNS, 0)), Iterations: max(s.iterations, 0), Active: time.Duration(max(s.activeNS, 0)), Late: time.Duration(max(s.lateNS, 0)),
 		Blocks: max(s.blocks, 0), Blocked: time.Duration(max(s.blockedNS, 0)), Counted: time.Duration(max(s.countedNS, 0)),
 	}
 	if s.iterations > 0 {
@@ -44,7 +44,7 @@ func (l *loop) figures(w Window, now int64) Figures {
 	}
 	f.Max = l.longest(w, now)
 	f.P50, f.P99 = min(f.P50, f.Max), min(f.P99, f.Max)
-	f.Active, f.Blocked = min(f.Active, f.Observed), min(f.Blocked, f.Counted, f.Active) // an early block may be older than the statistics
+	f.Active, f.Blocked = min(f.Active, f.Observed), min(f.Blocked, f.Counted, f.Active+f.Late) // an early block may be older than the statistics
 	f.Worst = l.worst(w)
 	if l.block != nil {
 		f.Blocks++

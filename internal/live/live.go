@@ -78,7 +78,7 @@ type interval struct {
 
 // delta are differences of probes.Statistics. They may be below zero: what the kernel could not know is
 // taken out later.
-type delta struct{ iterations, idleNS, activeNS int64 }
+type delta struct{ iterations, idleNS, lateNS, activeNS int64 }
 
 type cell struct {
 	bucket uint16
@@ -102,6 +102,7 @@ type sum struct {
 func (s *sum) add(i *interval, sign int64) {
 	s.iterations += sign * i.statistics.iterations
 	s.idleNS += sign * i.statistics.idleNS
+	s.lateNS += sign * i.statistics.lateNS
 	s.activeNS += sign * i.statistics.activeNS
 	s.blocks += sign * i.blocks
 	s.blockedNS += sign * i.blockedNS
@@ -302,7 +303,7 @@ func (l *loop) drop(n int) {
 
 // enter fills in what has changed from one state of the statistics to the next.
 func (i *interval) enter(to, from *probes.Statistics) {
-	i.statistics = delta{to.Iterations - from.Iterations, to.IdleNS - from.IdleNS, to.ActiveNS - from.ActiveNS}
+	i.statistics = delta{to.Iterations - from.Iterations, to.IdleNS - from.IdleNS, to.LateNS - from.LateNS, to.ActiveNS - from.ActiveNS}
 	i.countedNS = i.statistics.idleNS + i.statistics.activeNS
 	longest := 0
 	for n := range to.Histogram {

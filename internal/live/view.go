@@ -68,6 +68,7 @@ type Figures struct {
 	Observed      time.Duration // how much of the window the loop was seen
 	Iterations    int64
 	Active        time.Duration
+	Late          time.Duration  // in its wait, woken or to be woken, and not let run
 	P50, P99, Max time.Duration  // of the active periods that ended in it; Max also of the one going on
 	Blocks        int64          // that ended in it, and one going on
 	Blocked       time.Duration  // in blocks

@@ -106,8 +106,10 @@ type Block struct {
 	BoundaryNS int64  `json:"boundary_ns,omitempty"`
 	// AtLeast says that the loop was outside its wait already when the observation began, and that the beginning is
 	// not known: DurationNS is a lower bound.
-	AtLeast     bool            `json:"at_least,omitempty"`
-	Ongoing     bool            `json:"ongoing"`
+	AtLeast bool `json:"at_least,omitempty"`
+	Ongoing bool `json:"ongoing"`
+	// InWait says that the block began inside the wait: the loop was woken, or should have been, and was not let run.
+	InWait      bool            `json:"in_wait,omitempty"`
 	Cause       Cause           `json:"cause"`
 	Shape       Shape           `json:"shape,omitempty"`
 	BreakdownNS map[Cause]int64 `json:"breakdown_ns"`

@@ -50,6 +50,7 @@ type Loop struct {
 	Unit        string      `json:"unit"`
 	Iterations  int64       `json:"iterations"`
 	IdleNS      int64       `json:"idle_ns"`
+	LateNS      int64       `json:"late_ns"` // of IdleNS, woken or to be woken, and not let run
 	ActiveNS    int64       `json:"active_ns"`
 	Utilization float64     `json:"utilization"` // active over active and idle, 0 to 1
 	IterationNS Percentiles `json:"iteration_ns"`

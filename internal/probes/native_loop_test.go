@@ -104,3 +104,66 @@ func TestNativePeriods(t *testing.T) {
 		assert.Equal(t, blocks, got)
 	}
 }
+
+// A wait that returns some time after the thread was woken in it, or after its timer was due in a stop.
+func TestNativeLateReturns(t *testing.T) {
+	n := newNative(t, false)
+	const threshold = 100_000_000
+	begin := fmt.Sprintf("threshold %d\n%s", threshold, loopThread(true, 1_000_000_000, 3))
+	for name, test := range map[string]struct {
+		script string
+		late   wire.Late
+		blocks int
+	}{
+		"at once":  {"now 1500000000 woken return 1", wire.Late{}, 0},
+		"a moment": {"now 1500000000 woken now 1500000900 return 1", wire.Late{NS: 900}, 0},
+		"late":     {"now 1500000000 woken now 1700000000 return 1", wire.Late{NS: 200_000_000}, 1},
+		"joined":   {"now 1500000000 woken now 1591000000 return 1", wire.Late{NS: 91_000_000}, 1},
+		"woken twice": {"now 1500000000 woken now 1600000000 woken now 1700000000 return 1",
+			wire.Late{NS: 200_000_000}, 1},
+		"stopped past its timer": {"now 1100000000 stopped 1200000000 now 1500000000 woken now 1600000000 return 0",
+			wire.Late{NS: 400_000_000, StoppedNS: 300_000_000}, 1},
+		"stopped after its timer": {"now 1300000000 stopped 1200000000 now 1500000000 woken return 0",
+			wire.Late{NS: 200_000_000, StoppedNS: 200_000_000}, 1},
+		"stopped for nobody": {"now 1100000000 stopped 0 now 1500000000 woken now 1500001000 return 0", wire.Late{NS: 1000}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lines := n.run(t, begin+test.script+fmt.Sprintf("\nnow 1710000000 wait %d return 1 statistics 0\n", loopFD))
+			raw := unhex(t, lines[len(lines)-1], "statistics")
+			s := statisticsOf((*abi.LoopStatistics)(unsafe.Pointer(&raw[0])))
+			assert.Equal(t, test.late.NS, s.LateNS)
+			assert.LessOrEqual(t, s.LateNS, s.IdleNS)
+			var blocks []*wire.Block
+			for _, e := range events(t, lines) {
+				if b, ok := e.(*wire.Block); ok {
+					blocks = append(blocks, b)
+				}
+			}
+			// The period after it has 10 ms or more; without the late return it is no block.
+			if test.blocks == 0 {
+				blocks = slices.DeleteFunc(blocks, func(b *wire.Block) bool { return b.End-b.Start >= threshold })
+			}
+			require.Len(t, blocks, test.blocks)
+			for _, b := range blocks {
+				assert.Equal(t, test.late, b.Late)
+			}
+		})
+	}
+}
+
+func TestLateNow(t *testing.T) {
+	for name, test := range map[string]struct {
+		thread Thread
+		want   wire.Late
+	}{
+		"at rest":             {Thread{InWait: true}, wire.Late{}},
+		"to be woken":         {Thread{InWait: true, LateFrom: 2000}, wire.Late{}},
+		"woken":               {Thread{InWait: true, LateFrom: 400}, wire.Late{NS: 600}},
+		"stopped, then woken": {Thread{InWait: true, LateFrom: 400, LateStoppedNS: 100}, wire.Late{NS: 600, StoppedNS: 100}},
+		"stopped":             {Thread{InWait: true, LateFrom: 400, LateStoppedNS: 100, StoppedAt: 800}, wire.Late{NS: 600, StoppedNS: 300}},
+		"stopped before":      {Thread{InWait: true, LateFrom: 400, StoppedAt: 100}, wire.Late{NS: 600, StoppedNS: 600}},
+		"gone on":             {Thread{Late: wire.Late{NS: 50}, LateFrom: 400}, wire.Late{NS: 50}},
+	} {
+		assert.Equal(t, test.want, test.thread.LateNow(1000), name)
+	}
+}

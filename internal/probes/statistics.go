@@ -17,6 +17,7 @@ import (
 type Statistics struct {
 	Iterations int64
 	IdleNS     int64
+	LateNS     int64 // of IdleNS, woken or to be woken, and not let run
 	ActiveNS   int64
 	MaxNS      int64
 	Blocks     int64
@@ -61,7 +62,7 @@ func (p *Probes) AllStatistics(n uint32) ([]*Statistics, error) {
 
 func statisticsOf(k *abi.LoopStatistics) *Statistics {
 	s := &Statistics{
-		Iterations: int64(k.Iterations), IdleNS: int64(k.IdleNs), ActiveNS: int64(k.ActiveNs), MaxNS: int64(k.MaxNs),
+		Iterations: int64(k.Iterations), IdleNS: int64(k.IdleNs), LateNS: int64(k.LateNs), ActiveNS: int64(k.ActiveNs), MaxNS: int64(k.MaxNs),
 		Blocks: int64(k.Blocks), UnrestedNS: int64(k.UnrestedNs), UnrestedMaxNS: int64(k.UnrestedMaxNs),
 	}
 	for i, n := range k.Histogram {

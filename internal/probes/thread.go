@@ -31,6 +31,10 @@ type Thread struct {
 	Seeded                           bool
 	HasStack                         bool           // of the stretch off the CPU going on, or the last one
 	Stackless                        wire.Stackless // of OffNS
+	Late                             wire.Late      // of the wait before the present period
+	LateFrom                         int64          // the present wait could have ended, 0: it could not yet
+	LateStoppedNS                    int64          // since then stopped, ended stops only
+	StoppedAt                        int64          // stopped in the present wait since, 0: it is not
 	Verdict                          Verdict
 	held                             uint32
 	slot                             uint32
@@ -42,9 +46,26 @@ func threadOf(tid uint32, k *abi.Thread) Thread {
 		OffAt: int64(k.OffSince), Asleep: k.Asleep != 0,
 		WaitedNS: int64(k.WaitedNs), ThrottledNS: int64(k.ThrottledNs), StoppedNS: int64(k.StoppedNs),
 		RestedAt: int64(k.RestedAt), RestedPeriod: k.RestedPeriod,
-		Stopped: k.Stopped != 0, Throttled: k.Throttled != 0, Seeded: k.Seeded != 0, HasStack: k.HasStack != 0, Stackless: wire.StacklessOf(k.StacklessNs, &k.Stackless), Verdict: Verdict(k.Config.Verdict),
+		Stopped: k.Stopped != 0, Throttled: k.Throttled != 0, Seeded: k.Seeded != 0, HasStack: k.HasStack != 0, Stackless: wire.StacklessOf(k.StacklessNs, &k.Stackless),
+		Late: wire.LateOf(&k.Late), LateFrom: int64(k.LateFrom), LateStoppedNS: int64(k.LateStoppedNs), StoppedAt: int64(k.StopSince), Verdict: Verdict(k.Config.Verdict),
 		held: k.Held, slot: k.Config.Slot,
 	}
+}
+
+// LateNow returns how late the wait is at the time now that has not ended, or how late the wait before the present period returned.
+func (t *Thread) LateNow(now int64) wire.Late {
+	switch {
+	case !t.InWait:
+		return t.Late
+	case t.LateFrom == 0 || t.LateFrom >= now:
+		return wire.Late{}
+	}
+	late := wire.Late{NS: now - t.LateFrom, StoppedNS: t.LateStoppedNS}
+	if t.StoppedAt != 0 {
+		late.StoppedNS += max(now-max(t.StoppedAt, t.LateFrom), 0)
+	}
+	late.StoppedNS = min(late.StoppedNS, late.NS)
+	return late
 }
 
 // Thread reads the present view of one thread. ok is false where there is none.

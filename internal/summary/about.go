@@ -17,6 +17,7 @@ type About struct {
 	Tasks   map[string]int // how often each asyncio task was the one that blocked
 	Delayed model.Delayed  // all events, and how long the one that waited longest did
 	Many    int            // blocks made of many short callbacks
+	InWait  int            // blocks that began inside the wait
 }
 
 // AboutBlockers gathers it for each blocker that has listed blocks.
@@ -38,6 +39,9 @@ func AboutBlockers(r *model.Report) map[model.BlockerKey]*About {
 		}
 		if b.Shape == model.ShapeMany {
 			a.Many++
+		}
+		if b.InWait {
+			a.InWait++
 		}
 		if d := b.Delayed; d != nil {
 			a.Delayed.Events += d.Events

@@ -143,20 +143,45 @@ func (c *Tracker) judgeNow(t *thread, e *block.Evidence) block.Judgement {
 // parts that have ended into the corrections of the loop's statistics, and returns the length of the last part.
 func (c *Tracker) finishOpen(t *thread, k probes.Thread, now int64) (openNS int64) {
 	openNS = max(now-k.Since, 0)
-	if k.InWait || t.ended == k.Period || openNS < int64(c.opts.Threshold) {
+	if !c.mayBlock(t, k, now, c.opts.Threshold) {
 		return openNS
 	}
-	e := c.openPeriod(t, k, t.takeSamples(k.Period), now)
+	e := c.openPeriod(t, k, t.takeSamples(openNumber(k)), now)
 	c.record(e)
 	j := c.judgeNow(t, e)
 	t.fix.enter(j.Correction)
 	for _, b := range j.Blocks {
 		c.emit(b)
 	}
-	if j.Ongoing != nil && !t.told.is(k.Period, j.Ongoing.StartNS, c.opts.Threshold) {
+	if j.Ongoing != nil && !t.told.is(openNumber(k), j.Ongoing.StartNS, c.opts.Threshold) {
 		c.emit(*j.Ongoing)
 	}
+	if k.InWait {
+		return openNS
+	}
 	return j.OpenNS
+}
+
+// openNumber returns the number of the period that a thread is in, or that comes after its wait.
+func openNumber(k probes.Thread) uint64 {
+	if k.InWait {
+		return k.Period + 1
+	}
+	return k.Period
+}
+
+// mayBlock tells whether the period that a thread is in, with its late wait, is long enough for a block that is not told yet.
+func (c *Tracker) mayBlock(t *thread, k probes.Thread, now int64, limit time.Duration) bool {
+	return t.ended != openNumber(k) && openFor(k, now) >= limit
+}
+
+// openFor returns for how long a thread has been outside its wait, or late in it, or both.
+func openFor(k probes.Thread, now int64) time.Duration {
+	ns := k.LateNow(now).NS
+	if !k.InWait {
+		ns += max(now-k.Since, 0)
+	}
+	return time.Duration(ns)
 }
 
 // ongoingAfter is how long a block goes on past the threshold before it is reported ahead of its end:
@@ -166,17 +191,18 @@ const ongoingAfter = 200 * time.Millisecond
 // tellOngoing reports a block before it has ended, once. Where it turns out to be the next of several, that is reported,
 // too: it is looked again each time the period has grown by a quarter.
 func (c *Tracker) tellOngoing(t *thread, k probes.Thread, now int64) {
-	open := time.Duration(now - k.Since)
-	if c.opts.Ongoing == nil || !t.isLoop() || k.InWait || open < c.opts.Threshold+ongoingAfter || t.told.period == k.Period && open < t.told.again {
+	open := openFor(k, now)
+	if c.opts.Ongoing == nil || !t.isLoop() || !c.mayBlock(t, k, now, c.opts.Threshold+ongoingAfter) ||
+		t.told.period == openNumber(k) && open < t.told.again {
 		return
 	}
 	var samples []*wire.Sample
-	if t.period == k.Period {
+	if t.period == openNumber(k) {
 		samples = t.samples
 	}
 	if b := c.judgeOpen(t, k, samples, now).Ongoing; b != nil {
-		again := t.told.is(k.Period, b.StartNS, c.opts.Threshold)
-		t.told = told{k.Period, b.StartNS, open + max(c.opts.Threshold+ongoingAfter, open/4)}
+		again := t.told.is(openNumber(k), b.StartNS, c.opts.Threshold)
+		t.told = told{openNumber(k), b.StartNS, open + max(c.opts.Threshold+ongoingAfter, open/4)}
 		if !again {
 			c.opts.Ongoing(*b)
 		}

@@ -19,18 +19,24 @@ func (c *Tracker) endedPeriod(t *thread, b *wire.Block, samples []*wire.Sample) 
 	e.OffNS, e.WaitedNS, e.ThrottledNS, e.StoppedNS = b.OffNS, b.WaitedNS, b.ThrottledNS, b.StoppedNS
 	e.Samples = c.samples(t, t.complete(b.Period, samples, b.Stackless))
 	e.Account = accountOf(t.takeAccount(b.Period))
+	e.Late = block.Late(b.Late)
 	return e
 }
 
-// openPeriod gathers the evidence on the period that a thread is in. samples are those sent so far. On the way it looks at a
-// sleep that has no stack.
+// openPeriod gathers the evidence on the period that a thread is in, or where it is late in its wait, on the one to come.
+// samples are those sent so far. On the way it looks at a sleep that has no stack.
 func (c *Tracker) openPeriod(t *thread, k probes.Thread, samples []*wire.Sample, now int64) *block.Evidence {
+	if k.InWait {
+		e := c.evidence(t, openNumber(k))
+		e.StartNS, e.EndNS, e.Open, e.Late = now, now, true, block.Late(k.LateNow(now))
+		return e
+	}
 	held, err := c.kernel.HeldSamples(k, now)
 	if err != nil {
 		c.check(err)
 	}
 	e := c.evidence(t, k.Period)
-	e.StartNS, e.EndNS, e.Seeded, e.Open = k.Since, now, k.Seeded, true
+	e.StartNS, e.EndNS, e.Seeded, e.Open, e.Late = k.Since, now, k.Seeded, true, block.Late(k.Late)
 	e.OffNS, e.WaitedNS, e.ThrottledNS, e.StoppedNS = k.OffNS, k.WaitedNS, k.ThrottledNS, k.StoppedNS
 	if k.OffAt != 0 {
 		open := max(now-k.OffAt, 0)

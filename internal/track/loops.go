@@ -59,6 +59,7 @@ func (c *Tracker) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
 	}
 	t.fix.apply(statistics)
 	if k != nil {
+		statistics.LateNS += k.LateNow(now).NS
 		if k.InWait {
 			statistics.IdleNS += openNS
 		} else {
@@ -70,7 +71,7 @@ func (c *Tracker) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
 		addUnrested(statistics, k, now, int64(c.opts.Threshold))
 	}
 	l := t.row()
-	l.Iterations, l.IdleNS, l.ActiveNS = statistics.Iterations, statistics.IdleNS, statistics.ActiveNS
+	l.Iterations, l.IdleNS, l.LateNS, l.ActiveNS = statistics.Iterations, statistics.IdleNS, statistics.LateNS, statistics.ActiveNS
 	l.IterationNS = model.Percentiles{P50: statistics.Quantile(.5), P90: statistics.Quantile(.9), P99: statistics.Quantile(.99), Max: statistics.MaxNS}
 	l.UnrestedNS = model.Unrested{Total: statistics.UnrestedNS, Max: statistics.UnrestedMaxNS}
 	c.ended = append(c.ended, l)
@@ -113,7 +114,7 @@ func (c *Tracker) Poll(now int64) error {
 		return err
 	}
 	for _, k := range open {
-		if t := c.threads[k.TID]; t != nil && now-k.Since >= int64(c.opts.Threshold) {
+		if t := c.threads[k.TID]; t != nil && c.mayBlock(t, k, now, c.opts.Threshold) {
 			c.nameOpen(t, k)
 			c.tellOngoing(t, k, now)
 		}

@@ -59,21 +59,25 @@ func (c *Tracker) Present(now int64) ([]Present, error) {
 		}
 		t.fix.apply(p.Statistics)
 		p.Waiting, p.Since = k.InWait, k.Since
+		p.Statistics.LateNS += k.LateNow(now).NS
 		if open := max(now-k.Since, 0); k.InWait {
 			p.Statistics.IdleNS += open
 		} else {
 			p.Statistics.ActiveNS += open
 			p.Statistics.MaxNS = max(p.Statistics.MaxNS, open)
 		}
-		if k.InWait || t.ended == k.Period || now-k.Since < int64(c.opts.Threshold) {
+		if !c.mayBlock(t, k, now, c.opts.Threshold) {
 			continue
 		}
 		var samples []*wire.Sample
-		if t.period == k.Period {
+		if t.period == openNumber(k) {
 			samples = t.samples
 		}
 		j := c.judgeOpen(t, k, samples, now)
 		if p.Block = j.Ongoing; p.Block != nil {
+			if p.Block.InWait { // it has begun in the wait
+				p.Waiting, p.Since = false, p.Block.StartNS
+			}
 			for _, b := range j.Blocks {
 				p.EndedNS += b.DurationNS
 			}

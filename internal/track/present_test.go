@@ -101,3 +101,23 @@ func TestPresentEndsWithALoopThatNeverHoldsStill(t *testing.T) {
 	assert.InDelta(t, 900*ms, p.Statistics.IdleNS, float64(ms))
 	assert.InDelta(t, 5*ms, p.Statistics.ActiveNS, float64(ms))
 }
+
+// A loop that is woken and not let run is blocked, since it was woken.
+func TestPresentSeesALateLoop(t *testing.T) {
+	late := probes.Thread{TID: 7, InWait: true, Period: 4, Since: 1000 * ms, LateFrom: 1700 * ms}
+	p := present(t, &moving{states: []probes.Thread{late}, statistics: []probes.Statistics{{Iterations: 4, IdleNS: 10 * ms, LateNS: ms}}}, 1900*ms)
+	assert.EqualValues(t, 910*ms, p.Statistics.IdleNS)
+	assert.EqualValues(t, 201*ms, p.Statistics.LateNS)
+	require.NotNil(t, p.Block)
+	assert.False(t, p.Waiting)
+	assert.EqualValues(t, 1700*ms, p.Since)
+	assert.True(t, p.Block.InWait)
+	assert.True(t, p.Block.Ongoing)
+	assert.EqualValues(t, 1700*ms, p.Block.StartNS)
+	assert.EqualValues(t, 200*ms, p.Block.DurationNS)
+
+	late.LateFrom = 1810 * ms
+	p = present(t, &moving{states: []probes.Thread{late}, statistics: []probes.Statistics{{}}}, 1900*ms)
+	assert.Nil(t, p.Block)
+	assert.True(t, p.Waiting)
+}

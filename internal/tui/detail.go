@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/live"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 	"github.com/loopwatch/loopwatch/internal/report/text"
 	"github.com/loopwatch/loopwatch/internal/report/words"
@@ -70,6 +71,9 @@ func (m *monitor) loopText() string {
 
 	section(&b, "Figures")
 	m.figures(&b, l)
+	if f := &l.Figures[m.window]; words.IsLate(&model.Loop{LateNS: int64(f.Late), IdleNS: int64(f.Observed)}) {
+		fmt.Fprintf(&b, "  It came out of its wait late, by %s in all of %s.\n", compact(f.Late), windowName(m.window, m.shown))
+	}
 	section(&b, "Active periods of "+windowName(m.window, m.shown))
 	histogram(&b, l.Figures[m.window].Histogram, m.width)
 	since := ""

@@ -78,6 +78,7 @@ func newWaits(t testing.TB) *waits {
 	}
 	w.set(t, "events/sched/sched_process_exit/enable", "1")
 	w.set(t, "events/sched/sched_switch/enable", "1")
+	w.set(t, "events/sched/sched_waking/enable", "1")
 	pipe, err := os.OpenFile(filepath.Join(w.dir, "trace_pipe"), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	require.NoError(t, err)
 	ended := make(chan struct{})
@@ -141,6 +142,9 @@ var traced = regexp.MustCompile(`-(\d+)\s+\[\d+\] \S+\s+(\d+)\.(\d{6}): (?:sys_e
 // prev_pid=812 prev_prio=120 prev_state=R+ ==> next_comm=a b next_pid=5 next_prio=120".
 var switched = regexp.MustCompile(`\s(\d+)\.(\d{6}): sched_switch: prev_comm=.* prev_pid=(\d+) prev_prio=-?\d+ prev_state=(\S+) ==> .* next_pid=(\d+) next_prio=`)
 
+// woken matches that a thread is made runnable: "12.345678: sched_waking: comm=a b pid=812 prio=120 target_cpu=001".
+var woken = regexp.MustCompile(`\s(\d+)\.(\d{6}): sched_waking: comm=.* pid=(\d+) prio=`)
+
 // read follows the trace until it is closed.
 func (w *waits) read(pipe *os.File) {
 	lines := bufio.NewScanner(pipe)
@@ -160,6 +164,10 @@ func (w *waits) read(pipe *os.File) {
 func (w *waits) line(line string) {
 	if strings.Contains(line, ": sched_switch: ") {
 		w.switched(line)
+		return
+	}
+	if m := woken.FindStringSubmatch(line); m != nil {
+		w.woken(m)
 		return
 	}
 	m := traced.FindStringSubmatch(line)
@@ -214,6 +222,7 @@ func (w *waits) switched(line string) {
 	next, _ := strconv.Atoi(m[5])
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	delete(w.out, prev) // woken before it slept
 	if strings.HasPrefix(m[4], "R") {
 		w.out[prev] = at
 	}
@@ -222,6 +231,16 @@ func (w *waits) switched(line string) {
 		if at-from >= int64(leastQueued) {
 			w.queued[next] = append(w.queued[next], interval{from, at})
 		}
+	}
+}
+
+// woken notes that a thread could run from now on.
+func (w *waits) woken(m []string) {
+	tid, _ := strconv.Atoi(m[3])
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, ok := w.out[tid]; !ok {
+		w.out[tid] = traceTime(m[1], m[2])
 	}
 }
 

@@ -37,6 +37,7 @@ const (
 	Brief     = "brief.py"    // KIND --loops N --iteration N --seconds S
 	Importing = "imports.py"  // SECONDS ROUNDS [KIND ...]
 	Together  = "several.py"  // LOOP SECONDS ROUNDS
+	Late      = "late.py"     // WAY SECONDS
 
 	Application = "app.py" // not run but served, as app:application
 )

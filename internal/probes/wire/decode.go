@@ -20,6 +20,11 @@ func StacklessOf(total uint64, c *abi.Stackless) Stackless {
 	return Stackless{TotalNS: int64(total), At: int64(c.At), NS: int64(c.Ns), Syscall: int(c.Nr), Args: c.Args}
 }
 
+// LateOf returns how late a wait returned.
+func LateOf(c *abi.Late) Late {
+	return Late{NS: int64(c.Ns), ThrottledNS: int64(c.ThrottledNs), StoppedNS: int64(c.StoppedNs)}
+}
+
 // Decoder turns records into events. The zero value is ready. It is not safe for concurrent use.
 type Decoder struct {
 	holders map[uint32]*abi.Holder // by thread id of the loop: its sample comes next
@@ -78,7 +83,7 @@ func (d *Decoder) Decode(raw []byte) (Event, error) {
 			PID: int(c.Tgid), TID: int(c.Tid), Period: c.Period, Start: int64(c.Start), End: int64(c.End),
 			OffNS: int64(c.OffNs), WaitedNS: int64(c.WaitedNs), ThrottledNS: int64(c.ThrottledNs),
 			StoppedNS: int64(c.StoppedNs), ReadyAt: int64(c.ReadyAt), Samples: int(c.Samples), Stackless: StacklessOf(c.StacklessNs, &c.Stackless),
-			Exited: c.Flags&abi.BlockExited != 0, Seeded: c.Flags&abi.BlockSeeded != 0,
+			Late: LateOf(&c.Late), Exited: c.Flags&abi.BlockExited != 0, Seeded: c.Flags&abi.BlockSeeded != 0,
 		}, nil
 	case abi.RecordDelayed:
 		var c abi.DelayedRecord

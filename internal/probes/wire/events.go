@@ -102,9 +102,17 @@ type Block struct {
 	StoppedNS   int64 // of OffNS, stopped by a signal, a tracer or a freezer
 	ReadyAt     int64 // the first event that waited for it to end, 0 not known (fentry only)
 	Stackless   Stackless
+	Late        Late // of the wait before it
 	Samples     int  // sent for it
 	Exited      bool // the thread ended in the middle
 	Seeded      bool // it was going on when first seen: Start is when that was
+}
+
+// Late is how late a wait returned: for so long the loop could have gone on, and was not let run.
+type Late struct {
+	NS          int64
+	ThrottledNS int64 // of it, held back by a cgroup's quota
+	StoppedNS   int64 // of it, stopped by a signal, a tracer or a freezer
 }
 
 // Stackless is time asleep in a period that no sample has, because no stack could be taken when it began.

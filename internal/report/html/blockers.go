@@ -31,6 +31,7 @@ type blockerView struct {
 	Advice   []span
 	Delayed  string
 	Many     string
+	InWait   string
 	Tasks    string
 	Split    []part
 	Stack    []stackGroup
@@ -140,6 +141,9 @@ func newBlocker(number int, b *model.Blocker, all int64, about *summary.About, n
 		out.Split = splitOf(about.SplitNS)
 		out.Tasks = tasksOf(about.Tasks)
 		out.Delayed = glued(words.Waited(&about.Delayed))
+		if inWait := words.InWait(about.InWait, about.Blocks); inWait != "" {
+			out.InWait = "The loop was " + inWait + "."
+		}
 		if about.Many > 0 {
 			out.Many = fmt.Sprintf("In %d of %s many short callbacks added up; none alone took half.", about.Many, words.Plural(int64(about.Blocks), "block"))
 		}

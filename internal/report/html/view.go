@@ -49,10 +49,10 @@ type view struct {
 type fact struct{ Name, Value string }
 
 type loopView struct {
-	Name, Kind, Python, Where                                 string
-	Busy, Iterations, P50, P99, Max, Blocks, Blocked, InBlock string
-	Hurt                                                      bool
-	Command                                                   string
+	Name, Kind, Python, Where                                       string
+	Busy, Iterations, P50, P99, Max, Blocks, Blocked, InBlock, Late string
+	Hurt                                                            bool
+	Command                                                         string
 }
 
 type blockView struct {
@@ -150,6 +150,9 @@ func (v *view) loops(r *model.Report) {
 		}
 		if l.Container != "" && l.Unit != "" {
 			row.Where = clean(l.Container) + ", " + clean(l.Unit)
+		}
+		if words.IsLate(&l) {
+			row.Late = glued("out of its wait late by " + words.HumanDuration(l.LateNS) + " in all")
 		}
 		if l.InBlockNS > 0 {
 			row.InBlock = glued("blocked at the end, for " + words.HumanDuration(l.InBlockNS) + " so far")

@@ -31,9 +31,12 @@ func WriteStack(w io.Writer, b *model.Block, o Options) error {
 	if evidence := words.Evidence(b.Detail); evidence != "" {
 		t.printf("      %s\n", t.cut(evidence, t.width-6))
 	}
-	if len(b.Stacks) == 0 {
+	switch {
+	case len(b.Stacks) == 0 && b.InWait:
+		t.printf("      %s\n", words.InWait(1, 1))
+	case len(b.Stacks) == 0:
 		t.printf("      %s\n", t.style(styleFaint, "no stack was taken of it yet"))
-	} else {
+	default:
 		t.stack(b.Stacks[0].Frames, b.Culprit, o.Verbose)
 	}
 	t.holder(b.Detail.Holder)
@@ -112,6 +115,9 @@ func (t *reportWriter) about(a *summary.About, gil model.GIL) {
 	}
 	if len(facts) > 0 {
 		t.printf("      %s\n", t.cut(strings.Join(facts, "; "), t.width-6))
+	}
+	if inWait := words.InWait(a.InWait, a.Blocks); inWait != "" {
+		t.printf("      %s\n", t.cut(inWait, t.width-6))
 	}
 	if waited := words.Waited(&a.Delayed); waited != "" {
 		t.printf("      %s\n", waited)

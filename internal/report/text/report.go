@@ -62,6 +62,8 @@ func (t *reportWriter) headline() {
 	}
 }
 
+const titleLate = "LATE"
+
 func (t *reportWriter) loops() {
 	loops := t.r.Loops
 	if len(loops) == 0 || t.err != nil {
@@ -78,22 +80,34 @@ func (t *reportWriter) loops() {
 		{Title: "MAX", Right: true},
 		{Title: "BLOCKS", Right: true},
 		{Title: "BLOCKED", Right: true},
+		{Title: titleLate, Right: true, Optional: 6},
 		{Title: "WHERE", Optional: 4, Flexible: true, Minimum: 12},
 	}
-	somewhere := false
+	somewhere, anyLate := false, false
 	var rows [][]string
 	n := t.shown(len(loops), textLoops)
 	for _, l := range loops[:n] {
 		where := safetext.Middle(safetext.Line(cmp.Or(l.Container, l.Unit)), 40)
 		somewhere = somewhere || where != ""
+		late := "-"
+		if words.IsLate(&l) {
+			late, anyLate = words.HumanDuration(l.LateNS), true
+		}
 		rows = append(rows, []string{
 			t.names.Of(model.LoopID{PID: l.PID, TID: l.TID}), word(l.Loop), word(l.Python), words.Percent(l.Utilization),
 			strconv.FormatInt(l.Iterations, 10), dashZero(l.IterationNS.P50), dashZero(l.IterationNS.P99),
-			dashZero(l.IterationNS.Max), strconv.FormatInt(l.Blocks, 10), dashZero(l.BlockedNS), where,
+			dashZero(l.IterationNS.Max), strconv.FormatInt(l.Blocks, 10), dashZero(l.BlockedNS), late, where,
 		})
 	}
 	if !somewhere {
 		columns = columns[:len(columns)-1]
+	}
+	if !anyLate {
+		at := slices.IndexFunc(columns, func(c words.Column) bool { return c.Title == titleLate })
+		columns = slices.Delete(columns, at, at+1)
+		for i := range rows {
+			rows[i] = slices.Delete(rows[i], at, at+1)
+		}
 	}
 	t.section("Loops")
 	t.table(columns, rows)

@@ -118,6 +118,9 @@ func streamNote(b *model.Block) string {
 	case b.AtLeast:
 		parts = append(parts, "had begun before the start")
 	}
+	if b.InWait {
+		parts = append(parts, "in its wait")
+	}
 	for _, part := range []string{words.OfPeriod(b), words.Evidence(b.Detail)} {
 		if part != "" {
 			parts = append(parts, part)

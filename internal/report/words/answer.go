@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/loopwatch/loopwatch/internal/model"
 )
@@ -41,6 +42,10 @@ func AnswerOf(r *model.Report) Answer {
 		if m := busiest.IterationNS.Max; m > 0 {
 			v.Hint = fmt.Sprintf("The longest active period took %s, in %s; a lower --threshold shows who caused it.",
 				HumanDuration(m), LoopName(busiest))
+		}
+		latest := slices.MaxFunc(r.Loops, func(x, y model.Loop) int { return cmp.Compare(x.LateNS, y.LateNS) })
+		if IsLate(&latest) {
+			v.Hint = strings.TrimSpace(v.Hint + fmt.Sprintf(" %s came out of its wait late, by %s in all: it was not let run.", LoopName(latest), HumanDuration(latest.LateNS)))
 		}
 		return v
 	}

@@ -15,6 +15,9 @@ import (
 // noticeable is how long collections or imports took that are worth a word.
 const noticeable = int64(5 * time.Millisecond)
 
+// noticeableLate is how late a loop was in all, at least, where that is worth a word: every wake-up takes some microseconds.
+const noticeableLate = int64(50 * time.Millisecond)
+
 // Evidence tells in one line what the kernel saw the thread do.
 func Evidence(d model.Detail) string {
 	var parts []string
@@ -52,6 +55,22 @@ func Evidence(d model.Detail) string {
 		parts = append(parts, fmt.Sprintf("%d × %s", a.Count, safetext.Line(a.Event)))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// InWait says that blocks began in the loop's wait, empty where none did.
+func InWait(inWait, blocks int) string {
+	switch {
+	case inWait == 0:
+		return ""
+	case inWait == blocks:
+		return "in its wait: there was something to do, and it was not let run"
+	}
+	return fmt.Sprintf("in its wait in %d of %s: there was something to do, and it was not let run", inWait, Plural(int64(blocks), "block"))
+}
+
+// IsLate tells whether it is worth a word for how long a loop was not let run out of its wait: a hundredth of its time.
+func IsLate(l *model.Loop) bool {
+	return l.LateNS >= noticeableLate && 100*l.LateNS >= l.IdleNS+l.ActiveNS
 }
 
 // Waited says who waited for blocks to end, empty where nobody did or it is not known.

@@ -104,7 +104,8 @@ struct py_callback {
 	__u64 code;  /* thread_config.caller_code, while walking */
 	__u64 inner; /* the frame last seen, while walking */
 	__u64 frame; /* 0: none was seen */
-	__u64 local; /* its first local variable, the handle where the loop runs one */
+	__u64 local; /* its first local variable, the handle where the loop runs one; of CALLER_ROOT
+		      * the first three in one number */
 	__u32 owner; /* enum frame_owner, or another of CPython's */
 	__u32 pad;
 };

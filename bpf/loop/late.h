@@ -25,7 +25,7 @@ static __always_inline void runnable_in_wait(struct thread *t, struct task_struc
 	if (t->late_from)
 		return;
 	t->late_from = now;
-	note_quota(t, task);
+	note_run_delay(t, task);
 }
 
 /* When a timer was to end the wait in which the thread has been stopped, 0: none by now. */
@@ -56,20 +56,23 @@ static __always_inline void woken_in_wait(struct thread *t, struct task_struct *
 	if (t->stop_since) {
 		end_stop(t, now);
 		if (t->late_from)
-			note_quota(t, task);
+			note_run_delay(t, task);
 	}
 	runnable_in_wait(t, task, now);
 }
 
-/* The wait ends at `now`. */
+/* The wait ends at `now`, on this CPU. What the thread ran meanwhile was not late. */
 static __always_inline void take_late(struct thread *t, __u64 now)
 {
-	__u64 ns = 0, stopped = t->late_stopped_ns;
+	__u64 ns = 0, late, stopped = t->late_stopped_ns;
 
 	if (t->late_from && t->late_from < now)
 		ns = now - t->late_from;
 	if (stopped > ns)
 		stopped = ns;
+	late = stopped + BPF_CORE_READ(current_task(), sched_info.run_delay) - t->run_delay;
+	if (late < ns)
+		ns = late;
 	t->late.ns = ns;
 	t->late.stopped_ns = stopped;
 	t->late.throttled_ns = 0;

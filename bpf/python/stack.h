@@ -135,14 +135,19 @@ static __always_inline int innermost_frame(struct walk *w, __u64 tstate)
 /* Reads what tells the callback found from others. */
 static __always_inline void read_callback(const struct py_layout *py, struct py_callback *cb)
 {
+	__u64 locals[3];
 	__u8 owner;
 
 	if (cb->code == CALLER_ROOT)
 		cb->frame = cb->inner;
 	if (!cb->frame)
 		return;
-	if (read_u64(&cb->local, cb->frame + py->frame_locals))
+	if (cb->code == CALLER_ROOT) {
+		if (!bpf_probe_read_user(locals, sizeof(locals), (void *)(cb->frame + py->frame_locals)))
+			cb->local = locals[0] ^ locals[1] << 1 ^ locals[2] << 2;
+	} else if (read_u64(&cb->local, cb->frame + py->frame_locals)) {
 		cb->local = 0;
+	}
 	if (py->frame_owner && !bpf_probe_read_user(&owner, 1, (void *)(cb->frame + py->frame_owner)))
 		cb->owner = owner;
 }

@@ -84,7 +84,7 @@ type Address struct {
 // Callback is the frame directly inside the one that calls the loop's callbacks. Frame is 0 where none was seen.
 type Callback struct {
 	Frame     uint64 `json:"frame,omitempty"` // address
-	Local     uint64 `json:"local,omitempty"` // its first local variable
+	Local     uint64 `json:"local,omitempty"` // its first local variable; of a greenlet the first three in one number
 	Generator bool   `json:"generator,omitempty"`
 }
 

@@ -140,6 +140,9 @@ func (l *Loop) callbackOf(s *Sample) callback {
 			return callback{cb.Local &^ 7, true}
 		}
 	case eventloop.CallerRoot:
+		if eventloop.ArgumentsTell(s.Frames) {
+			return callback{cb.Frame ^ cb.Local<<3 | 1, false} // never 0
+		}
 		return callback{cb.Frame, false}
 	}
 	return callback{}

@@ -65,4 +65,11 @@ func TestCallbackOf(t *testing.T) {
 	greenlet := &Loop{Caller: eventloop.CallerRoot}
 	assert.Equal(t, callback{8, false}, greenlet.callbackOf(s))
 	assert.Equal(t, callback{}, (&Loop{}).callbackOf(s))
+	// Greenlets that begin one after the other have one place, and other arguments.
+	main := []model.Frame{frame("handler", 3), {Function: "GreenThread.main", File: "/usr/lib/python3/dist-packages/eventlet/greenthread.py"}}
+	one, other := &Sample{Callback: s.Callback, Frames: main}, &Sample{Callback: Callback{Frame: 8, Local: 0x1031}, Frames: main}
+	assert.NotEqual(t, greenlet.callbackOf(one).id, greenlet.callbackOf(other).id)
+	assert.False(t, greenlet.callbackOf(one).sure)
+	one.Frames, other.Frames = main[:1], main[:1]
+	assert.Equal(t, greenlet.callbackOf(one), greenlet.callbackOf(other), "a variable that may change")
 }

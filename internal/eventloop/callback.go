@@ -22,7 +22,9 @@ var (
 	runOnceFrame  = places{{"asyncio/base_events.py", []string{runOnce}}}
 	trioRunFrame  = places{{"trio/_core/_run.py", []string{"unrolled_run", "run_impl"}}} // before trio 0.18 the latter
 	handleRunning = places{{"asyncio/events.py", []string{"_run"}}}
-	delayedCalls  = places{{"twisted/internet/base.py", []string{"runUntilCurrent"}}}
+	// The GreenThread is the first argument of the one; the other's third are the connection and its peer.
+	greenletBegins = places{{"eventlet/greenthread.py", []string{"main"}}, {"gevent/baseserver.py", []string{"_handle_and_close_when_done"}}}
+	delayedCalls   = places{{"twisted/internet/base.py", []string{"runUntilCurrent"}}}
 	// ofObjects are methods that Twisted has delayed calls call, for an object that waits for nothing else.
 	ofObjects = places{{"twisted/internet/defer.py", []string{"callback", "errback"}}, {"twisted/internet/task.py", []string{"__call__"}}}
 )
@@ -55,6 +57,16 @@ func RunsHandle(frames []model.Frame) bool { return callsOne(frames, runOnceFram
 
 // RunsObject tells the same of Twisted's delayed calls, and a method whose object waits for this call alone.
 func RunsObject(frames []model.Frame) bool { return callsOne(frames, delayedCalls, ofObjects) }
+
+// ArgumentsTell tells whether the outermost frame is of a function that gets what tells greenlets apart as its first three
+// arguments, and keeps them: a greenlet whose stack has ended leaves its place to the next at once.
+func ArgumentsTell(frames []model.Frame) bool {
+	if len(frames) == 0 {
+		return false
+	}
+	outermost := frames[len(frames)-1]
+	return greenletBegins.has(site{outermost.File, lastName(outermost.Function)})
+}
 
 // callsOne tells whether the outermost of the callers has called one of these functions.
 func callsOne(frames []model.Frame, callers, functions places) bool {

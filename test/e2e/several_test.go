@@ -21,8 +21,8 @@ import (
 	"github.com/loopwatch/loopwatch/test/truth"
 )
 
-// severalBar is how many of the periods with several blocks must be told as that. On a machine short of CPU time a
-// callback may leave too few samples. One block must never be told as several.
+// severalBar is how many of the periods with several blocks must be told as that, and of the blocks explained. On a machine
+// short of CPU time a callback may leave too few samples. One block must never be told as several.
 const severalBar = 0.95
 
 // TestSeveral holds several blocks in one active period against a program that makes them on every interpreter and loop.
@@ -65,8 +65,8 @@ func TestSeveral(t *testing.T) {
 	assert.Zero(t, total.split, "single blocks told as several")
 	assert.Zero(t, total.off, "boundaries further off than said")
 	assert.Zero(t, sum.FalseAlarms)
-	assert.GreaterOrEqual(t, float64(sum.Right), bar*float64(sum.Found), "culprits")
-	assert.GreaterOrEqual(t, float64(sum.Cause), bar*float64(sum.Found), "causes")
+	assert.GreaterOrEqual(t, float64(sum.Right), severalBar*float64(sum.Found), "culprits")
+	assert.GreaterOrEqual(t, float64(sum.Cause), severalBar*float64(sum.Found), "causes")
 }
 
 func performSeveral(t *testing.T, stage *stage, pythons []testpython.Interp, threshold time.Duration) (played []*performance) {

@@ -135,8 +135,9 @@ async def handler():
 class Ways:
     """How one kind of loop runs callbacks, tasks, and tasks that have waited, in one iteration."""
 
-    def __init__(self, sleep, callbacks, tasks=None, waiting=None, asyncio=False):
+    def __init__(self, sleep, callbacks, tasks=None, waiting=None, asyncio=False, alike=False):
         self.sleep, self.callbacks, self.tasks, self.waiting, self.asyncio = sleep, callbacks, tasks, waiting, asyncio
+        self.alike = alike  # something tells callbacks of one function apart
 
 
 def cases(ways):
@@ -149,6 +150,8 @@ def cases(ways):
     yield "one callback", lambda: calls([one_after_the_other]), 1
     yield "one that is long, and short ones", lambda: calls([small, sleeping, small, small]), 4
     yield "many", lambda: calls([small] * 20), 20
+    if ways.alike:
+        yield "two callbacks of one function", lambda: calls([sleeping, sleeping]), 2
     if ways.tasks:
         yield "two tasks", lambda: ways.tasks([handler, without_suspending]), 2
         yield "one task", lambda: ways.tasks([without_suspending]), 1
@@ -224,7 +227,7 @@ def on_asyncio(rounds, make=None):
         await asyncio.sleep(GAP)
         ready.set()
 
-    loop.run_until_complete(play(Ways(asyncio.sleep, callbacks, tasks, waiting, asyncio=True), rounds))
+    loop.run_until_complete(play(Ways(asyncio.sleep, callbacks, tasks, waiting, asyncio=True, alike=not make), rounds))
 
 
 def on_uvloop(rounds):
@@ -243,7 +246,7 @@ def on_tornado(rounds):
         for function in functions:
             loop.add_callback(function)
 
-    loop.run_sync(lambda: play(Ways(tornado.gen.sleep, callbacks, callbacks), rounds))
+    loop.run_sync(lambda: play(Ways(tornado.gen.sleep, callbacks, callbacks, alike=True), rounds))
 
 
 def on_trio(rounds):
@@ -275,7 +278,7 @@ def on_trio(rounds):
                 await trio.sleep(GAP)
                 ready.set()
 
-            await play(Ways(trio.sleep, callbacks, tasks, waiting), rounds)
+            await play(Ways(trio.sleep, callbacks, tasks, waiting, alike=True), rounds)
 
     trio.run(main)
 
@@ -358,7 +361,7 @@ def on_eventlet(rounds):
 
     listener = eventlet.listen(("127.0.0.1", 0))
     eventlet.spawn(listener.accept)
-    eventlet.spawn(step, play(Ways(sleep, callbacks, None, waiting), rounds)).wait()
+    eventlet.spawn(step, play(Ways(sleep, callbacks, None, waiting, alike=True), rounds)).wait()
 
 
 LOOPS = {

@@ -61,18 +61,17 @@ static __always_inline void woken_in_wait(struct thread *t, struct task_struct *
 	runnable_in_wait(t, task, now);
 }
 
-/* The wait ends at `now`, on this CPU. What the thread ran meanwhile was not late. */
-static __always_inline void take_late(struct thread *t, __u64 now)
+/* The wait ends at `now`. What the thread ran meanwhile, on its way out, was not late. */
+static __always_inline void take_late(struct thread *t, struct task_struct *task, __u64 now)
 {
-	__u64 ns = 0, late, stopped = t->late_stopped_ns;
+	__u64 ns = 0, stopped = t->late_stopped_ns;
 
 	if (t->late_from && t->late_from < now)
 		ns = now - t->late_from;
 	if (stopped > ns)
 		stopped = ns;
-	late = stopped + BPF_CORE_READ(current_task(), sched_info.run_delay) - t->run_delay;
-	if (late < ns)
-		ns = late;
+	if (ns > stopped)
+		ns = stopped + run_delay_since(t, task, ns - stopped);
 	t->late.ns = ns;
 	t->late.stopped_ns = stopped;
 	t->late.throttled_ns = 0;

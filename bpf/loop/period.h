@@ -42,9 +42,9 @@ static __always_inline void refresh(struct thread *t, __u32 tid)
 	t->config = *config;
 }
 
-static __always_inline void open_period(struct thread *t, __u64 now)
+static __always_inline void open_period(struct thread *t, struct task_struct *task, __u64 now)
 {
-	take_late(t, now);
+	take_late(t, task, now);
 	t->interrupted_fd = NO_FD;
 	t->since = now;
 	t->period++;

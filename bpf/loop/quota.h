@@ -73,15 +73,12 @@ static __always_inline void note_run_delay(struct thread *t, struct task_struct 
 	note_quota(t, task);
 }
 
-/* How long it was runnable without a CPU in the `ns` of its absence that ends now. The scheduler
- * adds the last of it to run_delay only after this. */
-static __always_inline __u64 waited_for_cpu(const struct thread *t, struct task_struct *task,
-					    __u64 ns)
+/* How long it was runnable without a CPU since note_run_delay, at most `ns`. Where it gets one just now, the scheduler adds
+ * the last of it to run_delay only after this. */
+static __always_inline __u64 run_delay_since(const struct thread *t, struct task_struct *task, __u64 ns)
 {
 	__u64 waited, queued, now;
 
-	if (!t->asleep)
-		return ns;
 	waited = BPF_CORE_READ(task, sched_info.run_delay) - t->run_delay;
 	queued = BPF_CORE_READ(task, sched_info.last_queued);
 	if (queued && bpf_core_field_exists(task->se.cfs_rq)) {
@@ -90,6 +87,13 @@ static __always_inline __u64 waited_for_cpu(const struct thread *t, struct task_
 			waited += now - queued;
 	}
 	return waited < ns ? waited : ns;
+}
+
+/* How long it was runnable without a CPU in the `ns` of its absence that ends now. */
+static __always_inline __u64 waited_for_cpu(const struct thread *t, struct task_struct *task,
+					    __u64 ns)
+{
+	return t->asleep ? run_delay_since(t, task, ns) : ns;
 }
 
 /* How much of the `waited` just ended was due to the quota. */

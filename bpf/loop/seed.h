@@ -43,7 +43,7 @@ static __always_inline void seed_task(struct task_struct *task)
 	if (!t)
 		return;
 	if (fd == NO_FD) {
-		open_period(t, now);
+		open_period(t, task, now);
 		t->seeded = 1;
 		if (off) {
 			t->off_since = now;

@@ -103,7 +103,7 @@ static __always_inline int wait_exit(__s32 events)
 		count_rest(t, now);
 		if (t->blocked)
 			send_delayed(t, tid, events);
-		open_period(t, now);
+		open_period(t, current_task(), now);
 	}
 	if (events == -EINTR) {
 		t->interrupted_fd = fd;

@@ -167,6 +167,9 @@ static void wait_command(void)
 
 static void return_command(void)
 {
+	if (current.sched_info.last_queued)
+		current.sched_info.run_delay += clock_ns - current.sched_info.last_queued;
+	current.sched_info.last_queued = 0;
 	wait_exit(read_number());
 }
 
@@ -179,6 +182,8 @@ static void woken_command(void)
 	if (!t)
 		fail("woken without a thread");
 	woken_in_wait(t, &current, clock_ns);
+	if (!current.sched_info.last_queued)
+		current.sched_info.last_queued = clock_ns;
 }
 
 /* stopped: this thread, in its wait; its timer is due at DEADLINE, 0: never. */

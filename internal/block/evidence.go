@@ -117,7 +117,7 @@ type Account struct {
 
 // PhaseTime is the time in a phase.
 type PhaseTime struct {
-	NS     int64 `json:"ns"`
-	OffNS  int64 `json:"off_ns"`
-	KeptNS int64 `json:"kept_ns"` // of OffNS, runnable or stopped
+	NS                int64 `json:"ns"`
+	OffNS             int64 `json:"off_ns"`
+	WaitedOrStoppedNS int64 `json:"kept_ns"` // of OffNS, runnable or stopped
 }

@@ -29,7 +29,7 @@ func (p *period) phases(sleepNS, cpuNS int64) []phase {
 			if !ok {
 				continue
 			}
-			slept := min(max(spent.OffNS-spent.KeptNS, 0), sleepNS)
+			slept := min(max(spent.OffNS-spent.WaitedOrStoppedNS, 0), sleepNS)
 			ran := min(max(spent.NS-spent.OffNS, 0), cpuNS)
 			sleepNS, cpuNS = sleepNS-slept, cpuNS-ran
 			at[r] = len(out)

@@ -212,7 +212,7 @@ func (w *window) run(ctx context.Context) (ending, error) {
 		return ending{}, err
 	}
 	at := clock.Monotonic()
-	if err := w.threads.Snapshot(); err != nil {
+	if err := w.threads.NoteOpen(); err != nil {
 		return ending{}, err
 	}
 	w.drain()
@@ -242,7 +242,7 @@ func (w *window) observe(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		deadline := slices.MinFunc(chores, func(x, y chore) int { return x.next.Compare(y.next) }).next
-		for _, t := range []time.Time{end, w.threads.Tell(time.Now())} {
+		for _, t := range []time.Time{end, w.threads.ReportDue(time.Now())} {
 			if !t.IsZero() && t.Before(deadline) {
 				deadline = t
 			}

@@ -171,7 +171,7 @@ func (s *scenario) want(period uint64, end int64, hits int) *wire.Account {
 			sum := w.Phases[p.phase]
 			sum.NS += ns
 			sum.OffNS += s.count(p.from, p.to, sleeps, waitsForCPU, isStopped)
-			sum.KeptNS += s.count(p.from, p.to, waitsForCPU, isStopped)
+			sum.WaitedOrStoppedNS += s.count(p.from, p.to, waitsForCPU, isStopped)
 			w.Phases[p.phase] = sum
 		}
 		if p.phase == wire.PhaseGC {

@@ -278,7 +278,7 @@ func (c *closers) Close() error {
 
 // Account reads what the interpreter's own probes have said so far in the period that t is in, see wire.AccountAt. It is nil
 // where they have said nothing. It may change while it is read.
-func (p *Probes) Account(t Thread, now, offNS, keptNS int64) (*wire.Account, error) {
+func (p *Probes) Account(t Thread, now, offNS, waitedOrStoppedNS int64) (*wire.Account, error) {
 	if t.slot == NoSlot {
 		return nil, nil
 	}
@@ -289,5 +289,5 @@ func (p *Probes) Account(t Thread, now, offNS, keptNS int64) (*wire.Account, err
 	if int(k.Tid) != t.TID || k.Period != t.Period {
 		return nil, nil
 	}
-	return wire.AccountAt(&k, now, offNS, keptNS), nil
+	return wire.AccountAt(&k, now, offNS, waitedOrStoppedNS), nil
 }

@@ -153,7 +153,7 @@ func (c *Tracker) finishOpen(t *thread, k probes.Thread, now int64) (openNS int6
 	for _, b := range j.Blocks {
 		c.emit(b)
 	}
-	if j.Ongoing != nil && !t.told.is(openNumber(k), j.Ongoing.StartNS, c.opts.Threshold) {
+	if j.Ongoing != nil && !t.reported.is(openNumber(k), j.Ongoing.StartNS, c.opts.Threshold) {
 		c.emit(*j.Ongoing)
 	}
 	if k.InWait {
@@ -188,12 +188,12 @@ func openFor(k probes.Thread, now int64) time.Duration {
 // most have ended by then.
 const ongoingAfter = 200 * time.Millisecond
 
-// tellOngoing reports a block before it has ended, once. Where it turns out to be the next of several, that is reported,
+// reportOngoing reports a block before it has ended, once. Where it turns out to be the next of several, that is reported,
 // too: it is looked again each time the period has grown by a quarter.
-func (c *Tracker) tellOngoing(t *thread, k probes.Thread, now int64) {
+func (c *Tracker) reportOngoing(t *thread, k probes.Thread, now int64) {
 	open := openFor(k, now)
 	if c.opts.Ongoing == nil || !t.isLoop() || !c.mayBlock(t, k, now, c.opts.Threshold+ongoingAfter) ||
-		t.told.period == openNumber(k) && open < t.told.again {
+		t.reported.period == openNumber(k) && open < t.reported.again {
 		return
 	}
 	var samples []*wire.Sample
@@ -201,8 +201,8 @@ func (c *Tracker) tellOngoing(t *thread, k probes.Thread, now int64) {
 		samples = t.samples
 	}
 	if b := c.judgeOpen(t, k, samples, now).Ongoing; b != nil {
-		again := t.told.is(openNumber(k), b.StartNS, c.opts.Threshold)
-		t.told = told{openNumber(k), b.StartNS, open + max(c.opts.Threshold+ongoingAfter, open/4)}
+		again := t.reported.is(openNumber(k), b.StartNS, c.opts.Threshold)
+		t.reported = reported{openNumber(k), b.StartNS, open + max(c.opts.Threshold+ongoingAfter, open/4)}
 		if !again {
 			c.opts.Ongoing(*b)
 		}

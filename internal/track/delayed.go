@@ -9,8 +9,8 @@ import (
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
-// readyBlock is a block that is told as soon as it is known how many events waited for it to end.
-// That comes with the loop's next wait, or not at all: then it is told without.
+// readyBlock is a block that is reported as soon as it is known how many events waited for it to end.
+// That comes with the loop's next wait, or not at all: then it is reported without.
 type readyBlock struct {
 	block  model.Block
 	period uint64
@@ -32,9 +32,9 @@ func (c *Tracker) makeReady(t *thread, r readyBlock) {
 	c.waiting = append(c.waiting, t.ready)
 }
 
-// Tell reports the blocks that have waited long enough, and returns when to call it again at the
+// ReportDue reports the blocks that have waited long enough, and returns when to call it again at the
 // latest: the zero time where none waits.
-func (c *Tracker) Tell(now time.Time) (next time.Time) {
+func (c *Tracker) ReportDue(now time.Time) (next time.Time) {
 	for len(c.waiting) > 0 {
 		r := c.waiting[0]
 		if r.thread.ready == r {

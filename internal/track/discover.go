@@ -178,7 +178,7 @@ func (c *Tracker) onWait(w *wire.Wait) {
 	default: // the kernel can walk from now on, and will ask again
 		if t.slot == probes.NoSlot {
 			// It may be a loop in a block already: with a place for samples its stacks are kept.
-			_ = c.giveSlot(t) // without one it is judged all the same
+			_ = c.assignSlot(t) // without one it is judged all the same
 		}
 		c.configure(t)
 		c.lookAgain(t)
@@ -272,14 +272,14 @@ func (c *Tracker) judge(t *thread, fd int, raw []cpython.RawFrame) {
 		t.setFD(fd, probes.Ignored)
 	}
 	if t.loop.Kind != "" && t.slot == probes.NoSlot {
-		if err := c.giveSlot(t); err != nil {
+		if err := c.assignSlot(t); err != nil {
 			c.lost[reasonLoops]++
 			c.opts.Log.Warn("event loop not watched", "pid", t.proc.PID, "tid", t.tid, "error", err)
 			t.verdict, t.loop.Kind = probes.Ignored, ""
 		}
 	}
 	if !t.isLoop() {
-		c.takeSlot(t)
+		c.releaseSlot(t)
 	}
 	c.configure(t)
 	if t.isLoop() {
@@ -304,7 +304,7 @@ func (c *Tracker) doubt(t *thread) {
 	c.configure(t)
 }
 
-func (c *Tracker) giveSlot(t *thread) error {
+func (c *Tracker) assignSlot(t *thread) error {
 	slot, ok := c.slots.take()
 	if !ok {
 		return errTooManyLoops
@@ -317,8 +317,8 @@ func (c *Tracker) giveSlot(t *thread) error {
 	return nil
 }
 
-// takeSlot takes the place of a thread that turns out to be no loop.
-func (c *Tracker) takeSlot(t *thread) {
+// releaseSlot takes the place in the maps back from a thread that turns out to be no loop.
+func (c *Tracker) releaseSlot(t *thread) {
 	if t.slot != probes.NoSlot {
 		c.slots.give(t.slot)
 		t.slot = probes.NoSlot
@@ -328,7 +328,7 @@ func (c *Tracker) takeSlot(t *thread) {
 // dropThread forgets a thread; of a loop the statistics are kept, see endLoop.
 func (c *Tracker) dropThread(tid int) {
 	if t := c.threads[tid]; t != nil {
-		c.takeSlot(t)
+		c.releaseSlot(t)
 		delete(c.threads, tid)
 	}
 }

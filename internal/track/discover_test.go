@@ -40,7 +40,7 @@ func TestForgottenThreadsGiveTheirSlotBack(t *testing.T) {
 	th := &thread{tid: 7, slot: slot}
 	c.threads[7] = th
 	c.dropThread(7)
-	c.takeSlot(th)
+	c.releaseSlot(th)
 	c.dropThread(7)
 	assert.Empty(t, c.threads)
 	assert.Equal(t, []uint32{slot}, c.slots.free)

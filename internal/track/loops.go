@@ -116,14 +116,14 @@ func (c *Tracker) Poll(now int64) error {
 	for _, k := range open {
 		if t := c.threads[k.TID]; t != nil && c.mayBlock(t, k, now, c.opts.Threshold) {
 			c.nameOpen(t, k)
-			c.tellOngoing(t, k, now)
+			c.reportOngoing(t, k, now)
 		}
 	}
 	c.usdt.Limit(now)
 	return nil
 }
 
-func (c *Tracker) onCrossed(e *wire.Crossed) {
+func (c *Tracker) onHalfBlock(e *wire.HalfBlock) {
 	t := c.threads[e.TID]
 	if t == nil {
 		return

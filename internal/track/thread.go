@@ -29,7 +29,7 @@ type thread struct {
 
 	period   uint64 // that the samples belong to
 	ended    uint64 // the last period that was reported as a block
-	told     told
+	reported reported
 	samples  []*wire.Sample
 	glimpses []*glimpse              // the newest last
 	account  *wire.Account           // what the interpreter's own probes said last
@@ -41,15 +41,15 @@ type thread struct {
 	ready    *readyBlock
 }
 
-// told is the last block that was reported before it had ended.
-type told struct {
+// reported is the last block that was reported before it had ended.
+type reported struct {
 	period  uint64 // its number
 	startNS int64
 	again   time.Duration // how long the period is when it is looked at again
 }
 
 // is tells whether it was a block of this period that begins about there.
-func (b *told) is(period uint64, startNS int64, threshold time.Duration) bool {
+func (b *reported) is(period uint64, startNS int64, threshold time.Duration) bool {
 	return b.period == period && startNS-b.startNS < int64(threshold)
 }
 

@@ -38,7 +38,7 @@ type Kernel interface {
 	Threads() ([]probes.Thread, error)
 	ThreadPointers(pid int) (map[uint64]int, error)
 	HeldSamples(t probes.Thread, now int64) ([]*wire.Sample, error)
-	Account(t probes.Thread, now, offNS, keptNS int64) (*wire.Account, error)
+	Account(t probes.Thread, now, offNS, waitedOrStoppedNS int64) (*wire.Account, error)
 	attachment.Kernel
 	Counters() (map[string]int64, error)
 }
@@ -95,7 +95,7 @@ type Tracker struct {
 	opts    Options
 	procs   map[int]*proc   // Python processes watched, by process id
 	threads map[int]*thread // their threads that wait in epoll, by thread id
-	waiting []*readyBlock   // by when they are due; those told already, too
+	waiting []*readyBlock   // by when they are due; those reported already, too
 	slots   slotPool
 	python  *python.Opener
 	symbols *kernelstack.Symbols
@@ -140,8 +140,8 @@ func (c *Tracker) Handle(e wire.Event) {
 		c.onBlock(e)
 	case *wire.Delayed:
 		c.onDelayed(e)
-	case *wire.Crossed:
-		c.onCrossed(e)
+	case *wire.HalfBlock:
+		c.onHalfBlock(e)
 	case *wire.Exec:
 		c.forgetProcess(e.PID)
 	case *wire.Exit:
@@ -186,10 +186,10 @@ type Result struct {
 	Unsupported []model.Unsupported
 }
 
-// Snapshot notes what every thread is doing at the end of the observation. The events that are
+// NoteOpen notes what every thread is doing at the end of the observation. The events that are
 // already on their way have to be handled after it and before Finish, so that a block that ends
-// just now is neither lost nor told twice.
-func (c *Tracker) Snapshot() (err error) {
+// just now is neither lost nor reported twice.
+func (c *Tracker) NoteOpen() (err error) {
 	c.open, err = c.kernel.Threads()
 	return err
 }

@@ -15,9 +15,9 @@ const (
 
 // PhaseTime is time spent in a phase. Times are nanoseconds.
 type PhaseTime struct {
-	NS     int64
-	OffNS  int64 // of it off the CPU
-	KeptNS int64 // of that, runnable or stopped
+	NS                int64
+	OffNS             int64 // of it off the CPU
+	WaitedOrStoppedNS int64 // of that, runnable or stopped
 }
 
 // AuditEvent is an event of sys.audit and how often it came.
@@ -53,15 +53,15 @@ type Account struct {
 func (*Account) event() {}
 
 // AccountAt returns what an account says at the time now, what goes on then included. offNS is the time off the CPU in that
-// period up to now, keptNS that of it runnable or stopped.
-func AccountAt(k *abi.UsdtAccount, now, offNS, keptNS int64) *Account {
+// period up to now, waitedOrStoppedNS that of it runnable or stopped.
+func AccountAt(k *abi.UsdtAccount, now, offNS, waitedOrStoppedNS int64) *Account {
 	since := func(then uint64) int64 { return max(now-int64(then), 0) }
 	out := AccountOf(k)
 	if r := Phase(k.Phase); r != NoPhase && int(r) <= len(k.Phases) {
 		sum := out.Phases[r]
 		sum.NS += since(k.Since)
 		sum.OffNS += max(offNS-int64(k.OffNs), 0)
-		sum.KeptNS += max(keptNS-int64(k.WaitedOrStoppedNs), 0)
+		sum.WaitedOrStoppedNS += max(waitedOrStoppedNS-int64(k.WaitedOrStoppedNs), 0)
 		out.Phases[r] = sum
 	}
 	if k.GcSince != 0 {

@@ -106,7 +106,7 @@ func (d *Decoder) Decode(raw []byte) (Event, error) {
 		case abi.RecordExec:
 			return &Exec{PID: int(c.Tgid), TID: int(c.Tid)}, nil
 		case abi.RecordCrossed:
-			return &Crossed{PID: int(c.Tgid), TID: int(c.Tid)}, nil
+			return &HalfBlock{PID: int(c.Tgid), TID: int(c.Tid)}, nil
 		}
 		return &Exit{PID: int(c.Tgid), TID: int(c.Tid), Last: c.Last != 0}, nil
 	default:

@@ -7,7 +7,7 @@ package wire
 
 import "github.com/loopwatch/loopwatch/internal/abi"
 
-// Event is one of *Wait, *Sample, *Account, *Block, *Delayed, *Crossed, *Exec, *Exit.
+// Event is one of *Wait, *Sample, *Account, *Block, *Delayed, *HalfBlock, *Exec, *Exit.
 type Event interface{ event() }
 
 // Wait announces that a thread waits on an epoll descriptor nobody has judged yet. FD is -1
@@ -134,9 +134,9 @@ type Delayed struct {
 
 func (*Delayed) event() {}
 
-// Crossed says that a loop sleeps in a period that is half a block by now. It may come late or not
+// HalfBlock says that a loop sleeps in a period that is half a block by now. It may come late or not
 // at all.
-type Crossed struct{ PID, TID int }
+type HalfBlock struct{ PID, TID int }
 
 // Exec says that a process has become another program.
 type Exec struct{ PID, TID int }
@@ -147,9 +147,9 @@ type Exit struct {
 	Last     bool
 }
 
-func (*Wait) event()    {}
-func (*Sample) event()  {}
-func (*Block) event()   {}
-func (*Crossed) event() {}
-func (*Exec) event()    {}
-func (*Exit) event()    {}
+func (*Wait) event()      {}
+func (*Sample) event()    {}
+func (*Block) event()     {}
+func (*HalfBlock) event() {}
+func (*Exec) event()      {}
+func (*Exit) event()      {}

@@ -11,7 +11,7 @@ import (
 
 // A block is told once while it goes on, and so is the next one of the same period.
 func TestTold(t *testing.T) {
-	last := told{period: 4, startNS: 1000 * ms}
+	last := reported{period: 4, startNS: 1000 * ms}
 	assert.True(t, last.is(4, 1000*ms, 100*time.Millisecond))
 	assert.True(t, last.is(4, 1020*ms, 100*time.Millisecond), "its beginning has become clearer")
 	assert.False(t, last.is(4, 1150*ms, 100*time.Millisecond), "the next one")

@@ -51,5 +51,5 @@ func (p *period) withoutLate() period {
 	return out
 }
 
-// mostlyLate tells whether the loop was in its wait for most of the period: what its stacks show came after that.
+// mostlyLate reports whether the loop was in its wait for most of the period: what its stacks show came after that.
 func (p *period) mostlyLate() bool { return 2*p.late.NS >= p.length() }

@@ -91,7 +91,7 @@ type run struct {
 	callback    *piece // the latest whose callback is known, nil none
 }
 
-// tells tells whether a piece shows anything about its callback.
+// tells reports whether a piece shows anything about its callback.
 func (p *piece) tells() bool {
 	return p.callback.id != 0 || p.entry.Known || p.sample.Callback.Frame != 0
 }
@@ -228,7 +228,7 @@ func groupRuns(runs []run, threshold int64) []group {
 	return out
 }
 
-// reaches tells whether a run takes as long as the threshold. Where its neighbours leave much open it is not known to.
+// reaches reports whether a run takes as long as the threshold. Where its neighbours leave much open it is not known to.
 // One that had no CPU for nearly all of its time is as short as the others: it could have been any of them.
 func (r *run) reaches(threshold int64) bool {
 	took := r.end - r.start

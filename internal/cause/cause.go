@@ -46,10 +46,10 @@ type Interpreter struct {
 	GIL        model.GIL `json:"gil,omitempty"`        // whether the thread itself held the GIL
 }
 
-// collects tells whether the thread itself collects: the collector runs with the GIL, so without it another thread does.
+// collects reports whether the thread itself collects: the collector runs with the GIL, so without it another thread does.
 func (i Interpreter) collects() bool { return i.Collecting && i.GIL != model.GILReleased }
 
-// sleepsInFinalizer tells whether a thread that is off the CPU in the middle of a collection sleeps in what the collector
+// sleepsInFinalizer reports whether a thread that is off the CPU in the middle of a collection sleeps in what the collector
 // has called: a finalizer, a callback of a weak reference, one of gc.callbacks. The collector itself keeps the GIL, and
 // sleeps for nothing but a page of its memory.
 func (i Interpreter) sleepsInFinalizer(c model.Cause) bool {
@@ -84,7 +84,7 @@ func Blame(c model.Cause, asleep bool, i Interpreter, frames []model.Frame) (_ m
 	return c, eventloop.Culprit(frames)
 }
 
-// importing tells whether a stack is inside an import that the loop's own code began.
+// importing reports whether a stack is inside an import that the loop's own code began.
 func importing(frames []model.Frame) bool {
 	for _, f := range frames {
 		if eventloop.IsMachinery(f) {

@@ -21,7 +21,7 @@ type Sleep struct {
 	GIL     bool              `json:"gil,omitempty"`     // a futex at Args[0] is part of the GIL that the thread needs
 }
 
-// NeedsPlace tells whether only the place in the kernel can say what the thread waits for. The kernel's symbols, which
+// NeedsPlace reports whether only the place in the kernel can say what the thread waits for. The kernel's symbols, which
 // tell the place, take a tenth of a second to read, so a caller looks it up only then.
 func (s Sleep) NeedsPlace() bool {
 	elsewhere, disk := s, s
@@ -92,7 +92,7 @@ func evidenceOf(s Sleep, frames []model.Frame) evidence {
 	return e
 }
 
-// silent tells whether neither the call nor its object says anything.
+// silent reports whether neither the call nor its object says anything.
 func (e evidence) silent() bool { return e.waits == syscalls.Unknown && e.object == unknownObject }
 
 // countArgument is the argument in which poll and select say how many descriptors they watch.

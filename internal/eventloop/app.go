@@ -8,7 +8,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 )
 
-// IsApp tells whether a code object compiled from this file is the application's: not of the
+// IsApp reports whether a code object compiled from this file is the application's: not of the
 // standard library, not installed into site-packages or dist-packages, not a loop's machinery.
 // What was compiled at run time ("<string>") counts as the application's.
 func IsApp(file string) bool {
@@ -21,7 +21,7 @@ func IsApp(file string) bool {
 	return !isLibrary(file) && !isMachinery(file)
 }
 
-// IsMachinery tells whether a frame is part of an event loop: of asyncio, of a selector or of a
+// IsMachinery reports whether a frame is part of an event loop: of asyncio, of a selector or of a
 // loop library. Such a frame is never a culprit while there is another.
 func IsMachinery(f model.Frame) bool { return isMachinery(f.File) }
 
@@ -43,7 +43,7 @@ func isGenerated(file string) bool {
 	return false
 }
 
-// isLibrary tells whether a file is of the standard library or installed as a package.
+// isLibrary reports whether a file is of the standard library or installed as a package.
 func isLibrary(file string) bool {
 	if strings.HasPrefix(file, "<frozen ") {
 		return true
@@ -68,7 +68,7 @@ func isLibrary(file string) bool {
 	return false
 }
 
-// isVersioned tells whether elem is prefix, "3", perhaps a dot, digits, perhaps the letters of
+// isVersioned reports whether elem is prefix, "3", perhaps a dot, digits, perhaps the letters of
 // an ABI, and suffix.
 func isVersioned(elem, prefix, suffix string) bool {
 	elem, ok := strings.CutPrefix(elem, prefix+"3")

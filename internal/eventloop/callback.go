@@ -51,14 +51,14 @@ func CallerAt(frames []model.Frame, kind Kind) (int, Caller) {
 	return -1, CallerUnknown
 }
 
-// RunsHandle tells whether asyncio's iteration runs a handle on this stack, the outermost such
+// RunsHandle reports whether asyncio's iteration runs a handle on this stack, the outermost such
 // iteration where there are several.
 func RunsHandle(frames []model.Frame) bool { return callsOne(frames, runOnceFrame, handleRunning) }
 
 // RunsObject tells the same of Twisted's delayed calls, and a method whose object waits for this call alone.
 func RunsObject(frames []model.Frame) bool { return callsOne(frames, delayedCalls, ofObjects) }
 
-// ArgumentsTell tells whether the outermost frame is of a function that gets what tells greenlets apart as its first three
+// ArgumentsTell reports whether the outermost frame is of a function that gets what tells greenlets apart as its first three
 // arguments, and keeps them: a greenlet whose stack has ended leaves its place to the next at once.
 func ArgumentsTell(frames []model.Frame) bool {
 	if len(frames) == 0 {
@@ -68,7 +68,7 @@ func ArgumentsTell(frames []model.Frame) bool {
 	return greenletBegins.has(site{outermost.File, lastName(outermost.Function)})
 }
 
-// callsOne tells whether the outermost of the callers has called one of these functions.
+// callsOne reports whether the outermost of the callers has called one of these functions.
 func callsOne(frames []model.Frame, callers, functions places) bool {
 	for i := len(frames) - 1; i > 0; i-- {
 		if callers.has(site{frames[i].File, lastName(frames[i].Function)}) {

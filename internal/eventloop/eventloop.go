@@ -51,7 +51,7 @@ const (
 
 // Modules tells which extension modules a process has mapped.
 type Modules interface {
-	// Extension tells whether a shared object in a directory of this name is mapped, as
+	// Extension reports whether a shared object in a directory of this name is mapped, as
 	// ".../uvloop/loop.cpython-311-x86_64-linux-gnu.so" is for "uvloop".
 	Extension(dir string) bool
 }
@@ -79,7 +79,7 @@ type Verdict struct {
 	Ending bool
 }
 
-// Inside tells whether the stack lies inside the loop of the given kind that is known to run
+// Inside reports whether the stack lies inside the loop of the given kind that is known to run
 // on its thread. A uvloop without visible frames cannot be told this way: there the stack at
 // the loop's own wait has to be compared.
 func (v Verdict) Inside(kind Kind) bool {
@@ -117,7 +117,7 @@ func ClassifyForked(frames []model.Frame, inherited int, mods Modules) Verdict {
 	return v
 }
 
-// isLoop tells whether a frame is one that stays on the stack while a loop runs.
+// isLoop reports whether a frame is one that stays on the stack while a loop runs.
 func isLoop(f site) bool {
 	return asyncioStart.has(f) || slices.ContainsFunc(loops, func(l loop) bool { return l.anchors.has(f) })
 }
@@ -248,7 +248,7 @@ func innermost(frames []model.Frame, wanted func(model.Frame) bool) *model.Frame
 	return nil
 }
 
-// withoutFile tells whether code was compiled from no file: "<string>", "<attrs generated init app.Order>".
+// withoutFile reports whether code was compiled from no file: "<string>", "<attrs generated init app.Order>".
 func withoutFile(file string) bool { return strings.HasPrefix(file, "<") }
 
 // Leaf returns the innermost frame. Frames without a file, which stand for what could not be read, are passed over where

@@ -24,7 +24,7 @@ func (p places) has(f site) bool {
 	return false
 }
 
-// within tells whether path ends in end, or lies in that directory. Frozen programs have
+// within reports whether path ends in end, or lies in that directory. Frozen programs have
 // relative paths, hence the path that begins with it. Every path is within "". asyncio is that of the standard library.
 func within(path, end string) bool {
 	if end == "" {
@@ -41,7 +41,7 @@ func within(path, end string) bool {
 	return !strings.HasPrefix(end, "asyncio/") || isStandardLibrary(before)
 }
 
-// isStandardLibrary tells whether a directory is one of the standard library: an application may have a package called
+// isStandardLibrary reports whether a directory is one of the standard library: an application may have a package called
 // asyncio of its own.
 func isStandardLibrary(dir string) bool {
 	_, name := cutLast(strings.TrimSuffix(dir, "/"))
@@ -69,7 +69,7 @@ func (l *loop) continues(f site) bool {
 	return l.anchors.has(f) || l.inner.has(f) || l.kind == Asyncio && f.function == runOnce
 }
 
-// rests tells whether the frames inside s[root] only wait.
+// rests reports whether the frames inside s[root] only wait.
 func (l *loop) rests(s stack, root int) bool {
 	if root == 0 {
 		return l.bare || s[0].function == runOnce

@@ -76,7 +76,7 @@ type Stats struct {
 }
 
 // New returns a Resolver for the process that rt was found in and mem reads. The caller sees to
-// it that this stays the same process. isApp tells whether code compiled from a file is the application's.
+// it that this stays the same process. isApp reports whether code compiled from a file is the application's.
 func New(rt *cpython.Runtime, mem process.Memory, isApp func(file string) bool) *Resolver {
 	r := newResolver(rt, mem, isApp)
 	r.probe = rt.Addr

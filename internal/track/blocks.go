@@ -170,7 +170,7 @@ func openNumber(k probes.Thread) uint64 {
 	return k.Period
 }
 
-// mayBlock tells whether the period that a thread is in, with its late wait, is long enough for a block that is not told yet.
+// mayBlock reports whether the period that a thread is in, with its late wait, is long enough for a block that is not told yet.
 func (c *Tracker) mayBlock(t *thread, k probes.Thread, now int64, limit time.Duration) bool {
 	return t.ended != openNumber(k) && openFor(k, now) >= limit
 }

@@ -185,7 +185,7 @@ func (c *Tracker) onWait(w *wire.Wait) {
 	}
 }
 
-// insideLoop tells whether a stack seen outside a wait is inside a loop.
+// insideLoop reports whether a stack seen outside a wait is inside a loop.
 func (c *Tracker) insideLoop(t *thread, raw []cpython.RawFrame) bool {
 	v := c.findLoop(t, raw, t.proc.Names.Frames(raw))
 	return v.Running || c.bareLoop(t, v) != ""

@@ -48,7 +48,7 @@ type reported struct {
 	again   time.Duration // how long the period is when it is looked at again
 }
 
-// is tells whether it was a block of this period that begins about there.
+// is reports whether it was a block of this period that begins about there.
 func (b *reported) is(period uint64, startNS int64, threshold time.Duration) bool {
 	return b.period == period && startNS-b.startNS < int64(threshold)
 }

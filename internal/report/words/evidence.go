@@ -68,7 +68,7 @@ func InWait(inWait, blocks int) string {
 	return fmt.Sprintf("in its wait in %d of %s: there was something to do, and it was not let run", inWait, Plural(int64(blocks), "block"))
 }
 
-// IsLate tells whether it is worth a word for how long a loop was not let run out of its wait: a hundredth of its time.
+// IsLate reports whether it is worth a word for how long a loop was not let run out of its wait: a hundredth of its time.
 func IsLate(l *model.Loop) bool {
 	return l.LateNS >= noticeableLate && 100*l.LateNS >= l.IdleNS+l.ActiveNS
 }

@@ -29,13 +29,6 @@ type Judgement struct {
 	Unnamable bool
 }
 
-// Correction is what the loop's statistics have wrong about a period: the kernel cannot know that the loop rested in it,
-// or that the loop had ended.
-type Correction struct {
-	Removed, Added []int64 // lengths of active periods
-	RestNS         int64   // was active, but is time at rest
-}
-
 // Learned is what the stacks of a period teach about the loop, for the periods that follow.
 type Learned struct {
 	RestCode   uint64 // new code object that sleeps in place of a wait, 0 none

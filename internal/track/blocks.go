@@ -92,7 +92,7 @@ func (c *Tracker) finishBlock(t *thread, b *wire.Block, samples []*wire.Sample) 
 	t.ended = b.Period
 	j := block.Judge(e)
 	c.learn(t, j.Learned)
-	t.fix.enter(j.Correction)
+	t.fix.Enter(j.Correction)
 	if j.LoopUnseen {
 		c.doubt(t)
 	}
@@ -149,7 +149,7 @@ func (c *Tracker) finishOpen(t *thread, k probes.Thread, now int64) (openNS int6
 	e := c.openPeriod(t, k, t.takeSamples(openNumber(k)), now)
 	c.record(e)
 	j := c.judgeNow(t, e)
-	t.fix.enter(j.Correction)
+	t.fix.Enter(j.Correction)
 	for _, b := range j.Blocks {
 		c.emit(b)
 	}

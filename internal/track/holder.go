@@ -31,7 +31,7 @@ func (c *Tracker) holder(t *thread, s *wire.Sample) *model.Holder {
 	}
 	out := &model.Holder{PID: h.PID, TID: h.TID, Thread: h.Comm}
 	if h.TID == 0 {
-		out.TID, out.Thread = t.proc.threads.named(h.ThreadID)
+		out.TID, out.Thread = t.proc.threads.Find(h.ThreadID)
 	}
 	owner := t.proc
 	if h.PID != 0 {

@@ -3,40 +3,10 @@
 package track
 
 import (
-	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
-
-// correction is what the kernel's statistics of a loop have wrong, see block.Correction.
-type correction struct {
-	removed, added []int64
-	restNS         int64
-}
-
-// maxCorrections bounds the memory of one loop's corrections; later ones correct sums only.
-const maxCorrections = 4096
-
-// enter adds what a judgement corrects.
-func (f *correction) enter(c block.Correction) {
-	f.restNS += c.RestNS
-	if len(c.Removed) > 0 && len(f.removed) >= maxCorrections {
-		return
-	}
-	f.removed = append(f.removed, c.Removed...)
-	f.added = append(f.added, c.Added...)
-}
-
-func (f *correction) apply(b *probes.Statistics) {
-	for _, ns := range f.removed {
-		b.Remove(ns)
-	}
-	for _, ns := range f.added {
-		b.Add(ns)
-	}
-	b.IdleNS += f.restNS
-}
 
 // endLoop makes a loop's row out of its statistics and frees its place. k is its thread's present
 // state, nil where it has ended, and openNS how long that has gone on.
@@ -57,7 +27,7 @@ func (c *Tracker) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
 		c.lost[reasonEnded]++
 		return
 	}
-	t.fix.apply(statistics)
+	statistics.IdleNS += t.fix.Apply(statistics)
 	if k != nil {
 		statistics.LateNS += k.LateNow(now).NS
 		if k.InWait {

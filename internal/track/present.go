@@ -57,7 +57,7 @@ func (c *Tracker) Present(now int64) ([]Present, error) {
 		if err != nil {
 			return nil, err
 		}
-		t.fix.apply(p.Statistics)
+		p.Statistics.IdleNS += t.fix.Apply(p.Statistics)
 		p.Waiting, p.Since = k.InWait, k.Since
 		p.Statistics.LateNS += k.LateNow(now).NS
 		if open := max(now-k.Since, 0); k.InWait {

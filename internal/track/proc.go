@@ -15,7 +15,7 @@ import (
 type proc struct {
 	*python.Process
 	layout       uint32 // index of its layout in the kernel
-	threads      threadTable
+	threads      *python.ThreadIDs
 	tasks        map[uint64]*tasks // by interpreter
 	unnamedTasks int64
 	startKnown   bool             // LearnStart was called
@@ -24,14 +24,14 @@ type proc struct {
 
 // newProc returns a process whose threads k lists and whose layout k has.
 func newProc(p *python.Process, k Kernel, layout uint32) *proc {
-	return &proc{Process: p, layout: layout, threads: threadTable{kernel: k, process: p}, tasks: make(map[uint64]*tasks)}
+	return &proc{Process: p, layout: layout, threads: python.NewThreadIDs(p, k.ThreadPointers), tasks: make(map[uint64]*tasks)}
 }
 
 // failures counts what could not be read of the process, by reason.
 func (p *proc) failures() map[string]int64 {
 	failures := maps.Clone(p.Names.Stats().Failures)
-	if p.threads.missed > 0 {
-		failures[reasonHolders] = p.threads.missed
+	if missed := p.threads.Missed(); missed > 0 {
+		failures[reasonHolders] = missed
 	}
 	if p.unnamedTasks > 0 {
 		failures[reasonUnnamed] = p.unnamedTasks

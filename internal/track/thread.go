@@ -37,7 +37,7 @@ type thread struct {
 	named    map[int64]naming        // of the period going on, named early, by Sample.At
 	inNamed  uint64                  // that period
 	holders  map[int64]*model.Holder // the same of who held what was waited for
-	fix      correction
+	fix      block.Corrections
 	ready    *readyBlock
 }
 

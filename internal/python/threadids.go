@@ -1,28 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package track
+package python
 
 import (
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
-	"github.com/loopwatch/loopwatch/internal/python"
 )
 
-// threadTable knows the threads of a process by their thread pointers.
-type threadTable struct {
-	kernel  Kernel
-	process *python.Process
+// ThreadIDs knows the threads of a process by their thread pointers.
+type ThreadIDs struct {
+	process *Process
+	list    func(pid int) (map[uint64]int, error)
 	tids    map[uint64]int
 	listed  time.Time
-	missed  int64 // looked for and not found
+	missed  int64
 }
+
+// NewThreadIDs returns the threads of a process, which list lists: the thread ids by thread pointer.
+func NewThreadIDs(p *Process, list func(pid int) (map[uint64]int, error)) *ThreadIDs {
+	return &ThreadIDs{process: p, list: list}
+}
+
+// Missed returns how many threads were looked for and not found.
+func (t *ThreadIDs) Missed() int64 { return t.missed }
 
 // relistAfter is how soon the threads of a process are listed again for want of one of them.
 const relistAfter = 10 * time.Millisecond
 
 // tid finds the thread with this thread pointer, or that pthread_self calls so.
-func (t *threadTable) tid(pointer uint64) (int, bool) {
+func (t *ThreadIDs) tid(pointer uint64) (int, bool) {
 	if tid, ok := t.tids[pointer]; ok {
 		return tid, true
 	}
@@ -34,9 +41,9 @@ func (t *threadTable) tid(pointer uint64) (int, bool) {
 	return 0, false
 }
 
-// named returns the id and the name of the thread with this thread pointer, 0 where there is none any more. It lists the
+// Find returns the id and the name of the thread with this thread pointer, 0 where there is none any more. It lists the
 // threads anew if need be.
-func (t *threadTable) named(pointer uint64) (tid int, name string) {
+func (t *ThreadIDs) Find(pointer uint64) (tid int, name string) {
 	if pointer == 0 {
 		return 0, ""
 	}
@@ -49,7 +56,7 @@ func (t *threadTable) named(pointer uint64) (tid int, name string) {
 		if time.Since(t.listed) < relistAfter {
 			break
 		}
-		tids, err := t.kernel.ThreadPointers(t.process.PID)
+		tids, err := t.list(t.process.PID)
 		if err != nil {
 			break
 		}

@@ -95,7 +95,7 @@ func (c *Tracker) meet(pid int, o python.Opened) *proc {
 		c.refuse(pid, o.Process.Command, err.Error(), false)
 		return nil
 	}
-	p := newProc(o.Process, c.kernel, layout)
+	p := newProc(o.Process, c.kernel.ThreadPointers, layout)
 	c.procs[pid] = p
 	c.met++
 	c.opts.Log.Info("process watched", "pid", pid, "python", p.Runtime.Version, "command", p.Command)

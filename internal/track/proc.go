@@ -22,9 +22,9 @@ type proc struct {
 	probed       *attachment.File // with the interpreter's own probes, nil until a loop is known
 }
 
-// newProc returns a process whose threads k lists and whose layout k has.
-func newProc(p *python.Process, k Kernel, layout uint32) *proc {
-	return &proc{Process: p, layout: layout, threads: python.NewThreadIDs(p, k.ThreadPointers), tasks: make(map[uint64]*tasks)}
+// newProc returns a process whose threads list lists and whose layout the kernel has.
+func newProc(p *python.Process, list func(pid int) (map[uint64]int, error), layout uint32) *proc {
+	return &proc{Process: p, layout: layout, threads: python.NewThreadIDs(p, list), tasks: make(map[uint64]*tasks)}
 }
 
 // failures counts what could not be read of the process, by reason.

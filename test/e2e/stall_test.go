@@ -17,7 +17,7 @@ import (
 // be for the CPU to have been away.
 const (
 	beat  = time.Millisecond
-	stall = 2 * time.Millisecond
+	stall = 3 * time.Millisecond
 )
 
 // witness notes, independently of loopwatch, when a CPU did not run anything: on each CPU a

@@ -41,6 +41,11 @@ func TestWaits(t *testing.T) {
 		"          <idle>-0      [001] d..2.     1.360000: sched_switch: prev_comm=swapper/1 prev_pid=0 prev_prio=120 prev_state=R ==> next_comm=python3 next_pid=77 next_prio=120",
 		"        python3-77      [001] .....     1.360100: sys_epoll_wait -> 0x1",
 		"        python3-77      [001] .....     1.361000: sys_epoll_wait(epfd: 3, events: 7f, maxevents: 2, timeout: 0)",
+		// It is woken in its wait and waits for a CPU, and runs for a while before it returns.
+		"        a pid=7-5       [001] d..2.     1.400000: sched_waking: comm=python3 pid=77 prio=120 target_cpu=001",
+		"        a pid=7-5       [001] d..2.     1.418000: sched_switch: prev_comm=a pid=7 prev_pid=5 prev_prio=120 prev_state=S ==> next_comm=python3 next_pid=77 next_prio=120",
+		"        python3-77      [001] .....     1.421000: sys_epoll_wait -> 0x1",
+		"        python3-77      [001] .....     1.424000: sys_epoll_wait(epfd: 3, events: 7f, maxevents: 2, timeout: 0)",
 		"CPU:1 [LOST 5 EVENTS]",
 		"        python3-77      [000] .....     1.099000: sys_epoll_wait(epfd: 3, events: 7f, maxevents: 2, timeout: 0)",
 	} {
@@ -62,6 +67,8 @@ func TestWaits(t *testing.T) {
 		{"kept from a CPU at its start", 1300 * ms, 1327 * ms, false},
 		{"kept from a CPU, and more", 1299 * ms, 1327 * ms, true},
 		{"asleep at its start", 1330 * ms, 1361 * ms, true},
+		{"late in its wait", 1403 * ms, 1424 * ms, false},
+		{"later than it was", 1400 * ms, 1424 * ms, true},
 		{"elsewhere", 1500 * ms, 1525 * ms, true},
 		{"while events were lost", 1026 * ms, 1099 * ms, true},
 	} {

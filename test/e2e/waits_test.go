@@ -281,6 +281,19 @@ func agree(a, b int64, queued []interval) bool {
 	return apart-stalls.stalled(a, b) <= judge.Exactness
 }
 
+// began reports whether a period that returned from its wait at seen may have begun at start as loopwatch has it: earlier,
+// by the time for which the thread had no CPU in the wait, wherever in there that was.
+func began(seen, start int64, queued []interval) bool {
+	if agree(seen, start, queued) {
+		return true
+	}
+	late, had := seen-start, int64(0)
+	for _, q := range queued {
+		had += judge.Overlap(q.start, q.end, start-late-int64(time.Millisecond), seen)
+	}
+	return late > 0 && late-had <= judge.Exactness
+}
+
 // Saw makes it a judge.Witness.
 func (w *waits) Saw(tid int, start, end int64) bool {
 	return w.saw(tid, start, end) || w.sawLast(tid, start, end)
@@ -307,7 +320,7 @@ func (w *waits) saw(tid int, start, end int64) bool {
 	seen := w.periods(w.active, tid)
 	queued := w.periods(w.queued, tid)
 	return slices.ContainsFunc(seen, func(a interval) bool {
-		return agree(a.start, start, queued) && agree(a.end, end, queued)
+		return began(a.start, start, queued) && agree(a.end, end, queued)
 	})
 }
 
@@ -320,7 +333,7 @@ func (w *waits) sawLast(tid int, start, end int64) bool {
 	seen := w.periods(w.ended, tid)
 	queued := w.periods(w.queued, tid)
 	return slices.ContainsFunc(seen, func(last interval) bool {
-		return agree(last.start, start, queued) && end <= last.end+judge.Exactness
+		return began(last.start, start, queued) && end <= last.end+judge.Exactness
 	})
 }
 

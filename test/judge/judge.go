@@ -34,6 +34,7 @@ type Result struct {
 	StartError, DurationError     []time.Duration
 	Complaints                    []string
 	witness                       Witness
+	periods                       map[period]Span
 }
 
 // Complain adds a complaint, which begins with its kind and a colon.
@@ -59,7 +60,7 @@ func (v *Result) Add(o *Result) {
 // Blocks compares the blocks found of one thread with the log of the program that ran in it. Without a witness a block
 // that the program did not plan is a false alarm.
 func Blocks(threshold time.Duration, log []truth.Entry, blocks []model.Block, w Witness) *Result {
-	v := &Result{witness: w}
+	v := &Result{witness: w, periods: periodsOf(blocks)}
 	blocks = slices.Clone(blocks)
 	for _, entry := range log {
 		if entry.Event != "" {
@@ -92,6 +93,29 @@ func Blocks(threshold time.Duration, log []truth.Entry, blocks []model.Block, w 
 		v.extra(threshold, log, &b)
 	}
 	return v
+}
+
+// period names an active period that has several blocks.
+type period struct {
+	tid    int
+	number uint64
+}
+
+// periodsOf returns from when to when the periods went that have several blocks.
+func periodsOf(blocks []model.Block) map[period]Span {
+	out := make(map[period]Span)
+	for _, b := range blocks {
+		if b.Period == 0 {
+			continue
+		}
+		key := period{b.TID, b.Period}
+		s, known := out[key]
+		if !known {
+			s = Span{b.TID, b.StartNS, b.StartNS + b.DurationNS}
+		}
+		out[key] = Span{b.TID, min(s.StartNS, b.StartNS), max(s.EndNS, b.StartNS+b.DurationNS)}
+	}
+	return out
 }
 
 // Compare looks at a block that is one.
@@ -147,8 +171,12 @@ func (v *Result) extra(threshold time.Duration, log []truth.Entry, b *model.Bloc
 			return
 		}
 	}
-	if b.DurationNS >= int64(threshold) && v.witness != nil && v.witness.Saw(b.TID, b.StartNS, end) {
-		v.Unplanned = append(v.Unplanned, Span{b.TID, b.StartNS, end})
+	whole, several := v.periods[period{b.TID, b.Period}]
+	if !several {
+		whole = Span{b.TID, b.StartNS, end}
+	}
+	if b.DurationNS >= int64(threshold) && v.witness != nil && v.witness.Saw(b.TID, whole.StartNS, whole.EndNS) {
+		v.Unplanned = append(v.Unplanned, whole)
 		return
 	}
 	v.FalseAlarms++

@@ -76,3 +76,18 @@ func TestFreedCode(t *testing.T) {
 	assert.Zero(t, v.Right, "the module could be read")
 	assert.Zero(t, v.Freed)
 }
+
+// Of several blocks in one period the witness knows the period only.
+func TestWitnessOfSeveralBlocks(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	log := []truth.Entry{{StartNS: 1, EndNS: 2}}
+	blocks := []model.Block{
+		{TID: 7, StartNS: 100 * ms, DurationNS: 30 * ms, Period: 9},
+		{TID: 7, StartNS: 130 * ms, DurationNS: 40 * ms, Period: 9},
+	}
+	v := Blocks(20*time.Millisecond, log, blocks, Seen{{7, 100 * ms, 170 * ms}})
+	assert.Zero(t, v.FalseAlarms)
+	assert.Len(t, v.Unplanned, 2)
+	v = Blocks(20*time.Millisecond, log, blocks, Seen{{7, 100 * ms, 180 * ms}})
+	assert.Equal(t, 2, v.FalseAlarms)
+}

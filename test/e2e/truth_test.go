@@ -177,6 +177,8 @@ func compare(t *testing.T, threshold time.Duration, all []*performance, w *waits
 	assert.GreaterOrEqual(t, float64(total.Right), bar*float64(total.Found), "culprits right")
 	assert.GreaterOrEqual(t, float64(total.Cause), bar*float64(total.Found), "causes right")
 	assert.Zero(t, total.FalseAlarms, "false alarms")
+	t.Logf("%d blocks of whose time in the wait the witness does not know", total.LateUnseen)
+	assert.LessOrEqual(t, 500*total.LateUnseen, total.Expected, "blocks of whose time in the wait the witness does not know")
 	// Machines differ; what is asserted is only that the figures are of the right order.
 	assert.Less(t, judge.Quantile(total.StartError, .5), threshold/2, "median error of the start")
 	assert.Less(t, judge.Quantile(total.DurationError, .5), threshold/2, "median error of the duration")

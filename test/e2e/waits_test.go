@@ -282,16 +282,23 @@ func agree(a, b int64, queued []interval) bool {
 }
 
 // began reports whether a period that returned from its wait at seen may have begun at start as loopwatch has it: earlier,
-// by the time for which the thread had no CPU in the wait, wherever in there that was.
-func began(seen, start int64, queued []interval) bool {
+// by the time for which the thread had no CPU in the wait, wherever in there that was. periods are the thread's others: the
+// wait began where the one before ended.
+func began(seen, start int64, periods, queued []interval) bool {
 	if agree(seen, start, queued) {
 		return true
 	}
+	entered := int64(0)
+	for _, p := range periods {
+		if p.end <= seen {
+			entered = max(entered, p.end)
+		}
+	}
 	late, had := seen-start, int64(0)
 	for _, q := range queued {
-		had += judge.Overlap(q.start, q.end, start-late-int64(time.Millisecond), seen)
+		had += judge.Overlap(q.start, q.end, entered, seen)
 	}
-	return late > 0 && late-had <= judge.Exactness
+	return late > 0 && late-had-stalls.stalled(entered, seen) <= judge.Exactness
 }
 
 // Saw makes it a judge.Witness.
@@ -320,7 +327,7 @@ func (w *waits) saw(tid int, start, end int64) bool {
 	seen := w.periods(w.active, tid)
 	queued := w.periods(w.queued, tid)
 	return slices.ContainsFunc(seen, func(a interval) bool {
-		return began(a.start, start, queued) && agree(a.end, end, queued)
+		return began(a.start, start, seen, queued) && agree(a.end, end, queued)
 	})
 }
 
@@ -333,7 +340,7 @@ func (w *waits) sawLast(tid int, start, end int64) bool {
 	seen := w.periods(w.ended, tid)
 	queued := w.periods(w.queued, tid)
 	return slices.ContainsFunc(seen, func(last interval) bool {
-		return began(last.start, start, queued) && end <= last.end+judge.Exactness
+		return began(last.start, start, w.periods(w.active, tid), queued) && end <= last.end+judge.Exactness
 	})
 }
 

@@ -29,6 +29,7 @@ type Result struct {
 	Expected, Found, Right, Cause int
 	Freed                         int // of Right, those where the import is named and not the module, see codeFreed
 	FalseAlarms                   int
+	LateUnseen                    int // blocks of whose time in the wait the witness does not know; TestLateWakeups does
 	Queued                        int    // blocks of which the wait for a CPU took most
 	Unplanned                     []Span // blocks that the witness accepted, though the program did not plan them
 	StartError, DurationError     []time.Duration
@@ -50,6 +51,7 @@ func (v *Result) Add(o *Result) {
 	v.Freed += o.Freed
 	v.Cause += o.Cause
 	v.FalseAlarms += o.FalseAlarms
+	v.LateUnseen += o.LateUnseen
 	v.Queued += o.Queued
 	v.Unplanned = append(v.Unplanned, o.Unplanned...)
 	v.StartError = append(v.StartError, o.StartError...)
@@ -179,6 +181,10 @@ func (v *Result) extra(threshold time.Duration, log []truth.Entry, b *model.Bloc
 		v.Unplanned = append(v.Unplanned, whole)
 		return
 	}
+	if b.InWait && v.sawActivePart(b) {
+		v.LateUnseen++
+		return
+	}
 	v.FalseAlarms++
 	witnessed := "nothing there"
 	if v.witness != nil {
@@ -189,6 +195,17 @@ func (v *Result) extra(threshold time.Duration, log []truth.Entry, b *model.Bloc
 	v.Complain(falseAlarm+": %v, %v after the first entry and %v before the last, the witness saw %s, cause %s, culprit %s, breakdown %v\n%s",
 		time.Duration(b.DurationNS), time.Duration(b.StartNS-log[0].StartNS), time.Duration(log[len(log)-1].WrittenNS-b.StartNS), witnessed,
 		b.Cause, Describe(b.Culprit), b.BreakdownNS, StacksOf(b))
+}
+
+// sawActivePart reports whether the witness saw all of a block but what of it lies in the wait: an active period inside the
+// block that ended with it.
+func (v *Result) sawActivePart(b *model.Block) bool {
+	if v.witness == nil {
+		return false
+	}
+	end := b.StartNS + b.DurationNS
+	s, ok := v.witness.Nearest(b.TID, b.StartNS, end)
+	return ok && s.StartNS >= b.StartNS && near(s.EndNS, end)
 }
 
 // falseAlarm is the kind of complaint about a block that there was not.

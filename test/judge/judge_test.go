@@ -91,3 +91,20 @@ func TestWitnessOfSeveralBlocks(t *testing.T) {
 	v = Blocks(20*time.Millisecond, log, blocks, Seen{{7, 100 * ms, 180 * ms}})
 	assert.Equal(t, 2, v.FalseAlarms)
 }
+
+// What of a block lies in the wait the witness may not know; the rest of it has to be there.
+func TestWitnessOfLateBlocks(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	log := []truth.Entry{{StartNS: 1, EndNS: 2}}
+	block := model.Block{TID: 7, StartNS: 100 * ms, DurationNS: 30 * ms, InWait: true}
+	v := Blocks(20*time.Millisecond, log, []model.Block{block}, Seen{{7, 110 * ms, 130 * ms}})
+	assert.Equal(t, 1, v.LateUnseen)
+	assert.Zero(t, v.FalseAlarms)
+	for _, seen := range []Seen{{{7, 110 * ms, 140 * ms}}, {{7, 90 * ms, 130 * ms}}, nil} {
+		v = Blocks(20*time.Millisecond, log, []model.Block{block}, seen)
+		assert.Equal(t, 1, v.FalseAlarms, "%v", seen)
+	}
+	block.InWait = false
+	v = Blocks(20*time.Millisecond, log, []model.Block{block}, Seen{{7, 110 * ms, 130 * ms}})
+	assert.Equal(t, 1, v.FalseAlarms)
+}

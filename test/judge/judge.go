@@ -29,7 +29,7 @@ type Result struct {
 	Expected, Found, Right, Cause int
 	Freed                         int // of Right, those where the import is named and not the module, see codeFreed
 	FalseAlarms                   int
-	LateUnseen                    int // blocks of whose time in the wait the witness does not know; TestLateWakeups does
+	LateUnseen                    int    // blocks of whose time in the wait the witness does not know; TestLateWakeups does
 	Queued                        int    // blocks of which the wait for a CPU took most
 	Unplanned                     []Span // blocks that the witness accepted, though the program did not plan them
 	StartError, DurationError     []time.Duration

@@ -13,6 +13,12 @@ enum thread_size {
 	WANTED_MAX = 16384,    /* processes that can be named to be watched */
 };
 
+/* A wait that returned late by less than this part of the threshold belongs to no block, and counts as late all the same.
+ * Every wake-up takes some microseconds, more on a busy host. */
+enum late_part {
+	LATE_PART = 10,
+};
+
 /* What the variables of the same names begin with. */
 enum initial {
 	INITIAL_GENERATION = 1,

@@ -8,8 +8,6 @@
 #include "../maps.h"
 #include "quota.h"
 
-#define LATE_PART 10 /* of the threshold: what is less counts as late, but belongs to no block */
-
 /* A wait begins: nothing of it is late yet. */
 static __always_inline void begin_wait(struct thread *t)
 {

@@ -446,6 +446,11 @@ const (
 	WantedMax      = 16384
 )
 
+// enum late_part of bpf/abi/thread.h.
+const (
+	LatePart = 10
+)
+
 // enum initial of bpf/abi/thread.h.
 const (
 	InitialGeneration = 1

@@ -43,7 +43,7 @@ func named(command string) (out []string) {
 }
 
 // launchers are programs that run what their arguments name and whose names are not those of frameworks.
-var launchers = map[string]bool{"twistd": true, "django-admin": true, "manage.py": true, "fastapi": true, "ddtrace-run": true}
+var launchers = map[string]bool{"twistd": true, "django-admin": true, "manage.py": true, "ddtrace-run": true}
 
 // script returns what an interpreter was told to run, "-m NAME" for a module, and the arguments after it.
 func script(args []string) (program string, rest []string) {

@@ -2,13 +2,11 @@
 
 package block
 
-// latePart is the part of the threshold from which on a late return of the wait belongs to the block behind it: LATE_PART
-// in bpf/loop/late.h. Every wake-up takes some microseconds, more on a busy host.
-const latePart = 10
+import "github.com/loopwatch/loopwatch/internal/abi"
 
 // late returns how late the wait before the period returned, as far as blocks go.
 func (e *Evidence) late() Late {
-	if e.Late.NS < e.ThresholdNS/latePart {
+	if e.Late.NS < e.ThresholdNS/abi.LatePart {
 		return Late{}
 	}
 	return e.Late

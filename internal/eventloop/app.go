@@ -54,10 +54,8 @@ func isLibrary(file string) bool {
 		var elem string
 		elem, dir, _ = strings.Cut(dir, "/")
 		switch {
-		case elem == "site-packages", elem == "dist-packages":
+		case holdsPackages(elem):
 			return true
-		case strings.HasSuffix(elem, ".whl"), strings.HasSuffix(elem, ".egg"):
-			return true // packages used as they were packed
 		case strings.HasPrefix(prev, "lib") && isVersioned(elem, "python", ""):
 			return true // lib/python3.11, lib64/python3.9
 		case isVersioned(elem, "python", ".zip"):

@@ -31,7 +31,7 @@ func Package(file string) (name, dir string) {
 	return name, file[:at-1]
 }
 
-// holdsPackages reports whether packages are installed into a directory of this name.
+// holdsPackages reports whether packages are installed into a directory of this name, or used as they were packed.
 func holdsPackages(name string) bool {
 	return name == "site-packages" || name == "dist-packages" || strings.HasSuffix(name, ".whl") || strings.HasSuffix(name, ".egg")
 }

@@ -107,7 +107,7 @@ func performSeveral(t *testing.T, stage *stage, pythons []testpython.Interp, thr
 	return played
 }
 
-// severalCount counts active periods by what was told of them.
+// severalCount counts active periods by how well their blocks were reported.
 type severalCount struct {
 	several, right int // periods of several blocks, and those of which as many were told
 	split          int // those of one block, of which more were told
@@ -138,7 +138,7 @@ func groupsOf(log []truth.Entry) iter.Seq[[]truth.Entry] {
 	}
 }
 
-// countSeveral looks at the blocks that were told of each period.
+// countSeveral looks at the blocks reported for each period.
 func countSeveral(p *performance, blocks []model.Block, complaints *strings.Builder) (n severalCount) {
 	complain := func(format string, args ...any) {
 		fmt.Fprintf(complaints, "%s: "+format+"\n", append([]any{p.name()}, args...)...)

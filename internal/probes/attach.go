@@ -30,12 +30,13 @@ type hook struct {
 	attach   func(*Probes, Options) error // nil: attached when needed
 }
 
-// hooks are all of them, in the order in which they are attached.
+// hooks are all of them, in the order in which they are attached. The waits come last: a thread that they have met has its
+// sleeps and its time on a CPU counted from the first moment.
 var hooks = []hook{
-	{host.Fentry, "entry and return of do_epoll_wait", []string{loopwatchProgFexitWait, loopwatchProgFentryWait, loopwatchProgOnReady}, (*Probes).attachFentry},
-	{host.Tracepoint, "entry and return of epoll_wait, epoll_pwait and epoll_pwait2", []string{loopwatchProgExitWait, loopwatchProgEnterWait}, (*Probes).attachWaits},
 	{host.Tracing, "scheduler, fork, exec and exit", []string{loopwatchProgOnSwitch, loopwatchProgOnWaking, loopwatchProgOnFork, loopwatchProgOnExec, loopwatchProgOnExit}, (*Probes).attachTracing},
 	{host.Clock, "a clock on each CPU", []string{loopwatchProgOnTick}, (*Probes).attachTicks},
+	{host.Fentry, "entry and return of do_epoll_wait", []string{loopwatchProgFexitWait, loopwatchProgFentryWait, loopwatchProgOnReady}, (*Probes).attachFentry},
+	{host.Tracepoint, "entry and return of epoll_wait, epoll_pwait and epoll_pwait2", []string{loopwatchProgExitWait, loopwatchProgEnterWait}, (*Probes).attachWaits},
 	{host.Iterator, "threads that are there already", []string{loopwatchProgSeed, loopwatchProgListPointers}, nil},
 }
 

@@ -72,17 +72,19 @@ func Blocks(threshold time.Duration, log []truth.Entry, blocks []model.Block, w 
 		if must {
 			v.Expected++
 		}
-		n := slices.IndexFunc(blocks, func(b model.Block) bool {
-			return 2*Overlap(b.StartNS, b.StartNS+b.DurationNS, entry.StartNS, entry.EndNS) >= entry.DurationNS()
-		})
+		n := find(blocks, &entry)
 		if n < 0 {
 			if must {
-				v.Complain("missed: %s of %v at %d", entry.Kind, time.Duration(entry.DurationNS()), entry.StartNS)
+				v.Complain("missed: %s of %v at %d, found there was %s", entry.Kind, time.Duration(entry.DurationNS()), entry.StartNS, around(blocks, &entry))
 			}
 			continue
 		}
 		b := blocks[n]
 		blocks = slices.Delete(blocks, n, n+1)
+		if entry.Shape == model.ShapeMany && b.Period != 0 { // it is a part of what the entry is about, as others of its period are
+			blocks = slices.DeleteFunc(blocks, func(o model.Block) bool { return o.Period == b.Period && within(&o, &entry) })
+			b.Shape = model.ShapeMany
+		}
 		switch {
 		case must:
 			v.Found++
@@ -95,6 +97,52 @@ func Blocks(threshold time.Duration, log []truth.Entry, blocks []model.Block, w 
 		v.extra(threshold, log, &b)
 	}
 	return v
+}
+
+// find returns the index of the block that an entry of the log is about, -1 if there is none. Where the entry is about many
+// callbacks and the machine has stopped in some of them, each of those is a block: it returns the longest.
+func find(blocks []model.Block, entry *truth.Entry) int {
+	covers := func(ns int64) bool { return 2*ns >= entry.DurationNS() }
+	n := slices.IndexFunc(blocks, func(b model.Block) bool { return covers(shared(&b, entry)) })
+	if n >= 0 || entry.Shape != model.ShapeMany {
+		return n
+	}
+	sums, longest := map[uint64]int64{}, -1
+	for i, b := range blocks {
+		if b.Period == 0 || !within(&b, entry) {
+			continue
+		}
+		sums[b.Period] += shared(&b, entry)
+		if longest < 0 || b.DurationNS > blocks[longest].DurationNS {
+			longest = i
+		}
+	}
+	if longest < 0 || !covers(sums[blocks[longest].Period]) {
+		return -1
+	}
+	return longest
+}
+
+// shared returns for how long a block and an entry of the log both go on.
+func shared(b *model.Block, entry *truth.Entry) int64 {
+	return Overlap(b.StartNS, b.StartNS+b.DurationNS, entry.StartNS, entry.EndNS)
+}
+
+// within reports whether most of a block lies in an entry of the log.
+func within(b *model.Block, entry *truth.Entry) bool { return 2*shared(b, entry) >= b.DurationNS }
+
+// around describes the blocks that share any time with an entry of the log.
+func around(blocks []model.Block, entry *truth.Entry) string {
+	var out []string
+	for _, b := range blocks {
+		if shared(&b, entry) > 0 {
+			out = append(out, fmt.Sprintf("%v from %v on (%s, period %d)", time.Duration(b.DurationNS), time.Duration(b.StartNS-entry.StartNS), b.Cause, b.Period))
+		}
+	}
+	if out == nil {
+		return "nothing"
+	}
+	return strings.Join(out, ", ")
 }
 
 // period names an active period that has several blocks.

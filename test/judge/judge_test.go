@@ -58,6 +58,34 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// Of many callbacks each in which the machine stops is a block of its own.
+func TestManyCallbacksInSeveralBlocks(t *testing.T) {
+	const ms, threshold = int64(time.Millisecond), 5 * time.Millisecond
+	entry := truth.Entry{
+		StartNS: 1000 * ms, EndNS: 1038 * ms, Kind: "many_small", Function: "f", File: "/a.py", Lines: []int{7},
+		Causes: []model.Cause{model.CauseCPU}, Shape: model.ShapeMany,
+	}
+	culprit := &model.Frame{Function: "f", File: "/a.py", Line: 7}
+	blocks := []model.Block{
+		{StartNS: 1000 * ms, DurationNS: 17 * ms, Cause: model.CauseCPU, Shape: model.ShapeSingle, Culprit: culprit, Period: 9},
+		{StartNS: 1017 * ms, DurationNS: 18 * ms, Cause: model.CauseCPU, Shape: model.ShapeSingle, Culprit: culprit, Period: 9},
+	}
+	v := Blocks(threshold, []truth.Entry{entry}, blocks, nil)
+	assert.Equal(t, 1, v.Found)
+	assert.Equal(t, 1, v.Cause)
+	assert.Equal(t, 1, v.Right)
+	assert.Empty(t, v.Complaints, "both are parts of it")
+
+	entry.Shape = ""
+	v = Blocks(threshold, []truth.Entry{entry}, blocks, nil)
+	assert.Zero(t, v.Found, "one call is one block")
+	assert.Equal(t, 2, v.FalseAlarms)
+
+	entry.Shape = model.ShapeMany
+	v = Blocks(threshold, []truth.Entry{entry}, blocks[:1], nil)
+	assert.Zero(t, v.Found, "most of it is missing")
+}
+
 // The code of a module is freed when its import ends: then the line that imports is as much as can be known.
 func TestFreedCode(t *testing.T) {
 	entry := truth.Entry{

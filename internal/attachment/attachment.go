@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -144,7 +143,7 @@ func (f *Files) startAttaching(b *File, p *python.Process) {
 }
 
 // attachProbes attaches the probes of a file that are wanted.
-func attachProbes(k Kernel, binary *os.File, found *usdt.File, kinds []probes.USDTKind) attached {
+func attachProbes(k Kernel, binary *process.File, found *usdt.File, kinds []probes.USDTKind) attached {
 	out := attached{probes: map[probes.USDTKind]*probes.USDT{}}
 	for _, kind := range kinds {
 		// By the open file, not by a path: nothing can take its place meanwhile.
@@ -166,7 +165,12 @@ func (f *Files) takeAttached(wait bool) {
 		if b.attaching == nil || !wait && len(b.attaching) == 0 {
 			continue
 		}
-		got := <-b.attaching
+		var got attached
+		select {
+		case got = <-b.attaching:
+		case <-time.After(patience):
+			got.failed = int64(len(f.opts.Kinds)) // the kernel waits for a file system that does not answer
+		}
 		b.attaching = nil
 		for kind, probe := range got.probes {
 			b.attached[kind] = &attachment{probe: probe}
@@ -200,8 +204,23 @@ func (f *Files) takeDetached() {
 	}
 }
 
-// Close waits for what is being attached and detached: nothing of it goes on afterwards.
-func (f *Files) Close() { f.running.Wait() }
+// patience is how long the end of an observation may have to wait for the kernel.
+const patience = 3 * time.Second
+
+// Close waits for what is being attached and detached: nothing of it goes on afterwards, unless the kernel waits for a file
+// system that does not answer.
+func (f *Files) Close() {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.running.Wait()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		f.log.Warn("the interpreter's own probes left attached: the kernel waits for their file")
+	}
+}
 
 // outcomes are what came of detaching probes. They are safe for concurrent use.
 type outcomes struct {

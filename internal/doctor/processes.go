@@ -68,6 +68,9 @@ func examineProcess(pid int, opened python.Opened) (Process, *python.Refusal) {
 	if err != nil {
 		return out, &python.Refusal{PID: pid, Command: p.Command, Err: err}
 	}
+	if p.Silent() {
+		return out, &python.Refusal{PID: pid, Command: p.Command, Err: process.ErrNoAnswer}
+	}
 	out.Loops = append(out.Loops, loops...)
 	out.Watchable = true
 	return out, nil

@@ -154,7 +154,7 @@ func (f *found) passOver(r *python.Refusal) {
 	switch r.Kind() {
 	case python.Starting:
 		f.lost.add(reasonStarting, 1)
-	case python.Unsupported:
+	case python.Unsupported, python.Silent:
 		u.Reason, _ = r.Explain(python.LookAt)
 		f.unsupported = append(f.unsupported, u)
 	case python.Unreadable:
@@ -265,6 +265,10 @@ func (l *look) dump() *model.Dump {
 	for _, p := range l.procs {
 		if !p.Same() {
 			l.lost.add(reasonGone, 1)
+			continue
+		}
+		if p.Silent() {
+			d.Unsupported = append(d.Unsupported, model.Unsupported{PID: p.PID, Command: p.Command, Reason: python.SilentReason})
 			continue
 		}
 		d.Processes = append(d.Processes, l.processRow(p))

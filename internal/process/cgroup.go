@@ -17,7 +17,7 @@ const (
 // Cgroup returns the container a process runs in, as the first 12 digits of its id, and the
 // systemd unit; either is "" where there is none.
 func (p *Process) Cgroup() (container, unit string, err error) {
-	b, err := readFile(p.path("cgroup"), 1<<16)
+	b, err := p.readFile("cgroup", 1<<16)
 	if err != nil {
 		return "", "", fmt.Errorf("read control groups of process %d: %w", p.PID, err)
 	}

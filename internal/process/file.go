@@ -5,6 +5,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -25,6 +26,10 @@ type FileStamp struct {
 
 // StatMapping returns the stamp of the file behind a mapping without opening it.
 func (p *Process) StatMapping(m Mapping) (FileStamp, error) {
+	return ask(p.files, func() (FileStamp, error) { return p.statMapping(m) })
+}
+
+func (p *Process) statMapping(m Mapping) (FileStamp, error) {
 	var st unix.Stat_t
 	err := unix.Stat(p.mapFile(m), &st)
 	if err != nil {
@@ -45,7 +50,11 @@ func (p *Process) StatMapping(m Mapping) (FileStamp, error) {
 
 // OpenMapping opens for reading the very file that is mapped, even where it has been deleted,
 // replaced, or lies in a mount namespace of its own. Regular files only.
-func (p *Process) OpenMapping(m Mapping) (*os.File, error) {
+func (p *Process) OpenMapping(m Mapping) (*File, error) {
+	return ask(p.files, func() (*File, error) { return p.openMapping(m) })
+}
+
+func (p *Process) openMapping(m Mapping) (*File, error) {
 	fd, err := p.mappingPath(m)
 	if err != nil {
 		return nil, fmt.Errorf("open %s of process %d: %w", m.Name(), p.PID, err)
@@ -56,7 +65,49 @@ func (p *Process) OpenMapping(m Mapping) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s of process %d: %w", m.Name(), p.PID, err)
 	}
-	return os.NewFile(uintptr(rd), m.Path), nil
+	var st unix.Stat_t
+	if err := unix.Fstat(rd, &st); err != nil {
+		_ = unix.Close(rd)
+		return nil, fmt.Errorf("stat %s of process %d: %w", m.Name(), p.PID, err)
+	}
+	return &File{Size: st.Size, file: os.NewFile(uintptr(rd), m.Path), calls: p.files}, nil
+}
+
+// File is a file of a process that is open for reading. Its file system may not answer: then reads fail with ErrNoAnswer.
+type File struct {
+	Size int64 // bytes, when it was opened
+
+	file  *os.File
+	calls *caller
+}
+
+// ReadAt reads as io.ReaderAt says.
+func (f *File) ReadAt(p []byte, off int64) (int, error) {
+	n := new(int)
+	err := f.calls.fill(p, func(to []byte) error {
+		var err error
+		if *n, err = f.file.ReadAt(to, off); *n > 0 && err == io.EOF {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	if *n < len(p) {
+		return *n, io.EOF
+	}
+	return *n, nil
+}
+
+// Fd returns the descriptor.
+func (f *File) Fd() uintptr { return f.file.Fd() }
+
+// Close closes the file; a file system that does not answer is left to do so later.
+func (f *File) Close() {
+	if f.calls.do(func() { _ = f.file.Close() }) != nil {
+		go f.file.Close()
+	}
 }
 
 // mapFile is the kernel's own link to the mapped file. Following it resolves no path.

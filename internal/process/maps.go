@@ -55,7 +55,7 @@ type FileID struct {
 // Maps returns the mappings in ascending order of address. Kernel threads and zombies have
 // none. A process with more than 262,144 of them is refused.
 func (p *Process) Maps() ([]Mapping, error) {
-	b, err := readFile(p.path("maps"), maxMapsSize+1)
+	b, err := p.readFile("maps", maxMapsSize+1)
 	if err != nil {
 		return nil, fmt.Errorf("read mappings of process %d: %w", p.PID, err)
 	}

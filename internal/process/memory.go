@@ -32,8 +32,8 @@ func (p Place) Seen() []byte {
 // ReadEach reads many places, each as Read does. Of a process's memory it reads many with one system call,
 // which costs more than most of what is read.
 func ReadEach(m Memory, places []Place) {
-	if pid, ok := m.(vm); ok {
-		pid.readEach(places)
+	if m, ok := m.(*vm); ok {
+		m.readEach(places)
 		return
 	}
 	for i := range places {
@@ -42,24 +42,31 @@ func ReadEach(m Memory, places []Place) {
 }
 
 // Memory returns the process's memory. Reads go by pid: who keeps it longer than a moment
-// asks Same before trusting what was read.
-func (p *Process) Memory() Memory { return vm(p.PID) }
+// asks Same before trusting what was read. A read that is not answered fails with ErrNoAnswer.
+func (p *Process) Memory() Memory { return &vm{p.PID, p.memory} }
 
 // vm reads by process_vm_readv, which needs the right to ptrace but stops nothing.
-type vm int
+type vm struct {
+	pid   int
+	calls *caller
+}
 
-func (pid vm) Read(addr uint64, p []byte) error {
+func (m *vm) Read(addr uint64, p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	local := []unix.Iovec{{Base: &p[0]}}
-	local[0].SetLen(len(p))
-	n, err := unix.ProcessVMReadv(int(pid), local, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(p)}}, 0)
+	pid := m.pid
+	err := m.calls.fill(p, func(to []byte) error {
+		local := []unix.Iovec{{Base: &to[0]}}
+		local[0].SetLen(len(to))
+		n, err := unix.ProcessVMReadv(pid, local, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(to)}}, 0)
+		if err == nil && n != len(to) {
+			return io.ErrUnexpectedEOF
+		}
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("read %d bytes at %#x of process %d: %w", len(p), addr, int(pid), err)
-	}
-	if n != len(p) {
-		return fmt.Errorf("read %d bytes at %#x of process %d: %w", len(p), addr, int(pid), io.ErrUnexpectedEOF)
+		return fmt.Errorf("read %d bytes at %#x of process %d: %w", len(p), addr, pid, err)
 	}
 	return nil
 }
@@ -67,10 +74,29 @@ func (pid vm) Read(addr uint64, p []byte) error {
 // mostAtOnce is how many places one system call reads; the kernel takes 1,024 (UIO_MAXIOV).
 const mostAtOnce = 512
 
-func (pid vm) readEach(places []Place) {
+func (m *vm) readEach(places []Place) {
+	bytes := 0
 	for i := range places {
 		places[i].OK = false
+		bytes += len(places[i].P)
 	}
+	// Of their own: the call may go on when it has been given up.
+	read, room := make([]Place, len(places)), make([]byte, bytes)
+	for i, p := range places {
+		read[i] = Place{Addr: p.Addr, P: room[:len(p.P):len(p.P)]}
+		room = room[len(p.P):]
+	}
+	if m.calls.do(func() { readEach(m.pid, read) }) != nil {
+		return
+	}
+	for i := range places {
+		if places[i].OK = read[i].OK; read[i].OK {
+			copy(places[i].P, read[i].P)
+		}
+	}
+}
+
+func readEach(pid int, places []Place) {
 	local := make([]unix.Iovec, 0, min(mostAtOnce, len(places)))
 	remote := make([]unix.RemoteIovec, 0, cap(local))
 	atOnce := mostAtOnce
@@ -82,7 +108,7 @@ func (pid vm) readEach(places []Place) {
 			local = append(local, to)
 			remote = append(remote, unix.RemoteIovec{Base: uintptr(p.Addr), Len: len(p.P)})
 		}
-		n, err := unix.ProcessVMReadv(int(pid), local, remote, 0)
+		n, err := unix.ProcessVMReadv(pid, local, remote, 0)
 		if err != nil && err != unix.EFAULT {
 			return // none can be read
 		}

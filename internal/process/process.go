@@ -29,6 +29,8 @@ type Process struct {
 	PPID      int    // the parent at the time of Open
 	StartTime uint64 // clock ticks since boot, field 22 of /proc/PID/stat
 	Comm      string // name of the main thread, as the kernel keeps it: 15 bytes at most
+
+	memory, files *caller // each may hang without the other
 }
 
 // Open looks up a process. The error matches os.ErrNotExist where there is none of that pid.
@@ -36,7 +38,7 @@ func Open(pid int) (*Process, error) {
 	if pid <= 0 {
 		return nil, fmt.Errorf("open process %d: %w", pid, os.ErrNotExist)
 	}
-	p := &Process{PID: pid}
+	p := &Process{PID: pid, memory: new(caller), files: new(caller)}
 	b, err := readFile(p.path("stat"), 4096)
 	if err != nil {
 		return nil, fmt.Errorf("open process %d: %w", pid, err)
@@ -88,7 +90,7 @@ func parseStat(b []byte) (comm string, ppid int, start uint64, err error) {
 // the name in brackets where there is none (kernel threads, zombies). The process can write
 // anything there, control characters too.
 func (p *Process) Cmdline() string {
-	b, err := readFile(p.path("cmdline"), MaxCmdline)
+	b, err := p.readFile("cmdline", MaxCmdline)
 	b = bytes.TrimRight(b, "\x00")
 	if err != nil || len(b) == 0 {
 		return "[" + p.Comm + "]"
@@ -109,7 +111,7 @@ func (p *Process) Threads() ([]int, error) {
 
 // ThreadName returns the name that a thread of the process has in the kernel, 15 bytes at most.
 func (p *Process) ThreadName(tid int) (string, error) {
-	b, err := readFile(p.path(filepath.Join("task", strconv.Itoa(tid), "comm")), 64)
+	b, err := p.readFile(filepath.Join("task", strconv.Itoa(tid), "comm"), 64)
 	if err != nil {
 		return "", fmt.Errorf("name of thread %d: %w", tid, err)
 	}
@@ -119,7 +121,7 @@ func (p *Process) ThreadName(tid int) (string, error) {
 // InnerTID returns the id that a thread has in the process's own PID namespace. It is the
 // thread's id itself outside containers. The main thread's tid is the pid.
 func (p *Process) InnerTID(tid int) (int, error) {
-	b, err := readFile(p.path(filepath.Join("task", strconv.Itoa(tid), "status")), 1<<14)
+	b, err := p.readFile(filepath.Join("task", strconv.Itoa(tid), "status"), 1<<14)
 	if err != nil {
 		return 0, fmt.Errorf("inner id of thread %d: %w", tid, err)
 	}
@@ -213,6 +215,20 @@ func numbers(dir string) ([]int, error) {
 		}
 	}
 	return out, nil
+}
+
+// Silent reports whether the process's memory is not read at present because it does not answer.
+func (p *Process) Silent() bool { return p.memory.silent() }
+
+// GivenUp returns how often its memory and its files were given up because they did not answer.
+func (p *Process) GivenUp() (memory, files int64) {
+	return p.memory.givenUp.Load(), p.files.givenUp.Load()
+}
+
+// readFile reads the first limit bytes of a file in the process's directory of /proc. Much of what stands there the kernel
+// takes from the process's memory, or waits for it.
+func (p *Process) readFile(name string, limit int64) ([]byte, error) {
+	return ask(p.memory, func() ([]byte, error) { return readFile(p.path(name), limit) })
 }
 
 func (p *Process) path(name string) string {

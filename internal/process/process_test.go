@@ -161,7 +161,7 @@ func TestMappingOfADeletedFile(t *testing.T) {
 	f, err := p.OpenMapping(m)
 	require.NoError(t, err)
 	defer f.Close()
-	got, err := io.ReadAll(f)
+	got, err := io.ReadAll(io.NewSectionReader(f, 0, f.Size))
 	require.NoError(t, err)
 	want, err := os.ReadFile("/bin/sleep")
 	require.NoError(t, err)
@@ -365,7 +365,7 @@ func TestReadEach(t *testing.T) {
 	}
 	assert.Equal(t, len(places), counted.n)
 	gone := []Place{{Addr: start, P: make([]byte, 8), OK: true}}
-	ReadEach(vm(1<<30), gone)
+	ReadEach(&vm{1 << 30, nil}, gone)
 	assert.False(t, gone[0].OK)
 	ReadEach(p.Memory(), nil)
 }

@@ -10,9 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ReadFile returns the first limit bytes of a regular file as the process sees it, inside its root and never out of it. It
-// can hang where the file lies on a file system that does not answer.
+// ReadFile returns the first limit bytes of a regular file as the process sees it, inside its root and never out of it.
 func (p *Process) ReadFile(path string, limit int64) ([]byte, error) {
+	return ask(p.files, func() ([]byte, error) { return p.readInRoot(path, limit) })
+}
+
+func (p *Process) readInRoot(path string, limit int64) ([]byte, error) {
 	fd, err := p.openInRoot(path, unix.O_PATH)
 	if err == nil {
 		fd, err = regular(fd, nil)
@@ -35,8 +38,12 @@ func (p *Process) ReadFile(path string, limit int64) ([]byte, error) {
 }
 
 // ReadDir returns the first limit names in a directory as the process sees it, in no particular order. Like ReadFile it
-// stays inside the process's root, and can hang.
+// stays inside the process's root.
 func (p *Process) ReadDir(path string, limit int) ([]string, error) {
+	return ask(p.files, func() ([]string, error) { return p.listInRoot(path, limit) })
+}
+
+func (p *Process) listInRoot(path string, limit int) ([]string, error) {
 	fd, err := p.openInRoot(path, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, fmt.Errorf("open %s of process %d: %w", path, p.PID, err)

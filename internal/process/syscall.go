@@ -21,7 +21,7 @@ type Syscall struct {
 
 // Syscall reads what a thread of the process is doing in the kernel.
 func (p *Process) Syscall(tid int) (Syscall, error) {
-	b, err := readFile(p.path(filepath.Join("task", strconv.Itoa(tid), "syscall")), 512)
+	b, err := p.readFile(filepath.Join("task", strconv.Itoa(tid), "syscall"), 512)
 	if err != nil {
 		return Syscall{}, fmt.Errorf("syscall of thread %d: %w", tid, err)
 	}
@@ -60,8 +60,8 @@ func parseSyscall(text string) (Syscall, error) {
 // like "pipe:[123]". All are zero where it cannot be read. Nothing is opened.
 func (p *Process) Descriptor(fd int) (mode, device uint32, name string) {
 	link := p.path(filepath.Join("fd", strconv.Itoa(fd)))
-	var st unix.Stat_t
-	if unix.Stat(link, &st) != nil {
+	st, err := ask(p.files, func() (st unix.Stat_t, err error) { return st, unix.Stat(link, &st) })
+	if err != nil {
 		return 0, 0, ""
 	}
 	name, _ = os.Readlink(link)
@@ -74,7 +74,7 @@ const maxFDInfo = 64 << 10
 // DescriptorInfo returns the numbers that the kernel lists under a name for a descriptor of the process, such as
 // "Pid" of a pidfd and "tfd" of an epoll descriptor: one for each line, at most max of them.
 func (p *Process) DescriptorInfo(fd int, name string, max int) (out []int) {
-	b, err := readFile(p.path(filepath.Join("fdinfo", strconv.Itoa(fd))), maxFDInfo)
+	b, err := p.readFile(filepath.Join("fdinfo", strconv.Itoa(fd)), maxFDInfo)
 	if err != nil {
 		return nil
 	}

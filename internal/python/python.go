@@ -73,11 +73,23 @@ func (o *Opener) Open(pid int) (*Process, *Refusal) {
 	if err != nil {
 		return nil, &Refusal{PID: pid, Err: err}
 	}
-	rt, err := o.locator.Locate(p)
+	rt, err := o.locate(p)
 	if err != nil {
-		return nil, &Refusal{PID: pid, Command: p.Cmdline(), Err: err}
+		return nil, &Refusal{PID: pid, Command: p.Cmdline(), Err: err, process: p}
 	}
 	return o.New(p, rt), nil
+}
+
+func (o *Opener) locate(p *process.Process) (*cpython.Runtime, error) {
+	var found struct {
+		rt  *cpython.Runtime
+		err error
+	}
+	answer := &found
+	if err := p.Together(func(p *process.Process) { answer.rt, answer.err = o.locator.Locate(p) }); err != nil {
+		return nil, err
+	}
+	return answer.rt, answer.err
 }
 
 // Opened is what came of opening one process: the process, or why not.

@@ -18,7 +18,11 @@ type Refusal struct {
 	PID     int
 	Command string // empty where there is no process
 	Err     error
+	process *process.Process // nil where there is none
 }
+
+// AnswersAgain reports whether a process that was refused because it did not answer does so by now.
+func (r *Refusal) AnswersAgain() bool { return r.process != nil && r.Kind() == Silent && !r.process.Silent() }
 
 // Kind is a kind of Refusal.
 type Kind int
@@ -28,6 +32,7 @@ const (
 	Unsupported             // a Python, but none of those known
 	NotPython
 	Starting // or ending
+	Silent   // its memory or its files do not answer
 	Gone
 )
 
@@ -40,11 +45,16 @@ func (r *Refusal) Kind() Kind {
 		return NotPython
 	case errors.Is(r.Err, cpython.ErrNotReady):
 		return Starting
+	case errors.Is(r.Err, process.ErrNoAnswer):
+		return Silent
 	case !process.Exists(r.PID):
 		return Gone
 	}
 	return Unreadable
 }
+
+// SilentReason says why a process that does not answer is left alone.
+const SilentReason = "its memory does not answer: a page that nobody serves, or a file system that hangs"
 
 // Purpose is what a user wants of a process, as a verb.
 type Purpose string
@@ -65,6 +75,8 @@ func (r *Refusal) Explain(purpose Purpose) (reason, do string) {
 		return r.unsupported().Reason, "see the list of supported interpreters in the README"
 	case NotPython:
 		return "it is not a Python process", another
+	case Silent:
+		return SilentReason, later
 	case Starting:
 		return "its interpreter is just starting or ending", later
 	case Gone:

@@ -3,8 +3,7 @@
 package python
 
 import (
-	"os"
-
+	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/usdt"
 )
 
@@ -12,17 +11,12 @@ import (
 const provider = "python"
 
 // OpenProbes opens the file of the interpreter and reads what probes of its own it has. The file is the caller's to close.
-func (p *Process) OpenProbes() (*os.File, *usdt.File, error) {
+func (p *Process) OpenProbes() (*process.File, *usdt.File, error) {
 	f, err := p.OpenMapping(p.Runtime.Image)
 	if err != nil {
 		return nil, nil, err
 	}
-	info, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return nil, nil, err
-	}
-	found, err := usdt.Parse(f, info.Size(), provider)
+	found, err := usdt.Parse(f, f.Size, provider)
 	if err != nil {
 		f.Close()
 		return nil, nil, err

@@ -103,6 +103,12 @@ func (c *Tracker) meet(pid int, o python.Opened) *proc {
 	return p
 }
 
+// unwatched is a process that is not watched. refusal is nil where there is no point in trying it again.
+type unwatched struct {
+	model.Unsupported
+	refusal *python.Refusal
+}
+
 // turnAway tells the kernel what to do about a process that is not to be watched, and lists it if it is, or may be, a
 // Python.
 func (c *Tracker) turnAway(r *python.Refusal) {
@@ -114,6 +120,13 @@ func (c *Tracker) turnAway(r *python.Refusal) {
 		c.check(c.kernel.SetProcess(r.PID, probes.Ignored))
 	case python.Starting, python.Gone:
 		c.check(c.kernel.ForgetProcess(r.PID))
+	case python.Silent:
+		reason, _ := r.Explain(python.Watch)
+		c.lost[reasonSilent]++
+		c.refuse(r.PID, r.Command, reason, !locate.Named(r.PID))
+		u := c.unsupported[r.PID]
+		u.refusal = r
+		c.unsupported[r.PID] = u
 	default:
 		reason, do := r.Explain(python.Watch)
 		c.refuse(r.PID, r.Command, reason+"; "+do, !locate.Named(r.PID))
@@ -124,7 +137,7 @@ func (c *Tracker) turnAway(r *python.Refusal) {
 func (c *Tracker) refuse(pid int, command, reason string, maybe bool) {
 	c.check(c.kernel.SetProcess(pid, probes.Ignored))
 	c.opts.Log.Info("process not watched", "pid", pid, "command", command, "reason", reason)
-	c.unsupported[pid] = model.Unsupported{PID: pid, Command: command, Reason: reason, Maybe: maybe}
+	c.unsupported[pid] = unwatched{Unsupported: model.Unsupported{PID: pid, Command: command, Reason: reason, Maybe: maybe}}
 }
 
 // process returns the Python process with this id, looking at it if it is new; nil if it is
@@ -133,8 +146,14 @@ func (c *Tracker) process(pid int) *proc {
 	if p := c.procs[pid]; p != nil {
 		return p
 	}
-	if _, ok := c.unsupported[pid]; ok || pid == c.opts.Self {
+	if pid == c.opts.Self {
 		return nil
+	}
+	if u, ok := c.unsupported[pid]; ok {
+		if u.refusal == nil || !u.refusal.AnswersAgain() {
+			return nil
+		}
+		delete(c.unsupported, pid)
 	}
 	opened, refusal := c.python.Open(pid)
 	return c.meet(pid, python.Opened{Process: opened, Refusal: refusal})

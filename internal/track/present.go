@@ -8,6 +8,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
+	"github.com/loopwatch/loopwatch/internal/python"
 )
 
 // Present is what one loop is like at a moment of the observation.
@@ -122,11 +123,16 @@ func (c *Tracker) SetThreshold(to time.Duration) { c.opts.Threshold = to }
 // Losses adds up everything that was given up so far, in the kernel and here.
 func (c *Tracker) Losses() (model.Lost, error) { return c.losses() }
 
-// Unsupported lists the Python processes that cannot be watched.
+// Unsupported lists the Python processes that cannot be watched, those that do not answer at present included.
 func (c *Tracker) Unsupported() []model.Unsupported {
 	out := make([]model.Unsupported, 0, len(c.unsupported))
 	for _, u := range c.unsupported {
-		out = append(out, u)
+		out = append(out, u.Unsupported)
+	}
+	for _, p := range c.procs {
+		if p.Silent() {
+			out = append(out, model.Unsupported{PID: p.PID, Command: p.Command, Reason: python.SilentReason})
+		}
 	}
 	return out
 }

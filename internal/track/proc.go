@@ -36,6 +36,13 @@ func (p *proc) failures() map[string]int64 {
 	if p.unnamedTasks > 0 {
 		failures[reasonUnnamed] = p.unnamedTasks
 	}
+	memory, files := p.GivenUp()
+	if memory > 0 {
+		failures[reasonSilent] = memory
+	}
+	if files > 0 {
+		failures[reasonFiles] = files
+	}
 	if p.ParentCut() {
 		failures[python.ReasonParentCut] = 1
 	}

@@ -86,6 +86,8 @@ const (
 	reasonUnjudged  = "blocks_of_threads_never_judged"
 	reasonUnnamable = "blocks_of_unreadable_stacks"
 	reasonTasks     = "asyncio_tasks_not_understood" // processes
+	reasonSilent    = "reads_of_memory_given_up"
+	reasonFiles     = "reads_of_files_given_up"
 	reasonUnnamed   = "asyncio_tasks_without_name"   // samples
 )
 
@@ -105,7 +107,7 @@ type Tracker struct {
 	blockCount  int64
 	met         int          // Python processes ever watched, including ended ones
 	ended       []model.Loop // rows of loops that have ended
-	unsupported map[int]model.Unsupported
+	unsupported map[int]unwatched
 	lost        map[string]int64
 }
 
@@ -115,7 +117,7 @@ func New(k Kernel, o Options) *Tracker {
 		kernel: k, opts: o,
 		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: newSlotPool(k.Loops()),
 		python: python.NewOpener(o.Patterns), symbols: kernelstack.New(),
-		unsupported: make(map[int]model.Unsupported), lost: make(map[string]int64),
+		unsupported: make(map[int]unwatched), lost: make(map[string]int64),
 	}
 	if c.opts.Log == nil {
 		c.opts.Log = slog.New(slog.DiscardHandler)
@@ -214,9 +216,7 @@ func (c *Tracker) Finish(now int64) (Result, error) {
 	}
 	var err error
 	r := Result{Loops: c.ended}
-	for _, u := range c.unsupported {
-		r.Unsupported = append(r.Unsupported, u)
-	}
+	r.Unsupported = c.Unsupported()
 	r.Lost, err = c.losses()
 	return r, err
 }

@@ -35,11 +35,11 @@ type heldPlay struct {
 }
 
 // TestHolders runs a loop that waits for the GIL and for locks held by a known thread in a known
-// function, and one kept busy by native code and the collector, on every interpreter.
+// function, and one kept busy by native code and the collector, on every release.
 func TestHolders(t *testing.T) {
 	const times = 1
 	var total heldVerdict
-	for pythons := range slices.Chunk(testpython.All(t), batch) {
+	for pythons := range slices.Chunk(releases(testpython.All(t)), batch) {
 		stage := newStage(t)
 		plays := make([]*heldPlay, len(pythons))
 		args := []string{"--duration", "1h"}

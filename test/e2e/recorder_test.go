@@ -147,18 +147,7 @@ func watchedTogether(t *testing.T) (all [][]testpython.Interp) {
 	if recordingsDir == "" {
 		return slices.Collect(slices.Chunk(pythons, batch))
 	}
-	byRelease := map[int]testpython.Interp{}
-	for _, python := range pythons {
-		if _, there := byRelease[python.Minor]; !there || debians(python) {
-			byRelease[python.Minor] = python
-		}
-	}
-	for _, python := range pythons {
-		if byRelease[python.Minor] == python {
-			all = append(all, []testpython.Interp{python})
-		}
-	}
-	return all
+	return slices.Collect(slices.Chunk(releases(pythons), 1))
 }
 
 // debians reports whether an interpreter is this machine's own python3, which Debian's libraries are for.

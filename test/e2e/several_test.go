@@ -30,10 +30,10 @@ func TestSeveral(t *testing.T) {
 	const threshold = 100 * time.Millisecond
 	stage := newStage(t).traced(t)
 	var all []*performance
-	for _, pythons := range watchedTogether(t) {
+	for i, pythons := range watchedTogether(t) {
 		tape := newRecording("several-cpython-3.%d", pythons[0].Minor)
 		w := watch(t, append(tape.flags(), "--threshold", threshold.String(), "--duration", "1h")...)
-		played := performSeveral(t, stage, pythons, threshold)
+		played := performSeveral(t, stage, pythons, i*batch, threshold)
 		rep := w.stop(t)
 		t.Logf("lost: %+v", rep.Lost)
 		for _, p := range played {
@@ -69,15 +69,13 @@ func TestSeveral(t *testing.T) {
 	assert.GreaterOrEqual(t, float64(sum.Cause), severalBar*float64(sum.Found), "causes")
 }
 
-func performSeveral(t *testing.T, stage *stage, pythons []testpython.Interp, threshold time.Duration) (played []*performance) {
+func performSeveral(t *testing.T, stage *stage, pythons []testpython.Interp, first int, threshold time.Duration) (played []*performance) {
 	t.Helper()
 	var all []*performance
 	for n, python := range pythons {
 		stage.install(t, python)
-		for m, loop := range loopsOn(python) {
-			// Loops of libraries are told apart by them and not by the interpreter: half of them on each.
-			other := recordingsDir == "" && loop != "asyncio" && (n+m)%2 == 1
-			if loop != "curio" && loop != "asyncio-thread" && !other {
+		for _, loop := range loopsOn(t, python, first+n, 0) {
+			if loop != "curio" && loop != "asyncio-thread" {
 				all = append(all, &performance{python: python, loop: loop})
 			}
 		}

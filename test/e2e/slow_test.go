@@ -51,12 +51,26 @@ func loopsOfTurn() (loops []string) {
 	return append(loops, "asyncio")
 }
 
-// loopsOn are those of them that an interpreter plays: all, unless recordings are made, which are to be small.
-func loopsOn(python testpython.Interp) []string {
-	if recordingsDir != "" && !debians(python) {
+// loopsOn are those of them that the nth interpreter plays in a round. The loops of libraries are told by them and not by
+// the interpreter: each plays on a third of the interpreters, and on all of them in three rounds. For recordings, which are
+// to be small, and where there are few interpreters, one plays them all.
+func loopsOn(t *testing.T, python testpython.Interp, n, round int) []string {
+	t.Helper()
+	const rounds = 3
+	switch {
+	case len(testpython.All(t)) < rounds || recordingsDir != "" && debians(python):
+		return loopsOfTurn()
+	case recordingsDir != "":
 		return []string{"asyncio"}
 	}
-	return loopsOfTurn()
+	m := 0
+	return slices.DeleteFunc(loopsOfTurn(), func(loop string) bool {
+		if loop == "asyncio" {
+			return false
+		}
+		m++
+		return (n+m+round)%rounds != 0
+	})
 }
 
 // parts is in how many parts the kinds of blocks are divided, of which a loop plays one. asyncio plays them
@@ -100,6 +114,18 @@ func few(t testing.TB) []testpython.Interp {
 		return all[len(all)-1:]
 	}
 	return all
+}
+
+// releases are one interpreter of each release, this machine's own where it is one: for tests of what the release decides.
+// What builds differ in, other tests look at.
+func releases(all []testpython.Interp) []testpython.Interp {
+	chosen := map[int]testpython.Interp{}
+	for _, python := range all {
+		if _, there := chosen[python.Minor]; !there || debians(python) {
+			chosen[python.Minor] = python
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(p testpython.Interp) bool { return chosen[p.Minor] != p })
 }
 
 // busyFor is how long a program runs that takes a whole CPU.

@@ -49,10 +49,10 @@ func TestTruth(t *testing.T) {
 		t.Run(threshold.String(), func(t *testing.T) {
 			stage := newStage(t).traced(t)
 			var all []*performance
-			for _, pythons := range watchedTogether(t) {
+			for i, pythons := range watchedTogether(t) {
 				tape := newRecording("truth-cpython-3.%d", pythons[0].Minor)
 				w := watch(t, append(tape.flags(), "--threshold", threshold.String(), "--duration", "1h")...)
-				played := perform(t, stage, pythons,
+				played := perform(t, stage, pythons, func(m int, python testpython.Interp) []string { return loopsOn(t, python, i*batch+m, n) },
 					"--threshold", fmt.Sprint(threshold.Seconds()), "--over", strconv.Itoa(over), "--under", strconv.Itoa(under))
 				rep := w.stop(t)
 				t.Logf("lost: %+v", rep.Lost)
@@ -68,15 +68,15 @@ func TestTruth(t *testing.T) {
 	}
 }
 
-// perform plays the truth program on every interpreter and loop, several side by side, and
-// returns the performances that there were.
-func perform(t *testing.T, stage *stage, pythons []testpython.Interp, args ...string) []*performance {
+// perform plays the truth program on each interpreter's loops, several side by side, and returns the performances that
+// there were.
+func perform(t *testing.T, stage *stage, pythons []testpython.Interp, loops func(int, testpython.Interp) []string, args ...string) []*performance {
 	t.Helper()
 	var all []*performance
-	for _, python := range pythons {
+	for m, python := range pythons {
 		stage.install(t, python)
 		stage.compile(t, python)
-		for _, loop := range loopsOn(python) {
+		for _, loop := range loops(m, python) {
 			all = append(all, &performance{python: python, loop: loop})
 		}
 	}

@@ -3,7 +3,7 @@
 package image
 
 import (
-	"os"
+	"errors"
 	"sync"
 
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -42,7 +42,10 @@ func (c *Cache) Get(p *process.Process, m process.Mapping) (*Image, error) {
 		return nil, err // not remembered: it may be a matter of this process
 	}
 	defer f.Close()
-	known.img, known.err = scanFile(f)
+	known.img, known.err = scan(f, f.Size)
+	if errors.Is(known.err, process.ErrNoAnswer) {
+		return nil, known.err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.m == nil || len(c.m) >= maxImages {
@@ -50,12 +53,4 @@ func (c *Cache) Get(p *process.Process, m process.Mapping) (*Image, error) {
 	}
 	c.m[stamp] = known
 	return known.img, known.err
-}
-
-func scanFile(f *os.File) (*Image, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	return scan(f, info.Size())
 }

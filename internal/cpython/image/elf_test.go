@@ -83,7 +83,9 @@ func TestScanOfRealFiles(t *testing.T) {
 		f, err := os.Open(filepath.Join("/", py.Root, py.Path))
 		require.NoError(t, err)
 		defer f.Close()
-		img, err := scanFile(f)
+		info, err := f.Stat()
+		require.NoError(t, err)
+		img, err := scan(f, info.Size())
 		require.NoError(t, err, py.Name)
 		assert.True(t, img.Runtime != 0 || img.Imports, "%s holds the runtime or says that a library does", py)
 	}

@@ -22,12 +22,9 @@ import (
 var dumper string
 
 // TestStandardLibrary holds the decoders against every interpreter's own word for every
-// instruction of its standard library. With -short every tenth file is taken.
+// instruction of every fifth file of its standard library.
 func TestStandardLibrary(t *testing.T) {
-	stride, objects, instructions := 1, 3000, 200_000
-	if testing.Short() {
-		stride, objects, instructions = 10, 200, 10_000
-	}
+	const stride, objects, instructions = 5, 500, 30_000
 	for _, interp := range testpython.All(t) {
 		t.Run(interp.Name, func(t *testing.T) {
 			script := interp.Script(t, "dump.py", dumper)

@@ -55,6 +55,8 @@ var reasonTexts = map[string]string{
 	"usdt_probes_withdrawn_hit_too_often": "probes of interpreters taken off because they cost too much",
 	"asyncio_tasks_not_understood":        "processes whose tasks have no name here",
 	"asyncio_tasks_without_name":          "stacks whose task could not be named",
+	"reads_of_memory_given_up":            "reads of processes given up: they did not answer in time",
+	"reads_of_files_given_up":             "reads of processes' files given up: their file system did not answer in time",
 	"parent_threads_over_limit":           "processes whose loop may be a copy of their parent's: that has too many threads",
 
 	"processes_starting_or_ending": "processes not looked at: starting or ending",

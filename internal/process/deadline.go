@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoAnswer says that a process's memory or its files were given up: a page that nobody serves, or a file system that
+// hangs. As soon as they answer again they are read again.
+var ErrNoAnswer = errors.New("no answer in time")
+
+// How long a process may keep its reader waiting.
+const (
+	patience      = 500 * time.Millisecond // in one call
+	leastPatience = 50 * time.Millisecond  // the same, where calls of many processes hang
+	mostRounds    = 20                     // of patience, for a call that only wants for a CPU
+	slow          = 20 * time.Millisecond  // a call that takes longer counts
+	slowShare     = 20                     // of the time that passes, such calls may take a twentieth
+	slowSaved     = 2 * time.Second        // and this at once
+	leftAlone     = 10 * time.Second       // who takes more is not read for so long
+)
+
+// Each call that hangs holds a thread of this program, which may have some thousands.
+const (
+	mostHanging   = 1000
+	hangingOfLate = 250 // from then on only those are read that have answered before
+)
+
+// hanging is how many calls of this program have been given up and have not come back.
+var hanging atomic.Int32
+
+// caller makes calls that may never return, one at a time, and gives up on them in time. A nil caller waits for ever. It is
+// safe for concurrent use.
+type caller struct {
+	mu       sync.Mutex
+	done     chan struct{}
+	timer    *time.Timer
+	room     []byte
+	answered bool
+	owed     chan struct{} // of the call that hangs, nil: none does
+	spent    time.Duration // in slow calls, of late
+	at       time.Time     // when spent was true
+	until    time.Time     // not to be called before
+	givenUp  atomic.Int64
+}
+
+// do has f called on a goroutine of its own. Where it returns ErrNoAnswer f may not have been called, or may go on for ever:
+// what f writes to is no longer the caller's then.
+func (c *caller) do(f func()) error {
+	if c == nil {
+		f()
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.call(f)
+}
+
+// maxRoom bounds the room kept for fill.
+const maxRoom = 64 << 10
+
+// fill has f fill as many bytes as p has, and copies them to p where it returns in time and without an error.
+func (c *caller) fill(p []byte, f func(to []byte) error) error {
+	if c == nil {
+		return f(p)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	to := c.room
+	if cap(to) < len(p) {
+		to = make([]byte, len(p))
+	}
+	to = to[:len(p)]
+	c.room = nil
+	failed := new(error)
+	if err := c.call(func() { *failed = f(to) }); err != nil {
+		return err
+	}
+	if cap(to) <= maxRoom {
+		c.room = to
+	}
+	if *failed == nil {
+		copy(p, to)
+	}
+	return *failed
+}
+
+// call is do, with mu held.
+func (c *caller) call(f func()) error {
+	now := time.Now()
+	if !c.mayCall(now) {
+		return ErrNoAnswer
+	}
+	if c.done == nil {
+		c.done, c.timer = make(chan struct{}, 1), time.NewTimer(time.Hour)
+	}
+	done, state, tid := c.done, new(atomic.Int32), new(atomic.Int32)
+	const returned, abandoned = 1, 2
+	go func() {
+		tid.Store(int32(unix.Gettid()))
+		f()
+		if !state.CompareAndSwap(0, returned) {
+			hanging.Add(-1)
+		}
+		done <- struct{}{}
+	}()
+	for round := 1; ; round++ {
+		c.timer.Reset(max(patience/time.Duration(1+hanging.Load()), leastPatience))
+		select {
+		case <-done:
+			c.timer.Stop()
+			c.answered = true
+			c.charge(time.Since(now), now)
+			return nil
+		case <-c.timer.C:
+		}
+		if round < mostRounds && wantsCPU(int(tid.Load())) || !state.CompareAndSwap(0, abandoned) {
+			continue
+		}
+		hanging.Add(1)
+		c.owed, c.done = done, nil
+		c.givenUp.Add(1)
+		return ErrNoAnswer
+	}
+}
+
+// wantsCPU reports whether a thread of this program is on a CPU or waits for one: on a busy host that takes long, and is
+// nobody's fault. 0 is a thread that has not begun.
+func wantsCPU(tid int) bool {
+	if tid == 0 {
+		return true
+	}
+	b, err := readFile(fmt.Sprintf("/proc/self/task/%d/stat", tid), 512)
+	if err != nil {
+		return false
+	}
+	end := bytes.LastIndexByte(b, ')') // of the name
+	return end >= 0 && bytes.HasPrefix(b[end+1:], []byte(" R"))
+}
+
+// mayCall reports whether a call is worth beginning.
+func (c *caller) mayCall(now time.Time) bool {
+	if c.owed != nil {
+		select {
+		case <-c.owed:
+			c.owed = nil
+		default:
+			return false
+		}
+	}
+	n := hanging.Load()
+	return !now.Before(c.until) && n < mostHanging && (c.answered || n < hangingOfLate)
+}
+
+// charge accounts for a call that took so long.
+func (c *caller) charge(took time.Duration, now time.Time) {
+	if took < slow {
+		return
+	}
+	c.spent = max(c.spent-now.Sub(c.at)/slowShare, 0) + took
+	c.at = now
+	if c.spent > slowSaved {
+		c.spent, c.until = 0, now.Add(leftAlone)
+		c.givenUp.Add(1)
+	}
+}
+
+// silent reports whether calls are given up now.
+func (c *caller) silent() bool {
+	if c == nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.mayCall(time.Now())
+}
+
+// Together has f make many calls of the process at once, which costs less than one by one: those by the process given to f.
+// Where it returns ErrNoAnswer f may go on for ever: what f writes to is no longer the caller's then.
+func (p *Process) Together(f func(p *Process)) error {
+	at := *p
+	at.memory, at.files = nil, nil
+	return p.memory.do(func() { f(&at) })
+}
+
+// ask is do for what returns something.
+func ask[T any](c *caller, f func() (T, error)) (T, error) {
+	var out struct {
+		value T
+		err   error
+	}
+	answer := &out
+	if err := c.do(func() { answer.value, answer.err = f() }); err != nil {
+		var none T
+		return none, err
+	}
+	return answer.value, answer.err
+}

@@ -20,6 +20,7 @@ const MaxLineTable = 4 << 20
 var (
 	errNotCode   = errors.New("not a code object")
 	errFreed     = errors.New("the code object has been freed")
+	errUnread    = errors.New("it cannot be read")
 	errLongTable = fmt.Errorf("its line table is longer than %d bytes", MaxLineTable)
 )
 
@@ -42,50 +43,116 @@ type Code struct {
 // ReadCode reads the code object at addr. It fails where there is none; where the address was
 // used again for another one, only Check tells.
 func (r *Runtime) ReadCode(m process.Memory, addr uint64) (*Code, error) {
+	code := r.ReadCodes(m, []uint64{addr})[0]
+	return code.Code, code.Err
+}
+
+// CodeOrError is a code object, or why it could not be read.
+type CodeOrError struct {
+	Code *Code
+	Err  error
+}
+
+// ReadCodes reads many code objects as ReadCode does, with few reads for all of them.
+func (r *Runtime) ReadCodes(m process.Memory, addrs []uint64) []CodeOrError {
+	out, err := process.ReadTogether(m, func(m process.Memory) ([]CodeOrError, error) { return r.readCodes(m, addrs), nil })
+	if err == nil {
+		return out
+	}
+	out = make([]CodeOrError, len(addrs))
+	for i := range out {
+		out[i].Err = fmt.Errorf("read code object at %#x: %w", addrs[i], err)
+	}
+	return out
+}
+
+func (r *Runtime) readCodes(m process.Memory, addrs []uint64) []CodeOrError {
+	out := make([]CodeOrError, len(addrs))
+	heads := make([]process.Place, len(addrs))
+	for i, addr := range addrs {
+		from, to := span(r.codeOffsets())
+		heads[i] = process.Place{Addr: addr + uint64(from), P: make([]byte, to-from)}
+	}
+	process.ReadEach(m, heads)
+	var places []process.Place
+	for i, addr := range addrs {
+		if !heads[i].OK {
+			out[i].Err = fmt.Errorf("read code object at %#x: %w", addr, errUnread)
+			continue
+		}
+		from, _ := span(r.codeOffsets())
+		var own []process.Place
+		if out[i].Code, own, out[i].Err = r.codeHead(m, addr, fields{from, heads[i].P}); out[i].Err == nil {
+			places = append(places, own...)
+		}
+	}
+	process.ReadEach(m, places)
+	for i := range out {
+		if out[i].Err != nil {
+			continue
+		}
+		n := 1 + len(r.codeTexts(out[i].Code))
+		if err := r.codeRest(m, addrs[i], out[i].Code, places[:n]); err != nil {
+			out[i] = CodeOrError{Err: err}
+		}
+		places = places[n:]
+	}
+	return out
+}
+
+// codeOffsets are those of what is read of a code object.
+func (r *Runtime) codeOffsets() []uint32 {
 	l := &r.Layout
 	wanted := []uint32{refCount(l), l.ObjectType, l.CodeLine, l.CodeName, l.CodeFile, l.CodeLines}
 	if l.CodeQualName != 0 {
 		wanted = append(wanted, l.CodeQualName)
 	}
-	var buf [512]byte
-	f, err := readFields(m, addr, buf[:], wanted...)
-	if err != nil {
-		return nil, fmt.Errorf("read code object: %w", err)
+	return wanted
+}
+
+// codeText is one of the texts that a code object points to.
+type codeText struct {
+	to   *string
+	what string
+	at   uint32
+}
+
+func (r *Runtime) codeTexts(c *Code) []codeText {
+	l := &r.Layout
+	texts := []codeText{{&c.Name, "name", l.CodeName}, {&c.File, "file name", l.CodeFile}}
+	if l.CodeQualName != 0 {
+		texts = append(texts, codeText{&c.QualName, "qualified name", l.CodeQualName})
 	}
+	return texts
+}
+
+// codeHead makes sure that an object is a code object that is alive, and returns what is to be read besides.
+func (r *Runtime) codeHead(m process.Memory, addr uint64, f fields) (*Code, []process.Place, error) {
+	l := &r.Layout
 	if err := r.checkType(m, f.u64(l.ObjectType)); err != nil {
-		return nil, fmt.Errorf("read code object at %#x: %w", addr, err)
+		return nil, nil, fmt.Errorf("read code object at %#x: %w", addr, err)
 	}
 	if freed(f.u64(refCount(l))) {
-		return nil, fmt.Errorf("read code object at %#x: %w", addr, errFreed)
+		return nil, nil, fmt.Errorf("read code object at %#x: %w", addr, errFreed)
 	}
 	firstLine := f.i32(l.CodeLine)
 	c := &Code{
 		FirstLine: int(firstLine), Check: CodeCheck(f.u64(l.CodeFile), firstLine),
 		id: [3]uint64{f.u64(l.CodeName), f.u64(l.CodeFile), f.u64(l.CodeLines)},
 	}
-	texts := []struct {
-		to   *string
-		what string
-		at   uint32
-	}{
-		{&c.Name, "name", l.CodeName},
-		{&c.File, "file name", l.CodeFile},
-		{&c.QualName, "qualified name", l.CodeQualName},
+	var places []process.Place
+	for _, text := range r.codeTexts(c) {
+		places = append(places, process.Place{Addr: f.u64(text.at), P: make([]byte, glance)})
 	}
-	if l.CodeQualName == 0 {
-		texts = texts[:2]
-	}
-	places := make([]process.Place, 0, 4)
-	room := make([]byte, 4*glance)
-	for i, s := range texts {
-		places = append(places, process.Place{Addr: f.u64(s.at), P: room[i*glance:][:glance]})
-	}
-	places = append(places, process.Place{Addr: f.u64(l.CodeLines), P: room[3*glance:]})
-	process.ReadEach(m, places)
-	for i, s := range texts {
+	return c, append(places, process.Place{Addr: f.u64(l.CodeLines), P: make([]byte, glance)}), nil
+}
+
+// codeRest takes the texts and the line table from what has been read at those places, and reads what is missing.
+func (r *Runtime) codeRest(m process.Memory, addr uint64, c *Code, places []process.Place) (err error) {
+	for i, text := range r.codeTexts(c) {
 		var cut bool
-		if *s.to, cut, err = r.readStrFrom(m, places[i].Addr, places[i].Seen()); err != nil {
-			return nil, fmt.Errorf("read %s of code object at %#x: %w", s.what, addr, err)
+		if *text.to, cut, err = r.readStrFrom(m, places[i].Addr, places[i].Seen()); err != nil {
+			return fmt.Errorf("read %s of code object at %#x: %w", text.what, addr, err)
 		}
 		c.Cut = c.Cut || cut
 	}
@@ -97,10 +164,11 @@ func (r *Runtime) ReadCode(m process.Memory, addr uint64) (*Code, error) {
 	default:
 		c.format = linetable.Locations
 	}
-	if c.table, err = r.readBytes(m, f.u64(l.CodeLines), places[len(texts)].Seen()); err != nil {
-		return nil, fmt.Errorf("read line table of %s: %w", c.Name, err)
+	table := places[len(places)-1]
+	if c.table, err = r.readBytes(m, table.Addr, table.Seen()); err != nil {
+		return fmt.Errorf("read line table of %s: %w", c.Name, err)
 	}
-	return c, nil
+	return nil
 }
 
 // IsCode reports whether the code object at addr is still c, which it was when read there. An

@@ -143,7 +143,9 @@ func (r *Runtime) suspended(m process.Memory, object uint64, generator bool) (s 
 		return s, 0, err
 	}
 	code := f.u64(l.FrameCode) &^ uint64(l.FrameCodeTag)
-	s = Suspended{Frame: RawFrame{Code: code, Instr: instr(&l.FrameLayout, code, f), Check: readCheck(m, &l.FrameLayout, code)}, Addr: frame}
+	one := []RawFrame{{Code: code, Instr: instr(&l.FrameLayout, code, f)}}
+	readChecks(m, &l.FrameLayout, one)
+	s = Suspended{Frame: one[0], Addr: frame}
 	if self, err := readU64(m, frame+uint64(l.FrameLocals)); err == nil {
 		s.Self = self &^ uint64(l.FrameCodeTag)
 	}

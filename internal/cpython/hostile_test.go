@@ -266,7 +266,7 @@ func TestRandomMemory(t *testing.T) {
 			_, _ = untyped.ReadCode(noise, 0x10000)
 		}
 		assert.Less(t, noise.calls, 100*rounds, rt.Version)
-		assert.Less(t, noise.bytes, 4096*rounds, rt.Version)
+		assert.Less(t, noise.bytes, 3*4096*rounds, rt.Version) // frames are read a page at a time
 	}
 }
 

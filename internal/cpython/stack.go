@@ -31,7 +31,7 @@ var (
 // error come the threads found that far.
 func (r *Runtime) Threads(m process.Memory) (threads []Thread, err error) {
 	for range 3 {
-		if threads, err = r.threads(m); err == nil || errors.Is(err, ErrCut) {
+		if threads, err = process.ReadTogether(m, r.threads); err == nil || errors.Is(err, ErrCut) {
 			break
 		}
 	}
@@ -109,22 +109,31 @@ func (r *Runtime) Stack(m process.Memory, tstate uint64, max int) (frames []RawF
 
 // StackAt is Stack with the address of each frame.
 func (r *Runtime) StackAt(m process.Memory, tstate uint64, max int) (frames []RawFrame, addrs []uint64, err error) {
+	s, err := process.ReadTogether(m, func(m process.Memory) (s stack, err error) {
+		s.frames, s.addrs, err = r.stackAt(m, tstate, max)
+		return s, err
+	})
+	return s.frames, s.addrs, err
+}
+
+// stack is frames with their addresses.
+type stack struct {
+	frames []RawFrame
+	addrs  []uint64
+}
+
+func (r *Runtime) stackAt(m process.Memory, tstate uint64, max int) (frames []RawFrame, addrs []uint64, err error) {
 	l := &r.Layout.FrameLayout
-	checks := map[uint64]uint32{} // recursion is many frames of one code object
 	err = r.walk(m, tstate, func(addr uint64, f fields) bool {
 		if len(frames) >= max {
 			return false
 		}
 		code := f.u64(l.FrameCode) &^ uint64(l.FrameCodeTag)
-		check, ok := checks[code]
-		if !ok {
-			check = readCheck(m, l, code)
-			checks[code] = check
-		}
-		frames = append(frames, RawFrame{Code: code, Instr: instr(l, code, f), Check: check})
+		frames = append(frames, RawFrame{Code: code, Instr: instr(l, code, f)})
 		addrs = append(addrs, addr)
 		return true
 	})
+	readChecks(m, l, frames)
 	return frames, addrs, err
 }
 
@@ -164,6 +173,7 @@ func (r *Runtime) walk(m process.Memory, tstate uint64, visit func(addr uint64, 
 	if err != nil {
 		return fmt.Errorf("read thread state: %w", err)
 	}
+	m = &window{memory: m}
 	var buf [256]byte
 	for range maxSteps {
 		if frame == 0 {
@@ -185,14 +195,24 @@ func (r *Runtime) walk(m process.Memory, tstate uint64, visit func(addr uint64, 
 	return ErrCut
 }
 
-// readCheck returns 0 where the code object cannot be read: resolving the frame will fail.
-func readCheck(m process.Memory, l *release.FrameLayout, code uint64) uint32 {
-	var buf [64]byte
-	f, err := readFields(m, code, buf[:], l.CodeFile, l.CodeLine)
-	if err != nil {
-		return 0
+// readChecks sets Check of each frame. It stays 0 where the code object cannot be read: resolving the frame will fail.
+func readChecks(m process.Memory, l *release.FrameLayout, frames []RawFrame) {
+	from, to := span([]uint32{l.CodeFile, l.CodeLine})
+	at := map[uint64]int{} // recursion is many frames of one code object
+	var places []process.Place
+	for _, f := range frames {
+		if _, ok := at[f.Code]; !ok {
+			at[f.Code] = len(places)
+			places = append(places, process.Place{Addr: f.Code + uint64(from), P: make([]byte, to-from)})
+		}
 	}
-	return CodeCheck(f.u64(l.CodeFile), f.i32(l.CodeLine))
+	process.ReadEach(m, places)
+	for i := range frames {
+		if p := places[at[frames[i].Code]]; p.OK {
+			f := fields{from, p.P}
+			frames[i].Check = CodeCheck(f.u64(l.CodeFile), f.i32(l.CodeLine))
+		}
+	}
 }
 
 // instr returns the index of the instruction that a frame is at.

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,7 +62,11 @@ func (c *caller) do(f func()) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.call(f)
+	return c.call(func() {
+		runtime.LockOSThread() // wantsCPU asks for the thread that all of it runs in
+		defer runtime.UnlockOSThread()
+		f()
+	})
 }
 
 // maxRoom bounds the room kept for fill.
@@ -184,11 +189,20 @@ func (c *caller) silent() bool {
 }
 
 // Together has f make many calls of the process at once, which costs less than one by one: those by the process given to f.
-// Where it returns ErrNoAnswer f may go on for ever: what f writes to is no longer the caller's then.
-func (p *Process) Together(f func(p *Process)) error {
+// Where it returns ErrNoAnswer f may go on for ever: what f writes to is nobody else's.
+func Together[T any](p *Process, f func(p *Process) (T, error)) (T, error) {
 	at := *p
 	at.memory, at.files = nil, nil
-	return p.memory.do(func() { f(&at) })
+	return ask(p.memory, func() (T, error) { return f(&at) })
+}
+
+// ReadTogether is Together for reads of memory.
+func ReadTogether[T any](m Memory, f func(m Memory) (T, error)) (T, error) {
+	own, ok := m.(*vm)
+	if !ok {
+		return f(m)
+	}
+	return ask(own.calls, func() (T, error) { return f(&vm{own.pid, nil}) })
 }
 
 // ask is do for what returns something.

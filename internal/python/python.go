@@ -73,23 +73,11 @@ func (o *Opener) Open(pid int) (*Process, *Refusal) {
 	if err != nil {
 		return nil, &Refusal{PID: pid, Err: err}
 	}
-	rt, err := o.locate(p)
+	rt, err := process.Together(p, o.locator.Locate)
 	if err != nil {
 		return nil, &Refusal{PID: pid, Command: p.Cmdline(), Err: err, process: p}
 	}
 	return o.New(p, rt), nil
-}
-
-func (o *Opener) locate(p *process.Process) (*cpython.Runtime, error) {
-	var found struct {
-		rt  *cpython.Runtime
-		err error
-	}
-	answer := &found
-	if err := p.Together(func(p *process.Process) { answer.rt, answer.err = o.locator.Locate(p) }); err != nil {
-		return nil, err
-	}
-	return answer.rt, answer.err
 }
 
 // Opened is what came of opening one process: the process, or why not.
@@ -120,7 +108,7 @@ func (p *Process) FindTasks(interp uint64) (*asyncio.Tasks, error) {
 	if known := p.tasks[interp]; known != nil {
 		return known, nil
 	}
-	found, err := asyncio.Find(p.Process, p.Runtime, interp)
+	found, err := process.Together(p.Process, func(q *process.Process) (*asyncio.Tasks, error) { return asyncio.Find(q, p.Runtime, interp) })
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,9 @@ type Refusal struct {
 }
 
 // AnswersAgain reports whether a process that was refused because it did not answer does so by now.
-func (r *Refusal) AnswersAgain() bool { return r.process != nil && r.Kind() == Silent && !r.process.Silent() }
+func (r *Refusal) AnswersAgain() bool {
+	return r.process != nil && r.Kind() == Silent && !r.process.Silent()
+}
 
 // Kind is a kind of Refusal.
 type Kind int

@@ -38,7 +38,7 @@ const (
 
 // source is what a Resolver needs of *cpython.Runtime.
 type source interface {
-	ReadCode(m process.Memory, addr uint64) (*cpython.Code, error)
+	ReadCodes(m process.Memory, addrs []uint64) []cpython.CodeOrError
 	IsCode(m process.Memory, addr uint64, c *cpython.Code) bool
 }
 
@@ -64,8 +64,11 @@ type code struct {
 	checked  time.Time     // when it was last known to be what stands at its address
 }
 
-// believed is how long a function is taken to stay where it is.
-const believed = 100 * time.Millisecond
+// How long code is taken to stay where it is.
+const (
+	believed         = 100 * time.Millisecond // a function's
+	believedFleeting = time.Millisecond
+)
 
 // Stats is what a Resolver has kept and what it could not do.
 type Stats struct {
@@ -95,10 +98,37 @@ func newResolver(s source, mem process.Memory, isApp func(file string) bool) *Re
 // its function is then in brackets and it has no file.
 func (r *Resolver) Frames(raw []cpython.RawFrame) []model.Frame {
 	out := make([]model.Frame, len(raw))
+	r.readNew(raw)
 	for i, f := range raw {
 		out[i] = r.frame(f)
 	}
 	return out
+}
+
+// mostAtOnce bounds the code objects that are read together.
+const mostAtOnce = 128
+
+// readNew reads the code objects of frames that are not known yet, all at once. Those that it cannot read it leaves to code.
+func (r *Resolver) readNew(raw []cpython.RawFrame) {
+	if r.ended {
+		return
+	}
+	asked := make(map[uint64]bool)
+	var addrs []uint64
+	for _, f := range raw {
+		if !asked[f.Code] && len(addrs) < mostAtOnce && !r.codes.Contains(f.Code) {
+			asked[f.Code] = true
+			addrs = append(addrs, f.Code)
+		}
+	}
+	if len(addrs) < 2 {
+		return
+	}
+	for i, c := range r.source.ReadCodes(r.memory, addrs) {
+		if c.Err == nil {
+			r.keep(addrs[i], newCode(c.Code))
+		}
+	}
 }
 
 func (r *Resolver) frame(f cpython.RawFrame) model.Frame {
@@ -131,6 +161,18 @@ func (c *code) line(instr int32) int {
 	return line
 }
 
+// newCode returns a code object that has just been read.
+func newCode(read *cpython.Code) *code {
+	c := &code{
+		Code: read, function: read.QualName, checked: time.Now(),
+		fleeting: read.Name == "<module>" || strings.HasPrefix(read.File, "<"),
+	}
+	if c.function == "" {
+		c.function = read.Name
+	}
+	return c
+}
+
 // code returns the code object of a frame, from the cache where it is still the same.
 func (r *Resolver) code(f cpython.RawFrame) (*code, string) {
 	known, ok := r.codes.Get(f.Code)
@@ -141,8 +183,8 @@ func (r *Resolver) code(f cpython.RawFrame) (*code, string) {
 	if r.ended {
 		return nil, ReasonUnreadable
 	}
-	read, err := r.source.ReadCode(r.memory, f.Code)
-	if err != nil {
+	read := r.source.ReadCodes(r.memory, []uint64{f.Code})[0]
+	if read.Err != nil {
 		if r.ended = r.gone(); r.ended && same {
 			return known, ""
 		}
@@ -151,13 +193,7 @@ func (r *Resolver) code(f cpython.RawFrame) (*code, string) {
 	if ok {
 		r.codes.Remove(f.Code)
 	}
-	c := &code{
-		Code: read, function: read.QualName, checked: time.Now(),
-		fleeting: read.Name == "<module>" || strings.HasPrefix(read.File, "<"),
-	}
-	if c.function == "" {
-		c.function = read.Name
-	}
+	c := newCode(read.Code)
 	r.keep(f.Code, c)
 	if c.Check != f.Check {
 		return nil, ReasonReused
@@ -168,7 +204,7 @@ func (r *Resolver) code(f cpython.RawFrame) (*code, string) {
 // stillThere reports whether a known code object still stands at its address.
 func (r *Resolver) stillThere(addr uint64, c *code) bool {
 	now := time.Now()
-	if !c.fleeting && now.Sub(c.checked) < believed {
+	if age := now.Sub(c.checked); age < believedFleeting || !c.fleeting && age < believed {
 		return true
 	}
 	if !r.source.IsCode(r.memory, addr, c.Code) {

@@ -24,13 +24,17 @@ type shelf struct {
 	reads int
 }
 
-func (s *shelf) ReadCode(_ process.Memory, addr uint64) (*cpython.Code, error) {
-	s.reads++
-	c, ok := s.codes[addr]
-	if !ok {
-		return nil, errors.New("no code here")
+func (s *shelf) ReadCodes(_ process.Memory, addrs []uint64) (out []cpython.CodeOrError) {
+	for _, addr := range addrs {
+		s.reads++
+		c, ok := s.codes[addr]
+		if ok {
+			out = append(out, cpython.CodeOrError{Code: &c})
+		} else {
+			out = append(out, cpython.CodeOrError{Err: errors.New("no code here")})
+		}
 	}
-	return &c, nil
+	return out
 }
 
 func (s *shelf) IsCode(_ process.Memory, addr uint64, c *cpython.Code) bool {

@@ -88,7 +88,7 @@ const (
 	reasonTasks     = "asyncio_tasks_not_understood" // processes
 	reasonSilent    = "reads_of_memory_given_up"
 	reasonFiles     = "reads_of_files_given_up"
-	reasonUnnamed   = "asyncio_tasks_without_name"   // samples
+	reasonUnnamed   = "asyncio_tasks_without_name" // samples
 )
 
 // Tracker holds the state of one observation. It is not safe for concurrent use.

@@ -38,6 +38,7 @@ const (
 	Importing = "imports.py"  // SECONDS ROUNDS [KIND ...]
 	Together  = "several.py"  // LOOP SECONDS ROUNDS
 	Late      = "late.py"     // WAY SECONDS
+	Silent    = "silent.py"   // heap|code
 
 	Application = "app.py" // not run but served, as app:application
 )

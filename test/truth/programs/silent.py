@@ -1,11 +1,12 @@
 """A Python process with an event loop whose memory stops answering: nobody serves its pages any more.
 
-Prints "ready" once the loop rests, waits there for a line on its standard input, and prints "silent" a moment before. Which
+Prints "ready" once the loop rests, waits for a line on its standard input, and prints "silent" a moment before. Which
 memory that is, is the argument: "heap", in which the interpreter keeps its state, or "code", where the functions are.
 """
 
 import asyncio
 import ctypes
+import json
 import os
 import sys
 import threading
@@ -47,6 +48,10 @@ async def rest():
     await asyncio.sleep(3600)
 
 
+def tell(event):
+    print(json.dumps({"event": event}), flush=True)
+
+
 def run():
     asyncio.run(rest())
 
@@ -54,7 +59,7 @@ def run():
 def main():
     what = sys.argv[1]
     threading.Thread(target=run, daemon=True).start()
-    print("ready", flush=True)
+    tell("ready")
     sys.stdin.readline()
     start, end = wanted(what)
     fd = check(libc.syscall(USERFAULTFD, os.O_CLOEXEC))
@@ -62,7 +67,7 @@ def main():
     check(libc.ioctl(fd, ctypes.c_ulong(UFFD_API), api))
     register = (ctypes.c_uint64 * 4)(start, end - start, MISSING)
     check(libc.ioctl(fd, ctypes.c_ulong(UFFD_REGISTER), register))
-    print("silent", flush=True)
+    tell("silent")
     libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), DONTNEED)  # the program itself is stuck from here on
 
 

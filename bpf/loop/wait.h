@@ -67,12 +67,14 @@ static __always_inline int wait_enter(__s32 fd)
 }
 
 /* The wait that a stop had interrupted found something at once: the period goes on. */
-static __always_inline void go_on(struct thread *t, __u64 now)
+static __always_inline void go_on(struct thread *t, struct task_struct *task, __u64 now)
 {
-	if (t->late_from && t->late_from < now) {
-		t->off_ns += now - t->late_from;
-		t->waited_ns += now - t->late_from;
-	}
+	struct late late = late_by(t, task, now);
+
+	t->off_ns += late.ns;
+	t->stopped_ns += late.stopped_ns;
+	t->waited_ns += late.ns - late.stopped_ns;
+	t->throttled_ns += late.throttled_ns;
 	begin_wait(t);
 	t->again = 0;
 	barrier();
@@ -98,7 +100,7 @@ static __always_inline int wait_exit(__s32 events)
 	t->wait_fd = NO_FD;
 	if (t->again) {
 		since = now;
-		go_on(t, now);
+		go_on(t, current_task(), now);
 	} else {
 		count_rest(t, now);
 		if (t->blocked)

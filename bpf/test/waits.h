@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
+/*
+ * The commands of the host build that play a thread's waits, and what the scheduler does with it there.
+ */
+#pragma once
+
+#include "arguments.h"
+#include "../loop/wait.h"
+
+static struct thread *this_thread(void)
+{
+	__u32 tid = current.pid;
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+
+	if (!t)
+		fail("there is no thread");
+	return t;
+}
+
+/* The thread stands on the run queue from now on. */
+static void queue_up(void)
+{
+	if (!current.sched_info.last_queued)
+		current.sched_info.last_queued = clock_ns;
+}
+
+/* running: the thread gets the CPU, if it has not. */
+static void running_command(void)
+{
+	if (current.sched_info.last_queued)
+		current.sched_info.run_delay += clock_ns - current.sched_info.last_queued;
+	current.sched_info.last_queued = 0;
+}
+
+/* wait FD and return EVENTS: entry and return of an epoll wait. */
+static void wait_command(void)
+{
+	wait_enter(read_number());
+}
+
+static void return_command(void)
+{
+	running_command();
+	wait_exit(read_number());
+}
+
+/* woken: in its wait. */
+static void woken_command(void)
+{
+	woken_in_wait(this_thread(), &current, clock_ns);
+	queue_up();
+}
+
+/* preempted: in its wait. */
+static void preempted_command(void)
+{
+	runnable_in_wait(this_thread(), &current, clock_ns);
+	queue_up();
+}
+
+/* stopped: in its wait; its timer is due at DEADLINE, 0: never. */
+static void stopped_command(void)
+{
+	struct thread *t = this_thread();
+
+	running_command();
+	t->stop_since = clock_ns;
+	t->stop_deadline = read_number();
+}

@@ -54,6 +54,8 @@ static __always_inline int wait_enter(__s32 fd)
 	learn_epoll(t, tid, fd, now);
 	if (t->in_wait) { /* its return was missed: no period to close */
 		t->since = now;
+		t->slept = 0;
+		note_rest(t, now);
 		begin_wait(t);
 	} else if (t->again) { /* the wait that was interrupted */
 		t->in_wait = 1;
@@ -102,7 +104,7 @@ static __always_inline int wait_exit(__s32 events)
 		since = now;
 		go_on(t, current_task(), now);
 	} else {
-		count_rest(t, now);
+		count_wait(t, now);
 		if (t->blocked)
 			send_delayed(t, tid, events);
 		open_period(t, current_task(), now);

@@ -282,7 +282,8 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } commands[] = {
-	{ "bucket", bucket_command },	  { "choose", choose_command },
+	{ "asleep", asleep_command },	  { "bucket", bucket_command },
+	{ "choose", choose_command },
 	{ "counters", counters_command }, { "dentry", dentry_command },
 	{ "file", file_command },	  { "hit", hit_command },
 	{ "holder", holder_command },	  { "layout", layout_command },

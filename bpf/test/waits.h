@@ -5,6 +5,7 @@
 #pragma once
 
 #include "arguments.h"
+#include "../loop/offcpu.h"
 #include "../loop/wait.h"
 
 static struct thread *this_thread(void)
@@ -56,6 +57,14 @@ static void preempted_command(void)
 {
 	runnable_in_wait(this_thread(), &current, clock_ns);
 	queue_up();
+}
+
+/* asleep: in its wait. */
+static void asleep_command(void)
+{
+	__u32 tid = current.pid;
+
+	sleep_in_wait(this_thread(), tid, &current, 1 /* TASK_INTERRUPTIBLE */, clock_ns);
 }
 
 /* stopped: in its wait; its timer is due at DEADLINE, 0: never. */

@@ -348,8 +348,8 @@ type LoopStatistics struct {
 	_             structs.HostLayout
 	Iterations    uint64
 	IdleNs        uint64
-	LateNs        uint64
 	ActiveNs      uint64
+	LateNs        uint64
 	MaxNs         uint64
 	Blocks        uint64
 	UnrestedNs    uint64

@@ -32,7 +32,7 @@ func loopThread(inWait bool, since, period int64) string {
 // threadWith is loopThread with what set changes.
 func threadWith(inWait bool, since, period int64, set func(*abi.Thread)) string {
 	k := abi.Thread{
-		Tgid: loopPID, Since: uint64(since), Period: uint64(period), WaitFd: abi.NoFd, InterruptedFd: abi.NoFd, Generation: abi.InitialGeneration,
+		Tgid: loopPID, Since: uint64(since), RestedAt: uint64(since), Period: uint64(period), RestedPeriod: uint64(period), WaitFd: abi.NoFd, InterruptedFd: abi.NoFd, Generation: abi.InitialGeneration,
 		Config: abi.ThreadConfig{
 			Tid: loopTID, Slot: 0, Verdict: abi.VerdictLoop, Fds: [4]int32{loopFD, otherFD, abi.NoFd, abi.NoFd},
 			FdVerdicts: [4]uint8{abi.VerdictLoop, abi.VerdictIgnored},
@@ -70,16 +70,29 @@ func TestNativePeriods(t *testing.T) {
 		var blocks []wire.Event
 		bounds := lowerBounds()
 		period := uint64(3)
+		rested, unrested := now, 0 // since when, and for how many periods, it has not rested
 		for range 200 {
-			rested := now
+			waits := now
 			now += r.Int64N(1 << (5 + r.IntN(25)))
 			if r.IntN(10) == 0 { // the return of a wait is missed
-				fmt.Fprintf(&script, "now %d wait %d\n", now, loopFD)
-				rested = now
+				fmt.Fprintf(&script, "asleep now %d wait %d\n", now, loopFD)
+				waits = now
+				rested, unrested = now, 0
 				now += r.Int64N(1000)
 			}
-			fmt.Fprintf(&script, "now %d return 1\n", now)
-			want.IdleNS += now - rested
+			if r.IntN(3) == 0 {
+				fmt.Fprintf(&script, "asleep now %d return 1\n", now)
+				want.IdleNS += now - waits
+				if ns := waits - rested; ns >= threshold && unrested > 1 {
+					want.UnrestedNS += ns
+					want.UnrestedMaxNS = max(want.UnrestedMaxNS, ns)
+				}
+				rested, unrested = now, 0
+			} else { // it looks, and goes on
+				fmt.Fprintf(&script, "now %d return 1\n", now)
+				want.ActiveNS += now - waits
+			}
+			unrested++
 			period++
 			start := now
 			now += r.Int64N(1 << (5 + r.IntN(22)))
@@ -142,7 +155,7 @@ func TestNativeLateReturns(t *testing.T) {
 			raw := unhex(t, lines[len(lines)-1], "statistics")
 			s := statisticsOf((*abi.LoopStatistics)(unsafe.Pointer(&raw[0])))
 			assert.Equal(t, test.late.NS, s.LateNS)
-			assert.LessOrEqual(t, s.LateNS, s.IdleNS)
+			assert.LessOrEqual(t, s.LateNS, s.IdleNS+s.ActiveNS)
 			var blocks []*wire.Block
 			for _, e := range events(t, lines) {
 				if b, ok := e.(*wire.Block); ok {

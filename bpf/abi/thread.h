@@ -104,6 +104,7 @@ struct thread {
 	__u64 stopped_ns; /* of it stopped */
 	__u64 pending_ns; /* of it not yet carried by a sample */
 	__u64 stackless_ns; /* of it asleep without a stack, and in no sample */
+	__u64 woken_at;   /* the present or last sleep ended, 0: not seen */
 	__u64 run_delay;  /* sched_info.run_delay when the present stretch began */
 	__u64 quota_rq;   /* then: the cfs_rq a quota may hold back, 0 none */
 	__u64 quota_clock; /* and how long it had been held back */

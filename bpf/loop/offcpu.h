@@ -75,7 +75,7 @@ static __always_inline void back_on_cpu(struct thread *t, __u32 tid, struct task
 	remove_sleeper(tid);
 	ns = now - from;
 	t->off_since = 0;
-	waited = waited_for_cpu(t, task, ns);
+	waited = waited_for_cpu(t, task, from, now);
 	throttled = throttled_for(t, waited);
 	t->off_ns += ns;
 	t->waited_ns += waited;
@@ -195,6 +195,7 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 	refresh(t, tid);
 	t->asleep = !preempt && state != TASK_RUNNING;
 	t->released = 0;
+	t->woken_at = 0;
 	t->stopped = t->asleep && is_stopped(prev, state);
 	note_run_delay(t, prev);
 	note_clocks(t, prev, now);
@@ -250,17 +251,19 @@ static __always_inline void woken(struct task_struct *task)
 {
 	__u32 tid = task->pid;
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	__u64 now = bpf_ktime_get_ns();
 	struct sample *s;
 
 	if (!t)
 		return;
 	if (t->in_wait) {
-		woken_in_wait(t, task, bpf_ktime_get_ns());
+		woken_in_wait(t, task, now);
 		return;
 	}
 	if (!t->asleep || !t->off_since)
 		return;
-	if (bpf_ktime_get_ns() - t->off_since + t->pending_ns < quantum() && !t->unreleased)
+	t->woken_at = now;
+	if (now - t->off_since + t->pending_ns < quantum() && !t->unreleased)
 		return;
 	s = spare_sample(t);
 	if (s && !t->has_stack && (s->at != t->off_since || s->tid != tid))

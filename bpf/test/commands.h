@@ -282,14 +282,17 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } commands[] = {
-	{ "asleep", asleep_command },	  { "bucket", bucket_command },
+	{ "asleep", asleep_command },	  { "back", back_command },
+	{ "bucket", bucket_command },
 	{ "choose", choose_command },
 	{ "counters", counters_command }, { "dentry", dentry_command },
 	{ "file", file_command },	  { "hit", hit_command },
 	{ "holder", holder_command },	  { "layout", layout_command },
+	{ "leave", leave_command },
 	{ "memory", memory_command },	  { "mount", mount_command },
 	{ "now", now_command },		  { "off", off_command },
 	{ "path", path_command },	  { "preempted", preempted_command },
+	{ "queued", queued_command },
 	{ "registers", registers_command }, { "return", return_command },
 	{ "running", running_command },	  { "site", site_command },
 	{ "statistics", statistics_command }, { "stopped", stopped_command },

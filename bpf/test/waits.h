@@ -18,6 +18,8 @@ static struct thread *this_thread(void)
 	return t;
 }
 
+#define TASK_INTERRUPTIBLE 1
+
 /* The thread stands on the run queue from now on. */
 static void queue_up(void)
 {
@@ -45,11 +47,37 @@ static void return_command(void)
 	wait_exit(read_number());
 }
 
-/* woken: in its wait. */
+/* woken: in its wait, or where it slept outside. */
 static void woken_command(void)
 {
-	woken_in_wait(this_thread(), &current, clock_ns);
+	woken(&current);
 	queue_up();
+}
+
+/* queued: the scheduler takes it for one that waits for a CPU. */
+static void queued_command(void)
+{
+	queue_up();
+}
+
+/* leave and back: the thread falls asleep outside its wait, and gets the CPU again. */
+static void leave_command(void)
+{
+	running_command();
+	current.__state = TASK_INTERRUPTIBLE;
+	switch_out(0, &current, false, clock_ns);
+}
+
+static void back_command(void)
+{
+	static struct rq rq;
+	static struct cfs_rq queue = { .rq = &rq };
+
+	rq.clock = clock_ns;
+	current.se.cfs_rq = &queue;
+	switch_in(&current, clock_ns);
+	current.se.cfs_rq = 0;
+	running_command();
 }
 
 /* preempted: in its wait. */
@@ -64,7 +92,7 @@ static void asleep_command(void)
 {
 	__u32 tid = current.pid;
 
-	sleep_in_wait(this_thread(), tid, &current, 1 /* TASK_INTERRUPTIBLE */, clock_ns);
+	sleep_in_wait(this_thread(), tid, &current, TASK_INTERRUPTIBLE, clock_ns);
 }
 
 /* stopped: in its wait; its timer is due at DEADLINE, 0: never. */

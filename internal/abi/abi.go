@@ -540,6 +540,7 @@ type Thread struct {
 	StoppedNs      uint64
 	PendingNs      uint64
 	StacklessNs    uint64
+	WokenAt        uint64
 	RunDelay       uint64
 	QuotaRq        uint64
 	QuotaClock     uint64

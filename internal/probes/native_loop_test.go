@@ -198,6 +198,35 @@ func TestNativePeriodGoesOn(t *testing.T) {
 	}
 }
 
+// A thread that sleeps waits for no CPU before it is woken, whatever the scheduler has counted.
+func TestNativeSleepIsNoRunQueue(t *testing.T) {
+	n := newNative(t, false)
+	begin := "threshold 100000000\n" + loopThread(false, 1_000_000_000, 3)
+	for name, test := range map[string]struct {
+		script   string
+		waitedNS int64
+	}{
+		"at once":              {"now 1250000000 woken back", 0},
+		"waits":                {"now 1240000000 woken now 1250000000 back", 10_000_000},
+		"moved asleep":         {"now 1060000000 queued now 1240000000 woken now 1250000000 back", 10_000_000},
+		"moved, woken at once": {"now 1060000000 queued now 1250000000 woken back", 0},
+		"waking unseen":        {"now 1240000000 queued now 1250000000 back", 10_000_000},
+		"twice": {"now 1060000000 queued now 1100000000 woken now 1110000000 back now 1120000000 leave now 1240000000 queued now 1250000000 back",
+			20_000_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lines := n.run(t, begin+"now 1050000000 leave "+test.script+fmt.Sprintf(" now 1300000000 wait %d\n", loopFD))
+			for _, e := range events(t, lines) {
+				if b, ok := e.(*wire.Block); ok {
+					assert.Equal(t, test.waitedNS, b.WaitedNS)
+					return
+				}
+			}
+			t.Error("no block")
+		})
+	}
+}
+
 func TestLateNow(t *testing.T) {
 	for name, test := range map[string]struct {
 		thread Thread

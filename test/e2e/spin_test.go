@@ -60,7 +60,6 @@ func TestSpinning(t *testing.T) {
 type spinner struct {
 	program    *program
 	name, kind string
-	tid        int
 	spunNS     int64 // at least so long it was active
 	activeNS   int64 // and so long at most
 	err        error

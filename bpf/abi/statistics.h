@@ -19,10 +19,10 @@ enum histogram {
 
 struct loop_statistics {
 	__u64 iterations;
-	__u64 idle_ns;
-	__u64 late_ns; /* of it: the loop was woken, or should have been, and was not let run */
-	__u64 active_ns;
-	__u64 max_ns;
+	__u64 idle_ns;   /* in waits that were a rest */
+	__u64 active_ns; /* in all others, and outside the wait */
+	__u64 late_ns;   /* in any wait: the loop was woken, or should have been, and was not let run */
+	__u64 max_ns;    /* of one active period */
 	__u64 blocks;
 	__u64 unrested_ns; /* stretches of several periods without a rest in between, of at least the threshold */
 	__u64 unrested_max_ns;

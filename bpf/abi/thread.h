@@ -104,12 +104,13 @@ struct thread {
 	__u64 stopped_ns; /* of it stopped */
 	__u64 pending_ns; /* of it not yet carried by a sample */
 	__u64 stackless_ns; /* of it asleep without a stack, and in no sample */
+	__u64 woken_at;   /* the present or last sleep ended, 0: not seen */
 	__u64 run_delay;  /* sched_info.run_delay when the present stretch began */
 	__u64 quota_rq;   /* then: the cfs_rq a quota may hold back, 0 none */
 	__u64 quota_clock; /* and how long it had been held back */
 	__u64 last_tick;
 	__u64 preempted; /* when the stack in the spare sample was taken, 0: it is of something else */
-	__u64 rested_at; /* the loop last rested, 0 not known */
+	__u64 rested_at; /* the loop last rested, or was first seen */
 	__u64 rested_period; /* then the number of the period before */
 	__u64 epoll;    /* address of the instance it waits on, 0 unknown (loop/ready.h) */
 	__u64 ready_at; /* the first event since `since` that waits for the period to end; older: none */
@@ -136,7 +137,7 @@ struct thread {
 	__u8 asked_with_stack;
 	__u8 asks;     /* questions about `asked_fd`, up to a bound */
 	__u8 ask_lost; /* the last one found no room */
-	__u8 slept;    /* in the present wait */
+	__u8 slept;    /* in the present wait: it is a rest */
 	__u8 blocked;  /* the last period was a block, and how many events waited is not told yet */
 	__u8 again;    /* the period began in the middle of a wait that a stop has interrupted */
 	__u8 unreleased; /* the last wait for a lock in this period ended, and nobody was seen to end it */

@@ -120,6 +120,7 @@ static __always_inline struct thread *new_thread(struct task_struct *task, __u32
 	if (!t)
 		return 0;
 	t->since = now;
+	t->rested_at = now;
 	t->tgid = tgid;
 	t->thread_id = thread_pointer(task);
 	t->wait_fd = NO_FD;

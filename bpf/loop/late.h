@@ -51,29 +51,36 @@ static __always_inline void end_stop(struct thread *t, __u64 now)
 
 static __always_inline void woken_in_wait(struct thread *t, struct task_struct *task, __u64 now)
 {
+	bool before = t->late_from && t->late_from < t->stop_since;
+
 	if (t->stop_since) {
 		end_stop(t, now);
-		if (t->late_from)
+		if (t->late_from && !before)
 			note_run_delay(t, task);
 	}
 	runnable_in_wait(t, task, now);
 }
 
-/* The wait ends at `now`. What the thread ran meanwhile, on its way out, was not late. */
+/* How late the wait is that ends at `now`. What the thread ran meanwhile, on its way out, was not late. */
+static __always_inline struct late late_by(const struct thread *t, struct task_struct *task, __u64 now)
+{
+	struct late late = {};
+	__u64 waited = 0;
+
+	if (!t->late_from || t->late_from >= now)
+		return late;
+	late.ns = now - t->late_from;
+	late.stopped_ns = t->late_stopped_ns < late.ns ? t->late_stopped_ns : late.ns;
+	if (late.ns > late.stopped_ns)
+		waited = run_delay_since(t, task, late.ns - late.stopped_ns);
+	late.ns = late.stopped_ns + waited;
+	if (late.ns >= threshold / LATE_PART)
+		late.throttled_ns = throttled_for(t, waited);
+	return late;
+}
+
 static __always_inline void take_late(struct thread *t, struct task_struct *task, __u64 now)
 {
-	__u64 ns = 0, stopped = t->late_stopped_ns;
-
-	if (t->late_from && t->late_from < now)
-		ns = now - t->late_from;
-	if (stopped > ns)
-		stopped = ns;
-	if (ns > stopped)
-		ns = stopped + run_delay_since(t, task, ns - stopped);
-	t->late.ns = ns;
-	t->late.stopped_ns = stopped;
-	t->late.throttled_ns = 0;
-	if (ns >= threshold / LATE_PART)
-		t->late.throttled_ns = throttled_for(t, ns - stopped);
+	t->late = late_by(t, task, now);
 	begin_wait(t);
 }

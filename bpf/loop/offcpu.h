@@ -67,7 +67,7 @@ static __always_inline void back_on_cpu(struct thread *t, __u32 tid, struct task
 	if (t->resting) {
 		t->resting = 0;
 		again = waits_again(t, tid, now);
-		count_rest(t, now);
+		count_wait(t, now);
 		open_period(t, task, now);
 		t->again = again;
 		return;
@@ -75,7 +75,7 @@ static __always_inline void back_on_cpu(struct thread *t, __u32 tid, struct task
 	remove_sleeper(tid);
 	ns = now - from;
 	t->off_since = 0;
-	waited = waited_for_cpu(t, task, ns);
+	waited = waited_for_cpu(t, task, from, now);
 	throttled = throttled_for(t, waited);
 	t->off_ns += ns;
 	t->waited_ns += waited;
@@ -154,15 +154,10 @@ static __always_inline void read_kernel_stack(void *ctx, struct sample *s)
 		s->kernel_depth = n / sizeof(s->kernel[0]);
 }
 
-/* A loop's thread leaves the CPU in its wait, and not because it has to. */
-static __always_inline void sleep_in_wait(struct thread *t, __u32 tid, struct task_struct *task, __u64 now)
+/* A loop's thread leaves the CPU asleep in its wait. */
+static __always_inline void sleep_in_wait(struct thread *t, __u32 tid, struct task_struct *task, __u32 state, __u64 now)
 {
-	__u32 state;
-
 	if (t->late_from) { /* woken before */
-		state = task_state(task);
-		if (state == TASK_RUNNING)
-			return;
 		if (is_stopped(task, state)) { /* a freezer lets it sleep in its wait until something comes */
 			t->stop_since = now;
 			return;
@@ -189,17 +184,18 @@ static __always_inline void switch_out(void *ctx, struct task_struct *prev, bool
 		return;
 	if (is_off_cpu(t))
 		catch_up(tid, now);
+	state = task_state(prev);
 	if (t->in_wait) {
-		if (preempt)
+		if (preempt || state == TASK_RUNNING)
 			runnable_in_wait(t, prev, now);
 		else
-			sleep_in_wait(t, tid, prev, now);
+			sleep_in_wait(t, tid, prev, state, now);
 		return;
 	}
 	refresh(t, tid);
-	state = task_state(prev);
 	t->asleep = !preempt && state != TASK_RUNNING;
 	t->released = 0;
+	t->woken_at = 0;
 	t->stopped = t->asleep && is_stopped(prev, state);
 	note_run_delay(t, prev);
 	note_clocks(t, prev, now);
@@ -255,17 +251,19 @@ static __always_inline void woken(struct task_struct *task)
 {
 	__u32 tid = task->pid;
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	__u64 now = bpf_ktime_get_ns();
 	struct sample *s;
 
 	if (!t)
 		return;
 	if (t->in_wait) {
-		woken_in_wait(t, task, bpf_ktime_get_ns());
+		woken_in_wait(t, task, now);
 		return;
 	}
 	if (!t->asleep || !t->off_since)
 		return;
-	if (bpf_ktime_get_ns() - t->off_since + t->pending_ns < quantum() && !t->unreleased)
+	t->woken_at = now;
+	if (now - t->off_since + t->pending_ns < quantum() && !t->unreleased)
 		return;
 	s = spare_sample(t);
 	if (s && !t->has_stack && (s->at != t->off_since || s->tid != tid))

@@ -36,7 +36,6 @@ static __always_inline void refresh(struct thread *t, __u32 tid)
 	if (t->config.verdict == VERDICT_IGNORED && config->verdict != VERDICT_IGNORED) {
 		t->in_wait = 1;
 		t->wait_fd = NO_FD;
-		t->rested_at = 0;
 		begin_wait(t);
 	}
 	t->config = *config;
@@ -176,8 +175,15 @@ __attribute__((noinline)) int close_period(__u32 tid, __u64 now, __u32 flags)
 	return 0;
 }
 
-/* Counts the wait that ends now. */
-static __always_inline void count_rest(struct thread *t, __u64 now)
+/* Up to `now` the loop has rested, or what it did is not known. */
+static __always_inline void note_rest(struct thread *t, __u64 now)
+{
+	t->rested_at = now;
+	t->rested_period = t->period;
+}
+
+/* Counts the wait that ends now. One in which the thread did not sleep is no rest. */
+static __always_inline void count_wait(struct thread *t, __u64 now)
 {
 	__u32 slot = t->config.slot;
 	struct loop_statistics *sum;
@@ -188,17 +194,18 @@ static __always_inline void count_rest(struct thread *t, __u64 now)
 	sum = bpf_map_lookup_elem(&statistics, &slot);
 	if (!sum)
 		return;
-	sum->idle_ns += now - t->since;
-	if (!t->slept)
+	if (!t->slept) {
+		sum->active_ns += now - t->since;
 		return;
+	}
+	sum->idle_ns += now - t->since;
 	/* A loop that always has more to do looks but does not rest: each of its periods may be
 	 * short, all of them together are as long as a block. */
 	ns = t->since - t->rested_at;
-	if (t->rested_at && ns >= threshold && t->period - t->rested_period > 1) {
+	if (ns >= threshold && t->period - t->rested_period > 1) {
 		sum->unrested_ns += ns;
 		if (ns > sum->unrested_max_ns)
 			sum->unrested_max_ns = ns;
 	}
-	t->rested_at = now;
-	t->rested_period = t->period;
+	note_rest(t, now);
 }

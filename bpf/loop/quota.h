@@ -89,11 +89,17 @@ static __always_inline __u64 run_delay_since(const struct thread *t, struct task
 	return waited < ns ? waited : ns;
 }
 
-/* How long it was runnable without a CPU in the `ns` of its absence that ends now. */
+/* How long it was runnable without a CPU in its absence from `from` to `now`. Before it was woken it was not, whatever the
+ * scheduler has counted: from 6.12 on a thread that falls asleep may stay on its CPU's run queue for a while, and where it is moved
+ * to another CPU's meanwhile, it counts as waiting there until it runs again. */
 static __always_inline __u64 waited_for_cpu(const struct thread *t, struct task_struct *task,
-					    __u64 ns)
+					    __u64 from, __u64 now)
 {
-	return t->asleep ? run_delay_since(t, task, ns) : ns;
+	if (!t->asleep)
+		return now - from;
+	if (t->woken_at > from)
+		from = t->woken_at;
+	return now > from ? run_delay_since(t, task, now - from) : 0;
 }
 
 /* How much of the `waited` just ended was due to the quota. */

@@ -55,6 +55,7 @@ static __always_inline void seed_task(struct task_struct *task)
 	} else {
 		t->wait_fd = fd;
 		state = task_state(task);
+		t->slept = state != TASK_RUNNING;
 		if (is_stopped(task, state)) /* when that wait began is not known */
 			stop_in_wait(t, tid, task, 0, e.nr, fd, 0, now);
 		else if (state == TASK_RUNNING)

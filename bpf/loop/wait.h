@@ -54,6 +54,8 @@ static __always_inline int wait_enter(__s32 fd)
 	learn_epoll(t, tid, fd, now);
 	if (t->in_wait) { /* its return was missed: no period to close */
 		t->since = now;
+		t->slept = 0;
+		note_rest(t, now);
 		begin_wait(t);
 	} else if (t->again) { /* the wait that was interrupted */
 		t->in_wait = 1;
@@ -67,12 +69,14 @@ static __always_inline int wait_enter(__s32 fd)
 }
 
 /* The wait that a stop had interrupted found something at once: the period goes on. */
-static __always_inline void go_on(struct thread *t, __u64 now)
+static __always_inline void go_on(struct thread *t, struct task_struct *task, __u64 now)
 {
-	if (t->late_from && t->late_from < now) {
-		t->off_ns += now - t->late_from;
-		t->waited_ns += now - t->late_from;
-	}
+	struct late late = late_by(t, task, now);
+
+	t->off_ns += late.ns;
+	t->stopped_ns += late.stopped_ns;
+	t->waited_ns += late.ns - late.stopped_ns;
+	t->throttled_ns += late.throttled_ns;
 	begin_wait(t);
 	t->again = 0;
 	barrier();
@@ -98,9 +102,9 @@ static __always_inline int wait_exit(__s32 events)
 	t->wait_fd = NO_FD;
 	if (t->again) {
 		since = now;
-		go_on(t, now);
+		go_on(t, current_task(), now);
 	} else {
-		count_rest(t, now);
+		count_wait(t, now);
 		if (t->blocked)
 			send_delayed(t, tid, events);
 		open_period(t, current_task(), now);

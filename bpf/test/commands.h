@@ -1,66 +1,15 @@
 /* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
 /*
  * The commands of the host build: each reads its arguments, calls the kernel side, and prints a
- * line. Structs go in and out as hex digits.
+ * line.
  */
 #pragma once
 
+#include "arguments.h"
 #include "helpers.h"
+#include "waits.h"
 #include "../loop/histogram.h"
 #include "../loop/usdt.h"
-#include "../loop/wait.h"
-
-static __u64 read_number(void)
-{
-	long long n;
-
-	if (scanf("%lli", &n) != 1)
-		fail("a number is missing");
-	return n;
-}
-
-static unsigned int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c < 'a' || c > 'f')
-		fail("no hex digits");
-	return c - 'a' + 10;
-}
-
-/* Reads hex digits; a zero byte follows the last one. */
-static unsigned char *read_bytes(size_t *size)
-{
-	unsigned char *bytes;
-	char *text;
-
-	if (scanf("%ms", &text) != 1)
-		fail("hex digits are missing");
-	*size = strlen(text) / 2;
-	bytes = allocate(*size + 1);
-	for (size_t i = 0; i < *size; i++)
-		bytes[i] = digit(text[2 * i]) << 4 | digit(text[2 * i + 1]);
-	free(text);
-	return bytes;
-}
-
-static void read_struct(void *to, size_t size)
-{
-	size_t n;
-	unsigned char *bytes = read_bytes(&n);
-
-	if (n != size)
-		fail("a struct of another size");
-	memcpy(to, bytes, size);
-	free(bytes);
-}
-
-static void print_struct(const char *name, const void *data, size_t size)
-{
-	printf("%s ", name);
-	print_hex(data, size);
-	printf("\n");
-}
 
 /* memory ADDRESS BYTES: what the process has there. */
 static void memory_command(void)
@@ -133,11 +82,8 @@ static void thread_command(void)
 /* off OFF WAITED STOPPED: how long that thread has been off the CPU in its period. */
 static void off_command(void)
 {
-	__u32 tid = current.pid;
-	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	struct thread *t = this_thread();
 
-	if (!t)
-		fail("off without a thread");
 	t->off_ns = read_number();
 	t->waited_ns = read_number();
 	t->stopped_ns = read_number();
@@ -157,45 +103,6 @@ static void site_command(void)
 static void hit_command(void)
 {
 	usdt_hit((struct pt_regs *)&registers, read_number());
-}
-
-/* wait FD and return EVENTS: entry and return of an epoll wait. */
-static void wait_command(void)
-{
-	wait_enter(read_number());
-}
-
-static void return_command(void)
-{
-	if (current.sched_info.last_queued)
-		current.sched_info.run_delay += clock_ns - current.sched_info.last_queued;
-	current.sched_info.last_queued = 0;
-	wait_exit(read_number());
-}
-
-/* woken: this thread, in its wait. */
-static void woken_command(void)
-{
-	__u32 tid = current.pid;
-	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
-
-	if (!t)
-		fail("woken without a thread");
-	woken_in_wait(t, &current, clock_ns);
-	if (!current.sched_info.last_queued)
-		current.sched_info.last_queued = clock_ns;
-}
-
-/* stopped: this thread, in its wait; its timer is due at DEADLINE, 0: never. */
-static void stopped_command(void)
-{
-	__u32 tid = current.pid;
-	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
-
-	if (!t)
-		fail("stopped without a thread");
-	t->stop_since = clock_ns;
-	t->stop_deadline = read_number();
 }
 
 /* threshold NS */
@@ -375,14 +282,19 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } commands[] = {
-	{ "bucket", bucket_command },	  { "choose", choose_command },
+	{ "asleep", asleep_command },	  { "back", back_command },
+	{ "bucket", bucket_command },
+	{ "choose", choose_command },
 	{ "counters", counters_command }, { "dentry", dentry_command },
 	{ "file", file_command },	  { "hit", hit_command },
 	{ "holder", holder_command },	  { "layout", layout_command },
+	{ "leave", leave_command },
 	{ "memory", memory_command },	  { "mount", mount_command },
 	{ "now", now_command },		  { "off", off_command },
-	{ "path", path_command },	  { "registers", registers_command },
-	{ "return", return_command },	  { "site", site_command },
+	{ "path", path_command },	  { "preempted", preempted_command },
+	{ "queued", queued_command },
+	{ "registers", registers_command }, { "return", return_command },
+	{ "running", running_command },	  { "site", site_command },
 	{ "statistics", statistics_command }, { "stopped", stopped_command },
 	{ "thread", thread_command },	  { "threshold", threshold_command },
 	{ "wait", wait_command },	  { "walk", walk_command },

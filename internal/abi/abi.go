@@ -348,8 +348,8 @@ type LoopStatistics struct {
 	_             structs.HostLayout
 	Iterations    uint64
 	IdleNs        uint64
-	LateNs        uint64
 	ActiveNs      uint64
+	LateNs        uint64
 	MaxNs         uint64
 	Blocks        uint64
 	UnrestedNs    uint64
@@ -540,6 +540,7 @@ type Thread struct {
 	StoppedNs      uint64
 	PendingNs      uint64
 	StacklessNs    uint64
+	WokenAt        uint64
 	RunDelay       uint64
 	QuotaRq        uint64
 	QuotaClock     uint64

@@ -49,9 +49,9 @@ type Loop struct {
 	Container   string      `json:"container"`
 	Unit        string      `json:"unit"`
 	Iterations  int64       `json:"iterations"`
-	IdleNS      int64       `json:"idle_ns"`
-	LateNS      int64       `json:"late_ns"` // of IdleNS, woken or to be woken, and not let run
-	ActiveNS    int64       `json:"active_ns"`
+	IdleNS      int64       `json:"idle_ns"`     // in waits in which its thread slept
+	LateNS      int64       `json:"late_ns"`     // in any wait, woken or to be woken, and not let run
+	ActiveNS    int64       `json:"active_ns"`   // in waits in which it did not sleep, and outside the wait
 	Utilization float64     `json:"utilization"` // active over active and idle, 0 to 1
 	IterationNS Percentiles `json:"iteration_ns"`
 	Blocks      int64       `json:"blocks"`

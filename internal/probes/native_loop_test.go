@@ -26,8 +26,13 @@ const (
 )
 
 func loopThread(inWait bool, since, period int64) string {
+	return threadWith(inWait, since, period, func(*abi.Thread) {})
+}
+
+// threadWith is loopThread with what set changes.
+func threadWith(inWait bool, since, period int64, set func(*abi.Thread)) string {
 	k := abi.Thread{
-		Tgid: loopPID, Since: uint64(since), Period: uint64(period), WaitFd: abi.NoFd, Generation: abi.InitialGeneration,
+		Tgid: loopPID, Since: uint64(since), RestedAt: uint64(since), Period: uint64(period), RestedPeriod: uint64(period), WaitFd: abi.NoFd, InterruptedFd: abi.NoFd, Generation: abi.InitialGeneration,
 		Config: abi.ThreadConfig{
 			Tid: loopTID, Slot: 0, Verdict: abi.VerdictLoop, Fds: [4]int32{loopFD, otherFD, abi.NoFd, abi.NoFd},
 			FdVerdicts: [4]uint8{abi.VerdictLoop, abi.VerdictIgnored},
@@ -36,6 +41,7 @@ func loopThread(inWait bool, since, period int64) string {
 	if inWait {
 		k.InWait, k.WaitFd = 1, loopFD
 	}
+	set(&k)
 	return "thread " + hexOf(&k) + "\n"
 }
 
@@ -64,16 +70,29 @@ func TestNativePeriods(t *testing.T) {
 		var blocks []wire.Event
 		bounds := lowerBounds()
 		period := uint64(3)
+		rested, unrested := now, 0 // since when, and for how many periods, it has not rested
 		for range 200 {
-			rested := now
+			waits := now
 			now += r.Int64N(1 << (5 + r.IntN(25)))
 			if r.IntN(10) == 0 { // the return of a wait is missed
-				fmt.Fprintf(&script, "now %d wait %d\n", now, loopFD)
-				rested = now
+				fmt.Fprintf(&script, "asleep now %d wait %d\n", now, loopFD)
+				waits = now
+				rested, unrested = now, 0
 				now += r.Int64N(1000)
 			}
-			fmt.Fprintf(&script, "now %d return 1\n", now)
-			want.IdleNS += now - rested
+			if r.IntN(3) == 0 {
+				fmt.Fprintf(&script, "asleep now %d return 1\n", now)
+				want.IdleNS += now - waits
+				if ns := waits - rested; ns >= threshold && unrested > 1 {
+					want.UnrestedNS += ns
+					want.UnrestedMaxNS = max(want.UnrestedMaxNS, ns)
+				}
+				rested, unrested = now, 0
+			} else { // it looks, and goes on
+				fmt.Fprintf(&script, "now %d return 1\n", now)
+				want.ActiveNS += now - waits
+			}
+			unrested++
 			period++
 			start := now
 			now += r.Int64N(1 << (5 + r.IntN(22)))
@@ -121,6 +140,10 @@ func TestNativeLateReturns(t *testing.T) {
 		"joined":   {"now 1500000000 woken now 1591000000 return 1", wire.Late{NS: 91_000_000}, 1},
 		"woken twice": {"now 1500000000 woken now 1600000000 woken now 1700000000 return 1",
 			wire.Late{NS: 200_000_000}, 1},
+		"ran on its way out": {"now 1500000000 woken now 1620000000 running now 1700000000 return 1",
+			wire.Late{NS: 120_000_000}, 1},
+		"late, then stopped": {"now 1200000000 woken now 1300000000 running now 1400000000 stopped 0 now 1600000000 woken now 1700000000 return 1",
+			wire.Late{NS: 400_000_000, StoppedNS: 200_000_000}, 1},
 		"stopped past its timer": {"now 1100000000 stopped 1200000000 now 1500000000 woken now 1600000000 return 0",
 			wire.Late{NS: 400_000_000, StoppedNS: 300_000_000}, 1},
 		"stopped after its timer": {"now 1300000000 stopped 1200000000 now 1500000000 woken return 0",
@@ -132,7 +155,7 @@ func TestNativeLateReturns(t *testing.T) {
 			raw := unhex(t, lines[len(lines)-1], "statistics")
 			s := statisticsOf((*abi.LoopStatistics)(unsafe.Pointer(&raw[0])))
 			assert.Equal(t, test.late.NS, s.LateNS)
-			assert.LessOrEqual(t, s.LateNS, s.IdleNS)
+			assert.LessOrEqual(t, s.LateNS, s.IdleNS+s.ActiveNS)
 			var blocks []*wire.Block
 			for _, e := range events(t, lines) {
 				if b, ok := e.(*wire.Block); ok {
@@ -147,6 +170,59 @@ func TestNativeLateReturns(t *testing.T) {
 			for _, b := range blocks {
 				assert.Equal(t, test.late, b.Late)
 			}
+		})
+	}
+}
+
+// A wait that found something at once, after a stop had interrupted the one before: the period goes on.
+func TestNativePeriodGoesOn(t *testing.T) {
+	n := newNative(t, false)
+	k := threadWith(false, 1_000_000_000, 3, func(k *abi.Thread) { k.Again = 1 })
+	begin := fmt.Sprintf("threshold 100000000\n%snow 1500000000 wait %d ", k, loopFD)
+	for name, test := range map[string]struct {
+		script                 string
+		off, waited, stoppedNS int64
+	}{
+		"at once":   {"now 1500001000", 0, 0, 0},
+		"preempted": {"now 1510000000 preempted now 1610000000", 100_000_000, 100_000_000, 0},
+		"ran meanwhile": {"now 1510000000 preempted now 1540000000 running now 1600000000 preempted now 1620000000 running now 1690000000",
+			50_000_000, 50_000_000, 0},
+		"stopped": {"now 1510000000 preempted now 1530000000 running now 1550000000 stopped 0 now 1650000000 woken now 1690000000",
+			160_000_000, 60_000_000, 100_000_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lines := n.run(t, begin+test.script+fmt.Sprintf(" return 1 now 1800000000 wait %d\n", loopFD))
+			assert.Equal(t, []wire.Event{&wire.Block{PID: loopPID, TID: loopTID, Period: 3, Start: 1_000_000_000, End: 1_800_000_000,
+				OffNS: test.off, WaitedNS: test.waited, StoppedNS: test.stoppedNS}}, events(t, lines))
+		})
+	}
+}
+
+// A thread that sleeps waits for no CPU before it is woken, whatever the scheduler has counted.
+func TestNativeSleepIsNoRunQueue(t *testing.T) {
+	n := newNative(t, false)
+	begin := "threshold 100000000\n" + loopThread(false, 1_000_000_000, 3)
+	for name, test := range map[string]struct {
+		script   string
+		waitedNS int64
+	}{
+		"at once":              {"now 1250000000 woken back", 0},
+		"waits":                {"now 1240000000 woken now 1250000000 back", 10_000_000},
+		"moved asleep":         {"now 1060000000 queued now 1240000000 woken now 1250000000 back", 10_000_000},
+		"moved, woken at once": {"now 1060000000 queued now 1250000000 woken back", 0},
+		"waking unseen":        {"now 1240000000 queued now 1250000000 back", 10_000_000},
+		"twice": {"now 1060000000 queued now 1100000000 woken now 1110000000 back now 1120000000 leave now 1240000000 queued now 1250000000 back",
+			20_000_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lines := n.run(t, begin+"now 1050000000 leave "+test.script+fmt.Sprintf(" now 1300000000 wait %d\n", loopFD))
+			for _, e := range events(t, lines) {
+				if b, ok := e.(*wire.Block); ok {
+					assert.Equal(t, test.waitedNS, b.WaitedNS)
+					return
+				}
+			}
+			t.Error("no block")
 		})
 	}
 }

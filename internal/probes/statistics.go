@@ -16,10 +16,10 @@ import (
 // going on are not in them.
 type Statistics struct {
 	Iterations int64
-	IdleNS     int64
-	LateNS     int64 // of IdleNS, woken or to be woken, and not let run
-	ActiveNS   int64
-	MaxNS      int64
+	IdleNS     int64 // in waits in which its thread slept
+	ActiveNS   int64 // in all others, and outside the wait
+	LateNS     int64 // in any wait, woken or to be woken, and not let run
+	MaxNS      int64 // of one active period
 	Blocks     int64
 	// Stretches of several active periods in which no wait could rest, of at least the threshold.
 	UnrestedNS, UnrestedMaxNS int64
@@ -96,6 +96,18 @@ func (s *Statistics) change(ns, by int64) {
 	}
 	if n := &s.Histogram[histogram.BucketOf(ns)]; by > 0 || *n > 0 {
 		*n += by
+	}
+}
+
+// AddOpen enters what t does, for ns by now: a wait or an active period that has not ended.
+func (s *Statistics) AddOpen(t *Thread, ns int64) {
+	if t.AtRest() {
+		s.IdleNS += ns
+		return
+	}
+	s.ActiveNS += ns
+	if !t.InWait {
+		s.MaxNS = max(s.MaxNS, ns)
 	}
 }
 

@@ -17,6 +17,7 @@ type Thread struct {
 	TID    int
 	PID    int
 	InWait bool
+	Slept  bool  // in the present wait
 	WaitFD int   // of the wait, -1 outside
 	Since  int64 // the present wait or active period began, CLOCK_MONOTONIC nanoseconds
 	Period uint64
@@ -25,7 +26,7 @@ type Thread struct {
 	Asleep bool
 	// Of OffNS: runnable without a CPU, of that held back by a quota, and stopped.
 	WaitedNS, ThrottledNS, StoppedNS int64
-	RestedAt                         int64  // the loop last rested, 0 not known
+	RestedAt                         int64  // the loop last rested, or was first seen
 	RestedPeriod                     uint64 // then the number of the period before
 	Stopped, Throttled               bool   // the stretch going on, or what it began with
 	Seeded                           bool
@@ -42,7 +43,7 @@ type Thread struct {
 
 func threadOf(tid uint32, k *abi.Thread) Thread {
 	return Thread{
-		TID: int(tid), PID: int(k.Tgid), InWait: k.InWait != 0, WaitFD: int(k.WaitFd), Since: int64(k.Since), Period: k.Period, OffNS: int64(k.OffNs),
+		TID: int(tid), PID: int(k.Tgid), InWait: k.InWait != 0, Slept: k.Slept != 0, WaitFD: int(k.WaitFd), Since: int64(k.Since), Period: k.Period, OffNS: int64(k.OffNs),
 		OffAt: int64(k.OffSince), Asleep: k.Asleep != 0,
 		WaitedNS: int64(k.WaitedNs), ThrottledNS: int64(k.ThrottledNs), StoppedNS: int64(k.StoppedNs),
 		RestedAt: int64(k.RestedAt), RestedPeriod: k.RestedPeriod,
@@ -51,6 +52,9 @@ func threadOf(tid uint32, k *abi.Thread) Thread {
 		held: k.Held, slot: k.Config.Slot,
 	}
 }
+
+// AtRest reports whether the thread is in a wait that is a rest. In one in which it has not slept, the loop looks for more to do.
+func (t *Thread) AtRest() bool { return t.InWait && t.Slept }
 
 // LateNow returns how late the wait is at the time now that has not ended, or how late the wait before the present period returned.
 func (t *Thread) LateNow(now int64) wire.Late {

@@ -30,14 +30,7 @@ func (c *Tracker) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
 	statistics.IdleNS += t.fix.Apply(statistics)
 	if k != nil {
 		statistics.LateNS += k.LateNow(now).NS
-		if k.InWait {
-			statistics.IdleNS += openNS
-		} else {
-			statistics.ActiveNS += openNS
-			statistics.MaxNS = max(statistics.MaxNS, openNS)
-		}
-	}
-	if k != nil {
+		statistics.AddOpen(k, openNS)
 		addUnrested(statistics, k, now, int64(c.opts.Threshold))
 	}
 	l := t.row()
@@ -67,10 +60,10 @@ func (c *Tracker) Identify(tid int) model.Loop {
 // addUnrested enters the stretch without a rest that has not ended.
 func addUnrested(b *probes.Statistics, k *probes.Thread, now, threshold int64) {
 	end := now
-	if k.InWait {
+	if k.AtRest() {
 		end = k.Since
 	}
-	if ns := end - k.RestedAt; k.RestedAt != 0 && ns >= threshold && k.Period-k.RestedPeriod > 1 {
+	if ns := end - k.RestedAt; ns >= threshold && k.Period-k.RestedPeriod > 1 {
 		b.UnrestedNS += ns
 		b.UnrestedMaxNS = max(b.UnrestedMaxNS, ns)
 	}

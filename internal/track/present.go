@@ -59,14 +59,9 @@ func (c *Tracker) Present(now int64) ([]Present, error) {
 			return nil, err
 		}
 		p.Statistics.IdleNS += t.fix.Apply(p.Statistics)
-		p.Waiting, p.Since = k.InWait, k.Since
+		p.Waiting, p.Since = k.AtRest(), k.Since
 		p.Statistics.LateNS += k.LateNow(now).NS
-		if open := max(now-k.Since, 0); k.InWait {
-			p.Statistics.IdleNS += open
-		} else {
-			p.Statistics.ActiveNS += open
-			p.Statistics.MaxNS = max(p.Statistics.MaxNS, open)
-		}
+		p.Statistics.AddOpen(&k, max(now-k.Since, 0))
 		if !c.mayBlock(t, k, now, c.opts.Threshold) {
 			continue
 		}

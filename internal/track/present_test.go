@@ -61,12 +61,20 @@ func present(t *testing.T, m *moving, now int64) Present {
 
 // What goes on counts up to the moment of the look.
 func TestPresentCountsWhatGoesOn(t *testing.T) {
-	wait := probes.Thread{TID: 7, InWait: true, Period: 4, Since: 1000 * ms}
+	wait := probes.Thread{TID: 7, InWait: true, Slept: true, Period: 4, Since: 1000 * ms}
 	p := present(t, &moving{states: []probes.Thread{wait}, statistics: []probes.Statistics{{Iterations: 4, IdleNS: 10 * ms, ActiveNS: 5 * ms, MaxNS: 2 * ms}}}, 1900*ms)
 	assert.True(t, p.Waiting)
 	assert.EqualValues(t, 910*ms, p.Statistics.IdleNS)
 	assert.EqualValues(t, 5*ms, p.Statistics.ActiveNS)
 	assert.Nil(t, p.Block)
+
+	// One in which the thread has not slept is no rest.
+	looking := probes.Thread{TID: 7, InWait: true, Period: 4, Since: 1880 * ms}
+	p = present(t, &moving{states: []probes.Thread{looking}, statistics: []probes.Statistics{{Iterations: 4, IdleNS: 10 * ms, ActiveNS: 5 * ms, MaxNS: 2 * ms}}}, 1900*ms)
+	assert.False(t, p.Waiting)
+	assert.EqualValues(t, 10*ms, p.Statistics.IdleNS)
+	assert.EqualValues(t, 25*ms, p.Statistics.ActiveNS)
+	assert.EqualValues(t, 2*ms, p.Statistics.MaxNS)
 
 	active := probes.Thread{TID: 7, Period: 5, Since: 1880 * ms}
 	p = present(t, &moving{states: []probes.Thread{active}, statistics: []probes.Statistics{{Iterations: 4, IdleNS: 10 * ms, ActiveNS: 5 * ms, MaxNS: 2 * ms}}}, 1900*ms)
@@ -79,7 +87,7 @@ func TestPresentCountsWhatGoesOn(t *testing.T) {
 
 // A long wait that ends between the reads counts once: it is in the statistics by then.
 func TestPresentCountsNothingTwice(t *testing.T) {
-	wait := probes.Thread{TID: 7, InWait: true, Period: 4, Since: 1000 * ms}
+	wait := probes.Thread{TID: 7, InWait: true, Slept: true, Period: 4, Since: 1000 * ms}
 	active := probes.Thread{TID: 7, Period: 5, Since: 1899 * ms}
 	after := probes.Statistics{Iterations: 4, IdleNS: 909 * ms, ActiveNS: 5 * ms}
 	m := &moving{states: []probes.Thread{wait, active}, statistics: []probes.Statistics{{}, after, after}}
@@ -93,7 +101,7 @@ func TestPresentCountsNothingTwice(t *testing.T) {
 func TestPresentEndsWithALoopThatNeverHoldsStill(t *testing.T) {
 	m := &moving{}
 	for i := range 20 {
-		m.states = append(m.states, probes.Thread{TID: 7, InWait: i%2 == 0, Period: uint64(i), Since: 1900*ms + int64(i)*1000})
+		m.states = append(m.states, probes.Thread{TID: 7, InWait: i%2 == 0, Slept: i%4 == 0, Period: uint64(i), Since: 1900*ms + int64(i)*1000})
 		m.statistics = append(m.statistics, probes.Statistics{Iterations: int64(i), IdleNS: 900*ms + int64(i)*500, ActiveNS: 5*ms + int64(i)*500})
 	}
 	p := present(t, m, 1900*ms)
@@ -104,7 +112,7 @@ func TestPresentEndsWithALoopThatNeverHoldsStill(t *testing.T) {
 
 // A loop that is woken and not let run is blocked, since it was woken.
 func TestPresentSeesALateLoop(t *testing.T) {
-	late := probes.Thread{TID: 7, InWait: true, Period: 4, Since: 1000 * ms, LateFrom: 1700 * ms}
+	late := probes.Thread{TID: 7, InWait: true, Slept: true, Period: 4, Since: 1000 * ms, LateFrom: 1700 * ms}
 	p := present(t, &moving{states: []probes.Thread{late}, statistics: []probes.Statistics{{Iterations: 4, IdleNS: 10 * ms, LateNS: ms}}}, 1900*ms)
 	assert.EqualValues(t, 910*ms, p.Statistics.IdleNS)
 	assert.EqualValues(t, 201*ms, p.Statistics.LateNS)

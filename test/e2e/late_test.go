@@ -130,7 +130,7 @@ func judgeLate(t *testing.T, rep *model.Report, pid int, log []truth.Entry) (inW
 		100*float64(told)/float64(waited), len(blocks), time.Duration(inWait), time.Duration(loops[0].LateNS))
 	assert.GreaterOrEqual(t, float64(told), toldShare*float64(waited))
 	assert.Positive(t, loops[0].LateNS)
-	assert.LessOrEqual(t, loops[0].LateNS, loops[0].IdleNS)
+	assert.LessOrEqual(t, loops[0].LateNS, loops[0].IdleNS+loops[0].ActiveNS)
 	return inWait
 }
 

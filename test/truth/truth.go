@@ -39,6 +39,7 @@ const (
 	Together  = "several.py"  // LOOP SECONDS ROUNDS
 	Late      = "late.py"     // WAY SECONDS
 	Silent    = "silent.py"   // heap|code
+	Spinning  = "spin.py"     // LOOP spin|half|short|endless SECONDS
 
 	Application = "app.py" // not run but served, as app:application
 )
@@ -134,6 +135,11 @@ type Entry struct {
 	// What Together knows beside: which blocks are of one active period, and what the case is called.
 	Group int    `json:"group,omitempty"`
 	Case  string `json:"case,omitempty"`
+
+	// What Spinning knows: for how long the loop has spun, and for how much of the time that it ran or waited for a CPU,
+	// by the kernel's account, this and starting up account.
+	SpunNS  int64 `json:"spun_ns,omitempty"`
+	AwakeNS int64 `json:"awake_ns,omitempty"`
 }
 
 // Holder is the thread that held what a loop waited for.

@@ -151,6 +151,7 @@ def ask(port, kind, causes, end):
         if now - begin > WORTH_TELLING:
             tell(kind=kind, causes=causes, start_ns=begin, end_ns=now, nobody=True)
         time.sleep(0.03)
+    time.sleep(2 * AWAY)  # hanging up is an event, too: nothing is to keep the server from running then
 
 
 async def answer(reader, writer):

@@ -60,9 +60,10 @@ func (o *Opener) New(p *process.Process, rt *cpython.Runtime) *Process {
 	app := application.New(o.patterns, command, p)
 	out := &Process{
 		opener:  o,
-		Process: p, Runtime: rt, Memory: memory, Names: symbolize.New(rt, memory, app.IsApp), Modules: NewModules(p.Maps, rt), app: app,
+		Process: p, Runtime: rt, Memory: memory, Modules: NewModules(p.Maps, rt), app: app,
 		Command: command, tasks: make(map[uint64]*asyncio.Tasks),
 	}
+	out.Names = symbolize.New(rt, memory, app.IsApp, symbolize.NewSources(p, out.templateOf))
 	out.Container, out.Unit, _ = p.Cgroup()
 	return out
 }

@@ -34,6 +34,7 @@ type placed struct {
 	Causes   []model.Cause `json:"causes"`
 	Holder   string        `json:"holder"`
 	Called   string        `json:"called"` // what the loop called itself
+	Native   string        `json:"native"` // the native code, by function
 	PID      int           `json:"pid"`
 }
 
@@ -134,14 +135,10 @@ func addPackages(t *testing.T, dir string) {
 func judgePlaces(t *testing.T, rep *model.Report, name string, log []placed, calls *placedCalls) {
 	t.Helper()
 	for _, said := range log {
-		blocks := judge.BlocksOf(rep, said.PID)
-		n := slices.IndexFunc(blocks, func(b model.Block) bool {
-			return 2*judge.Overlap(b.StartNS, b.StartNS+b.DurationNS, said.StartNS, said.EndNS) >= said.EndNS-said.StartNS
-		})
-		if !assert.GreaterOrEqual(t, n, 0, "%s: missed a block of %v", name, time.Duration(said.EndNS-said.StartNS)) {
+		b := blockOf(rep, said)
+		if !assert.NotNil(t, b, "%s: missed a block of %v", name, time.Duration(said.EndNS-said.StartNS)) {
 			continue
 		}
-		b := &blocks[n]
 		if b.Cause == model.CauseRunqueue && b.BreakdownNS[model.CauseRunqueue] > b.DurationNS/3 {
 			continue // the machine had no CPU for it
 		}

@@ -24,6 +24,7 @@ type Sources struct {
 	template TemplateOf
 	known    map[string]*file
 	reading  *file // the last one that was asked for
+	slow     bool  // one of them took long: no other is waited for
 }
 
 // Files are those of one process, in its root. *process.Process is one.
@@ -194,9 +195,13 @@ func (s *Sources) ask(name string) *file {
 	f = &file{done: make(chan struct{})}
 	s.known[name], s.reading = f, f
 	go f.read(s.files, name)
+	if s.slow {
+		return f
+	}
 	select {
 	case <-f.done:
 	case <-time.After(patience):
+		s.slow = true
 	}
 	return f
 }

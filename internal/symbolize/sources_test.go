@@ -140,4 +140,8 @@ func TestHangingFile(t *testing.T) {
 	<-s.known["/srv/a.py"].done
 	assert.False(t, s.has("/srv/a.py", 9))
 	assert.Equal(t, 1, d.reads)
+	assert.True(t, s.slow)
+	s.has("/srv/b.py", 9)
+	<-s.known["/srv/b.py"].done
+	assert.False(t, s.has("/srv/b.py", 9), "not there, once that is known")
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -32,6 +33,7 @@ const lastOfCython = 11
 // TestNativeFunctions: native code is named by function, of what Cython compiled as the source calls it. The line to blame
 // stays the one of Python that called it.
 func TestNativeFunctions(t *testing.T) {
+	source := compileCython(t)
 	w := watch(t, "--duration", "1h")
 	expected, busy := 0, 0
 	logs := make(map[string][]placed)
@@ -40,8 +42,11 @@ func TestNativeFunctions(t *testing.T) {
 			continue
 		}
 		script := python.Script(t, "native.py", nativeProgram)
-		compileCython(t, python, filepath.Dir(script))
-		program := testpython.Start(t, python.Command(script, seconds(3*usualThreshold()/2)))
+		compileC(t, python, source, filepath.Join(filepath.Dir(script), "shop"))
+		command := python.Command(script, seconds(3*usualThreshold()/2))
+		command.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // for prefer
+		program := testpython.Start(t, command)
+		require.NoError(t, prefer(program.PID))
 		for line := range strings.Lines(program.ReadAll(t)) {
 			var said placed
 			require.NoError(t, json.Unmarshal([]byte(line), &said))
@@ -84,24 +89,27 @@ func blockOf(rep *model.Report, said placed) *model.Block {
 	return &blocks[n]
 }
 
-// compileCython compiles shop.views for an interpreter of this machine, beside a program of its own.
-func compileCython(t *testing.T, python testpython.Interp, dir string) {
+// compileCython makes C of a module called shop.views, and returns the file.
+func compileCython(t *testing.T) string {
 	t.Helper()
-	dir = filepath.Join(dir, "shop")
+	dir := filepath.Join(t.TempDir(), "shop")
 	require.NoError(t, os.Mkdir(dir, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "__init__.py"), nil, 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "views.pyx"), []byte(cythonSource), 0o644))
+	out, err := exec.Command("cython3", filepath.Join(dir, "views.pyx")).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return filepath.Join(dir, "views.c")
+}
+
+// compileC makes an extension of it for an interpreter of this machine, in a package that it makes.
+func compileC(t *testing.T, python testpython.Interp, source, dir string) {
+	t.Helper()
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "__init__.py"), nil, 0o644))
 	out, err := python.Command("-c", "import sysconfig as s; print(s.get_path('include'), s.get_config_var('EXT_SUFFIX'))").Output()
 	require.NoError(t, err)
 	about := strings.Fields(string(out))
 	require.Len(t, about, 2)
-	for _, command := range [][]string{
-		{"cython3", "views.pyx"},
-		{"gcc", "-O2", "-w", "-shared", "-fPIC", "-I" + about[0], "-o", "views" + about[1], "views.c"},
-	} {
-		cmd := exec.Command(command[0], command[1:]...)
-		cmd.Dir = filepath.Dir(filepath.Join(dir, "views.pyx"))
-		out, err := cmd.CombinedOutput()
-		require.NoError(t, err, "%s", out)
-	}
+	out, err = exec.Command("gcc", "-O2", "-w", "-shared", "-fPIC", "-I"+about[0], "-o", filepath.Join(dir, "views"+about[1]), source).CombinedOutput()
+	require.NoError(t, err, "%s", out)
 }

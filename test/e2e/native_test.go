@@ -35,7 +35,7 @@ const lastOfCython = 11
 func TestNativeFunctions(t *testing.T) {
 	source := compileCython(t)
 	w := watch(t, "--duration", "1h")
-	expected, busy := 0, 0
+	expected, named := 0, 0
 	logs := make(map[string][]placed)
 	for _, python := range testpython.All(t) {
 		if !python.Supported() || python.Minor > lastOfCython || python.Root != "" {
@@ -61,11 +61,14 @@ func TestNativeFunctions(t *testing.T) {
 			if !assert.NotNil(t, b, "%s: missed a block of %s", name, *said.Function) {
 				continue
 			}
+			what := judge.Describe(b.Culprit) + "\n" + judge.StacksOf(b)
+			if b.Detail.Native != "" {
+				named++
+				assert.Equal(t, said.Native, b.Detail.Native, "%s: %s", name, what)
+			}
 			if b.BreakdownNS[model.CauseRunqueue] > b.DurationNS/3 {
-				busy++
 				continue // the machine had no CPU for it
 			}
-			what := judge.Describe(b.Culprit) + "\n" + judge.StacksOf(b)
 			assert.Equal(t, model.CauseNative, b.Cause, "%s: %s", name, what)
 			assert.Equal(t, said.Native, b.Detail.Native, "%s: %s", name, what)
 			if assert.NotNil(t, b.Culprit, "%s: %s", name, what) {
@@ -73,8 +76,8 @@ func TestNativeFunctions(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d blocks, of which %d had no CPU", expected, busy)
-	assert.Greater(t, expected, busy)
+	t.Logf("%d blocks, %d of them with native code", expected, named)
+	assert.NotZero(t, named)
 }
 
 // blockOf returns the block that a program logged, nil where there is none.

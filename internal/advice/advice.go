@@ -81,8 +81,9 @@ func (r *rule) matches(b *model.Blocker, in *inside) bool {
 	if len(r.libraries)+len(r.functions)+len(r.calls)+len(r.ports)+len(r.natives) == 0 {
 		return true
 	}
+	module, _, _ := strings.Cut(d.Native, " ") // the function follows
 	return meet(r.libraries, in.libraries) || meet(r.functions, in.functions) || meet(r.calls, in.calls) ||
-		slices.Contains(r.ports, port(d.Target)) || d.Native != "" && slices.Contains(r.natives, stem(d.Native))
+		slices.Contains(r.ports, port(d.Target)) || d.Native != "" && slices.Contains(r.natives, stem(module))
 }
 
 // say fills in what the kind of loop calls its threads.

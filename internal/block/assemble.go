@@ -27,7 +27,7 @@ func (e *Evidence) block(p period) model.Block {
 		b.Culprit, b.Leaf, b.Task = top.culprit, top.leaf(), top.sample.Task
 		b.Detail = cause.Detail(top.sample.Sleep.Call, top.cause)
 		if top.native != "" {
-			b.Detail.Native = mainModule(pieces)
+			b.Detail.Native = mainNative(pieces)
 		}
 		if top.sample.Busy.Phase == cause.PhaseGC && b.Cause.BlamesLine() && b.Cause != model.CauseGC {
 			b.Detail.During = model.CauseGC

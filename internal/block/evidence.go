@@ -55,8 +55,9 @@ type Sample struct {
 	ThrottledNS int64 `json:"throttled_ns"` // of that, held back by a cgroup's quota
 
 	Sleep cause.Sleep `json:"sleep"` // what the thread was in; with the syscall -1 in none
-	// Module and Interpreter say of a tick which file the code was of.
+	// Module, Function and Interpreter say of a tick which file the code was of, and of native code which function.
 	Module      string            `json:"module,omitempty"`
+	Function    string            `json:"function,omitempty"`
 	Interpreter bool              `json:"interpreter,omitempty"`
 	Busy        cause.Interpreter `json:"busy"` // what the interpreter was busy with
 

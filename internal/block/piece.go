@@ -94,6 +94,18 @@ func (s *Sample) cause() (c model.Cause, native string) {
 	return cause.OfRun(run, s.Frames)
 }
 
+// mainNative names the native code that most native time was spent in.
+func mainNative(pieces []piece) string {
+	module := mainModule(pieces)
+	ns := make(map[string]int64) // by function
+	for i := range pieces {
+		if p := &pieces[i]; p.native == module {
+			ns[p.sample.Function] += max(p.ns, 1)
+		}
+	}
+	return cause.NativeCode(module, cause.MainFunction(ns))
+}
+
 // mainModule returns the module that most native time was spent in.
 func mainModule(pieces []piece) string {
 	ns := make(map[string]int64)

@@ -21,6 +21,16 @@ func TestMainModule(t *testing.T) {
 	assert.Empty(t, mainModule([]piece{in("", 70)}))
 }
 
+// The function with most time in that module is named, if it has more than code that no symbol names.
+func TestMainNative(t *testing.T) {
+	in := func(module, function string, ns int64) piece {
+		return piece{native: module, ns: ns, sample: &Sample{Function: function}}
+	}
+	assert.Equal(t, "libz.so.1 crc32", mainNative([]piece{in("libz.so.1", "deflate", 5), in("libz.so.1", "crc32", 4), in("libz.so.1", "crc32", 3), in("libz.so.1", "", 6), in("_json.so", "encode", 9)}))
+	assert.Equal(t, "libz.so.1", mainNative([]piece{in("libz.so.1", "crc32", 4), in("libz.so.1", "", 6)}))
+	assert.Equal(t, "libz.so.1 crc32", mainNative([]piece{in("libz.so.1", "crc32", 0)}))
+}
+
 // What stands outside the loop is never to blame for what happens inside, and an import there is no import of the loop's.
 func TestOnlyWhatIsInside(t *testing.T) {
 	const lib = "/usr/lib/python3.11/"

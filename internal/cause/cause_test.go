@@ -152,6 +152,7 @@ func TestOfRun(t *testing.T) {
 func TestOfRuns(t *testing.T) {
 	python, json, crypto := Run{Module: "python3", Interpreter: true}, Run{Module: "_json.so"}, Run{Module: "libcrypto.so.3"}
 	libc := Run{Module: "libc.so.6", GIL: model.GILHeld}
+	deflate, crc := Run{Module: "libz.so.1", Function: "deflate"}, Run{Module: "libz.so.1", Function: "crc32"}
 	for _, test := range []struct {
 		what   string
 		times  int
@@ -167,6 +168,9 @@ func TestOfRuns(t *testing.T) {
 		{"half of it", 2, []Run{python, json}, false, model.CauseCPU, ""},
 		{"the C library for the interpreter", 3, []Run{libc, libc, json}, false, model.CauseCPU, ""},
 		{"native code", 4, []Run{python, json, crypto, json}, false, model.CauseNative, "_json.so"},
+		{"a function that is known", 4, []Run{deflate, crc, json, deflate}, false, model.CauseNative, "libz.so.1 deflate"},
+		{"one that is known less often", 3, []Run{{Module: "libz.so.1"}, crc, {Module: "libz.so.1"}}, false, model.CauseNative, "libz.so.1"},
+		{"as much of two functions", 2, []Run{deflate, crc}, false, model.CauseNative, "libz.so.1 crc32"},
 		{"as much of two modules", 2, []Run{crypto, json}, false, model.CauseNative, "_json.so"},
 	} {
 		cause, native := OfRuns(test.times, test.user, test.recent)

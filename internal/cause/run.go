@@ -14,6 +14,7 @@ type Run struct {
 	Kernel *Sleep
 	// Module is the base name of the file whose code it ran last: "" in no file, "[vdso]" and the like for what is none.
 	Module      string
+	Function    string    // the function in it, of native code, where a symbol says
 	Interpreter bool      // that file is the Python interpreter
 	GIL         model.GIL // whether it held the GIL
 }
@@ -27,22 +28,23 @@ func OfRun(r Run, frames []model.Frame) (c model.Cause, native string) {
 			return c, ""
 		}
 	}
-	if r.native() {
+	if r.Native() {
 		return model.CauseNative, r.Module
 	}
 	return model.CauseCPU, ""
 }
 
-// native tells code of an extension or a library. Every interpreter spends time in its C library; a thread without the
+// Native tells code of an extension or a library. Every interpreter spends time in its C library; a thread without the
 // GIL runs no Python, so there a library or an extension has called it.
-func (r Run) native() bool {
+func (r Run) Native() bool {
 	if r.Interpreter || r.Module == "" || strings.HasPrefix(r.Module, "[") {
 		return false
 	}
 	return !isCLibrary(r.Module) || r.GIL == model.GILReleased
 }
 
-// OfRuns says what a thread spent its time in that was found on a CPU a number of times within a short while. user are
+// OfRuns says what a thread spent its time in that was found on a CPU a number of times within a short while, and with
+// native code the module and the function. user are
 // those times in user mode. recent says that the thread began no longer ago than that while.
 func OfRuns(times int, user []Run, recent bool) (c model.Cause, native string) {
 	switch {
@@ -52,12 +54,18 @@ func OfRuns(times int, user []Run, recent bool) (c model.Cause, native string) {
 		return model.CauseUnknown, ""
 	}
 	counts := make(map[string]int)
+	functions := make(map[string]map[string]int64) // by module
 	total := 0
 	for _, r := range user {
-		if r.native() {
-			counts[r.Module]++
-			total++
+		if !r.Native() {
+			continue
 		}
+		counts[r.Module]++
+		total++
+		if functions[r.Module] == nil {
+			functions[r.Module] = make(map[string]int64)
+		}
+		functions[r.Module][r.Function]++
 	}
 	if 2*total <= len(user) {
 		return model.CauseCPU, ""
@@ -68,7 +76,26 @@ func OfRuns(times int, user []Run, recent bool) (c model.Cause, native string) {
 			most = name
 		}
 	}
-	return model.CauseNative, most
+	return model.CauseNative, NativeCode(most, MainFunction(functions[most]))
+}
+
+// NativeCode names native code: the module, and the function behind it where one is known.
+func NativeCode(module, function string) string {
+	if function == "" {
+		return module
+	}
+	return module + " " + function
+}
+
+// MainFunction returns the function of one module with most time, given the nanoseconds of each; "" where code that no
+// symbol names has more.
+func MainFunction(ns map[string]int64) (best string) {
+	for name, its := range ns {
+		if its > ns[best] || its == ns[best] && its > 0 && (best == "" || name != "" && name < best) {
+			best = name
+		}
+	}
+	return best
 }
 
 // MainModule returns the module with most time, given the nanoseconds of each. What the C library did it did for another

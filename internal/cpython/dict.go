@@ -115,7 +115,8 @@ func (t table) some(m process.Memory, first, n uint64) ([]Entry, error) {
 
 func (t table) all(m process.Memory) ([]Entry, error) { return t.some(m, 0, t.count) }
 
-// Item returns the value that a dict has under a key of ASCII text.
+// Item returns the value that a dict has under a key of ASCII text, one that loopwatch knows: where it was found is
+// remembered.
 func (r *Runtime) Item(m process.Memory, dict uint64, key string) (uint64, error) {
 	t, err := r.tableOf(m, dict)
 	if err != nil {
@@ -127,16 +128,33 @@ func (r *Runtime) Item(m process.Memory, dict uint64, key string) (uint64, error
 			return e[0].Value, nil
 		}
 	}
-	entries, err := t.all(m)
+	n, value, err := r.scan(m, t, key)
+	if err == nil {
+		r.Hints.put(hint, uint64(n))
+	}
+	return value, err
+}
+
+// ItemOf is Item for a key of the process's own making.
+func (r *Runtime) ItemOf(m process.Memory, dict uint64, key string) (uint64, error) {
+	t, err := r.tableOf(m, dict)
 	if err != nil {
 		return 0, err
 	}
+	_, value, err := r.scan(m, t, key)
+	return value, err
+}
+
+func (r *Runtime) scan(m process.Memory, t table, key string) (n int, value uint64, err error) {
+	entries, err := t.all(m)
+	if err != nil {
+		return 0, 0, err
+	}
 	n, ok := r.find(m, entries, key)
 	if !ok {
-		return 0, fmt.Errorf("%w: %s", ErrNoKey, key)
+		return 0, 0, fmt.Errorf("%w: %s", ErrNoKey, key)
 	}
-	r.Hints.put(hint, uint64(n))
-	return entries[n].Value, nil
+	return n, entries[n].Value, nil
 }
 
 // find returns which of some entries has a key of this ASCII text.

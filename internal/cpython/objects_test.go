@@ -18,15 +18,17 @@ func TestHugeLengths(t *testing.T) {
 	for _, rt := range layoutsToTry(t) {
 		const object, typ, table = 0x10000, 0x20000, 0x30000
 		w := words{
-			object + uint64(rt.Layout.ObjectType): typ, typ + uint64(rt.Layout.TypeFlags): 1<<25 | 1<<26 | 1<<4 | 1<<9,
+			object + uint64(rt.Layout.ObjectType): typ, typ + uint64(rt.Layout.TypeFlags): 1<<25 | 1<<26 | 1<<28 | 1<<4 | 1<<9,
 			object + 16: 1 << 60, object + 24: table, object + 32: 1<<60 - 1, object + 40: table,
 			object + uint64(rt.Layout.FuncClosure): object, table: 1 << 60,
 		}
 		for name, read := range map[string]func(m *memory) error{
-			"items":   func(m *memory) error { _, err := rt.Items(m, object); return err },
-			"set":     func(m *memory) error { _, err := rt.Set(m, object); return err },
-			"WeakSet": func(m *memory) error { _, err := rt.WeakSet(m, object); return err },
-			"closure": func(m *memory) error { _, err := rt.Closure(m, object); return err },
+			"items":           func(m *memory) error { _, err := rt.Items(m, object); return err },
+			"set":             func(m *memory) error { _, err := rt.Set(m, object); return err },
+			"WeakSet":         func(m *memory) error { _, err := rt.WeakSet(m, object); return err },
+			"closure":         func(m *memory) error { _, err := rt.Closure(m, object); return err },
+			"text":            func(m *memory) error { _, err := rt.Text(m, object, 1<<20); return err },
+			"class attribute": func(m *memory) error { _, err := rt.ClassAttribute(m, object, "data"); return err },
 			"attribute": func(m *memory) error {
 				_, err := rt.Attribute(m, object, "data")
 				return err

@@ -19,7 +19,8 @@ const MaxString = 4096
 
 const ellipsis = "…"
 
-var errBadStr = errors.New("not a str object")
+// ErrNotText says that an object is no str.
+var ErrNotText = errors.New("not a str object")
 
 // readStr reads a str object as UTF-8. Code points that UTF-8 has no form for (lone
 // surrogates, by which Python keeps undecodable bytes of a path) become U+FFFD. cut says that
@@ -81,7 +82,7 @@ type strHead struct {
 func headOf(l *release.Layout, length uint64, state uint32) (strHead, error) {
 	h := strHead{length: length, kind: state >> l.StrKindBit & 7}
 	if h.kind != 1 && h.kind != 2 && h.kind != 4 || int64(length) < 0 {
-		return h, errBadStr
+		return h, ErrNotText
 	}
 	switch compact, ascii := state>>l.StrCompactBit&1 == 1, state>>l.StrASCIIBit&1 == 1; {
 	case compact && ascii:
@@ -118,7 +119,7 @@ func decode(chars []byte, kind uint32) (string, error) {
 		default:
 			v := binary.LittleEndian.Uint32(chars)
 			if v > utf8.MaxRune {
-				return "", fmt.Errorf("%w: character %#x", errBadStr, v)
+				return "", fmt.Errorf("%w: character %#x", ErrNotText, v)
 			}
 			c = rune(v)
 		}

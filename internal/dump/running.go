@@ -119,6 +119,9 @@ func (p *proc) runs(t *thread, gil model.GIL) (model.Cause, string) {
 	for i, ip := range t.ticks.user {
 		user[i].Module, user[i].Interpreter = p.Modules.Find(ip)
 		user[i].GIL = gil
+		if user[i].Native() {
+			user[i].Function = p.NativeFunction(ip)
+		}
 	}
 	recent := t.status.atWait || t.status.since != 0 && t.kernel.At-t.status.since < int64(sampleFor)
 	return cause.OfRuns(t.ticks.all, user, recent)

@@ -34,7 +34,7 @@ type Detail struct {
 	Syscall string  `json:"syscall,omitempty"`
 	FD      *int    `json:"fd,omitempty"`
 	Target  string  `json:"target,omitempty"` // a peer, a path or a child: docs/targets.md
-	Native  string  `json:"native,omitempty"` // the file name of the module whose code ran
+	Native  string  `json:"native,omitempty"` // the file name of the module whose code ran, and behind a space the function, if known
 	Called  string  `json:"called,omitempty"` // what the loop called itself, where no line of Python's is to blame: "time.sleep"
 	GIL     GIL     `json:"gil,omitempty"`
 	Holder  *Holder `json:"holder,omitempty"`

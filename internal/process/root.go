@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// ReadFile returns the first limit bytes of a regular file as the process sees it, inside its root and never out of it.
+// ReadFile returns the first limit bytes of a regular file as the process sees it, inside its root and never out of it. A
+// path that is not absolute is looked up below the process's working directory, and never out of that.
 func (p *Process) ReadFile(path string, limit int64) ([]byte, error) {
 	return ask(p.files, func() ([]byte, error) { return p.readInRoot(path, limit) })
 }
@@ -57,15 +59,23 @@ func (p *Process) listInRoot(path string, limit int) ([]string, error) {
 	return names, nil
 }
 
-// openInRoot opens a path as the process would, in the root it has.
+// openInRoot opens a path as the process would, in the root it has. Where the process has ended the error is ESRCH: that
+// says nothing of the file.
 func (p *Process) openInRoot(path string, flags int) (int, error) {
-	root, err := unix.Open(p.path("root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	from, resolve := "root", uint64(unix.RESOLVE_IN_ROOT)
+	if !strings.HasPrefix(path, "/") {
+		from, resolve = "cwd", unix.RESOLVE_BENEATH
+	}
+	dir, err := unix.Open(p.path(from), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err == unix.ENOENT {
+		err = unix.ESRCH
+	}
 	if err != nil {
 		return -1, err
 	}
-	defer unix.Close(root)
-	return unix.Openat2(root, path, &unix.OpenHow{
+	defer unix.Close(dir)
+	return unix.Openat2(dir, path, &unix.OpenHow{
 		Flags:   uint64(flags | unix.O_CLOEXEC),
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+		Resolve: resolve | unix.RESOLVE_NO_MAGICLINKS,
 	})
 }

@@ -53,3 +53,6 @@ func (m *Modules) FindFresh(ip uint64) (name string, interpreter bool) {
 	}
 	return name, interpreter
 }
+
+// Mapping returns the executable mapping that an instruction lies in.
+func (m *Modules) Mapping(ip uint64) (process.Mapping, bool) { return m.first().Mapping(ip) }

@@ -15,6 +15,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/asyncio"
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/cpython/locate"
+	"github.com/loopwatch/loopwatch/internal/native"
 	"github.com/loopwatch/loopwatch/internal/parallel"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
@@ -33,8 +34,9 @@ type Process struct {
 	// As they were when it was opened. Container and Unit are empty where they cannot be read.
 	Command, Container, Unit string
 
-	opener *Opener                   // of its parent
-	tasks  map[uint64]*asyncio.Tasks // found so far, by interpreter
+	opener    *Opener // of its parent
+	functions *native.Cache
+	tasks     map[uint64]*asyncio.Tasks // found so far, by interpreter
 
 	// What FindLoop has found. inherited are the outermost frames of the main thread that are the parent's.
 	inherited   []cpython.RawFrame
@@ -44,8 +46,9 @@ type Process struct {
 
 // Opener opens processes, and remembers what it found in the files of their interpreters. It is safe for concurrent use.
 type Opener struct {
-	locator  *locate.Locator
-	patterns application.Patterns
+	locator   *locate.Locator
+	patterns  application.Patterns
+	functions native.Cache
 }
 
 // NewOpener returns an opener that knows no file yet. patterns are what the user says of which code is the application's.
@@ -59,10 +62,11 @@ func (o *Opener) New(p *process.Process, rt *cpython.Runtime) *Process {
 	command := p.Cmdline()
 	app := application.New(o.patterns, command, p)
 	out := &Process{
-		opener:  o,
-		Process: p, Runtime: rt, Memory: memory, Names: symbolize.New(rt, memory, app.IsApp), Modules: NewModules(p.Maps, rt), app: app,
+		opener: o, functions: &o.functions,
+		Process: p, Runtime: rt, Memory: memory, Modules: NewModules(p.Maps, rt), app: app,
 		Command: command, tasks: make(map[uint64]*asyncio.Tasks),
 	}
+	out.Names = symbolize.New(rt, memory, app.IsApp, symbolize.NewSources(p, out.templateOf))
 	out.Container, out.Unit, _ = p.Cgroup()
 	return out
 }
@@ -120,6 +124,16 @@ func (p *Process) FindTasks(interp uint64) (*asyncio.Tasks, error) {
 }
 
 var errTooManyInterpreters = errors.New("too many interpreters in one process")
+
+// NativeFunction names the function of native code that an instruction lies in, "" where no symbol does. It reads the file
+// that is mapped there.
+func (p *Process) NativeFunction(ip uint64) string {
+	m, ok := p.Modules.Mapping(ip)
+	if !ok {
+		return ""
+	}
+	return p.functions.Function(p.Process, m, ip)
+}
 
 // Call returns the syscall that a thread of the process sleeps in.
 func (p *Process) Call(number int, args [5]uint64) target.Call {

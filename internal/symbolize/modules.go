@@ -46,6 +46,21 @@ func (m *Modules) Find(ip uint64) (name string, interpreter bool) {
 	if m == nil {
 		return "", false
 	}
+	at, ok := m.Mapping(ip)
+	if !ok {
+		return "", false
+	}
+	if at.Path == "" {
+		return "[anon]", false
+	}
+	return at.Name(), at.Path == m.interpreter
+}
+
+// Mapping returns the executable mapping that an instruction lies in.
+func (m *Modules) Mapping(ip uint64) (process.Mapping, bool) {
+	if m == nil {
+		return process.Mapping{}, false
+	}
 	i, found := slices.BinarySearchFunc(m.code, ip, func(mapping process.Mapping, ip uint64) int {
 		return cmp.Compare(mapping.Start, ip)
 	})
@@ -53,11 +68,7 @@ func (m *Modules) Find(ip uint64) (name string, interpreter bool) {
 		i--
 	}
 	if i < 0 || !m.code[i].Contains(ip) {
-		return "", false
+		return process.Mapping{}, false
 	}
-	at := m.code[i]
-	if at.Path == "" {
-		return "[anon]", false
-	}
-	return at.Name(), at.Path == m.interpreter
+	return m.code[i], true
 }

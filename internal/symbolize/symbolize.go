@@ -46,6 +46,7 @@ type source interface {
 type Resolver struct {
 	source   source
 	isApp    func(file string) bool
+	sources  *Sources
 	memory   process.Memory
 	codes    *simplelru.LRU[uint64, *code]
 	bytes    int
@@ -62,7 +63,11 @@ type code struct {
 	lines    map[int32]int // by instruction: those asked for of late
 	fleeting bool          // module-level or compiled at run time: likely to make room for another
 	checked  time.Time     // when it was last known to be what stands at its address
+	template templateOf
 }
+
+// Size adds what is known of a template.
+func (c *code) Size() int { return c.Code.Size() + c.template.size }
 
 // How long code is taken to stay where it is.
 const (
@@ -79,9 +84,11 @@ type Stats struct {
 }
 
 // New returns a Resolver for the process that rt was found in and mem reads. The caller sees to
-// it that this stays the same process. isApp reports whether code compiled from a file is the application's.
-func New(rt *cpython.Runtime, mem process.Memory, isApp func(file string) bool) *Resolver {
+// it that this stays the same process. isApp reports whether code compiled from a file is the application's. sources, which
+// may be nil, tells where lines are to be looked up; without it every line counts as one of its file.
+func New(rt *cpython.Runtime, mem process.Memory, isApp func(file string) bool, sources *Sources) *Resolver {
 	r := newResolver(rt, mem, isApp)
+	r.sources = sources
 	r.probe = rt.Addr
 	return r
 }
@@ -137,11 +144,14 @@ func (r *Resolver) frame(f cpython.RawFrame) model.Frame {
 		r.failures[reason]++
 		return model.Frame{Function: Unreadable}
 	}
+	line := 0
 	if f.Instr == cpython.InstrUnknown {
 		r.failures[ReasonUnknown]++
-		return model.Frame{Function: c.function, File: c.File, App: r.isApp(c.File)}
+	} else {
+		line = c.line(f.Instr)
 	}
-	return model.Frame{Function: c.function, File: c.File, Line: c.line(f.Instr), App: r.isApp(c.File)}
+	file, line := r.place(f.Code, c, line)
+	return model.Frame{Function: c.function, File: file, Line: line, App: r.isApp(file)}
 }
 
 // maxLines bounds the lines kept of one code object.

@@ -93,6 +93,9 @@ func (c *Tracker) sample(t *thread, s *wire.Sample) block.Sample {
 	if s.Kind != wire.Off {
 		out.Kind = block.Tick
 		out.Module, out.Interpreter = t.proc.Modules.FindFresh(s.IP)
+		if (cause.Run{Module: out.Module, Interpreter: out.Interpreter, GIL: out.Busy.GIL}).Native() {
+			out.Function = t.proc.NativeFunction(s.IP)
+		}
 	}
 	return out
 }

@@ -18,7 +18,7 @@ import (
 // Whatever is counted is explained.
 func TestEveryReasonHasWords(t *testing.T) {
 	for _, reason := range slices.Concat(probes.CounterNames(), []string{
-		symbolize.ReasonUnreadable, symbolize.ReasonReused, symbolize.ReasonUnknown, python.ReasonParentCut,
+		symbolize.ReasonUnreadable, symbolize.ReasonReused, symbolize.ReasonUnknown, symbolize.ReasonTemplate, python.ReasonParentCut,
 		reasonLoops, reasonEnded, reasonOrphan, reasonSamples, reasonRecord, reasonKernel, reasonOpaque, reasonHolders,
 		reasonUnjudged, reasonUnnamable, attachment.ReasonUnreadable, attachment.ReasonFailed, attachment.ReasonSites, attachment.ReasonOften, reasonTasks, reasonUnnamed,
 	}) {

@@ -178,10 +178,46 @@ with open(path, "w") as f: f.write(CODE)
 interpreters.run_string(interpreters.create(), "import runpy; runpy.run_path(%r)" % path)
 os._exit(0)  # some releases do not end cleanly with an interpreter left, nor without
 ''',
+    # The line is one of a template, which was compiled: of one without a file, nobody's to look up.
+    "template": '''
+from times import *
+import jinja2, mako.lookup, tornado.template
+
+TEMPLATES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
+jinja = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES))
+LIST = os.path.join(TEMPLATES, "list.html")
+ROW = os.path.join(TEMPLATES, "row.html")
+PAGE = os.path.join(TEMPLATES, "page.mako")
+text = jinja2.Environment(loader=jinja2.DictLoader({"text.html": "{{ sleep(seconds) }}"})).get_template("text.html")
+
+def render_text(**values): text.render(**values)
+
+WAYS = [
+    (jinja.get_template("list.html").render, "root", LIST, 5),
+    (jinja.get_template("child.html").render, "block_body", os.path.join(TEMPLATES, "child.html"), 4),
+    (render_text, "render_text", os.path.abspath(__file__), render_text.__code__.co_firstlineno),
+    (tornado.template.Loader(TEMPLATES).load("outer.html").generate, "_tt_execute", ROW, 3),
+    (mako.lookup.TemplateLookup([TEMPLATES]).get_template("page.mako").render, "render_body", PAGE, 5),
+]
+
+async def main():
+    await asyncio.sleep(0.3)
+    for render, name, file, line in WAYS:
+        block(lambda: render(sleep=time.sleep, seconds=SECONDS, items=[1]), name=name, file=file, line=line)
+        await asyncio.sleep(0.1)
+
+asyncio.run(main())
+''',
     # The loop runs while a module is imported: only an import inside the loop counts.
     "import": "import importlib\nimportlib.import_module('imported')\n",
 }
 MODULES = {
+    "templates/list.html": "<ul>\n{% for item in items %}\n\n<li>{{ item }}\n{{ sleep(seconds) }}\n{% endfor %}\n",
+    "templates/base.html": "<body>\n{% block body %}{% endblock %}\n",
+    "templates/child.html": "{% extends 'base.html' %}\n{% block body %}\n\n{{ sleep(seconds) }}\n{% endblock %}\n",
+    "templates/outer.html": "<ul>\n{% for item in items %}{% include row.html %}{% end %}\n",
+    "templates/row.html": "<li>\n\n{{ sleep(seconds) }}\n",
+    "templates/page.mako": "<ul>\n\n<% n = 1 %>\n% for item in items:\n ${sleep(seconds)}\n% endfor\n",
     "shop/asyncio/__init__.py": "",
     "shop/asyncio/events.py": "import time\ndef _run(seconds): time.sleep(seconds)\n",
     "imported.py": '''
@@ -215,7 +251,8 @@ def main(shape, seconds):
     if shape in FILES:
         write(root, MODULES)
         write(root, {"times.py": TIMES, "shop/__init__.py": "", "app.py": FILES[shape]})
-        environment["PYTHONPATH"] = root
+        # Packages that this interpreter may lack lie beside this program.
+        environment["PYTHONPATH"] = root + ":" + os.path.join(os.path.dirname(os.path.abspath(__file__)), "site-packages")
         command = [os.path.join(root, "app.py")]
     else:
         write(site, INSTALLED)

@@ -118,6 +118,14 @@ def compressing(seconds):
     end()
 
 
+@kind("native", native=r"^libz\S* adler32", advice="to_thread")
+def checksumming(seconds):
+    stop = begin() + seconds * 1e9
+    while clock() < stop:
+        zlib.adler32(NOISE)
+    end()
+
+
 def shuffled_array(_seconds):
     import numpy
 

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cpython
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/loopwatch/loopwatch/internal/process"
+)
+
+// ErrNotRunning says that no frame of a code object is on a stack.
+var ErrNotRunning = errors.New("no frame of that code is on the stack")
+
+// Globals returns the dict of the globals of the innermost frame of a code object on the stack of the thread state at
+// tstate. The frame may end meanwhile: the answer is as true as the thread is still.
+func (r *Runtime) Globals(m process.Memory, tstate, code uint64) (dict uint64, err error) {
+	l := &r.Layout.FrameLayout
+	err = r.walk(m, tstate, func(addr uint64, f fields) bool {
+		if f.u64(l.FrameCode)&^uint64(l.FrameCodeTag) != code {
+			return true
+		}
+		var buf [256]byte
+		at := r.frameGlobals()
+		again, err := readFields(m, addr, buf[:], l.FrameCode, at)
+		if err == nil && again.u64(l.FrameCode) == f.u64(l.FrameCode) {
+			dict = again.u64(at)
+		}
+		return false
+	})
+	switch {
+	case dict != 0:
+		return dict, nil
+	case err != nil && !errors.Is(err, ErrCut):
+		return 0, fmt.Errorf("look for a frame: %w", err)
+	}
+	return 0, ErrNotRunning
+}
+
+// frameGlobals is where a frame has f_globals: struct _frame of frameobject.h to 3.10, _PyInterpreterFrame of
+// pycore_frame.h in 3.11 to 3.13, of pycore_interpframe_structs.h from 3.14 on.
+func (r *Runtime) frameGlobals() uint32 {
+	l := &r.Layout.FrameLayout
+	switch minor := r.Version.Minor(); {
+	case minor <= 10:
+		return l.FrameCode + 16 // f_code, f_builtins, f_globals
+	case minor == 11:
+		return max(l.FrameCode, 24) - 24 // f_globals, f_builtins, f_locals, f_code
+	}
+	return l.FrameBack + 16 // previous, f_funcobj, f_globals
+}
+
+// ClassAttribute returns what a class that a program made has under an ASCII name, itself and not by inheritance.
+func (r *Runtime) ClassAttribute(m process.Memory, class uint64, name string) (uint64, error) {
+	dict, err := readU64(m, class+uint64(r.Layout.TypeDict)-24) // tp_dict, in all releases
+	if err != nil {
+		return 0, fmt.Errorf("read class: %w", err)
+	}
+	return r.itemOf(m, dict, name)
+}
+
+// Referent returns the object that a weak reference refers to.
+func (r *Runtime) Referent(m process.Memory, reference uint64) (uint64, error) {
+	return readU64(m, reference+offWeakref)
+}
+
+// errLongText says that a str is longer than its reader takes.
+var errLongText = errors.New("the str is too long")
+
+// Text reads a str object of at most limit characters.
+func (r *Runtime) Text(m process.Memory, object uint64, limit uint64) (string, error) {
+	l := &r.Layout
+	typ, err := r.TypeOf(m, object)
+	if err != nil {
+		return "", fmt.Errorf("read str: %w", err)
+	}
+	flags, err := readU64(m, typ+uint64(l.TypeFlags))
+	if err != nil {
+		return "", fmt.Errorf("read str: %w", err)
+	}
+	if flags&flagStr == 0 {
+		return "", ErrNotText
+	}
+	var buf [128]byte
+	f, err := readFields(m, object, buf[:], l.StrLength, l.StrState)
+	if err != nil {
+		return "", fmt.Errorf("read str: %w", err)
+	}
+	h, err := headOf(l, f.u64(l.StrLength), uint32(f.i32(l.StrState)))
+	if err != nil {
+		return "", err
+	}
+	if h.length > limit {
+		return "", errLongText
+	}
+	at := object + uint64(h.text)
+	if h.text == 0 {
+		if at, err = readU64(m, object+uint64(l.StrData)); err != nil {
+			return "", fmt.Errorf("read str: %w", err)
+		}
+	}
+	chars := make([]byte, h.length*uint64(h.kind))
+	if err := m.Read(at, chars); err != nil {
+		return "", fmt.Errorf("read str: %w", err)
+	}
+	return decode(chars, h.kind)
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package native names native code. In goes an address in a file that is mapped into a process; out comes the function there,
+// by the file's own symbol table. Of code that Cython compiled that is the function of the source. The file is whatever a
+// process has mapped: all that is read of it is bounded. What was found in a file is remembered.
+package native
+
+import (
+	"sync"
+
+	"github.com/loopwatch/loopwatch/internal/elffile"
+	"github.com/loopwatch/loopwatch/internal/process"
+)
+
+// Bounds of what is remembered.
+const (
+	maxTables  = 512
+	maxKept    = 1 << 21 // functions of all files
+	maxAnswers = 1024    // of one file
+)
+
+// Cache remembers the functions of files. The zero value is ready for use, by several goroutines.
+type Cache struct {
+	mu     sync.Mutex
+	tables map[process.FileStamp]*table
+	kept   int // functions in tables
+}
+
+// Function returns the function that an instruction lies in, given the mapping of a process that it lies in; "" where no
+// symbol of the file covers it.
+func (c *Cache) Function(p *process.Process, m process.Mapping, ip uint64) string {
+	if m.Inode == 0 || !m.Contains(ip) {
+		return ""
+	}
+	stamp, err := p.StatMapping(m)
+	if err != nil {
+		return ""
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.tables[stamp]
+	if t != nil {
+		if name, known := t.answers[m.Offset+ip-m.Start]; known {
+			return name
+		}
+	}
+	f, err := p.OpenMapping(m)
+	if err != nil {
+		return "" // not remembered: it may be a matter of this process
+	}
+	defer f.Close()
+	if t == nil {
+		t = readTable(f, f.Size)
+		c.keep(stamp, t)
+	}
+	return t.answer(f, m.Offset+ip-m.Start)
+}
+
+// keep remembers a table, and forgets all others where there are too many.
+func (c *Cache) keep(stamp process.FileStamp, t *table) {
+	if c.tables == nil || len(c.tables) >= maxTables || c.kept+len(t.functions) > maxKept {
+		c.tables, c.kept = make(map[process.FileStamp]*table), 0
+	}
+	c.tables[stamp] = t
+	c.kept += len(t.functions)
+}
+
+// table is what a file says of its functions: none where it cannot be understood.
+type table struct {
+	segments  []elffile.Segment
+	functions []function        // by address
+	names     elffile.Section   // within the file
+	answers   map[uint64]string // by offset into the file
+}

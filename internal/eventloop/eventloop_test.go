@@ -149,6 +149,27 @@ func TestForked(t *testing.T) {
 	assert.Equal(t, eventloop.Verdict{Kind: eventloop.Asyncio, Running: true, Root: 1, Forked: true}, eventloop.Classify(own, nil))
 }
 
+// TestUVLoopOfAnInstalledPackage: a server in site-packages calls run_until_complete of a uvloop, which has no frame of its own.
+func TestUVLoopOfAnInstalledPackage(t *testing.T) {
+	uvloop := files{"/opt/venv/lib/python3.12/site-packages/uvloop/loop.cpython-312-x86_64-linux-gnu.so"}
+	server := model.Frame{Function: "_run", File: "/opt/venv/lib/python3.12/site-packages/hypercorn/asyncio/run.py"}
+	main := model.Frame{Function: "<module>", File: "/opt/venv/bin/hypercorn"}
+	may := eventloop.Verdict{Kind: eventloop.UVLoop, MayRest: true, Root: -1}
+	assert.Equal(t, may, eventloop.Classify([]model.Frame{server, main}, uvloop))
+	assert.Equal(t, eventloop.Verdict{Root: -1}, eventloop.Classify([]model.Frame{server, main}, nil), "it needs uvloop")
+
+	poll := model.Frame{Function: "EpollSelector.select", File: "/usr/lib/python3.12/selectors.py"}
+	assert.Equal(t, eventloop.Verdict{Root: -1}, eventloop.Classify([]model.Frame{poll, server, main}, uvloop), "this waits itself")
+	program := model.Frame{Function: "main", File: "/srv/app.py"}
+	assert.Equal(t, eventloop.Verdict{Kind: eventloop.UVLoop, AtRest: true, Root: -1}, eventloop.Classify([]model.Frame{program, main}, uvloop))
+
+	begin := model.Frame{Function: "BaseProcess._bootstrap", File: "/usr/lib/python3.12/multiprocessing/process.py"}
+	assert.Equal(t, may, eventloop.Classify([]model.Frame{server, begin, main}, uvloop), "spawned")
+	loop := model.Frame{Function: "BaseEventLoop.run_forever", File: "/usr/lib/python3.12/asyncio/base_events.py"}
+	assert.Equal(t, eventloop.Verdict{Root: -1, Kind: eventloop.UVLoop, Forked: true}, eventloop.Classify([]model.Frame{server, begin, loop, main}, uvloop),
+		"the loop that asyncio knows may be the parent's")
+}
+
 func TestPackage(t *testing.T) {
 	for file, want := range map[string][2]string{
 		"/usr/lib/python3/dist-packages/shop/views.py":                  {"shop", "/usr/lib/python3/dist-packages"},

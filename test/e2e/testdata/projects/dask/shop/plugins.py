@@ -1,0 +1,30 @@
+import asyncio
+import time
+
+import planted
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+
+class Count(SchedulerPlugin):
+    async def start(self, scheduler):
+        self.task = asyncio.ensure_future(self.beat())
+
+    def transition(self, key, start, finish, *args, **kwargs):
+        pass
+
+    async def beat(self):
+        while True:
+            await asyncio.sleep(0.5)
+            if planted.gate():
+                self.flush()
+
+    def flush(self):
+        begun = planted.begin()
+        time.sleep(planted.SECONDS)
+        planted.end(begun, "sleep")
+
+
+async def dask_setup(scheduler):
+    plugin = Count()
+    scheduler.add_plugin(plugin)
+    await plugin.start(scheduler)

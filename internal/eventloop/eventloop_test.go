@@ -170,6 +170,17 @@ func TestUVLoopOfAnInstalledPackage(t *testing.T) {
 		"the loop that asyncio knows may be the parent's")
 }
 
+// TestWorkerOfGevent: a thread of gevent's pool runs no hub.
+func TestWorkerOfGevent(t *testing.T) {
+	gevent := files{"/usr/lib/python3/dist-packages/gevent/_gevent_cgreenlet.cpython-311-x86_64-linux-gnu.so"}
+	stack := []model.Frame{
+		{Function: "Queue.get", File: "/usr/lib/python3/dist-packages/gevent/_threading.py"},
+		{Function: "_WorkerGreenlet.run", File: "/usr/lib/python3/dist-packages/gevent/threadpool.py"},
+	}
+	assert.Equal(t, eventloop.Verdict{Root: -1}, eventloop.Classify(stack, gevent))
+	assert.True(t, eventloop.Classify(stack[:1], gevent).Detached)
+}
+
 func TestPackage(t *testing.T) {
 	for file, want := range map[string][2]string{
 		"/usr/lib/python3/dist-packages/shop/views.py":                  {"shop", "/usr/lib/python3/dist-packages"},

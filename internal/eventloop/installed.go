@@ -66,7 +66,7 @@ var frameworks = setOf(
 	"nest_asyncio", "aiorun", "qasync", "asyncio_mqtt", "aiotools", "aiojobs", "async_timeout", "exceptiongroup", "tenacity", "backoff",
 	"decorator", "wrapt", "makefun", "pydantic", "pydantic_core", "attr", "attrs", "dependency_injector", "injector", "typeguard", "beartype",
 	// Notebooks.
-	"ipykernel", "IPython", "jupyter_client", "jupyter_core", "jupyter_server", "jupyterlab", "notebook", "nbclient", "traitlets",
+	"ipykernel", "ipykernel_launcher", "IPython", "jupyter_client", "jupyter_core", "jupyter_server", "jupyterlab", "notebook", "nbclient", "traitlets",
 	// What starts programs, and what watches them.
 	"click", "typer", "rich_click", "cyclopts", "fire", "docopt", "absl", "hydra", "invoke", "pex", "_pex", "shiv", "pkg_resources",
 	"setuptools", "pip", "pipx", "watchfiles", "watchdog", "watchgod", "honcho", "supervisor", "dotenv", "setproctitle", "ddtrace", "newrelic",

@@ -38,6 +38,6 @@ def end(begun, *causes):
     os.close(log)
 
 
-def gate():
-    """Reports whether the test has begun to watch."""
-    return os.path.exists(os.environ["PLANTED_LOG"])
+def watched():
+    """Whether the test has begun to watch."""
+    return os.path.exists(os.environ["PLANTED_GATE"])

@@ -1,27 +1,15 @@
-import ctypes
+import time
 
 import planted
-from django.utils.decorators import sync_and_async_middleware
-import asyncio
-
-libc = ctypes.CDLL(None)
+from django.utils.decorators import async_only_middleware
 
 
-def hold(request):
-    if request.path == "/slow":
-        begun = planted.begin()
-        libc.usleep(int(planted.SECONDS * 1e6))
-        planted.end(begun, "sleep")
-
-
-@sync_and_async_middleware
+@async_only_middleware
 def slow(get_response):
-    if asyncio.iscoroutinefunction(get_response):
-        async def middleware(request):
-            hold(request)
-            return await get_response(request)
-    else:
-        def middleware(request):
-            hold(request)
-            return get_response(request)
+    async def middleware(request):
+        if request.path == "/slow":
+            begun = planted.begin()
+            time.sleep(planted.SECONDS)
+            planted.end(begun, "sleep")
+        return await get_response(request)
     return middleware

@@ -2,9 +2,6 @@ import time
 
 import planted
 from django.http import HttpResponse
-from django.template import Context, Template
-from django.utils.safestring import mark_safe
-import asyncio
 
 
 class Rows:
@@ -17,16 +14,9 @@ class Rows:
         return 1
 
 
-if __import__("os").environ.get("DJANGO_ASYNC"):
-    async def index(request):
-        return HttpResponse("hello")
+async def index(request):
+    return HttpResponse("hello")
 
-    async def report(request):
-        from django.template import engines
-        return HttpResponse(str(Rows().total()))
-else:
-    def index(request):
-        return HttpResponse("hello")
 
-    def report(request):
-        return HttpResponse(str(Rows().total()))
+async def report(request):
+    return HttpResponse(str(Rows().total()))

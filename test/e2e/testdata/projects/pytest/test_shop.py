@@ -7,7 +7,7 @@ from aiohttp import web
 
 
 async def ready():
-    while not planted.gate():
+    while not planted.watched():
         await asyncio.sleep(0.05)
 
 

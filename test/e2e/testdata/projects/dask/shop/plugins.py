@@ -9,14 +9,12 @@ class Count(SchedulerPlugin):
     async def start(self, scheduler):
         self.task = asyncio.ensure_future(self.beat())
 
-    def transition(self, key, start, finish, *args, **kwargs):
-        pass
-
     async def beat(self):
-        while True:
+        while not planted.watched():
+            await asyncio.sleep(0.1)
+        for _ in range(2):
             await asyncio.sleep(0.5)
-            if planted.gate():
-                self.flush()
+            self.flush()
 
     def flush(self):
         begun = planted.begin()

@@ -2,7 +2,7 @@ import ctypes
 import time
 
 import planted
-from flask import Flask
+from flask import Flask, request
 
 app = Flask(__name__)
 libc = ctypes.CDLL(None)
@@ -10,7 +10,6 @@ libc = ctypes.CDLL(None)
 
 @app.before_request
 def throttle():
-    from flask import request
     if request.path == "/throttled":
         begun = planted.begin()
         libc.usleep(int(planted.SECONDS * 1e6))

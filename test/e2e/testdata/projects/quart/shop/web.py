@@ -2,14 +2,13 @@ import time
 from urllib.request import urlopen
 
 import planted
-from quart import Quart, websocket
+from quart import Quart, request, websocket
 
 app = Quart(__name__)
 
 
 @app.before_request
 async def authenticate():
-    from quart import request
     if request.path == "/private":
         begun = planted.begin()
         urlopen(planted.SLOW).read()

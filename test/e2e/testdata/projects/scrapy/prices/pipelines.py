@@ -5,7 +5,7 @@ import planted
 
 class Store:
     def process_item(self, item, spider):
-        if item["url"].endswith("store"):
+        if item["text"] == "sum":
             begun = planted.begin()
             end = time.thread_time() + planted.SECONDS
             while time.thread_time() < end:

@@ -9,14 +9,13 @@ class Shop(scrapy.Spider):
     name = "shop"
 
     def start_requests(self):
-        yield scrapy.Request(os.environ["SHOP_URL"] + "/?0", self.parse)
+        yield scrapy.Request(os.environ["SHOP_URL"] + "0")
 
     def parse(self, response):
-        at = int(response.url.split("?")[1].split("&")[0])
-        yield {"url": response.url}
-        if planted.gate() and at % 10 == 3:
+        if response.text == "nap":
             begun = planted.begin()
             time.sleep(planted.SECONDS)
             planted.end(begun, "sleep")
-        if at < 1000:
-            yield scrapy.Request(os.environ["SHOP_URL"] + "/?%d%s" % (at + 1, "&store" if at % 10 == 5 and planted.gate() else ""), self.parse)
+        yield {"text": response.text}
+        at = int(response.url.rpartition("/")[2])
+        yield scrapy.Request(os.environ["SHOP_URL"] + str(at + 1))

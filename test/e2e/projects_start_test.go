@@ -71,6 +71,22 @@ func newHost(t *testing.T) *projectHost {
 	return h
 }
 
+// installed tells which of the modules that the projects need there are. To import them would take long.
+func (h *projectHost) installed(t *testing.T) map[string]bool {
+	t.Helper()
+	args := []string{"-c", "import importlib.util, sys; print(*filter(importlib.util.find_spec, sys.argv[1:]))"}
+	for _, p := range projects {
+		args = append(args, p.needs...)
+	}
+	out, err := h.python.Command(args...).Output()
+	require.NoError(t, err)
+	there := make(map[string]bool)
+	for _, module := range strings.Fields(string(out)) {
+		there[module] = true
+	}
+	return there
+}
+
 // plantedFor is how long a planted block takes.
 func plantedFor() time.Duration { return 5 * usualThreshold() / 2 }
 

@@ -210,6 +210,10 @@ func TestCulpritOfInstalledPackages(t *testing.T) {
 	assert.Equal(t, &inside[2], eventloop.Culprit(inside))
 	inside = []model.Frame{sleep, in("uvicorn/protocols/http.py", 5), queue, handle}
 	assert.Equal(t, &inside[0], eventloop.Culprit(inside), "frameworks alone: as before")
+	inside = []model.Frame{sleep, in("shop/views.py", 1), in("flask_login/utils.py", 2), in("prometheus_client/decorator.py", 3), in("flask/app.py", 4)}
+	assert.Equal(t, &inside[1], eventloop.Culprit(inside), "an extension of the framework stands between")
+	inside = []model.Frame{sleep, in("flask_shop/views.py", 1), in("flask/app.py", 4)}
+	assert.Equal(t, &inside[1], eventloop.Culprit(inside), "or it is the application")
 	inside = []model.Frame{sleep, in("requests/api.py", 1), handle}
 	assert.Equal(t, &inside[1], eventloop.Culprit(inside))
 }

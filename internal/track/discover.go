@@ -266,11 +266,13 @@ func (c *Tracker) judge(t *thread, fd int, raw []cpython.RawFrame) {
 		t.setFD(fd, probes.Watched)
 	case v.Running && !t.isLoop(): // a loop, but this is no wait of its own
 		t.loop.Kind, t.verdict = v.Kind, probes.Pending
+		t.learnCaller(at, frames)
 		t.setFD(fd, probes.Ignored)
 	case t.isLoop():
 		t.setFD(fd, probes.Ignored)
 	case bare != "":
 		t.loop.Kind, t.verdict, t.loop.Bare = bare, probes.Pending, true
+		t.learnCaller(at, frames)
 	default:
 		t.verdict = probes.Ignored
 		t.setFD(fd, probes.Ignored)

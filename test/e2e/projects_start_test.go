@@ -324,23 +324,26 @@ func connects(p *startedProject) error {
 	return c.Close()
 }
 
-// sends has celery call a task, and waits until it has.
-func sends(task string) request {
+// sends has celery call tasks, and waits until it has.
+func sends(tasks ...string) request {
 	return func(p *startedProject) error {
 		before := len(p.lines())
-		python := filepath.Join(p.dir, "venv/bin/python3")
-		cmd := exec.Command(python, "-c", "from shop import tasks; tasks."+task+".delay()")
+		code := "from shop import tasks"
+		for _, task := range tasks {
+			code += "; tasks." + task + ".delay()"
+		}
+		cmd := exec.Command(filepath.Join(p.dir, "venv/bin/python3"), "-c", code)
 		cmd.Env = p.cmd.Env
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%w\n%s", err, out)
 		}
-		if task == "greet" {
+		if tasks[0] == "greet" { // which blocks nothing
 			return eventually(func() bool {
 				left, _ := filepath.Glob(filepath.Join(p.dir, "queue", "*celery.msg"))
 				return len(left) == 0
 			})
 		}
-		return eventually(func() bool { return len(p.lines()) > before })
+		return eventually(func() bool { return len(p.lines()) == before+len(tasks) })
 	}
 }
 

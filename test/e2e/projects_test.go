@@ -66,6 +66,9 @@ var projects = []project{
 	{name: "celery with gevent", needs: []string{"celery", "gevent"}, source: "celery", installed: true, loop: "gevent",
 		entry: "celery.__main__:main", command: []string{"celery", "-A", "shop.tasks", "worker", "-P", "gevent", "-c", "4"},
 		usual: []request{sends("greet")}, planted: []request{sends("resize"), sends("total")}, causes: sleepAndCPU},
+	{name: "celery with eventlet", needs: []string{"celery", "eventlet"}, source: "celery", installed: true, loop: "eventlet",
+		entry: "celery.__main__:main", command: []string{"celery", "-A", "shop.tasks", "worker", "-P", "eventlet", "-c", "4"},
+		usual: []request{sends("greet")}, planted: []request{sends("resize", "total")}, causes: sleepAndCPU}, // often in one period
 	{name: "scrapy", needs: []string{"scrapy"}, source: "scrapy", loop: "twisted",
 		entry: "scrapy.cmdline:execute", command: []string{"scrapy", "crawl", "shop"},
 		usual: []request{crawls("")}, planted: []request{crawls("nap"), crawls("sum")}, causes: sleepAndCPU},

@@ -25,8 +25,7 @@ func named(command string) (out []string) {
 			out = appendPackage(out, launcher)
 		}
 	}
-	top, _, _ := strings.Cut(launcher, ".")
-	runsOthers := eventloop.IsFramework(top) || launchers[launcher]
+	runsOthers := isLauncher(launcher)
 	for _, arg := range args {
 		arg = strings.Trim(arg, "[]") // "gunicorn: worker [shop.wsgi:app]"
 		if _, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(arg, "-") {
@@ -43,7 +42,28 @@ func named(command string) (out []string) {
 }
 
 // launchers are programs that run what their arguments name and whose names are not those of frameworks.
-var launchers = map[string]bool{"twistd": true, "django-admin": true, "manage.py": true, "ddtrace-run": true}
+var launchers = map[string]bool{
+	"twistd": true, "twist": true, "trial": true, "django-admin": true, "manage.py": true, "ddtrace-run": true, "mitmdump": true, "mitmweb": true,
+}
+
+// isLauncher reports whether a program or module runs what its arguments name: a framework's command ("celery", "dask-worker",
+// "aiohttp.web"), also as distributions call it beside another Python's ("twistd3", "pytest-3", "python3-coverage").
+func isLauncher(name string) bool {
+	if before, after, found := strings.Cut(name, "-"); found && isVersioned(before) {
+		name = after
+	}
+	name = strings.TrimRight(strings.TrimRight(name, "0123456789."), "-")
+	top := name
+	if at := strings.IndexAny(name, ".-"); at >= 0 {
+		top = name[:at]
+	}
+	return launchers[name] || eventloop.IsFramework(top)
+}
+
+// isVersioned reports whether a name is that of an interpreter: "python3", "python3.11".
+func isVersioned(name string) bool {
+	return strings.TrimRight(name, "0123456789.") == "python"
+}
 
 // script returns what an interpreter was told to run, "-m NAME" for a module, and the arguments after it.
 func script(args []string) (program string, rest []string) {

@@ -80,6 +80,13 @@ func (l *Loop) OnAnchor(raw []Address) bool {
 	return true
 }
 
+// IsInside reports whether another wait, given its stack as code objects, lies nearer to the root than what is taken for the
+// loop's own, and on the same stack.
+func (l *Loop) IsInside(anchor []uint64) bool {
+	n := len(l.Anchor) - len(anchor)
+	return n > 0 && len(anchor) > 0 && slices.Equal(l.Anchor[n:], anchor)
+}
+
 // place reports whether a stack lies inside the thread's running loop, and whether everything inside is the loop's own
 // machinery, at rest.
 func (l *Loop) place(raw []Address, v eventloop.Verdict) (inside, atRest bool) {

@@ -39,3 +39,12 @@ func TestPlaceOfAUVLoop(t *testing.T) {
 	assert.True(t, inside, "a frame of asyncio.run shows the loop")
 	assert.False(t, atRest)
 }
+
+func TestWaitNearerToTheRoot(t *testing.T) {
+	l := Loop{Anchor: []uint64{4, 3, 2, 1}}
+	assert.True(t, l.IsInside([]uint64{2, 1}))
+	assert.False(t, l.IsInside([]uint64{4, 3, 2, 1}), "the same")
+	assert.False(t, l.IsInside([]uint64{5, 4, 3, 2, 1}), "further in")
+	assert.False(t, l.IsInside([]uint64{2, 7}), "on another stack")
+	assert.False(t, l.IsInside(nil))
+}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/cpython/locate"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -90,12 +91,22 @@ func loopsOf(p *python.Process) (kinds []string, err error) {
 		main := i == len(threads)-1 // its state is the oldest, and its thread id is known in every release
 		v := p.FindLoop(python.Stack{Raw: raw, Frames: p.Names.Frames(raw), Main: main}, nil)
 		// A uvloop may have no frames of its own.
-		if v.Running || v.Kind != "" && v.AtRest && main && waiting(p) {
+		if v.Running || v.Kind != "" && v.AtRest && main && waiting(p) || v.MayRest && runsUVLoop(p, t) {
 			kinds = append(kinds, string(v.Kind))
 		}
 	}
 	slices.Sort(kinds)
 	return kinds, nil
+}
+
+// runsUVLoop reports whether asyncio has a thread run a uvloop.
+func runsUVLoop(p *python.Process, t cpython.Thread) bool {
+	tasks, err := p.FindTasks(t.Interp)
+	if err != nil {
+		return false
+	}
+	loop := tasks.RunningLoop(p.Memory, t)
+	return loop != 0 && tasks.IsUVLoop(p.Memory, loop)
 }
 
 // waiting reports whether the main thread is in a wait for descriptors now.

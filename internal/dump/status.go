@@ -27,13 +27,13 @@ type status struct {
 // judge reports whether a thread runs a loop, whether that is at rest, and since when.
 func (l *look) judge(p *proc, t *thread) {
 	v := p.FindLoop(python.Stack{Raw: t.raw, Frames: t.frames, Main: t.kernel.TID == p.PID}, l.known)
-	rests := v.AtRest && !t.kernel.Running && !t.kernel.Stopped && syscalls.Lookup(t.kernel.Syscall).MayRest()
+	rests := (v.AtRest || v.MayRest) && !t.kernel.Running && !t.kernel.Stopped && syscalls.Lookup(t.kernel.Syscall).MayRest()
 	out := status{inside: len(t.frames)}
 	switch {
 	case v.Running:
 		out.kind, out.idle, out.atWait, out.inside = v.Kind, rests, v.AtRest && t.kernel.Running, v.Root
 	case v.Kind == eventloop.UVLoop && !v.Running && !v.Forked: // started by the program itself: no frame of its own
-		if t.loop != 0 {
+		if t.loop != 0 && (v.AtRest || p.isUVLoop(t)) {
 			waits := syscalls.Lookup(t.kernel.Syscall).Object == syscalls.Epoll // it never does otherwise
 			out.kind, out.idle = v.Kind, rests && waits && t.running == nil
 		}

@@ -65,6 +65,9 @@ type Verdict struct {
 	// are only those that it takes to wait. Where loops are nested, this is said of the outer one, which
 	// is blocked while the inner one rests.
 	AtRest bool
+	// MayRest says that a wait made here is the loop's own if asyncio has the thread run a loop of this kind. The stack alone
+	// does not tell: its leaf is of an installed package, which may be a library that waits itself.
+	MayRest bool
 	// Detached says that the stack is a greenlet's own and so does not show the loop it may be
 	// part of. Besides the greenlet loops SQLAlchemy's asyncio support makes such stacks.
 	Detached bool
@@ -92,7 +95,7 @@ func (v Verdict) Inside(kind Kind) bool {
 // A uvloop has no frames of its own. Where it was started by asyncio.run, uvloop.run or the
 // like, that frame stands for it. Where a program calls run_until_complete itself, or a thread's target is run_forever,
 // nothing is there: the verdict at any wait is then AtRest without Running, unless the leaf is one of the standard library's
-// that may wait itself, and the caller has to hold later stacks against it.
+// that may wait itself, or MayRest where it is an installed package's. The caller has to hold later stacks against it.
 func Classify(frames []model.Frame, mods Modules) Verdict {
 	s := make(stack, len(frames))
 	for i := range frames {
@@ -101,6 +104,7 @@ func Classify(frames []model.Frame, mods Modules) Verdict {
 	if began := slices.IndexFunc(s, forkedBegin.has); began >= 0 {
 		v := s[:began+1].classify(mods)
 		v.Forked = slices.ContainsFunc(s[began+1:], isLoop)
+		v.MayRest = v.MayRest && !v.Forked // what asyncio has of the thread may be the parent's
 		return v
 	}
 	return s.classify(mods)
@@ -143,8 +147,13 @@ func (s stack) classify(mods Modules) Verdict {
 	if len(s) > 0 && (has(extGevent) || has(extGreenlet) || s.greenletOnTop()) && !threadRoots.has(s[len(s)-1]) && !forkedBegin.has(s[len(s)-1]) {
 		return Verdict{Detached: true, Root: -1}
 	}
-	if has(extUVLoop) && !has(extGevent) && len(s) > 0 && (!isLibrary(s[0].file) || targetCallers.has(s[0])) {
-		return Verdict{Kind: UVLoop, AtRest: true, Root: -1}
+	if has(extUVLoop) && !has(extGevent) && len(s) > 0 {
+		if !isLibrary(s[0].file) || targetCallers.has(s[0]) {
+			return Verdict{Kind: UVLoop, AtRest: true, Root: -1}
+		}
+		if name, _ := Package(s[0].file); name != "" {
+			return Verdict{Kind: UVLoop, MayRest: true, Root: -1}
+		}
 	}
 	return Verdict{Root: -1}
 }

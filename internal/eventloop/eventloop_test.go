@@ -149,6 +149,38 @@ func TestForked(t *testing.T) {
 	assert.Equal(t, eventloop.Verdict{Kind: eventloop.Asyncio, Running: true, Root: 1, Forked: true}, eventloop.Classify(own, nil))
 }
 
+// TestUVLoopOfAnInstalledPackage: a server in site-packages calls run_until_complete of a uvloop, which has no frame of its own.
+func TestUVLoopOfAnInstalledPackage(t *testing.T) {
+	uvloop := files{"/opt/venv/lib/python3.12/site-packages/uvloop/loop.cpython-312-x86_64-linux-gnu.so"}
+	server := model.Frame{Function: "_run", File: "/opt/venv/lib/python3.12/site-packages/hypercorn/asyncio/run.py"}
+	main := model.Frame{Function: "<module>", File: "/opt/venv/bin/hypercorn"}
+	may := eventloop.Verdict{Kind: eventloop.UVLoop, MayRest: true, Root: -1}
+	assert.Equal(t, may, eventloop.Classify([]model.Frame{server, main}, uvloop))
+	assert.Equal(t, eventloop.Verdict{Root: -1}, eventloop.Classify([]model.Frame{server, main}, nil), "it needs uvloop")
+
+	poll := model.Frame{Function: "EpollSelector.select", File: "/usr/lib/python3.12/selectors.py"}
+	assert.Equal(t, eventloop.Verdict{Root: -1}, eventloop.Classify([]model.Frame{poll, server, main}, uvloop), "this waits itself")
+	program := model.Frame{Function: "main", File: "/srv/app.py"}
+	assert.Equal(t, eventloop.Verdict{Kind: eventloop.UVLoop, AtRest: true, Root: -1}, eventloop.Classify([]model.Frame{program, main}, uvloop))
+
+	begin := model.Frame{Function: "BaseProcess._bootstrap", File: "/usr/lib/python3.12/multiprocessing/process.py"}
+	assert.Equal(t, may, eventloop.Classify([]model.Frame{server, begin, main}, uvloop), "spawned")
+	loop := model.Frame{Function: "BaseEventLoop.run_forever", File: "/usr/lib/python3.12/asyncio/base_events.py"}
+	assert.Equal(t, eventloop.Verdict{Root: -1, Kind: eventloop.UVLoop, Forked: true}, eventloop.Classify([]model.Frame{server, begin, loop, main}, uvloop),
+		"the loop that asyncio knows may be the parent's")
+}
+
+// TestWorkerOfGevent: a thread of gevent's pool runs no hub.
+func TestWorkerOfGevent(t *testing.T) {
+	gevent := files{"/usr/lib/python3/dist-packages/gevent/_gevent_cgreenlet.cpython-311-x86_64-linux-gnu.so"}
+	stack := []model.Frame{
+		{Function: "Queue.get", File: "/usr/lib/python3/dist-packages/gevent/_threading.py"},
+		{Function: "_WorkerGreenlet.run", File: "/usr/lib/python3/dist-packages/gevent/threadpool.py"},
+	}
+	assert.Equal(t, eventloop.Verdict{Root: -1}, eventloop.Classify(stack, gevent))
+	assert.True(t, eventloop.Classify(stack[:1], gevent).Detached)
+}
+
 func TestPackage(t *testing.T) {
 	for file, want := range map[string][2]string{
 		"/usr/lib/python3/dist-packages/shop/views.py":                  {"shop", "/usr/lib/python3/dist-packages"},
@@ -178,6 +210,10 @@ func TestCulpritOfInstalledPackages(t *testing.T) {
 	assert.Equal(t, &inside[2], eventloop.Culprit(inside))
 	inside = []model.Frame{sleep, in("uvicorn/protocols/http.py", 5), queue, handle}
 	assert.Equal(t, &inside[0], eventloop.Culprit(inside), "frameworks alone: as before")
+	inside = []model.Frame{sleep, in("shop/views.py", 1), in("flask_login/utils.py", 2), in("prometheus_client/decorator.py", 3), in("flask/app.py", 4)}
+	assert.Equal(t, &inside[1], eventloop.Culprit(inside), "an extension of the framework stands between")
+	inside = []model.Frame{sleep, in("flask_shop/views.py", 1), in("flask/app.py", 4)}
+	assert.Equal(t, &inside[1], eventloop.Culprit(inside), "or it is the application")
 	inside = []model.Frame{sleep, in("requests/api.py", 1), handle}
 	assert.Equal(t, &inside[1], eventloop.Culprit(inside))
 }

@@ -64,9 +64,12 @@ var frameworks = setOf(
 	// Loops, and what is between them and an application.
 	"asyncio", "uvloop", "anyio", "sniffio", "outcome", "trio", "trio_asyncio", "curio", "gevent", "geventwebsocket", "eventlet", "greenlet",
 	"nest_asyncio", "aiorun", "qasync", "asyncio_mqtt", "aiotools", "aiojobs", "async_timeout", "exceptiongroup", "tenacity", "backoff",
+	// What wraps functions of an application.
+	"cachetools", "aiocache", "async_lru", "prometheus_client", "deprecated", "limits", "ratelimit", "retrying", "stamina", "pybreaker", "structlog",
+	"corsheaders", "debug_toolbar", "social_django",
 	"decorator", "wrapt", "makefun", "pydantic", "pydantic_core", "attr", "attrs", "dependency_injector", "injector", "typeguard", "beartype",
 	// Notebooks.
-	"ipykernel", "IPython", "jupyter_client", "jupyter_core", "jupyter_server", "jupyterlab", "notebook", "nbclient", "traitlets",
+	"ipykernel", "ipykernel_launcher", "IPython", "jupyter_client", "jupyter_core", "jupyter_server", "jupyterlab", "notebook", "nbclient", "traitlets",
 	// What starts programs, and what watches them.
 	"click", "typer", "rich_click", "cyclopts", "fire", "docopt", "absl", "hydra", "invoke", "pex", "_pex", "shiv", "pkg_resources",
 	"setuptools", "pip", "pipx", "watchfiles", "watchdog", "watchgod", "honcho", "supervisor", "dotenv", "setproctitle", "ddtrace", "newrelic",
@@ -84,15 +87,31 @@ func setOf(names ...string) map[string]struct{} {
 	return out
 }
 
+// isExtension reports whether a package is called as extensions of frameworks are: "flask_login", "aiohttp_session". An
+// application may be called so, too.
+func isExtension(name string) bool {
+	framework, _, found := strings.Cut(name, "_")
+	return found && (IsFramework(framework) || framework == "asgi" || framework == "wsgi" || framework == "drf")
+}
+
 // installedCulprit returns the frame to name where no frame of the application is known inside the loop: the outermost
-// package there that is no framework is what the loop was made to run, and the innermost frame of it is where that stands.
+// package there that is no framework, nor the extension of one, is what the loop was made to run, and the innermost frame of
+// it is where that stands. Where there are only extensions, it is one of them.
 func installedCulprit(inside []model.Frame) *model.Frame {
+	if f := outermostPackage(inside, func(name string) bool { return !IsFramework(name) && !isExtension(name) }); f != nil {
+		return f
+	}
+	return outermostPackage(inside, func(name string) bool { return !IsFramework(name) })
+}
+
+// outermostPackage returns the innermost frame of the outermost package that is wanted.
+func outermostPackage(inside []model.Frame, wanted func(name string) bool) *model.Frame {
 	for outer := len(inside) - 1; outer >= 0; outer-- {
 		if isMachinery(inside[outer].File) {
 			continue
 		}
 		name, dir := Package(inside[outer].File)
-		if name == "" || IsFramework(name) {
+		if name == "" || !wanted(name) {
 			continue
 		}
 		for i := range inside {

@@ -183,6 +183,7 @@ var threadRoots = places{
 	{"<frozen runpy>", []string{"_run_module_as_main"}},
 	{"runpy.py", []string{"_run_module_as_main"}},
 	{"threading.py", []string{"_bootstrap"}},
+	{"gevent/threadpool.py", []string{"run"}}, // a worker, whose greenlet no hub switches to
 }
 
 // endings are what the interpreter calls when it shuts down, with no frame of the program left.

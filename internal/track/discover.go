@@ -273,19 +273,25 @@ func (c *Tracker) judge(t *thread, fd int, raw []cpython.RawFrame) {
 	if fd < 0 {
 		bare = c.bareLoop(t, v)
 	}
+	atRest := v.AtRest && v.Kind != "" || fd >= 0 && v.MayRest && c.runsUVLoop(t)
 	switch {
-	case fd >= 0 && v.AtRest && v.Kind != "" && !deeper:
+	case fd >= 0 && atRest && !deeper:
+		if v.Kind == eventloop.UVLoop && t.loop.IsInside(codes(at)) { // what was taken for its own wait was that of something a callback uses
+			t.fds = nil
+		}
 		t.loop.Kind, t.verdict = v.Kind, probes.Watched
 		t.loop.Anchor, t.loop.Bare = codes(at), false
 		t.loop.Caller, t.loop.CallerCode = block.FindCaller(at, frames, v.Kind)
 		t.setFD(fd, probes.Watched)
 	case v.Running && !t.isLoop(): // a loop, but this is no wait of its own
 		t.loop.Kind, t.verdict = v.Kind, probes.Pending
+		t.learnCaller(at, frames)
 		t.setFD(fd, probes.Ignored)
 	case t.isLoop():
 		t.setFD(fd, probes.Ignored)
 	case bare != "":
 		t.loop.Kind, t.verdict, t.loop.Bare = bare, probes.Pending, true
+		t.learnCaller(at, frames)
 	default:
 		t.verdict = probes.Ignored
 		t.setFD(fd, probes.Ignored)

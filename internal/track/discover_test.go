@@ -7,7 +7,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/loopwatch/loopwatch/internal/abi"
+	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 )
 
@@ -59,4 +63,24 @@ func TestOwnDescriptorsOutliveOthers(t *testing.T) {
 	assert.Contains(t, th.fds, probes.FDVerdict{FD: 3, Verdict: probes.Ignored})
 	th.setFD(-1, probes.Watched)
 	assert.NotContains(t, th.fds, probes.FDVerdict{FD: -1, Verdict: probes.Watched})
+}
+
+// TestCallerOfALoopMetOutsideItsWait: it may never wait in epoll.
+func TestCallerOfALoopMetOutsideItsWait(t *testing.T) {
+	at := []block.Address{{Code: 1}, {Code: 2}, {Code: 3}}
+	frames := []model.Frame{
+		{Function: "handler", File: "/srv/app.py"},
+		{Function: "BaseEventLoop._run_once", File: "/usr/lib/python3.11/asyncio/base_events.py"},
+		{Function: "BaseEventLoop.run_forever", File: "/usr/lib/python3.11/asyncio/base_events.py"},
+	}
+	for kind, want := range map[eventloop.Kind]block.Loop{
+		eventloop.Asyncio:  {Kind: eventloop.Asyncio, Caller: eventloop.CallerHandle, CallerCode: 2},
+		eventloop.Eventlet: {Kind: eventloop.Eventlet, Caller: eventloop.CallerRoot, CallerCode: abi.CallerRoot},
+		eventloop.Gevent:   {Kind: eventloop.Gevent, Caller: eventloop.CallerRoot, CallerCode: abi.CallerRoot},
+		eventloop.UVLoop:   {Kind: eventloop.UVLoop},
+	} {
+		th := thread{loop: block.Loop{Kind: kind}}
+		th.learnCaller(at, frames)
+		assert.Equal(t, want, th.loop)
+	}
 }

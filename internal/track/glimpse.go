@@ -163,17 +163,19 @@ func (c *Tracker) bareLoop(t *thread, v eventloop.Verdict) eventloop.Kind {
 		return ""
 	case v.Detached && t.proc.Modules.Extension("gevent"):
 		return eventloop.Gevent
-	case !t.proc.Modules.Extension("uvloop"):
-		return ""
-	}
-	c.findTasks(t)
-	if !t.canNameTasks() {
-		return ""
-	}
-	// The stack does not tell: its leaf may be anybody's.
-	tasks, memory := t.tasks.reader, t.proc.Memory
-	if loop := tasks.RunningLoop(memory, t.state); loop != 0 && tasks.IsUVLoop(memory, loop) {
+	case t.proc.Modules.Extension("uvloop") && c.runsUVLoop(t):
 		return eventloop.UVLoop
 	}
 	return ""
+}
+
+// runsUVLoop reports whether asyncio has a thread run a uvloop: its stack does not tell, whose leaf may be anybody's.
+func (c *Tracker) runsUVLoop(t *thread) bool {
+	c.findTasks(t)
+	if !t.canNameTasks() {
+		return false
+	}
+	tasks, memory := t.tasks.reader, t.proc.Memory
+	loop := tasks.RunningLoop(memory, t.state)
+	return loop != 0 && tasks.IsUVLoop(memory, loop)
 }

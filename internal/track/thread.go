@@ -7,6 +7,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
@@ -97,6 +98,14 @@ func (t *thread) setFD(fd int, v probes.Verdict) {
 		t.fds = append(t.fds[:victim], t.fds[victim+1:]...)
 	}
 	t.fds = append(t.fds, probes.FDVerdict{FD: fd, Verdict: v})
+}
+
+// learnCaller finds out what calls the callbacks of a loop that is met outside its wait. It may never come to one: eventlet's
+// hub sleeps while it has no descriptors. A uvloop without frames of its own shows that at its wait alone.
+func (t *thread) learnCaller(at []block.Address, frames []model.Frame) {
+	if t.loop.Kind != eventloop.UVLoop {
+		t.loop.Caller, t.loop.CallerCode = block.FindCaller(at, frames, t.loop.Kind)
+	}
 }
 
 // rawFrames converts a stack of the kernel's. Where its middle was cut, a frame without code

@@ -32,7 +32,7 @@ func TestSpinning(t *testing.T) {
 		stage.install(t, python)
 		var all []*spinner
 		args := []string{"--duration", "1h"}
-		for m, loop := range loopsOn(python) {
+		for m, loop := range loopsOn(t, python, n/3, 0) {
 			if loop == "asyncio-thread" { // its main thread is none of the loop's
 				continue
 			}

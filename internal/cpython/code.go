@@ -21,6 +21,7 @@ var (
 	errNotCode   = errors.New("not a code object")
 	errFreed     = errors.New("the code object has been freed")
 	errUnread    = errors.New("it cannot be read")
+	errMany      = errors.New("those read with it take too much memory")
 	errLongTable = fmt.Errorf("its line table is longer than %d bytes", MaxLineTable)
 )
 
@@ -87,6 +88,7 @@ func (r *Runtime) readCodes(m process.Memory, addrs []uint64) []CodeOrError {
 		}
 	}
 	process.ReadEach(m, places)
+	total := 0
 	for i := range out {
 		if out[i].Err != nil {
 			continue
@@ -96,9 +98,18 @@ func (r *Runtime) readCodes(m process.Memory, addrs []uint64) []CodeOrError {
 			out[i] = CodeOrError{Err: err}
 		}
 		places = places[n:]
+		if out[i].Code == nil {
+			continue
+		}
+		if total += out[i].Code.Size(); total > maxTogether && i > 0 {
+			out[i] = CodeOrError{Err: errMany}
+		}
 	}
 	return out
 }
+
+// maxTogether bounds the bytes of code objects that are returned together.
+const maxTogether = 4 << 20
 
 // codeOffsets are those of what is read of a code object.
 func (r *Runtime) codeOffsets() []uint32 {

@@ -15,6 +15,10 @@ var ErrNotRunning = errors.New("no frame of that code is on the stack")
 // Globals returns the dict of the globals of the innermost frame of a code object on the stack of the thread state at
 // tstate. The frame may end meanwhile: the answer is as true as the thread is still.
 func (r *Runtime) Globals(m process.Memory, tstate, code uint64) (dict uint64, err error) {
+	return process.ReadTogether(m, func(m process.Memory) (uint64, error) { return r.globals(m, tstate, code) })
+}
+
+func (r *Runtime) globals(m process.Memory, tstate, code uint64) (dict uint64, err error) {
 	l := &r.Layout.FrameLayout
 	err = r.walk(m, tstate, func(addr uint64, f fields) bool {
 		if f.u64(l.FrameCode)&^uint64(l.FrameCodeTag) != code {

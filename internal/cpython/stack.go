@@ -141,16 +141,23 @@ func (r *Runtime) stackAt(m process.Memory, tstate uint64, max int) (frames []Ra
 // thread state at tstate, and how many are nearer to the leaf; 0 where none is. The same holds as
 // for Stack.
 func (r *Runtime) InnermostOf(m process.Memory, tstate uint64, frames []uint64) (found uint64, depth int, err error) {
-	err = r.walk(m, tstate, func(addr uint64, _ fields) bool {
-		if slices.Contains(frames, addr) {
-			found = addr
-			return false
-		}
-		depth++
-		return true
+	type place struct {
+		frame uint64
+		depth int
+	}
+	at, err := process.ReadTogether(m, func(m process.Memory) (at place, err error) {
+		err = r.walk(m, tstate, func(addr uint64, _ fields) bool {
+			if slices.Contains(frames, addr) {
+				at.frame = addr
+				return false
+			}
+			at.depth++
+			return true
+		})
+		return at, err
 	})
-	if found != 0 {
-		return found, depth, nil
+	if at.frame != 0 {
+		return at.frame, at.depth, nil
 	}
 	return 0, 0, err
 }

@@ -6,6 +6,7 @@
 package native
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/loopwatch/loopwatch/internal/elffile"
@@ -50,7 +51,9 @@ func (c *Cache) Function(p *process.Process, m process.Mapping, ip uint64) strin
 	}
 	defer f.Close()
 	if t == nil {
-		t = readTable(f, f.Size)
+		if t, err = readTable(f, f.Size); errors.Is(err, process.ErrNoAnswer) {
+			return ""
+		}
 		c.keep(stamp, t)
 	}
 	return t.answer(f, m.Offset+ip-m.Start)
@@ -71,4 +74,5 @@ type table struct {
 	functions []function        // by address
 	names     elffile.Section   // within the file
 	answers   map[uint64]string // by offset into the file
+	searches  int               // through all its names that may still be made
 }

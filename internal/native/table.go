@@ -21,6 +21,7 @@ const (
 	maxName      = 256     // bytes of one; a longer one is no answer
 	maxAliases   = 16      // functions at one address that are compared
 	maxOffset    = 1 << 40 // of names in the file
+	maxSearches  = 64      // through all names of a file
 	pieceSize    = 240 << 10
 )
 
@@ -44,12 +45,13 @@ type function struct {
 
 func (f function) covers(addr uint64) bool { return addr-f.addr < uint64(f.size) }
 
-// readTable reads the functions of a file: of its symbol table, or where it was stripped, those it exports.
-func readTable(r io.ReaderAt, size int64) *table {
-	t := &table{answers: make(map[uint64]string)}
+// readTable reads the functions of a file: of its symbol table, or where it was stripped, those it exports. With an error
+// comes a table of those that could be read.
+func readTable(r io.ReaderAt, size int64) (*table, error) {
+	t := &table{answers: make(map[uint64]string), searches: maxSearches}
 	f, err := elffile.Open(r, size)
 	if err != nil {
-		return t
+		return t, err
 	}
 	t.segments = f.Segments
 	for _, kind := range []uint32{sectionSymbols, sectionDynamic} {
@@ -57,13 +59,15 @@ func readTable(r io.ReaderAt, size int64) *table {
 			if s.Kind != kind || int(s.Link) >= len(f.Sections) {
 				continue
 			}
-			if functions, err := readFunctions(f, s); err == nil && len(functions) > 0 {
+			functions, failed := readFunctions(f, s)
+			if failed == nil && len(functions) > 0 {
 				t.functions, t.names = functions, f.Sections[s.Link]
-				return t
+				return t, nil
 			}
+			err = cmp.Or(err, failed)
 		}
 	}
-	return t
+	return t, err
 }
 
 func readFunctions(f *elffile.File, s elffile.Section) ([]function, error) {
@@ -175,6 +179,10 @@ type names struct {
 
 // beginning returns the names that begin with a text, at most most of them.
 func (n names) beginning(text string, most int) (out []string) {
+	if n.table.searches == 0 {
+		return nil
+	}
+	n.table.searches--
 	overlap := uint64(maxName + 1)
 	buf := make([]byte, min(pieceSize+overlap, n.table.names.Size))
 	needle := []byte("\x00" + text) // a table begins with an empty name

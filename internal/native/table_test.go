@@ -72,7 +72,8 @@ func made(kind uint32, symbols ...symbol) []byte {
 // ask names what stands at an address of a file's own.
 func ask(b []byte, addr uint64) string {
 	r := bytes.NewReader(b)
-	return readTable(r, int64(len(b))).answer(r, addr-codeAddr+codeOffset)
+	t, _ := readTable(r, int64(len(b)))
+	return t.answer(r, addr-codeAddr+codeOffset)
 }
 
 func TestFunctionThatCovers(t *testing.T) {

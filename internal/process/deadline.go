@@ -14,19 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoAnswer says that a process's memory or its files were given up: a page that nobody serves, or a file system that
-// hangs. As soon as they answer again they are read again.
+// ErrNoAnswer says that a read of a process's memory or files was given up, because nobody serves the page or the file
+// system hangs.
 var ErrNoAnswer = errors.New("no answer in time")
 
 // How long a process may keep its reader waiting.
 const (
-	patience      = 500 * time.Millisecond // in one call
-	leastPatience = 50 * time.Millisecond  // the same, where calls of many processes hang
-	mostRounds    = 20                     // of patience, for a call that only wants for a CPU
-	slow          = 20 * time.Millisecond  // a call that takes longer counts
-	slowShare     = 20                     // of the time that passes, such calls may take a twentieth
-	slowSaved     = 2 * time.Second        // and this at once
-	leftAlone     = 10 * time.Second       // who takes more is not read for so long
+	patience     = 500 * time.Millisecond // in one call
+	patienceMany = 2 * time.Second        // in many calls made together
+	hangingHalve = 8                      // so many calls that hang halve it
+	mostRounds   = 20                     // of patience, for a call that only waits for a CPU
+	slow         = time.Millisecond       // a call that takes longer counts
+	slowShare    = 20                     // of the time that passes, such calls may take a twentieth
+	slowSaved    = 3 * time.Second        // and this at once
+	leftAlone    = 10 * time.Second       // a process that takes more is not read for so long
 )
 
 // Each call that hangs holds a thread of this program, which may have some thousands.
@@ -46,9 +47,9 @@ type caller struct {
 	timer    *time.Timer
 	room     []byte
 	answered bool
-	owed     chan struct{} // of the call that hangs, nil: none does
+	owed     chan struct{} // has room for one, and holds it when the call that was given up has returned; nil: none was
 	spent    time.Duration // in slow calls, of late
-	at       time.Time     // when spent was true
+	at       time.Time     // when spent was last updated
 	until    time.Time     // not to be called before
 	givenUp  atomic.Int64
 }
@@ -62,7 +63,7 @@ func (c *caller) do(f func()) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.call(func() {
+	return c.call(patienceMany, func() {
 		runtime.LockOSThread() // wantsCPU asks for the thread that all of it runs in
 		defer runtime.UnlockOSThread()
 		f()
@@ -86,7 +87,7 @@ func (c *caller) fill(p []byte, f func(to []byte) error) error {
 	to = to[:len(p)]
 	c.room = nil
 	failed := new(error)
-	if err := c.call(func() { *failed = f(to) }); err != nil {
+	if err := c.call(patience, func() { *failed = f(to) }); err != nil {
 		return err
 	}
 	if cap(to) <= maxRoom {
@@ -98,8 +99,8 @@ func (c *caller) fill(p []byte, f func(to []byte) error) error {
 	return *failed
 }
 
-// call is do, with mu held.
-func (c *caller) call(f func()) error {
+// call is do, with mu held, and with so much patience.
+func (c *caller) call(patience time.Duration, f func()) error {
 	now := time.Now()
 	if !c.mayCall(now) {
 		return ErrNoAnswer
@@ -117,20 +118,27 @@ func (c *caller) call(f func()) error {
 		}
 		done <- struct{}{}
 	}()
+	queued := time.Duration(0) // for a CPU
 	for round := 1; ; round++ {
-		c.timer.Reset(max(patience/time.Duration(1+hanging.Load()), leastPatience))
+		limit := patience * hangingHalve / time.Duration(hangingHalve+hanging.Load())
+		c.timer.Reset(limit)
 		select {
 		case <-done:
 			c.timer.Stop()
 			c.answered = true
-			c.charge(time.Since(now), now)
+			c.charge(time.Since(now)-queued, now)
 			return nil
 		case <-c.timer.C:
 		}
-		if round < mostRounds && wantsCPU(int(tid.Load())) || !state.CompareAndSwap(0, abandoned) {
+		if round < mostRounds && wantsCPU(int(tid.Load())) {
+			queued += limit
 			continue
 		}
 		hanging.Add(1)
+		if !state.CompareAndSwap(0, abandoned) {
+			hanging.Add(-1)
+			continue
+		}
 		c.owed, c.done = done, nil
 		c.givenUp.Add(1)
 		return ErrNoAnswer
@@ -153,13 +161,8 @@ func wantsCPU(tid int) bool {
 
 // mayCall reports whether a call is worth beginning.
 func (c *caller) mayCall(now time.Time) bool {
-	if c.owed != nil {
-		select {
-		case <-c.owed:
-			c.owed = nil
-		default:
-			return false
-		}
+	if c.owed != nil && len(c.owed) == 0 {
+		return false
 	}
 	n := hanging.Load()
 	return !now.Before(c.until) && n < mostHanging && (c.answered || n < hangingOfLate)

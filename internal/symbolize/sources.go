@@ -147,11 +147,15 @@ const (
 	maxFileSize = 4 << 20
 )
 
+// counted is how long the lines of a file are taken to be as many as they were: a template or a module may be loaded again.
+const counted = 10 * time.Second
+
 // patience is how long a frame may have to wait for its name because of a file.
 const patience = 10 * time.Millisecond
 
 // file is one whose lines were counted, in the background: its file system may not answer.
 type file struct {
+	at    time.Time
 	done  chan struct{} // closed when the others are set
 	lines int
 	err   error
@@ -186,13 +190,13 @@ func (s *Sources) has(name string, line int) bool {
 // ask returns what is known of a file, nil if that is nothing.
 func (s *Sources) ask(name string) *file {
 	f := s.known[name]
-	if f != nil {
+	if f != nil && (!f.isDone() || time.Since(f.at) < counted) {
 		return f
 	}
 	if len(s.known) >= maxFiles || s.reading != nil && !s.reading.isDone() {
-		return nil
+		return f
 	}
-	f = &file{done: make(chan struct{})}
+	f = &file{done: make(chan struct{}), at: time.Now()}
 	s.known[name], s.reading = f, f
 	go f.read(s.files, name)
 	if s.slow {

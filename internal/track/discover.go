@@ -74,7 +74,7 @@ func (c *Tracker) refusal() error {
 		return nil
 	}
 	for _, pid := range c.opts.PIDs {
-		if _, refusal := c.python.Open(pid); refusal != nil && refusal.Kind() != python.Starting {
+		if _, refusal := c.python.Open(pid); refusal != nil && refusal.Kind() != python.Starting && refusal.Kind() != python.Silent {
 			return refusal.Answer(python.Watch)
 		}
 	}

@@ -432,11 +432,20 @@ def in_partial(seconds):
     functools.partial(partly, None)(seconds)
 
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
 def far_down_the_file(name, path, lines):
-    """A function compiled at run time, its blocking line far below its first."""
+    """A function of a file that is made here, its blocking line far below its first."""
     source = "def {0}(seconds):\n{1}    begin()\n    time.sleep(seconds)\n    end()\n".format(
         name, "    x = 0\n\n" * lines
     )
+    path = os.path.join(HERE, path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    # Whole at once: other programs make it, too, and its lines are counted.
+    with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(path), encoding="utf-8", delete=False) as f:
+        f.write(source)
+    os.rename(f.name, path)
     scope = {"begin": begin, "end": end, "time": time}
     exec(compile(source, path, "exec"), scope)
     return scope[name]
@@ -460,11 +469,11 @@ def compiled(seconds):
     end()
 
 
-block("sleep", name="far_down")(far_down_the_file("far_down", "/srv/application/far.py", 400))
-block("sleep", name="latin")(far_down_the_file("größe", "/srv/größe/naïve.py", 3))
-block("sleep", name="cyrillic")(far_down_the_file("ожидание", "/srv/модуль/файл.py", 3))
-block("sleep", name="astral")(far_down_the_file("\U00020000\U00020001", "/srv/\U0001f40d/蛇.py", 3))
-block("sleep", name="long_name")(far_down_the_file("long_" * 40, "/srv/" + "deep/" * 40 + "end.py", 3))
+block("sleep", name="far_down")(far_down_the_file("far_down", "application/far.py", 400))
+block("sleep", name="latin")(far_down_the_file("größe", "größe/naïve.py", 3))
+block("sleep", name="cyrillic")(far_down_the_file("ожидание", "модуль/файл.py", 3))
+block("sleep", name="astral")(far_down_the_file("\U00020000\U00020001", "\U0001f40d/蛇.py", 3))
+block("sleep", name="long_name")(far_down_the_file("long_" * 40, "deep/" * 40 + "end.py", 3))
 
 
 IMPORTED = """import time

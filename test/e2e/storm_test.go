@@ -67,7 +67,11 @@ func countBlocks(reports []stormReport) (n int) {
 func missed(reports []stormReport, printed []model.Block) (n int) {
 	const slack = int64(time.Millisecond)
 	byPID := map[int][]model.Block{}
-	for _, b := range printed {
+	for i := 0; i < len(printed); i++ {
+		b := printed[i]
+		for ; b.Period != 0 && i+1 < len(printed) && printed[i+1].PID == b.PID && printed[i+1].Period == b.Period; i++ {
+			b.DurationNS += printed[i+1].DurationNS // where the machine stood still in two callbacks: they adjoin
+		}
 		if !b.Ongoing {
 			byPID[b.PID] = append(byPID[b.PID], b)
 		}

@@ -3,8 +3,10 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,7 +28,7 @@ const (
 // of its own.
 type witness struct {
 	mu     sync.Mutex
-	stalls []interval
+	stalls [][]interval // by CPU, in the order of time
 }
 
 type interval struct{ start, end int64 } // CLOCK_MONOTONIC, ns
@@ -54,6 +56,10 @@ func newWitness() (*witness, error) {
 
 // watch starts the thread of one CPU.
 func (w *witness) watch(cpu int) error {
+	w.mu.Lock()
+	n := len(w.stalls)
+	w.stalls = append(w.stalls, nil)
+	w.mu.Unlock()
 	ready := make(chan error)
 	go func() {
 		runtime.LockOSThread()
@@ -75,7 +81,7 @@ func (w *witness) watch(cpu int) error {
 			now := monotonic()
 			if now-last > int64(stall) {
 				w.mu.Lock()
-				w.stalls = append(w.stalls, interval{last, now})
+				w.stalls[n] = append(w.stalls[n], interval{last, now})
 				w.mu.Unlock()
 			}
 			last = now
@@ -92,8 +98,14 @@ func (w *witness) stalled(start, end int64) (ns int64) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, s := range w.stalls {
-		ns += judge.Overlap(s.start, s.end, start, end)
+	for _, stalls := range w.stalls {
+		first, _ := slices.BinarySearchFunc(stalls, start, func(s interval, at int64) int { return cmp.Compare(s.end, at) })
+		for _, s := range stalls[first:] {
+			if s.start >= end {
+				break
+			}
+			ns += judge.Overlap(s.start, s.end, start, end)
+		}
 	}
 	return ns
 }
@@ -102,10 +114,14 @@ func (w *witness) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var longest, sum int64
-	for _, s := range w.stalls {
-		longest, sum = max(longest, s.end-s.start), sum+s.end-s.start
+	count := 0
+	for _, stalls := range w.stalls {
+		count += len(stalls)
+		for _, s := range stalls {
+			longest, sum = max(longest, s.end-s.start), sum+s.end-s.start
+		}
 	}
-	return fmt.Sprintf("CPUs stalled %d times, %v in all, at most %v", len(w.stalls), time.Duration(sum), time.Duration(longest))
+	return fmt.Sprintf("CPUs stalled %d times, %v in all, at most %v", count, time.Duration(sum), time.Duration(longest))
 }
 
 func monotonic() int64 {

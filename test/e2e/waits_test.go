@@ -327,7 +327,8 @@ func (w *waits) saw(tid int, start, end int64) bool {
 	seen := w.periods(w.active, tid)
 	queued := w.periods(w.queued, tid)
 	return slices.ContainsFunc(seen, func(a interval) bool {
-		return began(a.start, start, seen, queued) && agree(a.end, end, queued)
+		overlap := a.start < end && a.end > start // there are very many of a loop that spins
+		return overlap && agree(a.end, end, queued) && began(a.start, start, seen, queued)
 	})
 }
 

@@ -186,20 +186,43 @@ func (r *Runtime) codeRest(m process.Memory, addr uint64, c *Code, places []proc
 // address is used again once a code object is gone, as a module's is when it has been imported,
 // and the next one may look alike to Check: hence the path and the lines are compared, too.
 func (r *Runtime) IsCode(m process.Memory, addr uint64, c *Code) bool {
+	return r.AreCodes(m, []uint64{addr}, []*Code{c})[0]
+}
+
+// AreCodes asks IsCode of many, with few reads for all of them.
+func (r *Runtime) AreCodes(m process.Memory, addrs []uint64, codes []*Code) []bool {
+	out, err := process.ReadTogether(m, func(m process.Memory) ([]bool, error) { return r.areCodes(m, addrs, codes), nil })
+	if err != nil {
+		return make([]bool, len(addrs))
+	}
+	return out
+}
+
+func (r *Runtime) areCodes(m process.Memory, addrs []uint64, codes []*Code) []bool {
 	l := &r.Layout
-	var buf [512]byte
-	f, err := readFields(m, addr, buf[:], refCount(l), l.CodeLine, l.CodeName, l.CodeFile, l.CodeLines)
-	if err != nil || freed(f.u64(refCount(l))) || CodeCheck(f.u64(l.CodeFile), f.i32(l.CodeLine)) != c.Check ||
-		c.id != [3]uint64{f.u64(l.CodeName), f.u64(l.CodeFile), f.u64(l.CodeLines)} {
-		return false
+	from, to := span([]uint32{refCount(l), l.CodeLine, l.CodeName, l.CodeFile, l.CodeLines})
+	heads := make([]process.Place, len(addrs))
+	for i, addr := range addrs {
+		heads[i] = process.Place{Addr: addr + uint64(from), P: make([]byte, to-from)}
 	}
-	file, _, err := r.readStr(m, c.id[1])
-	if err != nil || file != c.File {
-		return false
+	process.ReadEach(m, heads)
+	places := make([]process.Place, 0, 2*len(addrs)) // of each its path and the beginning of its line table
+	for _, c := range codes {
+		places = append(places, process.Place{Addr: c.id[1], P: make([]byte, glance)},
+			process.Place{Addr: c.id[2] + uint64(l.BytesData), P: make([]byte, max(min(len(c.table), glance), 1))})
 	}
-	head := make([]byte, min(len(c.table), 64))
-	err = m.Read(c.id[2]+uint64(l.BytesData), head)
-	return err == nil && bytes.HasPrefix(c.table, head)
+	process.ReadEach(m, places)
+	out := make([]bool, len(addrs))
+	for i, c := range codes {
+		f, path, table := fields{from, heads[i].P}, places[2*i], places[2*i+1]
+		if !heads[i].OK || freed(f.u64(refCount(l))) || CodeCheck(f.u64(l.CodeFile), f.i32(l.CodeLine)) != c.Check ||
+			c.id != [3]uint64{f.u64(l.CodeName), f.u64(l.CodeFile), f.u64(l.CodeLines)} {
+			continue
+		}
+		file, _, err := r.readStrFrom(m, path.Addr, path.Seen())
+		out[i] = err == nil && file == c.File && (len(c.table) == 0 || table.OK && bytes.HasPrefix(c.table, table.P))
+	}
+	return out
 }
 
 // Line returns the line of the instruction at index instr, as in RawFrame; 0 where it has none

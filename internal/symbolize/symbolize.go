@@ -8,6 +8,7 @@ package symbolize
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,7 +40,7 @@ const (
 // source is what a Resolver needs of *cpython.Runtime.
 type source interface {
 	ReadCodes(m process.Memory, addrs []uint64) []cpython.CodeOrError
-	IsCode(m process.Memory, addr uint64, c *cpython.Code) bool
+	AreCodes(m process.Memory, addrs []uint64, codes []*cpython.Code) []bool
 }
 
 // Resolver names the frames of one process. It is not safe for concurrent use.
@@ -106,6 +107,7 @@ func newResolver(s source, mem process.Memory, isApp func(file string) bool) *Re
 func (r *Resolver) Frames(raw []cpython.RawFrame) []model.Frame {
 	out := make([]model.Frame, len(raw))
 	r.readNew(raw)
+	r.checkKnown(raw)
 	for i, f := range raw {
 		out[i] = r.frame(f)
 	}
@@ -134,6 +136,31 @@ func (r *Resolver) readNew(raw []cpython.RawFrame) {
 	for i, c := range r.source.ReadCodes(r.memory, addrs) {
 		if c.Err == nil {
 			r.keep(addrs[i], newCode(c.Code))
+		}
+	}
+}
+
+// checkKnown finds out of which frames the code objects that are known still stand where they stood, at once.
+func (r *Resolver) checkKnown(raw []cpython.RawFrame) {
+	if r.ended {
+		return
+	}
+	now := time.Now()
+	var addrs []uint64
+	var known []*code
+	var codes []*cpython.Code
+	for _, f := range raw {
+		c, ok := r.codes.Peek(f.Code)
+		if ok && c.Check == f.Check && !c.isFresh(now) && len(addrs) < mostAtOnce && !slices.Contains(addrs, f.Code) {
+			addrs, known, codes = append(addrs, f.Code), append(known, c), append(codes, c.Code)
+		}
+	}
+	if len(addrs) < 2 {
+		return
+	}
+	for i, ok := range r.source.AreCodes(r.memory, addrs, codes) {
+		if ok {
+			known[i].checked = now
 		}
 	}
 }
@@ -214,14 +241,20 @@ func (r *Resolver) code(f cpython.RawFrame) (*code, string) {
 // stillThere reports whether a known code object still stands at its address.
 func (r *Resolver) stillThere(addr uint64, c *code) bool {
 	now := time.Now()
-	if age := now.Sub(c.checked); age < believedFleeting || !c.fleeting && age < believed {
+	if c.isFresh(now) {
 		return true
 	}
-	if !r.source.IsCode(r.memory, addr, c.Code) {
+	if !r.source.AreCodes(r.memory, []uint64{addr}, []*cpython.Code{c.Code})[0] {
 		return false
 	}
 	c.checked = now
 	return true
+}
+
+// isFresh reports whether code was looked at so lately that it is taken to be there still.
+func (c *code) isFresh(now time.Time) bool {
+	age := now.Sub(c.checked)
+	return age < believedFleeting || !c.fleeting && age < believed
 }
 
 // gone reports whether the process is no longer there to be read.

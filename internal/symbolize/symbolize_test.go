@@ -37,9 +37,12 @@ func (s *shelf) ReadCodes(_ process.Memory, addrs []uint64) (out []cpython.CodeO
 	return out
 }
 
-func (s *shelf) IsCode(_ process.Memory, addr uint64, c *cpython.Code) bool {
-	now, ok := s.codes[addr]
-	return ok && now.Name == c.Name && now.File == c.File && now.Check == c.Check
+func (s *shelf) AreCodes(_ process.Memory, addrs []uint64, codes []*cpython.Code) (out []bool) {
+	for i, c := range codes {
+		now, ok := s.codes[addrs[i]]
+		out = append(out, ok && now.Name == c.Name && now.File == c.File && now.Check == c.Check)
+	}
+	return out
 }
 
 func TestFramesAreNamedAndKept(t *testing.T) {

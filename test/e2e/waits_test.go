@@ -308,14 +308,23 @@ func (w *waits) Saw(tid int, start, end int64) bool {
 
 // Nearest makes it a judge.Witness, too.
 func (w *waits) Nearest(tid int, start, end int64) (judge.Span, bool) {
+	return w.spans(tid).Nearest(tid, start, end)
+}
+
+// Within makes it a judge.Witness, too.
+func (w *waits) Within(tid int, start, end int64) (judge.Span, bool) {
+	return w.spans(tid).Within(tid, start, end)
+}
+
+// spans returns the active periods of a thread.
+func (w *waits) spans(tid int) (seen judge.Seen) {
 	if w == nil {
-		return judge.Span{}, false
+		return nil
 	}
-	var seen judge.Seen
 	for _, p := range append(w.periods(w.active, tid), w.periods(w.ended, tid)...) {
 		seen = append(seen, judge.Span{TID: tid, StartNS: p.start, EndNS: p.end})
 	}
-	return seen.Nearest(tid, start, end)
+	return seen
 }
 
 // saw reports whether the kernel saw an active period of a thread that began at start and ended with a wait at

@@ -240,9 +240,9 @@ func (v *Result) extra(threshold time.Duration, log []truth.Entry, b *model.Bloc
 			witnessed = fmt.Sprintf("a period that began %v later and ended %v later", time.Duration(s.StartNS-b.StartNS), time.Duration(s.EndNS-end))
 		}
 	}
-	v.Complain(falseAlarm+": %v, %v after the first entry and %v before the last, the witness saw %s, cause %s, culprit %s, breakdown %v\n%s",
+	v.Complain(falseAlarm+": %v, %v after the first entry and %v before the last, the witness saw %s, in the wait %v, cause %s, culprit %s, breakdown %v\n%s",
 		time.Duration(b.DurationNS), time.Duration(b.StartNS-log[0].StartNS), time.Duration(log[len(log)-1].WrittenNS-b.StartNS), witnessed,
-		b.Cause, Describe(b.Culprit), b.BreakdownNS, StacksOf(b))
+		b.InWait, b.Cause, Describe(b.Culprit), b.BreakdownNS, StacksOf(b))
 }
 
 // sawActivePart reports whether the witness saw all of a block but what of it lies in the wait: an active period inside the
@@ -252,8 +252,8 @@ func (v *Result) sawActivePart(b *model.Block) bool {
 		return false
 	}
 	end := b.StartNS + b.DurationNS
-	s, ok := v.witness.Nearest(b.TID, b.StartNS, end)
-	return ok && s.StartNS >= b.StartNS && near(s.EndNS, end)
+	s, ok := v.witness.Within(b.TID, b.StartNS, end)
+	return ok && near(s.EndNS, end)
 }
 
 // falseAlarm is the kind of complaint about a block that there was not.

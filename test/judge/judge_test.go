@@ -128,6 +128,8 @@ func TestWitnessOfLateBlocks(t *testing.T) {
 	v := Blocks(20*time.Millisecond, log, []model.Block{block}, Seen{{7, 110 * ms, 130 * ms}})
 	assert.Equal(t, 1, v.LateUnseen)
 	assert.Zero(t, v.FalseAlarms)
+	v = Blocks(20*time.Millisecond, log, []model.Block{block}, Seen{{7, 20 * ms, 2000 * ms}, {7, 110 * ms, 130 * ms}})
+	assert.Equal(t, 1, v.LateUnseen, "periods of other waits lie around it")
 	for _, seen := range []Seen{{{7, 110 * ms, 140 * ms}}, {{7, 90 * ms, 130 * ms}}, nil} {
 		v = Blocks(20*time.Millisecond, log, []model.Block{block}, seen)
 		assert.Equal(t, 1, v.FalseAlarms, "%v", seen)

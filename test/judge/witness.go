@@ -16,6 +16,8 @@ type Witness interface {
 	Saw(tid int, start, end int64) bool
 	// Nearest returns the active period of the thread that has most of that time, and false where none has any.
 	Nearest(tid int, start, end int64) (Span, bool)
+	// Within returns the longest active period of the thread that lies in that time, and false where none does.
+	Within(tid int, start, end int64) (Span, bool)
 }
 
 // Span is an active period of a thread, in CLOCK_MONOTONIC ns.
@@ -44,6 +46,16 @@ func (s Seen) Nearest(tid int, start, end int64) (nearest Span, ok bool) {
 		}
 	}
 	return nearest, ok
+}
+
+// Within looks for spans that lie in that time, as exactly as two observers agree.
+func (s Seen) Within(tid int, start, end int64) (longest Span, ok bool) {
+	for _, x := range s {
+		if x.TID == tid && x.StartNS >= start && x.EndNS <= end+Exactness && (!ok || x.EndNS-x.StartNS > longest.EndNS-longest.StartNS) {
+			longest, ok = x, true
+		}
+	}
+	return longest, ok
 }
 
 func near(a, b int64) bool { return max(a, b)-min(a, b) <= Exactness }

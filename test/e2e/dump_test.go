@@ -83,7 +83,7 @@ func TestDump(t *testing.T) {
 func TestDumpOfEveryLoop(t *testing.T) {
 	stage := newStage(t)
 	standing := map[string]int{}
-	looks, forgotten := 0, 0
+	looks, forgotten, torn := 0, 0, 0
 	for _, python := range testpython.All(t) {
 		if python.Root == "" {
 			continue // loops are packaged in the Debian trees
@@ -141,6 +141,8 @@ func TestDumpOfEveryLoop(t *testing.T) {
 			require.Equal(t, 0, got.status, got.stderr)
 			var d model.Dump
 			require.NoError(t, json.Unmarshal([]byte(got.stdout), &d))
+			// A thread that runs may not come to rest while it is read: that depends on the machine. One that sleeps does.
+			delete(d.Lost, "stacks_torn")
 			assert.Empty(t, d.Lost)
 			for _, s := range all {
 				t.Run(s.loop+"/"+s.state, func(t *testing.T) {
@@ -169,6 +171,10 @@ func TestDumpOfEveryLoop(t *testing.T) {
 						}
 					}
 					looks++
+					if l.Torn {
+						torn++
+						assert.Contains(t, []string{"spin", "gil"}, s.state, "it sleeps")
+					}
 					if l.ForNS == nil && s.state == "idle" {
 						forgotten++ // the kernel forgets since when a thread sleeps that it moves to another CPU
 					} else if assert.NotNil(t, l.ForNS) {
@@ -179,6 +185,7 @@ func TestDumpOfEveryLoop(t *testing.T) {
 		})
 	}
 	assert.LessOrEqual(t, 5*forgotten, looks, "loops of which nobody knows since when")
+	assert.LessOrEqual(t, 10*torn, looks, "stacks that did not come to rest")
 	for loop := range truth.Loops {
 		if loop != "curio" { // in no package
 			assert.Positive(t, standing[loop], loop)

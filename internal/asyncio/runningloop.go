@@ -42,6 +42,12 @@ func (t *Tasks) RunningLoop(m process.Memory, thread cpython.Thread) uint64 {
 	return loop
 }
 
+// RunsUVLoop reports whether asyncio has a thread run a uvloop.
+func (t *Tasks) RunsUVLoop(m process.Memory, thread cpython.Thread) bool {
+	loop := t.RunningLoop(m, thread)
+	return loop != 0 && t.IsUVLoop(m, loop)
+}
+
 // IsUVLoop reports whether the event loop at this address is a uvloop, or of a class made from it.
 func (t *Tasks) IsUVLoop(m process.Memory, loop uint64) bool {
 	typ, err := t.runtime.TypeOf(m, loop)

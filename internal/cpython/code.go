@@ -69,9 +69,9 @@ func (r *Runtime) ReadCodes(m process.Memory, addrs []uint64) []CodeOrError {
 
 func (r *Runtime) readCodes(m process.Memory, addrs []uint64) []CodeOrError {
 	out := make([]CodeOrError, len(addrs))
+	from, to := span(r.codeOffsets())
 	heads := make([]process.Place, len(addrs))
 	for i, addr := range addrs {
-		from, to := span(r.codeOffsets())
 		heads[i] = process.Place{Addr: addr + uint64(from), P: make([]byte, to-from)}
 	}
 	process.ReadEach(m, heads)
@@ -81,7 +81,6 @@ func (r *Runtime) readCodes(m process.Memory, addrs []uint64) []CodeOrError {
 			out[i].Err = fmt.Errorf("read code object at %#x: %w", addr, errUnread)
 			continue
 		}
-		from, _ := span(r.codeOffsets())
 		var own []process.Place
 		if out[i].Code, own, out[i].Err = r.codeHead(m, addr, fields{from, heads[i].P}); out[i].Err == nil {
 			places = append(places, own...)

@@ -73,38 +73,26 @@ var errLongText = errors.New("the str is too long")
 
 // Text reads a str object of at most limit characters.
 func (r *Runtime) Text(m process.Memory, object uint64, limit uint64) (string, error) {
-	l := &r.Layout
 	typ, err := r.TypeOf(m, object)
 	if err != nil {
 		return "", fmt.Errorf("read str: %w", err)
 	}
-	flags, err := readU64(m, typ+uint64(l.TypeFlags))
+	flags, err := readU64(m, typ+uint64(r.Layout.TypeFlags))
 	if err != nil {
 		return "", fmt.Errorf("read str: %w", err)
 	}
 	if flags&flagStr == 0 {
 		return "", ErrNotText
 	}
-	var buf [128]byte
-	f, err := readFields(m, object, buf[:], l.StrLength, l.StrState)
+	h, err := r.readHead(m, object, nil)
 	if err != nil {
 		return "", fmt.Errorf("read str: %w", err)
-	}
-	h, err := headOf(l, f.u64(l.StrLength), uint32(f.i32(l.StrState)))
-	if err != nil {
-		return "", err
 	}
 	if h.length > limit {
 		return "", errLongText
 	}
-	at := object + uint64(h.text)
-	if h.text == 0 {
-		if at, err = readU64(m, object+uint64(l.StrData)); err != nil {
-			return "", fmt.Errorf("read str: %w", err)
-		}
-	}
-	chars := make([]byte, h.length*uint64(h.kind))
-	if err := m.Read(at, chars); err != nil {
+	chars, err := r.readChars(m, object, h, h.length*uint64(h.kind))
+	if err != nil {
 		return "", fmt.Errorf("read str: %w", err)
 	}
 	return decode(chars, h.kind)

@@ -39,37 +39,45 @@ const glance = 192
 
 // readStrFrom is readStr where the beginning of the object has been read, or nothing.
 func (r *Runtime) readStrFrom(m process.Memory, addr uint64, seen []byte) (s string, cut bool, err error) {
-	l := &r.Layout
-	var length uint64
-	var state uint32
-	if uint32(len(seen)) >= max(l.StrLength+8, l.StrState+4) {
-		length, state = binary.LittleEndian.Uint64(seen[l.StrLength:]), binary.LittleEndian.Uint32(seen[l.StrState:])
-	} else {
-		var buf [128]byte
-		f, err := readFields(m, addr, buf[:], l.StrLength, l.StrState)
-		if err != nil {
-			return "", false, err
-		}
-		length, state = f.u64(l.StrLength), uint32(f.i32(l.StrState))
-	}
-	h, err := headOf(l, length, state)
+	h, err := r.readHead(m, addr, seen)
 	if err != nil {
 		return "", false, err
 	}
 	if h.text != 0 && uint64(h.text)+h.bytes() <= uint64(len(seen)) {
 		return h.decode(seen[h.text:][:h.bytes()])
 	}
-	at := addr + uint64(h.text)
-	if h.text == 0 { // an instance of a subclass, or made by the old C API
-		if at, err = readU64(m, addr+uint64(l.StrData)); err != nil {
-			return "", false, err
-		}
-	}
-	chars := make([]byte, h.bytes())
-	if err := m.Read(at, chars); err != nil {
+	chars, err := r.readChars(m, addr, h, h.bytes())
+	if err != nil {
 		return "", false, err
 	}
 	return h.decode(chars)
+}
+
+// readHead reads the head of a str object, of which the beginning has been read, or nothing.
+func (r *Runtime) readHead(m process.Memory, addr uint64, seen []byte) (strHead, error) {
+	l := &r.Layout
+	if uint32(len(seen)) >= max(l.StrLength+8, l.StrState+4) {
+		return headOf(l, binary.LittleEndian.Uint64(seen[l.StrLength:]), binary.LittleEndian.Uint32(seen[l.StrState:]))
+	}
+	var buf [128]byte
+	f, err := readFields(m, addr, buf[:], l.StrLength, l.StrState)
+	if err != nil {
+		return strHead{}, err
+	}
+	return headOf(l, f.u64(l.StrLength), uint32(f.i32(l.StrState)))
+}
+
+// readChars reads the first n bytes of the text of a str object.
+func (r *Runtime) readChars(m process.Memory, addr uint64, h strHead, n uint64) ([]byte, error) {
+	at := addr + uint64(h.text)
+	if h.text == 0 { // an instance of a subclass, or made by the old C API
+		var err error
+		if at, err = readU64(m, addr+uint64(r.Layout.StrData)); err != nil {
+			return nil, err
+		}
+	}
+	chars := make([]byte, n)
+	return chars, m.Read(at, chars)
 }
 
 // strHead is what a str object says of its text.

@@ -102,11 +102,7 @@ func loopsOf(p *python.Process) (kinds []string, err error) {
 // runsUVLoop reports whether asyncio has a thread run a uvloop.
 func runsUVLoop(p *python.Process, t cpython.Thread) bool {
 	tasks, err := p.FindTasks(t.Interp)
-	if err != nil {
-		return false
-	}
-	loop := tasks.RunningLoop(p.Memory, t)
-	return loop != 0 && tasks.IsUVLoop(p.Memory, loop)
+	return err == nil && tasks.RunsUVLoop(p.Memory, t)
 }
 
 // waiting reports whether the main thread is in a wait for descriptors now.

@@ -3,7 +3,7 @@
 // Package elffile reads the headers of an ELF-64 file: its segments, its sections with their names, and
 // bytes of it. The file is whatever a watched process has mapped, and root reads it. debug/elf warns
 // that it is not made for that, so this reads the little that is needed, with a bound on each size.
-// cpython looks for an interpreter with it, usdt for probes.
+// cpython looks for an interpreter with it, usdt for probes, native for functions.
 package elffile
 
 import (

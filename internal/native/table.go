@@ -22,18 +22,12 @@ const (
 	maxAliases   = 16      // functions at one address that are compared
 	maxOffset    = 1 << 40 // of names in the file
 	maxSearches  = 64      // through all names of a file
-	pieceSize    = 240 << 10
 )
 
-// Numbers of the ELF-64 format (System V gABI, and elf.h).
+// Types of symbols of code (System V gABI, and elf.h).
 const (
-	symbolSize      = 24
-	sectionSymbols  = 2      // SHT_SYMTAB
-	sectionDynamic  = 11     // SHT_DYNSYM
-	symbolUndefined = 0      // SHN_UNDEF
-	symbolReserved  = 0xff00 // SHN_LORESERVE
-	typeFunction    = 2      // STT_FUNC
-	typeIndirect    = 10     // STT_GNU_IFUNC
+	typeFunction = 2  // STT_FUNC
+	typeIndirect = 10 // STT_GNU_IFUNC
 )
 
 // function is a symbol of code.
@@ -54,7 +48,7 @@ func readTable(r io.ReaderAt, size int64) (*table, error) {
 		return t, err
 	}
 	t.segments = f.Segments
-	for _, kind := range []uint32{sectionSymbols, sectionDynamic} {
+	for _, kind := range []uint32{elffile.SectionSymbols, elffile.SectionDynamic} {
 		for _, s := range f.Sections {
 			if s.Kind != kind || int(s.Link) >= len(f.Sections) {
 				continue
@@ -76,20 +70,19 @@ func readFunctions(f *elffile.File, s elffile.Section) ([]function, error) {
 		return nil, fmt.Errorf("%w: %d bytes of symbols", elffile.ErrMalformed, s.Size)
 	}
 	var out []function
-	buf := make([]byte, min(pieceSize/symbolSize*symbolSize, s.Size/symbolSize*symbolSize))
-	for at := uint64(0); at+symbolSize <= s.Size; at += uint64(len(buf)) {
-		piece := buf[:min(uint64(len(buf)), (s.Size-at)/symbolSize*symbolSize)]
-		if err := f.Read(piece, s.Offset+at); err != nil {
-			return nil, err
-		}
-		for ; len(piece) >= symbolSize; piece = piece[symbolSize:] {
+	err := f.Pieces(s, elffile.SymbolSize, 0, func(piece []byte) bool {
+		for ; len(piece) >= elffile.SymbolSize; piece = piece[elffile.SymbolSize:] {
 			if fn, ok := functionOf(piece); ok {
 				out = append(out, fn)
 			}
 		}
-		if len(out) > maxFunctions {
-			return nil, fmt.Errorf("%w: too many functions", elffile.ErrMalformed)
-		}
+		return len(out) <= maxFunctions
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(out) > maxFunctions {
+		return nil, fmt.Errorf("%w: too many functions", elffile.ErrMalformed)
 	}
 	slices.SortFunc(out, func(a, b function) int {
 		return cmp.Or(cmp.Compare(a.addr, b.addr), cmp.Compare(a.size, b.size), cmp.Compare(a.name, b.name))
@@ -101,7 +94,7 @@ func readFunctions(f *elffile.File, s elffile.Section) ([]function, error) {
 func functionOf(symbol []byte) (function, bool) {
 	kind, index := symbol[4]&0xf, binary.LittleEndian.Uint16(symbol[6:])
 	addr, size := binary.LittleEndian.Uint64(symbol[8:]), binary.LittleEndian.Uint64(symbol[16:])
-	if kind != typeFunction && kind != typeIndirect || index == symbolUndefined || index >= symbolReserved || size == 0 || size > 1<<32-1 {
+	if kind != typeFunction && kind != typeIndirect || index == elffile.SymbolUndefined || index >= elffile.SymbolReserved || size == 0 || size > 1<<32-1 {
 		return function{}, false
 	}
 	return function{addr, uint32(size), binary.LittleEndian.Uint32(symbol)}, true
@@ -184,16 +177,16 @@ func (n names) beginning(text string, most int) (out []string) {
 	}
 	n.table.searches--
 	overlap := uint64(maxName + 1)
-	buf := make([]byte, min(pieceSize+overlap, n.table.names.Size))
+	buf := make([]byte, min(elffile.PieceSize+overlap, n.table.names.Size))
 	needle := []byte("\x00" + text) // a table begins with an empty name
-	for at := uint64(0); at < n.table.names.Size; at += pieceSize {
+	for at := uint64(0); at < n.table.names.Size; at += elffile.PieceSize {
 		piece := buf[:min(uint64(len(buf)), n.table.names.Size-at)]
 		if got, err := n.r.ReadAt(piece, int64(n.table.names.Offset+at)); got < len(piece) || err != nil && err != io.EOF {
 			return out
 		}
 		for from := 0; ; {
 			i := bytes.Index(piece[from:], needle)
-			if i < 0 || from+i >= pieceSize {
+			if i < 0 || from+i >= elffile.PieceSize {
 				break
 			}
 			from += i + 1

@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/loopwatch/loopwatch/internal/elffile"
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -33,9 +35,9 @@ const codeOffset, codeAddr = 0x1000, 0x401000
 func made(kind uint32, symbols ...symbol) []byte {
 	var head, table, names bytes.Buffer
 	names.WriteByte(0)
-	table.Write(make([]byte, symbolSize))
+	table.Write(make([]byte, elffile.SymbolSize))
 	for _, s := range symbols {
-		b := make([]byte, symbolSize)
+		b := make([]byte, elffile.SymbolSize)
 		binary.LittleEndian.PutUint32(b, uint32(names.Len()))
 		if b[4] = s.kind; s.kind == 0 {
 			b[4] = typeFunction
@@ -87,7 +89,7 @@ func TestFunctionThatCovers(t *testing.T) {
 		{name: "__pyx_pw_4shop_5views_1render", addr: at + 0x900, size: 0x10},
 		{name: string(bytes.Repeat([]byte("x"), maxName+1)), addr: at + 0xa00, size: 0x10},
 	}
-	for _, kind := range []uint32{sectionSymbols, sectionDynamic} {
+	for _, kind := range []uint32{elffile.SectionSymbols, elffile.SectionDynamic} {
 		b := made(kind, symbols...)
 		for addr, want := range map[uint64]string{
 			at: "", at + 0xff: "", at + 0x100: "first", at + 0x17f: "first", at + 0x180: "", at + 0x1ff: "", at + 0x200: "second", at + 0x27f: "second",
@@ -101,10 +103,10 @@ func TestFunctionThatCovers(t *testing.T) {
 
 // A file may say anything of itself: it is read within bounds or not at all.
 func TestHostileFiles(t *testing.T) {
-	good := made(sectionSymbols, symbol{name: "f", addr: codeAddr, size: 0x100}, symbol{name: "__pyx_pf_4shop_5views_4ab_f", addr: codeAddr + 0x100, size: 0x100})
+	good := made(elffile.SectionSymbols, symbol{name: "f", addr: codeAddr, size: 0x100}, symbol{name: "__pyx_pf_4shop_5views_4ab_f", addr: codeAddr + 0x100, size: 0x100})
 	require.Equal(t, "f", ask(good, codeAddr))
 	const tableHeader, namesHeader = 64 + 56 + 64, 64 + 56 + 128
-	for _, at := range []int{64 + 8, 64 + 32, tableHeader + 24, tableHeader + 32, tableHeader + 40, namesHeader + 24, namesHeader + 32, 0x4000 + symbolSize, 0x4000 + symbolSize + 16} {
+	for _, at := range []int{64 + 8, 64 + 32, tableHeader + 24, tableHeader + 32, tableHeader + 40, namesHeader + 24, namesHeader + 32, 0x4000 + elffile.SymbolSize, 0x4000 + elffile.SymbolSize + 16} {
 		for _, value := range []uint64{0, 1, 1 << 20, 1 << 31, 1 << 40, 1<<64 - 1} {
 			b := bytes.Clone(good)
 			binary.LittleEndian.PutUint64(b[at:], value)
@@ -119,7 +121,7 @@ func TestHostileFiles(t *testing.T) {
 }
 
 func FuzzTable(f *testing.F) {
-	f.Add(made(sectionSymbols, symbol{name: "f", addr: codeAddr, size: 0x100}), uint64(codeAddr))
+	f.Add(made(elffile.SectionSymbols, symbol{name: "f", addr: codeAddr, size: 0x100}), uint64(codeAddr))
 	f.Fuzz(func(t *testing.T, b []byte, addr uint64) {
 		assert.LessOrEqual(t, len(ask(b, addr)), maxName)
 	})
@@ -130,7 +132,7 @@ func TestMappedFile(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "made.so"))
 	require.NoError(t, err)
 	defer f.Close()
-	_, err = f.Write(made(sectionSymbols, symbol{name: "f", addr: codeAddr + 0x40, size: 0x100}))
+	_, err = f.Write(made(elffile.SectionSymbols, symbol{name: "f", addr: codeAddr + 0x40, size: 0x100}))
 	require.NoError(t, err)
 	code, err := unix.Mmap(int(f.Fd()), codeOffset, 0x1000, unix.PROT_READ, unix.MAP_PRIVATE)
 	require.NoError(t, err)

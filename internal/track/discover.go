@@ -89,7 +89,7 @@ func (c *Tracker) meet(pid int, o python.Opened) *proc {
 	}
 	layout, err := c.kernel.AddLayout(kernelLayout(&o.Process.Runtime.Layout))
 	if err != nil {
-		c.refuse(pid, o.Process.Command, err.Error(), false)
+		c.refuse(model.Unsupported{PID: pid, Command: o.Process.Command, Reason: err.Error()}, nil)
 		return nil
 	}
 	p := newProc(o.Process, c.kernel.ThreadPointers, layout)
@@ -112,7 +112,7 @@ func (c *Tracker) turnAway(r *python.Refusal) {
 	switch r.Kind() {
 	case python.Unsupported:
 		reason, _ := r.Explain(python.Watch)
-		c.refuse(r.PID, r.Command, reason, false)
+		c.refuse(model.Unsupported{PID: r.PID, Command: r.Command, Reason: reason}, nil)
 	case python.NotPython:
 		c.check(c.kernel.SetProcess(r.PID, probes.Ignored))
 	case python.Starting, python.Gone:
@@ -120,21 +120,18 @@ func (c *Tracker) turnAway(r *python.Refusal) {
 	case python.Silent:
 		reason, _ := r.Explain(python.Watch)
 		c.lost[reasonSilent]++
-		c.refuse(r.PID, r.Command, reason, !locate.Named(r.PID))
-		u := c.unsupported[r.PID]
-		u.refusal = r
-		c.unsupported[r.PID] = u
+		c.refuse(model.Unsupported{PID: r.PID, Command: r.Command, Reason: reason, Maybe: !locate.Named(r.PID)}, r)
 	default:
 		reason, do := r.Explain(python.Watch)
-		c.refuse(r.PID, r.Command, reason+"; "+do, !locate.Named(r.PID))
+		c.refuse(model.Unsupported{PID: r.PID, Command: r.Command, Reason: reason + "; " + do, Maybe: !locate.Named(r.PID)}, nil)
 	}
 }
 
-// refuse lists a process as one that cannot be watched. maybe says that it may be no Python.
-func (c *Tracker) refuse(pid int, command, reason string, maybe bool) {
-	c.check(c.kernel.SetProcess(pid, probes.Ignored))
-	c.opts.Log.Info("process not watched", "pid", pid, "command", command, "reason", reason)
-	c.unsupported[pid] = unwatched{Unsupported: model.Unsupported{PID: pid, Command: command, Reason: reason, Maybe: maybe}}
+// refuse lists a process as one that cannot be watched. retry, which may be nil, says when it is worth another try.
+func (c *Tracker) refuse(u model.Unsupported, retry *python.Refusal) {
+	c.check(c.kernel.SetProcess(u.PID, probes.Ignored))
+	c.opts.Log.Info("process not watched", "pid", u.PID, "command", u.Command, "reason", u.Reason)
+	c.unsupported[u.PID] = unwatched{u, retry}
 }
 
 // process returns the Python process with this id, looking at it if it is new; nil if it is

@@ -172,10 +172,5 @@ func (c *Tracker) bareLoop(t *thread, v eventloop.Verdict) eventloop.Kind {
 // runsUVLoop reports whether asyncio has a thread run a uvloop: its stack does not tell, whose leaf may be anybody's.
 func (c *Tracker) runsUVLoop(t *thread) bool {
 	c.findTasks(t)
-	if !t.canNameTasks() {
-		return false
-	}
-	tasks, memory := t.tasks.reader, t.proc.Memory
-	loop := tasks.RunningLoop(memory, t.state)
-	return loop != 0 && tasks.IsUVLoop(memory, loop)
+	return t.canNameTasks() && t.tasks.reader.RunsUVLoop(t.proc.Memory, t.state)
 }

@@ -3,7 +3,6 @@
 package image
 
 import (
-	"errors"
 	"sync"
 
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -43,9 +42,6 @@ func (c *Cache) Get(p *process.Process, m process.Mapping) (*Image, error) {
 	}
 	defer f.Close()
 	known.img, known.err = scan(f, f.Size)
-	if errors.Is(known.err, process.ErrNoAnswer) {
-		return nil, known.err
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.m == nil || len(c.m) >= maxImages {

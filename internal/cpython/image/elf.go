@@ -15,21 +15,8 @@ import (
 // AsyncioSize is how many bytes _asyncio takes to say how it is laid out.
 const AsyncioSize = 13 * 8
 
-// Bounds of what is read of a file, beside elffile's.
-const (
-	maxTable  = 256 << 20 // bytes of a symbol table or its names
-	pieceSize = 256 << 10 // bytes held of one at a time
-)
-
-// Numbers of the ELF-64 format (System V gABI, and elf.h).
-const (
-	elfSymbolSize = 24
-
-	sectionSymbols  = 2      // SHT_SYMTAB
-	sectionDynamic  = 11     // SHT_DYNSYM
-	symbolUndefined = 0      // SHN_UNDEF
-	symbolReserved  = 0xff00 // SHN_LORESERVE: absolute, common and other non-sections
-)
+// maxTable bounds a symbol table and its names, in bytes.
+const maxTable = 256 << 20
 
 // ErrNothing says that a file has nothing to do with Python.
 var ErrNothing = errors.New("nothing of Python in it")
@@ -64,7 +51,7 @@ func scan(r io.ReaderAt, size int64) (*Image, error) {
 	img := &Image{symbols: map[string]uint64{}, segments: f.Segments}
 	sections := f.Sections
 	// .dynsym survives strip and is nearly always enough, .symtab is the larger.
-	for _, kind := range []uint32{sectionDynamic, sectionSymbols} {
+	for _, kind := range []uint32{elffile.SectionDynamic, elffile.SectionSymbols} {
 		for _, s := range sections {
 			if s.Kind == kind && int(s.Link) < len(sections) {
 				if err := img.readSymbols(f, s, sections[s.Link]); err != nil {
@@ -109,7 +96,7 @@ func (img *Image) readSymbols(f *elffile.File, table, names elffile.Section) err
 	const most = 256 // of places, against a table that is made of nothing else
 	const overlap = 32
 	var start uint64
-	err := pieces(f, names, 1, overlap, func(piece []byte) bool {
+	err := f.Pieces(names, 1, overlap, func(piece []byte) bool {
 		for _, name := range wantedSymbols {
 			needle := name + "\x00"
 			for at := 0; len(wanted) < most; {
@@ -121,7 +108,7 @@ func (img *Image) readSymbols(f *elffile.File, table, names elffile.Section) err
 				at += i + len(needle)
 			}
 		}
-		start += pieceSize
+		start += elffile.PieceSize
 		return len(wanted) < most
 	})
 	if err != nil {
@@ -130,8 +117,8 @@ func (img *Image) readSymbols(f *elffile.File, table, names elffile.Section) err
 	if len(wanted) == 0 {
 		return nil
 	}
-	err = pieces(f, table, elfSymbolSize, 0, func(piece []byte) bool {
-		for ; len(piece) >= elfSymbolSize; piece = piece[elfSymbolSize:] {
+	err = f.Pieces(table, elffile.SymbolSize, 0, func(piece []byte) bool {
+		for ; len(piece) >= elffile.SymbolSize; piece = piece[elffile.SymbolSize:] {
 			name, ok := wanted[binary.LittleEndian.Uint32(piece)]
 			if !ok {
 				continue
@@ -139,9 +126,9 @@ func (img *Image) readSymbols(f *elffile.File, table, names elffile.Section) err
 			index := binary.LittleEndian.Uint16(piece[6:])
 			value := binary.LittleEndian.Uint64(piece[8:])
 			switch {
-			case index == symbolUndefined:
+			case index == elffile.SymbolUndefined:
 				img.Imports = img.Imports || name == symbolMain || name == SymbolInit
-			case index < symbolReserved && value != 0:
+			case index < elffile.SymbolReserved && value != 0:
 				img.symbols[name] = value
 			}
 		}
@@ -149,23 +136,6 @@ func (img *Image) readSymbols(f *elffile.File, table, names elffile.Section) err
 	})
 	if err != nil {
 		return fmt.Errorf("read symbols: %w", err)
-	}
-	return nil
-}
-
-// pieces reads a section bit by bit. Each piece but the last is a multiple of unit long and
-// begins overlap bytes before the end of the one before. It stops when use returns false.
-func pieces(f *elffile.File, s elffile.Section, unit, overlap uint64, use func([]byte) bool) error {
-	step := pieceSize / unit * unit
-	buf := make([]byte, min(step+overlap, s.Size))
-	for at := uint64(0); at < s.Size; at += step {
-		piece := buf[:min(step+overlap, s.Size-at)]
-		if err := f.Read(piece, s.Offset+at); err != nil {
-			return err
-		}
-		if !use(piece) {
-			return nil
-		}
 	}
 	return nil
 }

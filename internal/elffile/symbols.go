@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package elffile
+
+// Kinds of sections with symbols, and numbers in a symbol (System V gABI, and elf.h).
+const (
+	SectionSymbols = 2  // SHT_SYMTAB
+	SectionDynamic = 11 // SHT_DYNSYM
+
+	SymbolSize      = 24
+	SymbolUndefined = 0      // SHN_UNDEF
+	SymbolReserved  = 0xff00 // SHN_LORESERVE: absolute, common and other non-sections
+)
+
+// PieceSize is how many bytes of a section Pieces hands out at a time, overlaps not counted.
+const PieceSize = 256 << 10
+
+// Pieces reads a section bit by bit. Each piece but the last is a multiple of unit long, with overlap bytes more that the next
+// one begins with. It stops when use returns false.
+func (f *File) Pieces(s Section, unit, overlap uint64, use func([]byte) bool) error {
+	step := PieceSize / unit * unit
+	buf := make([]byte, min(step+overlap, s.Size))
+	for at := uint64(0); at < s.Size; at += step {
+		piece := buf[:min(step+overlap, s.Size-at)]
+		if err := f.Read(piece, s.Offset+at); err != nil {
+			return err
+		}
+		if !use(piece) {
+			return nil
+		}
+	}
+	return nil
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/judge"
+	"github.com/loopwatch/loopwatch/test/truth"
 )
 
 // nobody is a user without privileges.
@@ -104,6 +105,24 @@ func TestDoctorOfProcesses(t *testing.T) {
 	for _, p := range d.Processes {
 		assert.Equal(t, p.PID == python.pid(), p.Watchable)
 		assert.Equal(t, p.Watchable, p.Reason == "" && p.Do == "", p)
+	}
+}
+
+// TestDoctorOfBusyLoops: that a stack changes while it is read hides no loop.
+func TestDoctorOfBusyLoops(t *testing.T) {
+	stage := newStage(t)
+	var args []string
+	for _, python := range releases(few(t)) {
+		p := stage.run(t, python, truth.Spinning, "asyncio", "endless", "1")
+		require.NoError(t, p.ready())
+		args = append(args, "--pid", itoa(p.pid()))
+	}
+	for range 10 {
+		d, status := diagnose(t, nil, args...)
+		assert.Equal(t, 0, status)
+		for _, p := range d.Processes {
+			assert.Equal(t, []string{"asyncio"}, p.Loops, p.Python)
+		}
 	}
 }
 

@@ -178,6 +178,21 @@ int list_pointers(struct bpf_iter__task *ctx)
 	return 0;
 }
 
+/* Run now and then: see tracked_tids. */
+SEC("iter/task")
+int remark(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	__u32 tid;
+
+	if (!task)
+		return 0;
+	tid = task->pid;
+	if (may_be_tracked(tid) && bpf_map_lookup_elem(&threads, &tid))
+		track_tid(tid);
+	return 0;
+}
+
 /* Run at the start: every thread of a process known as Python that no hook has met yet. */
 SEC("iter/task")
 int seed(struct bpf_iter__task *ctx)

@@ -125,14 +125,24 @@ volatile __u32 watch_ready;           /* on_ready is attached */
 volatile __u32 seeding;               /* enum seed_pass: which threads seed announces */
 volatile __s32 listed;                /* the process whose threads list_pointers lists */
 
-/* Which thread ids, modulo the size, may be in `threads`: every other task is spared the look-up.
- * Never cleared; a stale entry costs a look-up. */
+/* Which thread ids, modulo the size, may be in `threads`: every other task is spared the look-up. An
+ * entry counts if it is one of the two marks. User space moves the present mark on, has the program
+ * remark renew the entries of threads that are still there, and then gives up the mark before it. */
 #define TRACKED_TIDS 65536
 __u8 tracked_tids[TRACKED_TIDS];
+volatile __u8 mark = INITIAL_MARK;
+volatile __u8 mark_before = INITIAL_MARK;
 
 static __always_inline bool may_be_tracked(__u32 tid)
 {
-	return tracked_tids[tid & (TRACKED_TIDS - 1)];
+	__u8 found = tracked_tids[tid & (TRACKED_TIDS - 1)];
+
+	return found && (found == mark || found == mark_before);
+}
+
+static __always_inline void track_tid(__u32 tid)
+{
+	tracked_tids[tid & (TRACKED_TIDS - 1)] = mark;
 }
 
 /* Processes that are no Python, direct-mapped: their waits are spared all look-ups. User space

@@ -23,6 +23,8 @@ enum late_part {
 enum initial {
 	INITIAL_GENERATION = 1,
 	INITIAL_EPOCH = 1,
+	INITIAL_MARK = 1,
+	LAST_MARK = 255,
 };
 
 enum verdict {

@@ -34,6 +34,13 @@ static __always_inline bool on_cpu(struct task_struct *task)
 	return task_state(task) == TASK_RUNNING;
 }
 
+/* Whether a thread that exits is the last one of its process. The main thread may end before others, and
+ * ends where another one calls exec. */
+static __always_inline bool ends_process(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, signal, live.counter) == 0;
+}
+
 /* Whether a thread that leaves the CPU asleep was stopped: by a signal, a tracer, or a freezer. */
 static __always_inline bool is_stopped(struct task_struct *task, __u32 state)
 {

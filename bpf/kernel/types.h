@@ -198,7 +198,12 @@ struct pid {
 	struct upid numbers[1];
 };
 
+typedef struct {
+	int counter;
+} atomic_t;
+
 struct signal_struct {
+	atomic_t live; /* threads that have not begun to exit */
 	struct list_head thread_head;
 	int nr_threads;
 };

@@ -129,6 +129,6 @@ static __always_inline struct thread *new_thread(struct task_struct *task, __u32
 	t->config.slot = NO_SLOT;
 	for (int i = 0; i < FDS_PER_THREAD; i++)
 		t->config.fds[i] = NO_FD;
-	tracked_tids[tid & (TRACKED_TIDS - 1)] = 1;
+	track_tid(tid);
 	return t;
 }

@@ -68,19 +68,21 @@ static __always_inline void execed(struct task_struct *task, __u32 old_tid)
 static __always_inline void exited(struct task_struct *task)
 {
 	__u32 tid = task->pid, tgid = task->tgid, verdict;
+	bool last = ends_process(task);
 	struct process *known;
 
 	forget_thread(tid);
+	if (last) {
+		set_ignored(tgid, false);
+		if (filtered)
+			bpf_map_delete_elem(&wanted, &tgid);
+	}
 	known = bpf_map_lookup_elem(&processes, &tgid);
 	if (!known)
 		return;
 	verdict = known->verdict;
-	if (tid == tgid) {
-		set_ignored(tgid, false);
+	if (last)
 		bpf_map_delete_elem(&processes, &tgid);
-		if (filtered)
-			bpf_map_delete_elem(&wanted, &tgid);
-	}
-	if (verdict != VERDICT_IGNORED || tid == tgid)
-		send_life(RECORD_EXIT, tgid, tid, tid == tgid);
+	if (verdict != VERDICT_IGNORED || last)
+		send_life(RECORD_EXIT, tgid, tid, last);
 }

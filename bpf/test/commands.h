@@ -74,7 +74,7 @@ static void thread_command(void)
 	read_struct(&t, sizeof(t));
 	current.tgid = t.tgid;
 	current.pid = t.config.tid;
-	tracked_tids[t.config.tid & (TRACKED_TIDS - 1)] = 1;
+	track_tid(t.config.tid);
 	bpf_map_update_elem(&threads, &t.config.tid, &t, BPF_ANY);
 	bpf_map_update_elem(&configs, &t.config.tid, &t.config, BPF_ANY);
 }

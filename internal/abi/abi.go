@@ -455,6 +455,8 @@ const (
 const (
 	InitialGeneration = 1
 	InitialEpoch      = 1
+	InitialMark       = 1
+	LastMark          = 255
 )
 
 // enum verdict of bpf/abi/thread.h.

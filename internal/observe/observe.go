@@ -65,6 +65,8 @@ const (
 	pollEvery     = 250 * time.Millisecond // how often blocks going on are looked at
 	progressEvery = time.Second
 	askAgainEvery = 10 * time.Second // how often processes that are no Python may be looked at again
+	sweepEvery    = 10 * time.Second
+	cpusEvery     = time.Second
 )
 
 // Run observes until Options.Duration has passed or ctx is done, whichever is first, and
@@ -107,7 +109,7 @@ func Watch(ctx context.Context, o Options, report func(Sighting)) (model.Lost, e
 	emit := func(b model.Block) {
 		report(Sighting{b, w.threads.Identify(b.TID), w.started.Add(time.Duration(b.StartNS - w.startedNS))})
 	}
-	w, err := open(ctx, o, track.Options{Emit: emit, Ongoing: emit})
+	w, err := open(ctx, o, track.Options{Emit: emit, Ongoing: emit, DropEnded: true})
 	if err != nil {
 		return model.Lost{}, err
 	}
@@ -247,7 +249,7 @@ func (w *window) observe(ctx context.Context) error {
 				deadline = t
 			}
 		}
-		if err := w.read(deadline); errors.Is(err, probes.ErrClosed) {
+		if err := w.read(deadline); err != nil && !errors.Is(err, probes.ErrDeadline) {
 			return err
 		}
 		now := time.Now()
@@ -269,6 +271,8 @@ func (w *window) usualChores() []chore {
 	chores := []chore{
 		{every: pollEvery, do: func() error { return w.threads.Poll(clock.Monotonic()) }},
 		{every: askAgainEvery, do: w.probes.AskAgain},
+		{every: sweepEvery, do: w.sweep},
+		{every: cpusEvery, do: w.followCPUs},
 	}
 	if len(w.options.PIDs) > 0 && w.options.Warn != nil {
 		chores = append(chores, chore{every: progressEvery, do: w.missThoseAskedFor})
@@ -277,6 +281,22 @@ func (w *window) usualChores() []chore {
 		chores = append(chores, chore{every: progressEvery, do: func() error { w.options.Progress(w.status()); return nil }})
 	}
 	return chores
+}
+
+// sweep forgets what has ended. The events that are on their way come first: they may tell how it ended.
+func (w *window) sweep() error {
+	ended := w.threads.FindEnded()
+	w.drain()
+	w.threads.Forget(ended)
+	return nil
+}
+
+// followCPUs has the clocks follow the CPUs that are online. What fails is tried again, and is counted.
+func (w *window) followCPUs() error {
+	if err := w.probes.FollowCPUs(); err != nil {
+		w.options.Log.Warn("a CPU has no clock", "error", err)
+	}
+	return nil
 }
 
 // missThoseAskedFor says, once, that all the processes to be watched have ended: silence would look
@@ -298,7 +318,7 @@ func (w *window) missThoseAskedFor() error {
 // drain handles the events that are there now. Others may come all the while.
 func (w *window) drain() {
 	for end := w.reader.End(); w.reader.Position() < end; {
-		if err := w.read(time.Unix(0, 1)); err == probes.ErrDeadline || err == probes.ErrClosed {
+		if w.read(time.Unix(0, 1)) != nil {
 			return
 		}
 	}
@@ -307,10 +327,11 @@ func (w *window) drain() {
 // read handles one event, waiting for it until the deadline.
 func (w *window) read(deadline time.Time) error {
 	event, err := w.reader.Read(deadline)
+	var ring *probes.RingError
 	switch {
 	case err == nil:
 		w.threads.Handle(event)
-	case !errors.Is(err, probes.ErrDeadline) && !errors.Is(err, probes.ErrClosed):
+	case !errors.Is(err, probes.ErrDeadline) && !errors.Is(err, probes.ErrClosed) && !errors.As(err, &ring):
 		w.threads.Undecodable()
 		return nil
 	}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"unsafe"
 
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
@@ -130,48 +129,22 @@ func (p *Probes) attachWaits(Options) error {
 
 // attachTicks opens a cpu-clock event on every CPU that is online.
 func (p *Probes) attachTicks(o Options) error {
-	prog := p.coll.Programs[loopwatchProgOnTick]
+	p.ticks = newTicks(p.coll.Programs[loopwatchProgOnTick], o.Rate)
 	cpus, err := onlineCPUs()
 	if err != nil {
 		return err
 	}
-	for _, cpu := range cpus {
-		fd, err := unix.PerfEventOpen(&unix.PerfEventAttr{
-			Type:   unix.PERF_TYPE_SOFTWARE,
-			Config: unix.PERF_COUNT_SW_CPU_CLOCK,
-			Sample: tickPeriod(o.Rate),
-		}, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
-		if errors.Is(err, unix.ENODEV) { // went offline meanwhile
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("open cpu-clock event on CPU %d: %w", cpu, err)
-		}
-		file := os.NewFile(uintptr(fd), "cpu-clock")
-		p.closers, p.ticks = append(p.closers, file), append(p.ticks, file)
-		if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_SET_BPF, prog.FD()); err != nil {
-			return fmt.Errorf("attach to cpu-clock on CPU %d: %w", cpu, err)
-		}
-		if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_ENABLE, 0); err != nil {
-			return fmt.Errorf("start cpu-clock on CPU %d: %w", cpu, err)
-		}
-	}
-	return nil
+	return p.ticks.follow(cpus)
 }
 
-// tickPeriod returns the nanoseconds between two ticks.
-func tickPeriod(rate int) uint64 { return uint64(1_000_000_000 / rate) }
-
-// setRate changes the ticks a second of the events that are open.
-func (p *Probes) setRate(rate int) error {
-	for _, f := range p.ticks {
-		period := tickPeriod(rate)
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), unix.PERF_EVENT_IOC_PERIOD, uintptr(unsafe.Pointer(&period)))
-		if errno != 0 && errno != unix.ENODEV {
-			return fmt.Errorf("set the rate of %s: %w", f.Name(), errno)
-		}
+// FollowCPUs opens clocks on CPUs that have come online since, and closes those of CPUs that have gone. To be called about
+// once a second. It says which CPUs have no clock though they are online: the counter of that says how many.
+func (p *Probes) FollowCPUs() error {
+	cpus, err := onlineCPUs()
+	if err != nil {
+		return err
 	}
-	return nil
+	return p.ticks.follow(cpus)
 }
 
 // Seed announces every thread of the processes already said to be Python, so that loops that

@@ -98,7 +98,7 @@ func (p *Probes) SetPython(pid int, i Interp, layout uint32) error {
 func (p *Probes) setProcess(pid int, to abi.Process) error {
 	m := p.coll.Maps[loopwatchMapProcesses]
 	var k abi.Process
-	if err := m.Lookup(uint32(pid), &k); err == nil && k.Verdict == to.Verdict && k.Threads == to.Threads {
+	if err := m.Lookup(uint32(pid), &k); err == nil && k.Verdict == to.Verdict && k.Threads == to.Threads && k.Layout == to.Layout {
 		return nil
 	}
 	to.AskedAt, to.Tries = k.AskedAt, k.Tries
@@ -173,7 +173,7 @@ func (p *Probes) SetThreshold(to time.Duration) error {
 	if p.fixedRate {
 		return nil
 	}
-	return p.setRate(DefaultRate(to))
+	return p.ticks.setRate(DefaultRate(to))
 }
 
 // Want adds a process to those to be watched, where Options.Filter narrows them down.

@@ -56,6 +56,9 @@ func (p *Probes) Counters() (map[string]int64, error) {
 			out[c.reason] = int64(n)
 		}
 	}
+	if p.ticks.missing > 0 {
+		out[reasonNoClock] = int64(p.ticks.missing)
+	}
 	return out, nil
 }
 
@@ -72,7 +75,7 @@ func CounterNames() []string {
 	for _, c := range counters {
 		names = append(names, c.reason)
 	}
-	return names
+	return append(names, reasonNoClock)
 }
 
 // LosesEvents says whether a reason means that events were given up.

@@ -43,6 +43,7 @@ const (
 	loopwatchProgOnSwitch      = "on_switch"
 	loopwatchProgOnTick        = "on_tick"
 	loopwatchProgOnWaking      = "on_waking"
+	loopwatchProgRemark        = "remark"
 	loopwatchProgSeed          = "seed"
 	loopwatchProgUsdt          = "usdt"
 	loopwatchVarEpoch          = "epoch"
@@ -51,6 +52,8 @@ const (
 	loopwatchVarGeneration     = "generation"
 	loopwatchVarIgnored        = "ignored"
 	loopwatchVarListed         = "listed"
+	loopwatchVarMark           = "mark"
+	loopwatchVarMarkBefore     = "mark_before"
 	loopwatchVarSeeding        = "seeding"
 	loopwatchVarSleepers       = "sleepers"
 	loopwatchVarSyscallObjects = "syscall_objects"
@@ -113,6 +116,7 @@ type loopwatchProgramSpecs struct {
 	OnSwitch     *ebpf.ProgramSpec `ebpf:"on_switch"`
 	OnTick       *ebpf.ProgramSpec `ebpf:"on_tick"`
 	OnWaking     *ebpf.ProgramSpec `ebpf:"on_waking"`
+	Remark       *ebpf.ProgramSpec `ebpf:"remark"`
 	Seed         *ebpf.ProgramSpec `ebpf:"seed"`
 	Usdt         *ebpf.ProgramSpec `ebpf:"usdt"`
 }
@@ -148,6 +152,8 @@ type loopwatchVariableSpecs struct {
 	Generation     *ebpf.VariableSpec `ebpf:"generation"`
 	Ignored        *ebpf.VariableSpec `ebpf:"ignored"`
 	Listed         *ebpf.VariableSpec `ebpf:"listed"`
+	Mark           *ebpf.VariableSpec `ebpf:"mark"`
+	MarkBefore     *ebpf.VariableSpec `ebpf:"mark_before"`
 	Seeding        *ebpf.VariableSpec `ebpf:"seeding"`
 	Sleepers       *ebpf.VariableSpec `ebpf:"sleepers"`
 	SyscallObjects *ebpf.VariableSpec `ebpf:"syscall_objects"`
@@ -223,6 +229,8 @@ type loopwatchVariables struct {
 	Generation     *ebpf.Variable `ebpf:"generation"`
 	Ignored        *ebpf.Variable `ebpf:"ignored"`
 	Listed         *ebpf.Variable `ebpf:"listed"`
+	Mark           *ebpf.Variable `ebpf:"mark"`
+	MarkBefore     *ebpf.Variable `ebpf:"mark_before"`
 	Seeding        *ebpf.Variable `ebpf:"seeding"`
 	Sleepers       *ebpf.Variable `ebpf:"sleepers"`
 	SyscallObjects *ebpf.Variable `ebpf:"syscall_objects"`
@@ -247,6 +255,7 @@ type loopwatchPrograms struct {
 	OnSwitch     *ebpf.Program `ebpf:"on_switch"`
 	OnTick       *ebpf.Program `ebpf:"on_tick"`
 	OnWaking     *ebpf.Program `ebpf:"on_waking"`
+	Remark       *ebpf.Program `ebpf:"remark"`
 	Seed         *ebpf.Program `ebpf:"seed"`
 	Usdt         *ebpf.Program `ebpf:"usdt"`
 }
@@ -265,6 +274,7 @@ func (p *loopwatchPrograms) Close() error {
 		p.OnSwitch,
 		p.OnTick,
 		p.OnWaking,
+		p.Remark,
 		p.Seed,
 		p.Usdt,
 	)

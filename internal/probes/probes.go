@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -60,7 +59,7 @@ type Probes struct {
 	coll     *ebpf.Collection
 	reader   *ringbuf.Reader
 	closers  []io.Closer
-	ticks    []*os.File // the cpu-clock events, one a CPU; among closers
+	ticks    *ticks
 
 	fixedRate bool // Options.Rate was set
 
@@ -71,6 +70,7 @@ type Probes struct {
 	mu         sync.Mutex
 	generation uint32
 	epoch      uint32
+	mark       uint8
 }
 
 // Open loads and attaches everything. Errors are of the kind a user can act on: see errors.go.
@@ -232,7 +232,8 @@ func (p *Probes) unhook() {
 	for _, c := range slices.Backward(p.closers) {
 		_ = c.Close()
 	}
-	p.closers, p.ticks = nil, nil
+	p.closers = nil
+	p.ticks.close()
 }
 
 func (p *Probes) detach() {

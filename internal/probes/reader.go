@@ -4,6 +4,7 @@ package probes
 
 import (
 	"errors"
+	"os"
 	"time"
 
 	"github.com/cilium/ebpf/ringbuf"
@@ -16,6 +17,14 @@ var ErrClosed = errors.New("probes are closed")
 
 // ErrDeadline is returned by Read when the deadline passes without a record.
 var ErrDeadline = errors.New("no record before the deadline")
+
+// RingError says that the kernel's records cannot be read. It is not about one of them.
+type RingError struct{ Err error }
+
+func (e *RingError) Error() string { return "read the kernel's records: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *RingError) Unwrap() error { return e.Err }
 
 // Reader decodes records. Not safe for concurrent use.
 type Reader struct {
@@ -38,8 +47,10 @@ func (r *Reader) Read(deadline time.Time) (wire.Event, error) {
 		switch {
 		case errors.Is(err, ringbuf.ErrClosed):
 			return nil, ErrClosed
-		case err != nil:
+		case errors.Is(err, os.ErrDeadlineExceeded):
 			return nil, ErrDeadline
+		case err != nil:
+			return nil, &RingError{err}
 		}
 		r.read += recordSize(len(r.raw.RawSample))
 		if e, err := r.decoder.Decode(r.raw.RawSample); e != nil || err != nil {

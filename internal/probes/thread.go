@@ -87,24 +87,32 @@ func (p *Probes) Thread(tid int) (t Thread, ok bool, err error) {
 
 // Threads reads the present view of all threads.
 func (p *Probes) Threads() ([]Thread, error) {
+	var out []Thread
+	err := readAll(p.coll.Maps[loopwatchMapThreads], func(tid uint32, k *abi.Thread) { out = append(out, threadOf(tid, k)) })
+	if err != nil {
+		return nil, fmt.Errorf("read threads: %w", err)
+	}
+	return out, nil
+}
+
+// readAll calls visit with each entry of a hash map. Entries that come or go meanwhile may be missed.
+func readAll[K, V any](m *ebpf.Map, visit func(K, *V)) error {
 	const batch = 512
-	m := p.coll.Maps[loopwatchMapThreads]
 	var (
-		out    []Thread
 		cursor ebpf.MapBatchCursor
-		keys   = make([]uint32, batch)
-		values = make([]abi.Thread, batch)
+		keys   = make([]K, batch)
+		values = make([]V, batch)
 	)
 	for {
 		n, err := m.BatchLookup(&cursor, keys, values, nil)
 		for i := range n {
-			out = append(out, threadOf(keys[i], &values[i]))
+			visit(keys[i], &values[i])
 		}
 		if errors.Is(err, ebpf.ErrKeyNotExist) {
-			return out, nil
+			return nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read threads: %w", err)
+			return err
 		}
 	}
 }

@@ -43,6 +43,7 @@ const (
 	withoutLoopProgOnSwitch      = "on_switch"
 	withoutLoopProgOnTick        = "on_tick"
 	withoutLoopProgOnWaking      = "on_waking"
+	withoutLoopProgRemark        = "remark"
 	withoutLoopProgSeed          = "seed"
 	withoutLoopProgUsdt0         = "usdt_0"
 	withoutLoopProgUsdt1         = "usdt_1"
@@ -74,6 +75,8 @@ const (
 	withoutLoopVarGeneration     = "generation"
 	withoutLoopVarIgnored        = "ignored"
 	withoutLoopVarListed         = "listed"
+	withoutLoopVarMark           = "mark"
+	withoutLoopVarMarkBefore     = "mark_before"
 	withoutLoopVarSeeding        = "seeding"
 	withoutLoopVarSleepers       = "sleepers"
 	withoutLoopVarSyscallObjects = "syscall_objects"
@@ -136,6 +139,7 @@ type withoutLoopProgramSpecs struct {
 	OnSwitch     *ebpf.ProgramSpec `ebpf:"on_switch"`
 	OnTick       *ebpf.ProgramSpec `ebpf:"on_tick"`
 	OnWaking     *ebpf.ProgramSpec `ebpf:"on_waking"`
+	Remark       *ebpf.ProgramSpec `ebpf:"remark"`
 	Seed         *ebpf.ProgramSpec `ebpf:"seed"`
 	Usdt0        *ebpf.ProgramSpec `ebpf:"usdt_0"`
 	Usdt1        *ebpf.ProgramSpec `ebpf:"usdt_1"`
@@ -194,6 +198,8 @@ type withoutLoopVariableSpecs struct {
 	Generation     *ebpf.VariableSpec `ebpf:"generation"`
 	Ignored        *ebpf.VariableSpec `ebpf:"ignored"`
 	Listed         *ebpf.VariableSpec `ebpf:"listed"`
+	Mark           *ebpf.VariableSpec `ebpf:"mark"`
+	MarkBefore     *ebpf.VariableSpec `ebpf:"mark_before"`
 	Seeding        *ebpf.VariableSpec `ebpf:"seeding"`
 	Sleepers       *ebpf.VariableSpec `ebpf:"sleepers"`
 	SyscallObjects *ebpf.VariableSpec `ebpf:"syscall_objects"`
@@ -269,6 +275,8 @@ type withoutLoopVariables struct {
 	Generation     *ebpf.Variable `ebpf:"generation"`
 	Ignored        *ebpf.Variable `ebpf:"ignored"`
 	Listed         *ebpf.Variable `ebpf:"listed"`
+	Mark           *ebpf.Variable `ebpf:"mark"`
+	MarkBefore     *ebpf.Variable `ebpf:"mark_before"`
 	Seeding        *ebpf.Variable `ebpf:"seeding"`
 	Sleepers       *ebpf.Variable `ebpf:"sleepers"`
 	SyscallObjects *ebpf.Variable `ebpf:"syscall_objects"`
@@ -293,6 +301,7 @@ type withoutLoopPrograms struct {
 	OnSwitch     *ebpf.Program `ebpf:"on_switch"`
 	OnTick       *ebpf.Program `ebpf:"on_tick"`
 	OnWaking     *ebpf.Program `ebpf:"on_waking"`
+	Remark       *ebpf.Program `ebpf:"remark"`
 	Seed         *ebpf.Program `ebpf:"seed"`
 	Usdt0        *ebpf.Program `ebpf:"usdt_0"`
 	Usdt1        *ebpf.Program `ebpf:"usdt_1"`
@@ -334,6 +343,7 @@ func (p *withoutLoopPrograms) Close() error {
 		p.OnSwitch,
 		p.OnTick,
 		p.OnWaking,
+		p.Remark,
 		p.Seed,
 		p.Usdt0,
 		p.Usdt1,

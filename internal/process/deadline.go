@@ -205,7 +205,7 @@ func ReadTogether[T any](m Memory, f func(m Memory) (T, error)) (T, error) {
 	if !ok {
 		return f(m)
 	}
-	return ask(own.calls, func() (T, error) { return f(&vm{own.pid, nil}) })
+	return ask(own.calls, func() (T, error) { return f(&vm{own.process, nil}) })
 }
 
 // ask is do for what returns something.

@@ -153,7 +153,7 @@ func BenchmarkRead(b *testing.B) {
 	there := make([]byte, 64)
 	good := uint64(uintptr(unsafe.Pointer(&there[0])))
 	to := make([]byte, 64)
-	for name, m := range map[string]Memory{"deadline": p.Memory(), "none": &vm{p.PID, nil}} {
+	for name, m := range map[string]Memory{"deadline": p.Memory(), "none": &vm{p, nil}} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				if err := m.Read(good, to); err != nil {

@@ -28,7 +28,7 @@ func (p *Process) OwnEpolls(parent int) bool {
 			continue
 		}
 		some = true
-		differ, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(p.PID), uintptr(parent), kcmpFile, uintptr(fd), uintptr(fd), 0)
+		differ, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(p.livingThread()), uintptr(parent), kcmpFile, uintptr(fd), uintptr(fd), 0)
 		if errno == 0 && differ == 0 {
 			return false
 		}

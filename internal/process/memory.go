@@ -43,32 +43,42 @@ func ReadEach(m Memory, places []Place) {
 
 // Memory returns the process's memory. Reads go by pid: who keeps it longer than a moment
 // asks Same before trusting what was read. A read that is not answered fails with ErrNoAnswer.
-func (p *Process) Memory() Memory { return &vm{p.PID, p.memory} }
+func (p *Process) Memory() Memory { return &vm{p, p.memory} }
 
 // vm reads by process_vm_readv, which needs the right to ptrace but stops nothing.
 type vm struct {
-	pid   int
-	calls *caller
+	process *Process
+	calls   *caller
 }
 
 func (m *vm) Read(addr uint64, p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	pid := m.pid
+	owner := m.process
 	err := m.calls.fill(p, func(to []byte) error {
 		local := []unix.Iovec{{Base: &to[0]}}
 		local[0].SetLen(len(to))
-		n, err := unix.ProcessVMReadv(pid, local, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(to)}}, 0)
+		n, err := owner.readv(local, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(to)}})
 		if err == nil && n != len(to) {
 			return io.ErrUnexpectedEOF
 		}
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("read %d bytes at %#x of process %d: %w", len(p), addr, pid, err)
+		return fmt.Errorf("read %d bytes at %#x of process %d: %w", len(p), addr, owner.PID, err)
 	}
 	return nil
+}
+
+// readv is process_vm_readv. Where the thread it goes by has ended, another one of the process does.
+func (p *Process) readv(local []unix.Iovec, remote []unix.RemoteIovec) (int, error) {
+	tid := p.livingThread()
+	n, err := unix.ProcessVMReadv(tid, local, remote, 0)
+	if err == unix.ESRCH && p.goThrough(tid) {
+		return unix.ProcessVMReadv(p.livingThread(), local, remote, 0)
+	}
+	return n, err
 }
 
 // mostAtOnce is how many places one system call reads; the kernel takes 1,024 (UIO_MAXIOV).
@@ -86,7 +96,8 @@ func (m *vm) readEach(places []Place) {
 		read[i] = Place{Addr: p.Addr, P: room[:len(p.P):len(p.P)]}
 		room = room[len(p.P):]
 	}
-	if m.calls.do(func() { readEach(m.pid, read) }) != nil {
+	owner := m.process
+	if m.calls.do(func() { owner.readEach(read) }) != nil {
 		return
 	}
 	for i := range places {
@@ -96,19 +107,19 @@ func (m *vm) readEach(places []Place) {
 	}
 }
 
-func readEach(pid int, places []Place) {
+func (p *Process) readEach(places []Place) {
 	local := make([]unix.Iovec, 0, min(mostAtOnce, len(places)))
 	remote := make([]unix.RemoteIovec, 0, cap(local))
 	atOnce := mostAtOnce
 	for len(places) > 0 {
 		local, remote = local[:0], remote[:0]
-		for _, p := range places[:min(atOnce, len(places))] {
-			to := unix.Iovec{Base: &p.P[0]}
-			to.SetLen(len(p.P))
+		for _, place := range places[:min(atOnce, len(places))] {
+			to := unix.Iovec{Base: &place.P[0]}
+			to.SetLen(len(place.P))
 			local = append(local, to)
-			remote = append(remote, unix.RemoteIovec{Base: uintptr(p.Addr), Len: len(p.P)})
+			remote = append(remote, unix.RemoteIovec{Base: uintptr(place.Addr), Len: len(place.P)})
 		}
-		n, err := unix.ProcessVMReadv(pid, local, remote, 0)
+		n, err := p.readv(local, remote)
 		if err != nil && err != unix.EFAULT {
 			return // none can be read
 		}

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,6 +32,9 @@ type Process struct {
 	Comm      string // name of the main thread, as the kernel keeps it: 15 bytes at most
 
 	memory, files *caller // each may hang without the other
+
+	// through is the thread by which the process is reached: the main thread, whose id is the pid, while that lives.
+	through *atomic.Int32
 }
 
 // Open looks up a process. The error matches os.ErrNotExist where there is none of that pid.
@@ -38,15 +42,43 @@ func Open(pid int) (*Process, error) {
 	if pid <= 0 {
 		return nil, fmt.Errorf("open process %d: %w", pid, os.ErrNotExist)
 	}
-	p := &Process{PID: pid, memory: new(caller), files: new(caller)}
+	p := &Process{PID: pid, memory: new(caller), files: new(caller), through: new(atomic.Int32)}
+	p.through.Store(int32(pid))
 	b, err := readFile(p.path("stat"), 4096)
 	if err != nil {
 		return nil, fmt.Errorf("open process %d: %w", pid, err)
 	}
-	if p.Comm, p.PPID, p.StartTime, err = parseStat(b); err != nil {
+	s, err := parseStat(b)
+	if err != nil {
 		return nil, fmt.Errorf("open process %d: %w", pid, err)
 	}
+	p.Comm, p.PPID, p.StartTime = s.comm, s.parent, s.start
+	if s.ended {
+		p.goThrough(pid)
+	}
 	return p, nil
+}
+
+// maxThreadsAsked bounds the threads looked at for one that lives.
+const maxThreadsAsked = 64
+
+// goThrough finds a thread to reach the process by instead of one that has ended: the main thread may end before others.
+func (p *Process) goThrough(ended int) bool {
+	tids, err := p.Threads()
+	if err != nil {
+		return false
+	}
+	for _, tid := range tids[:min(len(tids), maxThreadsAsked)] {
+		b, err := readFile(p.threadPath(tid, "stat"), 4096)
+		if err != nil || tid == ended {
+			continue
+		}
+		if s, err := parseStat(b); err == nil && !s.ended {
+			p.through.Store(int32(tid))
+			return true
+		}
+	}
+	return false
 }
 
 // Now returns the present in the unit of StartTime.
@@ -65,25 +97,35 @@ func (p *Process) Same() bool {
 	return err == nil && now.StartTime == p.StartTime
 }
 
-// parseStat reads what we need of /proc/PID/stat. The name in parentheses is the process's
-// choice and may hold parentheses and spaces itself, hence the last one counts.
-func parseStat(b []byte) (comm string, ppid int, start uint64, err error) {
+// stat is what we need of /proc/PID/stat.
+type stat struct {
+	comm   string
+	ended  bool // a zombie, or nearly one
+	parent int
+	start  uint64
+}
+
+// parseStat parses /proc/PID/stat. The name in parentheses is the process's choice and may hold parentheses and spaces
+// itself, hence the last one counts.
+func parseStat(b []byte) (s stat, err error) {
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
 	if open < 0 || end < open {
-		return "", 0, 0, errors.New("stat has no name")
+		return s, errors.New("stat has no name")
 	}
+	s.comm = string(b[open+1 : end])
 	fields := strings.Fields(string(b[end+1:]))
 	const state, parent, startTime = 3, 4, 22 // numbers of the fields, as in proc(5)
 	if len(fields) <= startTime-state {
-		return "", 0, 0, errors.New("stat is too short")
+		return s, errors.New("stat is too short")
 	}
-	if ppid, err = strconv.Atoi(fields[parent-state]); err != nil {
-		return "", 0, 0, fmt.Errorf("stat: parent: %w", err)
+	s.ended = fields[0] == "Z" || fields[0] == "X"
+	if s.parent, err = strconv.Atoi(fields[parent-state]); err != nil {
+		return s, fmt.Errorf("stat: parent: %w", err)
 	}
-	if start, err = strconv.ParseUint(fields[startTime-state], 10, 64); err != nil {
-		return "", 0, 0, fmt.Errorf("stat: start time: %w", err)
+	if s.start, err = strconv.ParseUint(fields[startTime-state], 10, 64); err != nil {
+		return s, fmt.Errorf("stat: start time: %w", err)
 	}
-	return string(b[open+1 : end]), ppid, start, nil
+	return s, nil
 }
 
 // Cmdline returns the command line, arguments joined by spaces, MaxCmdline bytes at most, or
@@ -232,7 +274,19 @@ func (p *Process) readFile(name string, limit int64) ([]byte, error) {
 }
 
 func (p *Process) path(name string) string {
-	return "/proc/" + strconv.Itoa(p.PID) + "/" + name
+	return "/proc/" + strconv.Itoa(p.livingThread()) + "/" + name
+}
+
+// livingThread returns the thread by which the process is reached.
+func (p *Process) livingThread() int {
+	if p.through == nil { // not made by Open
+		return p.PID
+	}
+	return int(p.through.Load())
+}
+
+func (p *Process) threadPath(tid int, name string) string {
+	return "/proc/" + strconv.Itoa(p.PID) + "/task/" + strconv.Itoa(tid) + "/" + name
 }
 
 // readFile reads the first limit bytes of a file of /proc. An os.File would first be offered to the

@@ -287,7 +287,7 @@ func FuzzParseStat(f *testing.F) {
 	f.Add(own)
 	f.Add([]byte("1 () R 0 0"))
 	f.Fuzz(func(_ *testing.T, b []byte) {
-		_, _, _, _ = parseStat(b)
+		_, _ = parseStat(b)
 		_, _ = parseNSpid(b)
 		_, _ = parseCgroup(string(b))
 	})
@@ -364,8 +364,14 @@ func TestReadEach(t *testing.T) {
 		}
 	}
 	assert.Equal(t, len(places), counted.n)
+	cmd := exec.Command("sleep", "60")
+	require.NoError(t, cmd.Start())
+	ended, err := Open(cmd.Process.Pid)
+	require.NoError(t, err)
+	require.NoError(t, cmd.Process.Kill())
+	require.Error(t, cmd.Wait())
 	gone := []Place{{Addr: start, P: make([]byte, 8), OK: true}}
-	ReadEach(&vm{1 << 30, nil}, gone)
+	ReadEach(ended.Memory(), gone)
 	assert.False(t, gone[0].OK)
 	ReadEach(p.Memory(), nil)
 }

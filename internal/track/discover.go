@@ -138,7 +138,10 @@ func (c *Tracker) refuse(u model.Unsupported, retry *python.Refusal) {
 // none or cannot be watched.
 func (c *Tracker) process(pid int) *proc {
 	if p := c.procs[pid]; p != nil {
-		return p
+		if p.Same() {
+			return p
+		}
+		c.forgetProcess(pid) // its end was missed, and the process id is used again
 	}
 	if pid == c.opts.Self {
 		return nil
@@ -154,16 +157,21 @@ func (c *Tracker) process(pid int) *proc {
 }
 
 func (c *Tracker) onExit(e *wire.Exit) {
-	if t := c.threads[e.TID]; t != nil {
+	c.endThread(e.TID)
+	if e.Last {
+		c.forgetProcess(e.PID)
+	}
+}
+
+// endThread forgets a thread that has ended.
+func (c *Tracker) endThread(tid int) {
+	if t := c.threads[tid]; t != nil {
 		if t.isLoop() {
 			c.endLoop(t, nil, 0, 0)
 		} else {
 			c.lost[reasonUnjudged] += int64(len(t.early))
 		}
-		c.dropThread(e.TID)
-	}
-	if e.Last {
-		c.forgetProcess(e.PID)
+		c.dropThread(tid)
 	}
 }
 

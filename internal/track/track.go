@@ -24,6 +24,7 @@ import (
 // Kernel is what the tracker needs of *probes.Probes.
 type Kernel interface {
 	AddLayout(probes.Layout) (uint32, error)
+	Sweep() (probes.Kept, error)
 	SetProcess(pid int, v probes.Verdict) error
 	SetPython(pid int, i probes.Interp, layout uint32) error
 	ForgetProcess(pid int) error

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/loopwatch/loopwatch/internal/testpython"
@@ -30,6 +32,11 @@ func TestMain(m *testing.M) {
 	case binary == "":
 		os.Exit(buildAndRun())
 	default:
+		for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM} {
+			if signal.Ignored(sig) { // as under nohup: the programs started here do not inherit that
+				signal.Notify(make(chan os.Signal, 1), sig)
+			}
+		}
 		var err error
 		if stalls, err = newWitness(); err != nil {
 			fmt.Fprintln(os.Stderr, "e2e:", err)

@@ -40,6 +40,8 @@ const (
 	listingVarGeneration     = "generation"
 	listingVarIgnored        = "ignored"
 	listingVarListed         = "listed"
+	listingVarMark           = "mark"
+	listingVarMarkBefore     = "mark_before"
 	listingVarSeeding        = "seeding"
 	listingVarThreshold      = "threshold"
 	listingVarTrackedTids    = "tracked_tids"
@@ -124,6 +126,8 @@ type listingVariableSpecs struct {
 	Generation     *ebpf.VariableSpec `ebpf:"generation"`
 	Ignored        *ebpf.VariableSpec `ebpf:"ignored"`
 	Listed         *ebpf.VariableSpec `ebpf:"listed"`
+	Mark           *ebpf.VariableSpec `ebpf:"mark"`
+	MarkBefore     *ebpf.VariableSpec `ebpf:"mark_before"`
 	Seeding        *ebpf.VariableSpec `ebpf:"seeding"`
 	Threshold      *ebpf.VariableSpec `ebpf:"threshold"`
 	TrackedTids    *ebpf.VariableSpec `ebpf:"tracked_tids"`
@@ -199,6 +203,8 @@ type listingVariables struct {
 	Generation     *ebpf.Variable `ebpf:"generation"`
 	Ignored        *ebpf.Variable `ebpf:"ignored"`
 	Listed         *ebpf.Variable `ebpf:"listed"`
+	Mark           *ebpf.Variable `ebpf:"mark"`
+	MarkBefore     *ebpf.Variable `ebpf:"mark_before"`
 	Seeding        *ebpf.Variable `ebpf:"seeding"`
 	Threshold      *ebpf.Variable `ebpf:"threshold"`
 	TrackedTids    *ebpf.Variable `ebpf:"tracked_tids"`

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -63,27 +64,56 @@ func countBlocks(reports []stormReport) (n int) {
 	return n
 }
 
-// missed counts the blocks that lie in none of those printed.
-func missed(reports []stormReport, printed []model.Block) (n int) {
+// missed describes the blocks that lie in none of those printed.
+func missed(reports []stormReport, printed []model.Block) (out []string) {
 	const slack = int64(time.Millisecond)
-	byPID := map[int][]model.Block{}
-	for i := 0; i < len(printed); i++ {
-		b := printed[i]
-		for ; b.Period != 0 && i+1 < len(printed) && printed[i+1].PID == b.PID && printed[i+1].Period == b.Period; i++ {
-			b.DurationNS += printed[i+1].DurationNS // where the machine stood still in two callbacks: they adjoin
-		}
-		if !b.Ongoing {
-			byPID[b.PID] = append(byPID[b.PID], b)
-		}
+	byPID := map[int][][2]int64{}
+	for _, p := range stretches(printed) {
+		byPID[p.pid] = append(byPID[p.pid], p.span)
 	}
 	for _, r := range reports {
 		for _, own := range r.Blocks {
-			if !slices.ContainsFunc(byPID[r.PID], func(b model.Block) bool {
-				return b.StartNS <= own[0]+slack && b.StartNS+b.DurationNS >= own[1]-slack
-			}) {
-				n++
+			if slices.ContainsFunc(byPID[r.PID], func(s [2]int64) bool { return s[0] <= own[0]+slack && s[1] >= own[1]-slack }) {
+				continue
 			}
+			said := fmt.Sprintf("process %d, %d to %d, beside", r.PID, own[0], own[1])
+			for _, b := range printed {
+				if end := b.StartNS + b.DurationNS; b.PID == r.PID && b.StartNS < own[1]+10*slack && end > own[0]-10*slack {
+					said += fmt.Sprintf(" [%d to %d, period %d, ongoing %v, %s]", b.StartNS, end, b.Period, b.Ongoing, b.Cause)
+				}
+			}
+			out = append(out, said)
 		}
 	}
-	return n
+	return out
+}
+
+// stretch is a block of one process, or several of one active period.
+type stretch struct {
+	pid  int
+	span [2]int64
+}
+
+// stretches returns the blocks that have ended. Where the machine stood still in two callbacks of one period, these are blocks
+// of their own, and others may be printed between them: they make one stretch.
+func stretches(printed []model.Block) (out []stretch) {
+	type period struct {
+		pid    int
+		number uint64
+	}
+	at := map[period]int{}
+	for _, b := range printed {
+		if b.Ongoing {
+			continue
+		}
+		span := [2]int64{b.StartNS, b.StartNS + b.DurationNS}
+		i, there := at[period{b.PID, b.Period}]
+		if b.Period == 0 || !there {
+			at[period{b.PID, b.Period}] = len(out)
+			out = append(out, stretch{b.PID, span})
+			continue
+		}
+		out[i].span = [2]int64{min(out[i].span[0], span[0]), max(out[i].span[1], span[1])}
+	}
+	return out
 }

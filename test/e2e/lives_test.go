@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"fmt"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,10 +34,10 @@ func TestMainThreadEnds(t *testing.T) {
 					before := testpython.Start(t, python.Command("-c", "import sys; sys.stdin.readline(); sys.argv[1:] = ['"+how+"']; "+
 						"__file__ = '"+lives+"'; exec(compile(open(__file__).read(), __file__, 'exec'))"))
 					after := testpython.Start(t, python.Command(lives, how))
-					require.Equal(t, "ready", after.ReadLine(t))
+					ready(t, after, how)
 					w := watch(t, "--pid", itoa(before.PID), "--pid", itoa(after.PID), "--duration", "1h")
 					fmt.Fprintln(before.Stdin)
-					require.Equal(t, "ready", before.ReadLine(t))
+					ready(t, before, how)
 					for _, p := range []*testpython.Program{before, after} {
 						fmt.Fprintln(p.Stdin)
 						require.Equal(t, "done", p.ReadLine(t))
@@ -50,6 +51,15 @@ func TestMainThreadEnds(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// ready waits until the loop of a program runs, and its main thread has ended where it is to.
+func ready(t *testing.T, p *testpython.Program, how string) {
+	t.Helper()
+	require.Equal(t, "ready", p.ReadLine(t))
+	if how == "leader" {
+		require.Eventually(t, func() bool { return strings.HasPrefix(statusOf(p.PID).state(), "Z") }, patience, time.Millisecond)
 	}
 }
 

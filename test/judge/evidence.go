@@ -131,10 +131,8 @@ func Hold(threshold time.Duration, log []truth.Entry, rep *model.Report, pid int
 		}
 		b := blocks[at]
 		blocks = slices.Delete(blocks, at, at+1)
-		// Short of a CPU for most of the time, if the kernel's account agrees. That account does not
-		// know a quota from a full run queue: where one held the loop back it is no excuse.
-		if queued := b.BreakdownNS[model.CauseRunqueue]; !slices.Contains(entry.Causes, b.Cause) && entry.Causes[0] != model.CauseThrottled &&
-			b.Cause == model.CauseRunqueue && b.Culprit == nil && queued >= b.DurationNS/3 && queued <= entry.RunDelayNS+int64(time.Millisecond) {
+		// The kernel's account does not know a quota from a full run queue: where one held the loop back it is no excuse.
+		if !slices.Contains(entry.Causes, b.Cause) && entry.Causes[0] != model.CauseThrottled && starved(entry, &b) {
 			e.Queued++
 			continue
 		}

@@ -172,9 +172,7 @@ func periodsOf(blocks []model.Block) map[period]Span {
 func (v *Result) Compare(entry *truth.Entry, b *model.Block) {
 	v.StartError = append(v.StartError, time.Duration(b.StartNS-entry.StartNS).Abs())
 	v.DurationError = append(v.DurationError, time.Duration(b.DurationNS-entry.DurationNS()).Abs())
-	// Short of a CPU for most of the time: no line is to blame, if the kernel's account agrees.
-	if queued := b.BreakdownNS[model.CauseRunqueue]; b.Cause == model.CauseRunqueue && b.Culprit == nil &&
-		queued >= b.DurationNS/3 && queued <= entry.RunDelayNS+int64(time.Millisecond) {
+	if starved(entry, b) {
 		v.Right++
 		v.Cause++
 		v.Queued++
@@ -186,6 +184,8 @@ func (v *Result) Compare(entry *truth.Entry, b *model.Block) {
 	case codeFreed(entry, b):
 		v.Right++
 		v.Freed++
+	case importedSlowly(entry, b):
+		v.Right++
 	default:
 		v.Complain("wrong culprit: %s of %v is at %s (%s:%v), not at %s (cause %s, leaf %s)\n%s",
 			entry.Kind, time.Duration(entry.DurationNS()), entry.Function, entry.File, entry.Lines, Describe(b.Culprit), b.Cause, Describe(b.Leaf), StacksOf(b))
@@ -202,11 +202,29 @@ func (v *Result) Compare(entry *truth.Entry, b *model.Block) {
 	}
 }
 
+// starved reports whether a block is told as what a machine without a CPU to spare makes of any: for a third of it the loop's
+// thread waited for a CPU, by the kernel's own account, and what took most is that, or the GIL, whose holder had no CPU either.
+func starved(entry *truth.Entry, b *model.Block) bool {
+	queued := b.BreakdownNS[model.CauseRunqueue]
+	return (b.Cause == model.CauseRunqueue || b.Cause == model.CauseGIL) && b.Culprit == nil &&
+		queued >= b.DurationNS/3 && queued <= entry.RunDelayNS+int64(time.Millisecond)
+}
+
+// importedSlowly reports whether a block names the line that imports, and finding and reading the module took as long as what
+// the entry is about, the module's own code.
+func importedSlowly(entry *truth.Entry, b *model.Block) bool {
+	return importLine(entry, b) && entry.Function != entry.Kind && b.DurationNS-entry.DurationNS() >= entry.DurationNS()*9/10
+}
+
+// importLine reports whether a block by an import blames the program's line that imports.
+func importLine(entry *truth.Entry, b *model.Block) bool {
+	return b.Cause == model.CauseImport && b.Culprit != nil && b.Culprit.App && b.Culprit.Function == entry.Kind
+}
+
 // codeFreed reports whether a block by an import names the line that imports, because the module's own code could not be
 // read: it is freed when the import ends, and on a busy machine loopwatch may come too late.
 func codeFreed(entry *truth.Entry, b *model.Block) bool {
-	return b.Cause == model.CauseImport && b.Leaf != nil && b.Leaf.Function == model.Unreadable &&
-		b.Culprit != nil && b.Culprit.App && b.Culprit.Function == entry.Kind
+	return importLine(entry, b) && b.Leaf != nil && b.Leaf.Function == model.Unreadable
 }
 
 // extra looks at a block the program did not plan. It is a false alarm unless preparing took

@@ -105,6 +105,39 @@ func TestFreedCode(t *testing.T) {
 	assert.Zero(t, v.Freed)
 }
 
+// Where finding a module took as long as running it, the line that imports may be named.
+func TestSlowImport(t *testing.T) {
+	entry := truth.Entry{
+		StartNS: 4e8, EndNS: 7e8, Kind: "importing", Function: "<module>", File: "/tmp/slow.py", Lines: []int{4}, Causes: []model.Cause{model.CauseImport},
+	}
+	slow := model.Block{
+		StartNS: 1e8, DurationNS: 6e8, Cause: model.CauseImport, Shape: model.ShapeSingle, Leaf: &model.Frame{Function: "find_spec"},
+		Culprit: &model.Frame{Function: "importing", File: "/srv/app.py", Line: 9, App: true},
+	}
+	v := Blocks(20*time.Millisecond, []truth.Entry{entry}, []model.Block{slow}, nil)
+	assert.Equal(t, 1, v.Right)
+	assert.Empty(t, v.Complaints)
+	slow.StartNS, slow.DurationNS = 2e8, 5e8
+	v = Blocks(20*time.Millisecond, []truth.Entry{entry}, []model.Block{slow}, nil)
+	assert.Zero(t, v.Right, "the module took longer")
+}
+
+// A thread without a CPU waits for the GIL, too: for threads that have none either.
+func TestStarved(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	entry := truth.Entry{EndNS: 30 * ms, Kind: "f", Function: "f", File: "/a.py", Lines: []int{7}, Causes: []model.Cause{model.CauseLock}, RunDelayNS: 11 * ms}
+	block := model.Block{DurationNS: 30 * ms, Cause: model.CauseGIL, Shape: model.ShapeSingle, BreakdownNS: map[model.Cause]int64{model.CauseGIL: 13 * ms, model.CauseRunqueue: 11 * ms}}
+	v := Blocks(20*time.Millisecond, []truth.Entry{entry}, []model.Block{block}, nil)
+	assert.Equal(t, 1, v.Queued)
+	assert.Empty(t, v.Complaints)
+	entry.RunDelayNS = 5 * ms
+	v = Blocks(20*time.Millisecond, []truth.Entry{entry}, []model.Block{block}, nil)
+	assert.Zero(t, v.Queued, "the kernel does not agree")
+	entry.RunDelayNS, block.BreakdownNS[model.CauseRunqueue] = 11*ms, 4*ms
+	v = Blocks(20*time.Millisecond, []truth.Entry{entry}, []model.Block{block}, nil)
+	assert.Zero(t, v.Queued, "it waited for a CPU too briefly")
+}
+
 // Of several blocks in one period the witness knows the period only.
 func TestWitnessOfSeveralBlocks(t *testing.T) {
 	const ms = int64(time.Millisecond)

@@ -14,6 +14,7 @@ import (
 	"strconv"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -29,7 +30,7 @@ type Layout struct {
 type Tasks struct {
 	Layout
 	runtime *cpython.Runtime
-	types   cpython.TextTypes    // of names
+	types   object.TextTypes     // of names
 	debug   cpython.AsyncioDebug // from 3.14 on
 	module  uint64               // dict of asyncio.tasks
 	class   uint64               // the C type of tasks, to 3.13
@@ -40,7 +41,7 @@ type Tasks struct {
 // Task is an asyncio task.
 type Task struct {
 	Addr uint64
-	Name cpython.Seen // what names it
+	Name object.Seen // what names it
 	// Depth is how many frames of the thread that runs it are nearer to the leaf than its
 	// coroutine's.
 	Depth int
@@ -84,7 +85,7 @@ func Find(p *process.Process, rt *cpython.Runtime, interp uint64) (*Tasks, error
 		return t, nil
 	}
 	module, err := rt.Module(m, interp, "asyncio.tasks")
-	if errors.Is(err, cpython.ErrNoKey) {
+	if errors.Is(err, object.ErrNoKey) {
 		return nil, ErrNone
 	}
 	if err != nil {
@@ -194,7 +195,7 @@ func (t *Tasks) read(m process.Memory, task uint64) (*Task, error) {
 }
 
 // NameOf returns a task's name as Task.get_name does.
-func (t *Tasks) NameOf(m process.Memory, name cpython.Seen) (string, error) {
+func (t *Tasks) NameOf(m process.Memory, name object.Seen) (string, error) {
 	text, number, isNumber, err := t.runtime.TextOrNumber(m, t.types, name)
 	if err != nil {
 		return "", fmt.Errorf("read the name of a task: %w", err)

@@ -9,7 +9,9 @@ import (
 	"fmt"
 
 	"github.com/loopwatch/loopwatch/internal/cpython/linetable"
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
+	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -69,7 +71,7 @@ func (r *Runtime) ReadCodes(m process.Memory, addrs []uint64) []CodeOrError {
 
 func (r *Runtime) readCodes(m process.Memory, addrs []uint64) []CodeOrError {
 	out := make([]CodeOrError, len(addrs))
-	from, to := span(r.codeOffsets())
+	from, to := words.Span(r.codeOffsets())
 	heads := make([]process.Place, len(addrs))
 	for i, addr := range addrs {
 		heads[i] = process.Place{Addr: addr + uint64(from), P: make([]byte, to-from)}
@@ -82,7 +84,7 @@ func (r *Runtime) readCodes(m process.Memory, addrs []uint64) []CodeOrError {
 			continue
 		}
 		var own []process.Place
-		if out[i].Code, own, out[i].Err = r.codeHead(m, addr, fields{from, heads[i].P}); out[i].Err == nil {
+		if out[i].Code, own, out[i].Err = r.codeHead(m, addr, words.Seen(from, heads[i].P)); out[i].Err == nil {
 			places = append(places, own...)
 		}
 	}
@@ -137,31 +139,31 @@ func (r *Runtime) codeTexts(c *Code) []codeText {
 }
 
 // codeHead makes sure that an object is a code object that is alive, and returns what is to be read besides.
-func (r *Runtime) codeHead(m process.Memory, addr uint64, f fields) (*Code, []process.Place, error) {
+func (r *Runtime) codeHead(m process.Memory, addr uint64, f words.Fields) (*Code, []process.Place, error) {
 	l := &r.Layout
-	if err := r.checkType(m, f.u64(l.ObjectType)); err != nil {
+	if err := r.checkType(m, f.U64(l.ObjectType)); err != nil {
 		return nil, nil, fmt.Errorf("read code object at %#x: %w", addr, err)
 	}
-	if freed(f.u64(refCount(l))) {
+	if freed(f.U64(refCount(l))) {
 		return nil, nil, fmt.Errorf("read code object at %#x: %w", addr, errFreed)
 	}
-	firstLine := f.i32(l.CodeLine)
+	firstLine := f.I32(l.CodeLine)
 	c := &Code{
-		FirstLine: int(firstLine), Check: CodeCheck(f.u64(l.CodeFile), firstLine),
-		id: [3]uint64{f.u64(l.CodeName), f.u64(l.CodeFile), f.u64(l.CodeLines)},
+		FirstLine: int(firstLine), Check: CodeCheck(f.U64(l.CodeFile), firstLine),
+		id: [3]uint64{f.U64(l.CodeName), f.U64(l.CodeFile), f.U64(l.CodeLines)},
 	}
 	var places []process.Place
 	for _, text := range r.codeTexts(c) {
-		places = append(places, process.Place{Addr: f.u64(text.at), P: make([]byte, glance)})
+		places = append(places, process.Place{Addr: f.U64(text.at), P: make([]byte, object.Glance)})
 	}
-	return c, append(places, process.Place{Addr: f.u64(l.CodeLines), P: make([]byte, glance)}), nil
+	return c, append(places, process.Place{Addr: f.U64(l.CodeLines), P: make([]byte, object.Glance)}), nil
 }
 
 // codeRest takes the texts and the line table from what has been read at those places, and reads what is missing.
 func (r *Runtime) codeRest(m process.Memory, addr uint64, c *Code, places []process.Place) (err error) {
 	for i, text := range r.codeTexts(c) {
 		var cut bool
-		if *text.to, cut, err = r.readStrFrom(m, places[i].Addr, places[i].Seen()); err != nil {
+		if *text.to, cut, err = r.StrFrom(m, places[i].Addr, places[i].Seen()); err != nil {
 			return fmt.Errorf("read %s of code object at %#x: %w", text.what, addr, err)
 		}
 		c.Cut = c.Cut || cut
@@ -199,7 +201,7 @@ func (r *Runtime) AreCodes(m process.Memory, addrs []uint64, codes []*Code) []bo
 
 func (r *Runtime) areCodes(m process.Memory, addrs []uint64, codes []*Code) []bool {
 	l := &r.Layout
-	from, to := span([]uint32{refCount(l), l.CodeLine, l.CodeName, l.CodeFile, l.CodeLines})
+	from, to := words.Span([]uint32{refCount(l), l.CodeLine, l.CodeName, l.CodeFile, l.CodeLines})
 	heads := make([]process.Place, len(addrs))
 	for i, addr := range addrs {
 		heads[i] = process.Place{Addr: addr + uint64(from), P: make([]byte, to-from)}
@@ -207,18 +209,18 @@ func (r *Runtime) areCodes(m process.Memory, addrs []uint64, codes []*Code) []bo
 	process.ReadEach(m, heads)
 	places := make([]process.Place, 0, 2*len(addrs)) // of each its path and the beginning of its line table
 	for _, c := range codes {
-		places = append(places, process.Place{Addr: c.id[1], P: make([]byte, glance)},
-			process.Place{Addr: c.id[2] + uint64(l.BytesData), P: make([]byte, max(min(len(c.table), glance), 1))})
+		places = append(places, process.Place{Addr: c.id[1], P: make([]byte, object.Glance)},
+			process.Place{Addr: c.id[2] + uint64(l.BytesData), P: make([]byte, max(min(len(c.table), object.Glance), 1))})
 	}
 	process.ReadEach(m, places)
 	out := make([]bool, len(addrs))
 	for i, c := range codes {
-		f, path, table := fields{from, heads[i].P}, places[2*i], places[2*i+1]
-		if !heads[i].OK || freed(f.u64(refCount(l))) || CodeCheck(f.u64(l.CodeFile), f.i32(l.CodeLine)) != c.Check ||
-			c.id != [3]uint64{f.u64(l.CodeName), f.u64(l.CodeFile), f.u64(l.CodeLines)} {
+		f, path, table := words.Seen(from, heads[i].P), places[2*i], places[2*i+1]
+		if !heads[i].OK || freed(f.U64(refCount(l))) || CodeCheck(f.U64(l.CodeFile), f.I32(l.CodeLine)) != c.Check ||
+			c.id != [3]uint64{f.U64(l.CodeName), f.U64(l.CodeFile), f.U64(l.CodeLines)} {
 			continue
 		}
-		file, _, err := r.readStrFrom(m, path.Addr, path.Seen())
+		file, _, err := r.StrFrom(m, path.Addr, path.Seen())
 		out[i] = err == nil && file == c.File && (len(c.table) == 0 || table.OK && bytes.HasPrefix(c.table, table.P))
 	}
 	return out
@@ -256,7 +258,7 @@ func (r *Runtime) checkType(m process.Memory, typ uint64) error {
 		}
 		return nil
 	}
-	name, err := readU64(m, typ+uint64(r.Layout.TypeName))
+	name, err := words.At(m, typ+uint64(r.Layout.TypeName))
 	if err != nil {
 		return err
 	}
@@ -276,7 +278,7 @@ func (r *Runtime) readBytes(m process.Memory, addr uint64, seen []byte) (_ []byt
 	var size uint64
 	if uint32(len(seen)) >= l.BytesSize+8 {
 		size = binary.LittleEndian.Uint64(seen[l.BytesSize:])
-	} else if size, err = readU64(m, addr+uint64(l.BytesSize)); err != nil {
+	} else if size, err = words.At(m, addr+uint64(l.BytesSize)); err != nil {
 		return nil, err
 	}
 	if size > MaxLineTable {

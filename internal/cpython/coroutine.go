@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
+	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -58,7 +60,7 @@ func (r *Runtime) Awaits(m process.Memory, coroutine uint64) (chain []Suspended,
 		}
 		switch awaitables[name] {
 		case wraps: // what it wraps comes first
-			if object, err = readU64(m, object+offWrapped); err != nil {
+			if object, err = words.At(m, object+offWrapped); err != nil {
 				return chain, "", fmt.Errorf("follow %s: %w", name, err)
 			}
 		case framed:
@@ -130,7 +132,7 @@ func (r *Runtime) suspended(m process.Memory, object uint64, generator bool) (s 
 		}
 		awaiting = state != created && !yields
 	} else {
-		if frame, err = readU64(m, frame); err != nil {
+		if frame, err = words.At(m, frame); err != nil {
 			return s, 0, err
 		}
 		if frame == 0 { // it has ended
@@ -138,15 +140,15 @@ func (r *Runtime) suspended(m process.Memory, object uint64, generator bool) (s 
 		}
 	}
 	var buf [128]byte
-	f, err := readFields(m, frame, buf[:], l.FrameCode, l.FrameInstr, l.FrameStack)
+	f, err := words.Read(m, frame, buf[:], l.FrameCode, l.FrameInstr, l.FrameStack)
 	if err != nil {
 		return s, 0, err
 	}
-	code := f.u64(l.FrameCode) &^ uint64(l.FrameCodeTag)
+	code := f.U64(l.FrameCode) &^ uint64(l.FrameCodeTag)
 	one := []RawFrame{{Code: code, Instr: instr(&l.FrameLayout, code, f)}}
 	readChecks(m, &l.FrameLayout, one)
 	s = Suspended{Frame: one[0], Addr: frame}
-	if self, err := readU64(m, frame+uint64(l.FrameLocals)); err == nil {
+	if self, err := words.At(m, frame+uint64(l.FrameLocals)); err == nil {
 		s.Self = self &^ uint64(l.FrameCodeTag)
 	}
 	if s.Frame.Instr < 0 && s.Frame.Instr != InstrUnknown {
@@ -160,16 +162,16 @@ func (r *Runtime) suspended(m process.Memory, object uint64, generator bool) (s 
 	var end uint64 // of the value stack
 	switch l.FrameStackKind {
 	case release.StackPointer:
-		end = f.u64(l.FrameStack)
+		end = f.U64(l.FrameStack)
 		if end == 0 {
 			return s, 0, ErrExecuting
 		}
 	case release.StackDepth:
-		depth := f.i32(l.FrameStack)
+		depth := f.I32(l.FrameStack)
 		if depth < 0 {
 			return s, 0, ErrExecuting
 		}
-		base, err := readU64(m, frame+uint64(l.FrameStackBase))
+		base, err := words.At(m, frame+uint64(l.FrameStackBase))
 		if err != nil {
 			return s, 0, err
 		}
@@ -178,7 +180,7 @@ func (r *Runtime) suspended(m process.Memory, object uint64, generator bool) (s 
 		}
 		end = base + 8*uint64(depth)
 	case release.StackIndex:
-		n := f.i32(l.FrameStack)
+		n := f.I32(l.FrameStack)
 		if n < 0 {
 			return s, 0, ErrExecuting
 		}
@@ -194,7 +196,7 @@ func (r *Runtime) suspended(m process.Memory, object uint64, generator bool) (s 
 	if generator && minor <= 12 && !r.delegates(m, code, s.Frame.Instr) {
 		return s, 0, nil
 	}
-	top, err := readU64(m, end-8)
+	top, err := words.At(m, end-8)
 	if err != nil {
 		return s, 0, err
 	}
@@ -214,7 +216,7 @@ func (r *Runtime) delegates(m process.Memory, code uint64, instr int32) bool {
 		// It goes on with RESUME, whose argument says what it has rested for: 2 yield from, 3 await.
 		return m.Read(code+uint64(r.Layout.CodeInstrs)+next, b[:]) == nil && b[1]&3 >= 2
 	}
-	text, err := readU64(m, code+uint64(r.Layout.CodeBytes))
+	text, err := words.At(m, code+uint64(r.Layout.CodeBytes))
 	return err == nil && m.Read(text+uint64(r.Layout.BytesData)+next, b[:]) == nil && b[0] == yieldFrom
 }
 
@@ -222,7 +224,7 @@ func (r *Runtime) delegates(m process.Memory, code uint64, instr int32) bool {
 // stands at the address of the frame may change: the answer is as true as the thread is still.
 func (r *Runtime) Local(m process.Memory, frame, code uint64, name string) (uint64, error) {
 	l := &r.Layout
-	names, err := readU64(m, code+uint64(l.CodeVarNames))
+	names, err := words.At(m, code+uint64(l.CodeVarNames))
 	if err != nil {
 		return 0, fmt.Errorf("read names of variables: %w", err)
 	}
@@ -231,10 +233,10 @@ func (r *Runtime) Local(m process.Memory, frame, code uint64, name string) (uint
 		return 0, fmt.Errorf("read names of variables: %w", err)
 	}
 	for i, item := range items {
-		if r.isText(m, item, name) {
-			value, err := readU64(m, frame+uint64(l.FrameLocals)+8*uint64(i))
+		if r.IsText(m, item, name) {
+			value, err := words.At(m, frame+uint64(l.FrameLocals)+8*uint64(i))
 			return value &^ uint64(l.FrameCodeTag), err
 		}
 	}
-	return 0, fmt.Errorf("%w: %s", ErrNoKey, name)
+	return 0, fmt.Errorf("%w: %s", object.ErrNoKey, name)
 }

@@ -2,8 +2,8 @@
 
 // Package cpython reads one live CPython runtime inside another process. In go its address, version and layout, as package
 // locate finds them, and the memory of the process; out come its thread states, frames, code objects with their names and
-// lines, coroutines and what they await, and dicts and other objects. Nothing is ever written to the process, nothing stops
-// it, and everything read from it is treated as hostile: it may be garbage, or change under the reader's hands.
+// lines, coroutines and what they await. Package object reads all other objects. Nothing is ever written to the process, nothing
+// stops it, and everything read from it is treated as hostile: it may be garbage, or change under the reader's hands.
 package cpython
 
 import (
@@ -12,7 +12,8 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/abi"
 	"github.com/loopwatch/loopwatch/internal/cpython/image"
-	"github.com/loopwatch/loopwatch/internal/cpython/release"
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
+	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -48,15 +49,13 @@ type Thread struct {
 // Runtime is a CPython runtime found in a process. It holds no reference to the process: the
 // methods take its memory, and the caller sees to it that it is still the same process.
 type Runtime struct {
-	Version  release.Version
-	Addr     uint64 // of _PyRuntime
-	Layout   release.Layout
+	object.Reader
+	Addr     uint64          // of _PyRuntime
 	CodeType uint64          // of PyCode_Type, 0 where it could not be found
 	Path     string          // of the file that holds the runtime, as the process's maps name it
 	Image    process.Mapping // one of that file
 
 	Images *image.Cache // what is known of files
-	Hints  *Hints       // where names were found in other dicts; nil: nothing is remembered
 }
 
 // ErrNotReady says that the interpreter is just starting or ending: try again later.
@@ -75,18 +74,18 @@ func (r *Runtime) Ready(m process.Memory) error {
 			return ErrNotReady
 		}
 	}
-	finalizing, err := readU64(m, r.Addr+uint64(l.RuntimeFinalizing))
+	finalizing, err := words.At(m, r.Addr+uint64(l.RuntimeFinalizing))
 	if err != nil {
 		return fmt.Errorf("read the Python runtime: %w", err)
 	}
-	interp, err := readU64(m, r.Addr+uint64(l.RuntimeInterpreters))
+	interp, err := words.At(m, r.Addr+uint64(l.RuntimeInterpreters))
 	if err != nil {
 		return fmt.Errorf("read the Python runtime: %w", err)
 	}
 	if interp == 0 || finalizing != 0 {
 		return ErrNotReady
 	}
-	thread, err := readU64(m, interp+uint64(l.InterpThreads))
+	thread, err := words.At(m, interp+uint64(l.InterpThreads))
 	if err != nil {
 		return fmt.Errorf("read the Python interpreter: %w", err)
 	}

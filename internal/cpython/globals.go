@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -20,15 +21,15 @@ func (r *Runtime) Globals(m process.Memory, tstate, code uint64) (dict uint64, e
 
 func (r *Runtime) globals(m process.Memory, tstate, code uint64) (dict uint64, err error) {
 	l := &r.Layout.FrameLayout
-	err = r.walk(m, tstate, func(addr uint64, f fields) bool {
-		if f.u64(l.FrameCode)&^uint64(l.FrameCodeTag) != code {
+	err = r.walk(m, tstate, func(addr uint64, f words.Fields) bool {
+		if f.U64(l.FrameCode)&^uint64(l.FrameCodeTag) != code {
 			return true
 		}
 		var buf [256]byte
 		at := r.frameGlobals()
-		again, err := readFields(m, addr, buf[:], l.FrameCode, at)
-		if err == nil && again.u64(l.FrameCode) == f.u64(l.FrameCode) {
-			dict = again.u64(at)
+		again, err := words.Read(m, addr, buf[:], l.FrameCode, at)
+		if err == nil && again.U64(l.FrameCode) == f.U64(l.FrameCode) {
+			dict = again.U64(at)
 		}
 		return false
 	})
@@ -52,48 +53,4 @@ func (r *Runtime) frameGlobals() uint32 {
 		return max(l.FrameCode, 24) - 24 // f_globals, f_builtins, f_locals, f_code
 	}
 	return l.FrameBack + 16 // previous, f_funcobj, f_globals
-}
-
-// ClassAttribute returns what a class that a program made has under an ASCII name, itself and not by inheritance.
-func (r *Runtime) ClassAttribute(m process.Memory, class uint64, name string) (uint64, error) {
-	dict, err := readU64(m, class+uint64(r.Layout.TypeDict)-24) // tp_dict, in all releases
-	if err != nil {
-		return 0, fmt.Errorf("read class: %w", err)
-	}
-	return r.itemOf(m, dict, name)
-}
-
-// Referent returns the object that a weak reference refers to.
-func (r *Runtime) Referent(m process.Memory, reference uint64) (uint64, error) {
-	return readU64(m, reference+offWeakref)
-}
-
-// errLongText says that a str is longer than its reader takes.
-var errLongText = errors.New("the str is too long")
-
-// Text reads a str object of at most limit characters.
-func (r *Runtime) Text(m process.Memory, object uint64, limit uint64) (string, error) {
-	typ, err := r.TypeOf(m, object)
-	if err != nil {
-		return "", fmt.Errorf("read str: %w", err)
-	}
-	flags, err := readU64(m, typ+uint64(r.Layout.TypeFlags))
-	if err != nil {
-		return "", fmt.Errorf("read str: %w", err)
-	}
-	if flags&flagStr == 0 {
-		return "", ErrNotText
-	}
-	h, err := r.readHead(m, object, nil)
-	if err != nil {
-		return "", fmt.Errorf("read str: %w", err)
-	}
-	if h.length > limit {
-		return "", errLongText
-	}
-	chars, err := r.readChars(m, object, h, h.length*uint64(h.kind))
-	if err != nil {
-		return "", fmt.Errorf("read str: %w", err)
-	}
-	return decode(chars, h.kind)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/cpython/cpythontest"
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
 
@@ -203,7 +204,7 @@ func TestCodeObjectsOfGarbage(t *testing.T) {
 		c, err = rt.ReadCode(m, code)
 		require.NoError(t, err)
 		assert.True(t, c.Cut)
-		assert.Equal(t, cpython.MaxString, len(strings.TrimSuffix(c.Name, "…")))
+		assert.Equal(t, object.MaxString, len(strings.TrimSuffix(c.Name, "…")))
 		assert.Less(t, m.bytes, 1<<16)
 	}
 }

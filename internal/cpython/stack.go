@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
+	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -40,7 +41,7 @@ func (r *Runtime) Threads(m process.Memory) (threads []Thread, err error) {
 
 func (r *Runtime) threads(m process.Memory) ([]Thread, error) {
 	l := &r.Layout
-	interp, err := readU64(m, r.Addr+uint64(l.RuntimeInterpreters))
+	interp, err := words.At(m, r.Addr+uint64(l.RuntimeInterpreters))
 	if err != nil {
 		return nil, fmt.Errorf("read the list of interpreters: %w", err)
 	}
@@ -59,7 +60,7 @@ func (r *Runtime) threads(m process.Memory) ([]Thread, error) {
 			return out, fmt.Errorf("read the list of interpreters: %w", errCircle)
 		}
 		seen[interp] = true
-		thread, err := readU64(m, interp+uint64(l.InterpThreads))
+		thread, err := words.At(m, interp+uint64(l.InterpThreads))
 		if err != nil {
 			return out, fmt.Errorf("read the list of threads: %w", err)
 		}
@@ -71,13 +72,13 @@ func (r *Runtime) threads(m process.Memory) ([]Thread, error) {
 				return out, ErrCut
 			}
 			seen[thread] = true
-			f, err := readFields(m, thread, buf[:], wanted...)
+			f, err := words.Read(m, thread, buf[:], wanted...)
 			if err != nil {
 				return out, fmt.Errorf("read the list of threads: %w", err)
 			}
-			t := Thread{Addr: thread, ThreadID: f.u64(l.ThreadID), Interp: f.u64(l.ThreadInterp)}
+			t := Thread{Addr: thread, ThreadID: f.U64(l.ThreadID), Interp: f.U64(l.ThreadInterp)}
 			if l.ThreadNative != 0 {
-				t.NativeID = f.u64(l.ThreadNative)
+				t.NativeID = f.U64(l.ThreadNative)
 			}
 			if t.Interp != interp {
 				return out, fmt.Errorf("read the list of threads: %#x is of another interpreter", thread)
@@ -85,9 +86,9 @@ func (r *Runtime) threads(m process.Memory) ([]Thread, error) {
 			if t.ThreadID != 0 {
 				out = append(out, t)
 			}
-			thread = f.u64(l.ThreadNext)
+			thread = f.U64(l.ThreadNext)
 		}
-		if interp, err = readU64(m, interp+uint64(l.InterpNext)); err != nil {
+		if interp, err = words.At(m, interp+uint64(l.InterpNext)); err != nil {
 			return out, fmt.Errorf("read the list of interpreters: %w", err)
 		}
 	}
@@ -124,11 +125,11 @@ type stack struct {
 
 func (r *Runtime) stackAt(m process.Memory, tstate uint64, max int) (frames []RawFrame, addrs []uint64, err error) {
 	l := &r.Layout.FrameLayout
-	err = r.walk(m, tstate, func(addr uint64, f fields) bool {
+	err = r.walk(m, tstate, func(addr uint64, f words.Fields) bool {
 		if len(frames) >= max {
 			return false
 		}
-		code := f.u64(l.FrameCode) &^ uint64(l.FrameCodeTag)
+		code := f.U64(l.FrameCode) &^ uint64(l.FrameCodeTag)
 		frames = append(frames, RawFrame{Code: code, Instr: instr(l, code, f)})
 		addrs = append(addrs, addr)
 		return true
@@ -146,7 +147,7 @@ func (r *Runtime) InnermostOf(m process.Memory, tstate uint64, frames []uint64) 
 		depth int
 	}
 	at, err := process.ReadTogether(m, func(m process.Memory) (at place, err error) {
-		err = r.walk(m, tstate, func(addr uint64, _ fields) bool {
+		err = r.walk(m, tstate, func(addr uint64, _ words.Fields) bool {
 			if slices.Contains(frames, addr) {
 				at.frame = addr
 				return false
@@ -163,12 +164,12 @@ func (r *Runtime) InnermostOf(m process.Memory, tstate uint64, frames []uint64) 
 }
 
 // walk calls visit with each frame until it returns false, which makes ErrCut.
-func (r *Runtime) walk(m process.Memory, tstate uint64, visit func(addr uint64, f fields) bool) error {
+func (r *Runtime) walk(m process.Memory, tstate uint64, visit func(addr uint64, f words.Fields) bool) error {
 	l := &r.Layout.FrameLayout
 	at := tstate + uint64(l.ThreadFrame)
 	if l.ViaCFrame != 0 {
 		var err error
-		if at, err = readU64(m, at); err != nil {
+		if at, err = words.At(m, at); err != nil {
 			return fmt.Errorf("read thread state: %w", err)
 		}
 		if at == 0 {
@@ -176,35 +177,35 @@ func (r *Runtime) walk(m process.Memory, tstate uint64, visit func(addr uint64, 
 		}
 		at += uint64(l.CFrameFrame)
 	}
-	frame, err := readU64(m, at)
+	frame, err := words.At(m, at)
 	if err != nil {
 		return fmt.Errorf("read thread state: %w", err)
 	}
-	m = &window{memory: m}
+	m = &words.Window{Memory: m}
 	var buf [256]byte
 	for range maxSteps {
 		if frame == 0 {
 			return nil
 		}
-		f, err := readFields(m, frame, buf[:], l.FrameCode, l.FrameBack, l.FrameInstr, l.FrameOwner)
+		f, err := words.Read(m, frame, buf[:], l.FrameCode, l.FrameBack, l.FrameInstr, l.FrameOwner)
 		if err != nil {
 			return fmt.Errorf("read frame: %w", err)
 		}
-		if owner := f.u8(l.FrameOwner); l.ShimOwners != 0 && owner < 32 && l.ShimOwners>>owner&1 != 0 {
-			frame = f.u64(l.FrameBack)
+		if owner := f.U8(l.FrameOwner); l.ShimOwners != 0 && owner < 32 && l.ShimOwners>>owner&1 != 0 {
+			frame = f.U64(l.FrameBack)
 			continue
 		}
 		if !visit(frame, f) {
 			return ErrCut
 		}
-		frame = f.u64(l.FrameBack)
+		frame = f.U64(l.FrameBack)
 	}
 	return ErrCut
 }
 
 // readChecks sets Check of each frame. It stays 0 where the code object cannot be read: resolving the frame will fail.
 func readChecks(m process.Memory, l *release.FrameLayout, frames []RawFrame) {
-	from, to := span([]uint32{l.CodeFile, l.CodeLine})
+	from, to := words.Span([]uint32{l.CodeFile, l.CodeLine})
 	at := map[uint64]int{} // recursion is many frames of one code object
 	var places []process.Place
 	for _, f := range frames {
@@ -216,25 +217,25 @@ func readChecks(m process.Memory, l *release.FrameLayout, frames []RawFrame) {
 	process.ReadEach(m, places)
 	for i := range frames {
 		if p := places[at[frames[i].Code]]; p.OK {
-			f := fields{from, p.P}
-			frames[i].Check = CodeCheck(f.u64(l.CodeFile), f.i32(l.CodeLine))
+			f := words.Seen(from, p.P)
+			frames[i].Check = CodeCheck(f.U64(l.CodeFile), f.I32(l.CodeLine))
 		}
 	}
 }
 
 // instr returns the index of the instruction that a frame is at.
-func instr(l *release.FrameLayout, code uint64, f fields) int32 {
+func instr(l *release.FrameLayout, code uint64, f words.Fields) int32 {
 	switch l.InstrKind {
 	case release.InstrBytes:
-		if bytes := f.i32(l.FrameInstr); bytes >= 0 {
+		if bytes := f.I32(l.FrameInstr); bytes >= 0 {
 			return bytes / 2
 		}
 		return InstrNotStarted
 	case release.InstrUnits:
-		return f.i32(l.FrameInstr)
+		return f.I32(l.FrameInstr)
 	}
 	// One unit before the first: from 3.11 to 3.12 a frame that has not started.
-	bytes := int64(f.u64(l.FrameInstr) - (code + uint64(l.CodeInstrs)))
+	bytes := int64(f.U64(l.FrameInstr) - (code + uint64(l.CodeInstrs)))
 	if bytes < -2 || bytes > 1<<31-1 {
 		return InstrUnknown
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
@@ -67,7 +68,7 @@ func parentOf(stacks [][]uint64) (*Process, words) {
 			frame += 0x100
 		}
 	}
-	return &Process{Process: &process.Process{PID: gone, StartTime: 5}, Runtime: &cpython.Runtime{Addr: runtimeAt, Layout: l}, Memory: m}, m
+	return &Process{Process: &process.Process{PID: gone, StartTime: 5}, Runtime: &cpython.Runtime{Addr: runtimeAt, Reader: object.Reader{Layout: l}}, Memory: m}, m
 }
 
 // walked counts the threads whose stacks were read, those that were read more than once as one.

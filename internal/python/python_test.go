@@ -16,6 +16,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/cpython/locate"
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
@@ -122,7 +123,7 @@ func (m memory) Read(addr uint64, p []byte) error {
 
 // processOf is one whose interpreter state and GIL lie at 0x2000 and 0x3000.
 func processOf(l release.Layout, m memory) *Process {
-	return &Process{Runtime: &cpython.Runtime{Addr: 0x1000, Layout: l}, Memory: m}
+	return &Process{Runtime: &cpython.Runtime{Addr: 0x1000, Reader: object.Reader{Layout: l}}, Memory: m}
 }
 
 func TestInterpreterOf3_11(t *testing.T) {

@@ -28,7 +28,7 @@ func (p *Process) templateOf(code uint64, file string) (*template.Map, error) {
 		if err != nil {
 			continue
 		}
-		return template.Read(p.Runtime, p.Memory, state.Interp, globals, file)
+		return template.Read(&p.Runtime.Reader, p.Memory, state.Interp, globals, file)
 	}
 	return nil, cpython.ErrNotRunning
 }

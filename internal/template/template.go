@@ -9,7 +9,7 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -66,7 +66,7 @@ func (m *Map) Size() int { return 64 + len(m.file) + 32*len(m.places) }
 
 // frame is a frame of what may be a compiled template.
 type frame struct {
-	*cpython.Runtime
+	*object.Reader
 	memory  process.Memory
 	interp  uint64
 	globals uint64
@@ -74,7 +74,7 @@ type frame struct {
 
 // Read reads the map of the template that a frame with these globals belongs to. file is what its code says that it was
 // compiled from. The error matches ErrNone where the frame is not a template's.
-func Read(rt *cpython.Runtime, m process.Memory, interp, globals uint64, file string) (*Map, error) {
+func Read(rt *object.Reader, m process.Memory, interp, globals uint64, file string) (*Map, error) {
 	f := frame{rt, m, interp, globals}
 	for _, read := range []func(frame, string) (*Map, error){frame.jinja, frame.tornado, frame.mako} {
 		if found, err := read(f, file); !errors.Is(err, ErrNone) {
@@ -86,25 +86,25 @@ func Read(rt *cpython.Runtime, m process.Memory, interp, globals uint64, file st
 
 // global returns a global variable. The error matches ErrNone where there is none of that name.
 func (f frame) global(name string) (uint64, error) {
-	object, err := f.Item(f.memory, f.globals, name)
-	if errors.Is(err, cpython.ErrNoKey) {
+	value, err := f.Item(f.memory, f.globals, name)
+	if errors.Is(err, object.ErrNoKey) {
 		return 0, ErrNone
 	}
-	return object, err
+	return value, err
 }
 
 // text returns a global variable that is a str, "" where it is something else.
 func (f frame) text(name string, limit uint64) (string, error) {
-	object, err := f.global(name)
+	value, err := f.global(name)
 	if err != nil {
 		return "", err
 	}
-	return f.textAt(object, limit)
+	return f.textAt(value, limit)
 }
 
-func (f frame) textAt(object, limit uint64) (string, error) {
-	text, err := f.Text(f.memory, object, limit)
-	if errors.Is(err, cpython.ErrNotText) {
+func (f frame) textAt(addr, limit uint64) (string, error) {
+	text, err := f.Text(f.memory, addr, limit)
+	if errors.Is(err, object.ErrNotText) {
 		return "", nil
 	}
 	return text, err

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/asyncio"
-	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
@@ -100,7 +100,7 @@ func (t *thread) taskName(s *wire.Sample, frames []model.Frame) string {
 	if eventloop.Classify(inside, t.proc.Modules).Running {
 		return ""
 	}
-	name, err := t.tasks.reader.NameOf(t.proc.Memory, cpython.Seen{Addr: s.Task.Name, Object: s.Task.Object})
+	name, err := t.tasks.reader.NameOf(t.proc.Memory, object.Seen{Addr: s.Task.Name, Object: s.Task.Object})
 	if err != nil {
 		t.proc.unnamedTasks++
 		return ""

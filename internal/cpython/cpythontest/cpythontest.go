@@ -17,6 +17,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/cpython/locate"
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
@@ -44,8 +45,8 @@ func (f placeFrame) String() string {
 
 // cut shortens as readStr does.
 func cut(s string) string {
-	if r := []rune(s); len(r) > cpython.MaxString {
-		return string(r[:cpython.MaxString]) + "…"
+	if r := []rune(s); len(r) > object.MaxString {
+		return string(r[:object.MaxString]) + "…"
 	}
 	return s
 }

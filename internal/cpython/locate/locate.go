@@ -12,6 +12,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/cpython/image"
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/elffile"
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -23,11 +24,11 @@ var ErrNotPython = errors.New("not a Python process")
 // Locator locates runtimes, and remembers what it found in files. It is safe for concurrent use.
 type Locator struct {
 	images *image.Cache
-	hints  *cpython.Hints
+	hints  *object.Hints
 }
 
 // New returns a locator that knows no file yet.
-func New() *Locator { return &Locator{images: &image.Cache{}, hints: &cpython.Hints{}} }
+func New() *Locator { return &Locator{images: &image.Cache{}, hints: &object.Hints{}} }
 
 // Locate finds the CPython runtime of a process. The error is or wraps ErrNotPython where there
 // is none, cpython.ErrNotReady where it is just starting or ending, a *release.UnsupportedError where it is a

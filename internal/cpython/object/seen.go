@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package cpython
+package object
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -21,9 +22,6 @@ type Seen struct {
 // minSeen is how much there must be of an object: a small int has 32 bytes.
 const minSeen = 32
 
-// flagStr is Py_TPFLAGS_UNICODE_SUBCLASS of PyTypeObject.tp_flags, the same in all releases.
-const flagStr = 1 << 28
-
 var (
 	errShort   = errors.New("too little of the object was seen")
 	errChanged = errors.New("another object has taken its place")
@@ -35,7 +33,7 @@ var (
 type TextTypes struct{ Str, Int uint64 }
 
 // TextTypes finds the types of an interpreter.
-func (r *Runtime) TextTypes(m process.Memory, interp uint64) (TextTypes, error) {
+func (r *Reader) TextTypes(m process.Memory, interp uint64) (TextTypes, error) {
 	var types TextTypes
 	builtins, err := r.Module(m, interp, "builtins")
 	if err != nil {
@@ -49,7 +47,7 @@ func (r *Runtime) TextTypes(m process.Memory, interp uint64) (TextTypes, error) 
 }
 
 // TextOrNumber reads a str or a small int that is not negative: then isNumber is set.
-func (r *Runtime) TextOrNumber(m process.Memory, types TextTypes, o Seen) (text string, number uint64, isNumber bool, err error) {
+func (r *Reader) TextOrNumber(m process.Memory, types TextTypes, o Seen) (text string, number uint64, isNumber bool, err error) {
 	if len(o.Object) < minSeen {
 		return "", 0, false, errShort
 	}
@@ -61,7 +59,7 @@ func (r *Runtime) TextOrNumber(m process.Memory, types TextTypes, o Seen) (text 
 		number, err = r.seenInt(o)
 		return "", number, true, err
 	default: // of a subclass
-		flags, err := readU64(m, typ+uint64(r.Layout.TypeFlags))
+		flags, err := words.At(m, typ+uint64(r.Layout.TypeFlags))
 		if err != nil {
 			return "", 0, false, fmt.Errorf("read type: %w", err)
 		}
@@ -76,7 +74,7 @@ func (r *Runtime) TextOrNumber(m process.Memory, types TextTypes, o Seen) (text 
 func (o Seen) word(offset uint32) uint64 { return binary.LittleEndian.Uint64(o.Object[offset:]) }
 
 // seenInt reads an int of at most two digits, which is below 2^60, of 3.12 or later.
-func (r *Runtime) seenInt(o Seen) (uint64, error) {
+func (r *Reader) seenInt(o Seen) (uint64, error) {
 	// From 3.12 on the low three bits say sign and more, the others how many digits there are.
 	const signMask, negative = 3, 2
 	tag := o.word(r.Layout.LongSize)
@@ -96,7 +94,7 @@ func (r *Runtime) seenInt(o Seen) (uint64, error) {
 // seenStr takes the text from what was seen, where that is all of it. Otherwise it reads the
 // object; if that is no longer the one that was seen, what was seen of the text has to do, with an
 // ellipsis behind it.
-func (r *Runtime) seenStr(m process.Memory, o Seen) (string, error) {
+func (r *Reader) seenStr(m process.Memory, o Seen) (string, error) {
 	l := &r.Layout
 	if len(o.Object) < int(l.StrState)+4 {
 		return "", errShort
@@ -122,9 +120,9 @@ func (r *Runtime) seenStr(m process.Memory, o Seen) (string, error) {
 }
 
 // stillStr reads a str of which the head and the beginning of the text are known.
-func (r *Runtime) stillStr(m process.Memory, o Seen, h strHead, text []byte) (string, error) {
+func (r *Reader) stillStr(m process.Memory, o Seen, h strHead, text []byte) (string, error) {
 	l := &r.Layout
-	s, _, err := r.readStr(m, o.Addr)
+	s, _, err := r.Str(m, o.Addr)
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package cpython
+package object
 
 import (
 	"encoding/binary"
@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
+	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -29,7 +30,7 @@ type Entry struct{ Key, Value uint64 }
 
 // Dict returns the entries of a dict in the order of their insertion. Where there are more than
 // MaxDict it fails. The dict can change while it is read: what was read is to be checked.
-func (r *Runtime) Dict(m process.Memory, dict uint64) ([]Entry, error) {
+func (r *Reader) Dict(m process.Memory, dict uint64) ([]Entry, error) {
 	t, err := r.tableOf(m, dict)
 	if err != nil {
 		return nil, err
@@ -50,8 +51,8 @@ type table struct {
 }
 
 // tableOf finds the table of a dict that has one of its own.
-func (r *Runtime) tableOf(m process.Memory, dict uint64) (table, error) {
-	keys, err := readU64(m, dict+uint64(r.Layout.DictKeys))
+func (r *Reader) tableOf(m process.Memory, dict uint64) (table, error) {
+	keys, err := words.At(m, dict+uint64(r.Layout.DictKeys))
 	if err != nil {
 		return table{}, fmt.Errorf("read dict: %w", err)
 	}
@@ -62,7 +63,7 @@ func (r *Runtime) tableOf(m process.Memory, dict uint64) (table, error) {
 	return t, err
 }
 
-func (r *Runtime) tableAt(m process.Memory, keys uint64) (table, error) {
+func (r *Reader) tableAt(m process.Memory, keys uint64) (table, error) {
 	l := &r.Layout
 	var room [maxKeysHead]byte
 	head := room[:min(l.KeysIndex, maxKeysHead)]
@@ -117,14 +118,14 @@ func (t table) all(m process.Memory) ([]Entry, error) { return t.some(m, 0, t.co
 
 // Item returns the value that a dict has under a key of ASCII text, one that loopwatch knows: where it was found is
 // remembered.
-func (r *Runtime) Item(m process.Memory, dict uint64, key string) (uint64, error) {
+func (r *Reader) Item(m process.Memory, dict uint64, key string) (uint64, error) {
 	t, err := r.tableOf(m, dict)
 	if err != nil {
 		return 0, err
 	}
 	hint := hintKey{r.Version.Minor(), key}
 	if n := r.Hints.get(hint); n < t.count {
-		if e, err := t.some(m, n, 1); err == nil && !e[0].none() && r.isText(m, e[0].Key, key) {
+		if e, err := t.some(m, n, 1); err == nil && !e[0].none() && r.IsText(m, e[0].Key, key) {
 			return e[0].Value, nil
 		}
 	}
@@ -136,7 +137,7 @@ func (r *Runtime) Item(m process.Memory, dict uint64, key string) (uint64, error
 }
 
 // ItemOf is Item for a key of the process's own making.
-func (r *Runtime) ItemOf(m process.Memory, dict uint64, key string) (uint64, error) {
+func (r *Reader) ItemOf(m process.Memory, dict uint64, key string) (uint64, error) {
 	t, err := r.tableOf(m, dict)
 	if err != nil {
 		return 0, err
@@ -145,7 +146,7 @@ func (r *Runtime) ItemOf(m process.Memory, dict uint64, key string) (uint64, err
 	return value, err
 }
 
-func (r *Runtime) scan(m process.Memory, t table, key string) (n int, value uint64, err error) {
+func (r *Reader) scan(m process.Memory, t table, key string) (n int, value uint64, err error) {
 	entries, err := t.all(m)
 	if err != nil {
 		return 0, 0, err
@@ -158,7 +159,7 @@ func (r *Runtime) scan(m process.Memory, t table, key string) (n int, value uint
 }
 
 // find returns which of some entries has a key of this ASCII text.
-func (r *Runtime) find(m process.Memory, entries []Entry, key string) (n int, ok bool) {
+func (r *Reader) find(m process.Memory, entries []Entry, key string) (n int, ok bool) {
 	const piece = 256
 	size := int(r.Layout.StrASCII) + len(key)
 	text := make([]byte, size*min(piece, len(entries)))
@@ -182,8 +183,8 @@ func (r *Runtime) find(m process.Memory, entries []Entry, key string) (n int, ok
 	return 0, false
 }
 
-// isText reports whether an object is a compact str of this ASCII text. Little is read of others.
-func (r *Runtime) isText(m process.Memory, addr uint64, text string) bool {
+// IsText reports whether an object is a compact str of this ASCII text. Little is read of others.
+func (r *Reader) IsText(m process.Memory, addr uint64, text string) bool {
 	b := make([]byte, int(r.Layout.StrASCII)+len(text))
 	return m.Read(addr, b) == nil && hasText(&r.Layout, b, text)
 }
@@ -196,8 +197,8 @@ func hasText(l *release.Layout, b []byte, text string) bool {
 }
 
 // Module returns the dict of an imported module. The error matches ErrNoKey where there is none.
-func (r *Runtime) Module(m process.Memory, interp uint64, name string) (uint64, error) {
-	modules, err := readU64(m, interp+uint64(r.Layout.InterpModules))
+func (r *Reader) Module(m process.Memory, interp uint64, name string) (uint64, error) {
+	modules, err := words.At(m, interp+uint64(r.Layout.InterpModules))
 	if err != nil {
 		return 0, fmt.Errorf("read interpreter: %w", err)
 	}
@@ -205,7 +206,7 @@ func (r *Runtime) Module(m process.Memory, interp uint64, name string) (uint64, 
 	if err != nil {
 		return 0, fmt.Errorf("look for module %s: %w", name, err)
 	}
-	dict, err := readU64(m, module+uint64(r.Layout.ModuleDict))
+	dict, err := words.At(m, module+uint64(r.Layout.ModuleDict))
 	if err != nil {
 		return 0, fmt.Errorf("read module %s: %w", name, err)
 	}
@@ -213,6 +214,6 @@ func (r *Runtime) Module(m process.Memory, interp uint64, name string) (uint64, 
 }
 
 // InstanceSize returns the size that a type says its instances have.
-func (r *Runtime) InstanceSize(m process.Memory, typ uint64) (uint64, error) {
-	return readU64(m, typ+uint64(r.Layout.TypeSize))
+func (r *Reader) InstanceSize(m process.Memory, typ uint64) (uint64, error) {
+	return words.At(m, typ+uint64(r.Layout.TypeSize))
 }

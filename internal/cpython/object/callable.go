@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package cpython
+package object
 
 import (
 	"bytes"
 
+	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -23,7 +24,7 @@ const maxWrapped = 8
 
 // Callable returns the name of a callable that is no function of Python's: "time.sleep" for a function of C, "list.sort" for
 // a bound method of a type of C, of a partial or a method what it calls. For an instance it is that of its type.
-func (r *Runtime) Callable(m process.Memory, object uint64) (string, error) {
+func (r *Reader) Callable(m process.Memory, object uint64) (string, error) {
 	for range maxWrapped {
 		typ, err := r.TypeOf(m, object)
 		if err != nil {
@@ -37,9 +38,9 @@ func (r *Runtime) Callable(m process.Memory, object uint64) (string, error) {
 		case "builtin_function_or_method", "builtin_method":
 			return r.cFunction(m, object)
 		case "functools.partial":
-			object, err = readU64(m, object+offPartial)
+			object, err = words.At(m, object+offPartial)
 		case "method":
-			object, err = readU64(m, object+offMethodFunction)
+			object, err = words.At(m, object+offMethodFunction)
 		case "type":
 			name, _, err = r.TypeName(m, object)
 			return name, err
@@ -54,12 +55,12 @@ func (r *Runtime) Callable(m process.Memory, object uint64) (string, error) {
 }
 
 // cFunction names a function of C after its module, or after the type of what it is bound to.
-func (r *Runtime) cFunction(m process.Memory, object uint64) (string, error) {
-	words, err := readWords(m, object+offCFunctionDef, 3)
+func (r *Reader) cFunction(m process.Memory, object uint64) (string, error) {
+	method, err := words.Array(m, object+offCFunctionDef, 3)
 	if err != nil {
 		return "", err
 	}
-	at, err := readU64(m, words[0]) // PyMethodDef.ml_name
+	at, err := words.At(m, method[0]) // PyMethodDef.ml_name
 	if err != nil {
 		return "", err
 	}
@@ -67,15 +68,15 @@ func (r *Runtime) cFunction(m process.Memory, object uint64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if module := words[(offCFunctionModule-offCFunctionDef)/8]; module != 0 {
-		if text, _, err := r.readStr(m, module); err == nil {
+	if module := method[(offCFunctionModule-offCFunctionDef)/8]; module != 0 {
+		if text, _, err := r.Str(m, module); err == nil {
 			if text == "builtins" {
 				return name, nil
 			}
 			return text + "." + name, nil
 		}
 	}
-	self := words[(offCFunctionSelf-offCFunctionDef)/8]
+	self := method[(offCFunctionSelf-offCFunctionDef)/8]
 	typ, err := r.TypeOf(m, self)
 	if self == 0 || err != nil {
 		return name, nil

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package cpython
+package object
 
 import (
 	"encoding/binary"
@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
+	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -22,23 +23,23 @@ const ellipsis = "…"
 // ErrNotText says that an object is no str.
 var ErrNotText = errors.New("not a str object")
 
-// readStr reads a str object as UTF-8. Code points that UTF-8 has no form for (lone
+// Str reads a str object as UTF-8. Code points that UTF-8 has no form for (lone
 // surrogates, by which Python keeps undecodable bytes of a path) become U+FFFD. cut says that
 // the string was longer than MaxString and ends in an ellipsis.
-func (r *Runtime) readStr(m process.Memory, addr uint64) (s string, cut bool, err error) {
-	var room [glance]byte
+func (r *Reader) Str(m process.Memory, addr uint64) (s string, cut bool, err error) {
+	var room [Glance]byte
 	if m.Read(addr, room[:]) != nil {
-		return r.readStrFrom(m, addr, nil)
+		return r.StrFrom(m, addr, nil)
 	}
-	return r.readStrFrom(m, addr, room[:])
+	return r.StrFrom(m, addr, room[:])
 }
 
-// glance is how much is read of an object before its size is known: most often all of it. Where less is
+// Glance is how much is read of an object before its size is known: most often all of it. Where less is
 // mapped, only what is needed is read.
-const glance = 192
+const Glance = 192
 
-// readStrFrom is readStr where the beginning of the object has been read, or nothing.
-func (r *Runtime) readStrFrom(m process.Memory, addr uint64, seen []byte) (s string, cut bool, err error) {
+// StrFrom is Str where the beginning of the object has been read, or nothing.
+func (r *Reader) StrFrom(m process.Memory, addr uint64, seen []byte) (s string, cut bool, err error) {
 	h, err := r.readHead(m, addr, seen)
 	if err != nil {
 		return "", false, err
@@ -54,25 +55,25 @@ func (r *Runtime) readStrFrom(m process.Memory, addr uint64, seen []byte) (s str
 }
 
 // readHead reads the head of a str object, of which the beginning has been read, or nothing.
-func (r *Runtime) readHead(m process.Memory, addr uint64, seen []byte) (strHead, error) {
+func (r *Reader) readHead(m process.Memory, addr uint64, seen []byte) (strHead, error) {
 	l := &r.Layout
 	if uint32(len(seen)) >= max(l.StrLength+8, l.StrState+4) {
 		return headOf(l, binary.LittleEndian.Uint64(seen[l.StrLength:]), binary.LittleEndian.Uint32(seen[l.StrState:]))
 	}
 	var buf [128]byte
-	f, err := readFields(m, addr, buf[:], l.StrLength, l.StrState)
+	f, err := words.Read(m, addr, buf[:], l.StrLength, l.StrState)
 	if err != nil {
 		return strHead{}, err
 	}
-	return headOf(l, f.u64(l.StrLength), uint32(f.i32(l.StrState)))
+	return headOf(l, f.U64(l.StrLength), uint32(f.I32(l.StrState)))
 }
 
 // readChars reads the first n bytes of the text of a str object.
-func (r *Runtime) readChars(m process.Memory, addr uint64, h strHead, n uint64) ([]byte, error) {
+func (r *Reader) readChars(m process.Memory, addr uint64, h strHead, n uint64) ([]byte, error) {
 	at := addr + uint64(h.text)
 	if h.text == 0 { // an instance of a subclass, or made by the old C API
 		var err error
-		if at, err = readU64(m, addr+uint64(r.Layout.StrData)); err != nil {
+		if at, err = words.At(m, addr+uint64(r.Layout.StrData)); err != nil {
 			return nil, err
 		}
 	}
@@ -137,4 +138,50 @@ func decode(chars []byte, kind uint32) (string, error) {
 		out = utf8.AppendRune(out, c)
 	}
 	return string(out), nil
+}
+
+var errLongText = errors.New("the str is too long")
+
+// Text reads a str object of at most limit characters.
+func (r *Reader) Text(m process.Memory, object uint64, limit uint64) (string, error) {
+	if err := r.checkStr(m, object); err != nil {
+		return "", fmt.Errorf("read str: %w", err)
+	}
+	h, err := r.readHead(m, object, nil)
+	if err != nil {
+		return "", fmt.Errorf("read str: %w", err)
+	}
+	if h.length > limit {
+		return "", errLongText
+	}
+	chars, err := r.readChars(m, object, h, h.length*uint64(h.kind))
+	if err != nil {
+		return "", fmt.Errorf("read str: %w", err)
+	}
+	return decode(chars, h.kind)
+}
+
+// Name reads a str object as Str does, after a look at its type.
+func (r *Reader) Name(m process.Memory, object uint64) (string, error) {
+	if err := r.checkStr(m, object); err != nil {
+		return "", err
+	}
+	name, _, err := r.Str(m, object)
+	return name, err
+}
+
+// flagStr is Py_TPFLAGS_UNICODE_SUBCLASS of PyTypeObject.tp_flags, the same in all releases.
+const flagStr = 1 << 28
+
+// checkStr makes sure that an object is a str, or of a class derived from that.
+func (r *Reader) checkStr(m process.Memory, object uint64) error {
+	typ, err := r.TypeOf(m, object)
+	if err != nil {
+		return err
+	}
+	flags, err := words.At(m, typ+uint64(r.Layout.TypeFlags))
+	if err == nil && flags&flagStr == 0 {
+		return ErrNotText
+	}
+	return err
 }

@@ -1,16 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package cpython
+// Package object reads the objects of one live CPython runtime. In go the memory of its process, the address of an object, and how
+// the release lays objects out; out come strings, numbers, the items of sequences, sets and dicts, and what an object refers to.
+// What is read may be garbage, or change meanwhile: every length is bounded.
+package object
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
+	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
+
+// Reader reads objects as one release lays them out.
+type Reader struct {
+	Version release.Version
+	Layout  release.Layout
+	Hints   *Hints // where names were found in other dicts; nil: nothing is remembered
+}
 
 // MaxItems bounds the items of a list, tuple or set that are read.
 const MaxItems = 1 << 16
@@ -41,26 +51,26 @@ const (
 var errBadObject = errors.New("not an object of that kind, or one that changes")
 
 // TypeOf returns the address of an object's type.
-func (r *Runtime) TypeOf(m process.Memory, object uint64) (uint64, error) {
-	return readU64(m, object+uint64(r.Layout.ObjectType))
+func (r *Reader) TypeOf(m process.Memory, object uint64) (uint64, error) {
+	return words.At(m, object+uint64(r.Layout.ObjectType))
 }
 
 // maxTypeName bounds the bytes of a type's name.
 const maxTypeName = 64
 
 // Base returns the type that a type is derived from first, 0 where there is none.
-func (r *Runtime) Base(m process.Memory, typ uint64) (uint64, error) {
-	return readU64(m, typ+uint64(r.Layout.TypeDict)-32) // tp_base, in all releases
+func (r *Reader) Base(m process.Memory, typ uint64) (uint64, error) {
+	return words.At(m, typ+uint64(r.Layout.TypeDict)-32) // tp_base, in all releases
 }
 
 // TypeName returns tp_name, cut at 64 bytes, and whether a program could have made the type.
-func (r *Runtime) TypeName(m process.Memory, typ uint64) (name string, made bool, err error) {
+func (r *Reader) TypeName(m process.Memory, typ uint64) (name string, made bool, err error) {
 	l := &r.Layout
-	flags, err := readU64(m, typ+uint64(l.TypeFlags))
+	flags, err := words.At(m, typ+uint64(l.TypeFlags))
 	if err != nil {
 		return "", false, fmt.Errorf("read type: %w", err)
 	}
-	at, err := readU64(m, typ+uint64(l.TypeName))
+	at, err := words.At(m, typ+uint64(l.TypeName))
 	if err != nil {
 		return "", false, fmt.Errorf("read type: %w", err)
 	}
@@ -72,22 +82,22 @@ func (r *Runtime) TypeName(m process.Memory, typ uint64) (name string, made bool
 }
 
 // Float reads a float object. Its type is not looked at.
-func (r *Runtime) Float(m process.Memory, object uint64) (float64, error) {
-	bits, err := readU64(m, object+offFloat)
+func (r *Reader) Float(m process.Memory, object uint64) (float64, error) {
+	bits, err := words.At(m, object+offFloat)
 	return math.Float64frombits(bits), err
 }
 
 // Items returns the items of a tuple or a list, at most MaxItems; where there are more it fails.
-func (r *Runtime) Items(m process.Memory, object uint64) ([]uint64, error) {
+func (r *Reader) Items(m process.Memory, object uint64) ([]uint64, error) {
 	typ, err := r.TypeOf(m, object)
 	if err != nil {
 		return nil, fmt.Errorf("read sequence: %w", err)
 	}
-	flags, err := readU64(m, typ+uint64(r.Layout.TypeFlags))
+	flags, err := words.At(m, typ+uint64(r.Layout.TypeFlags))
 	if err != nil {
 		return nil, fmt.Errorf("read sequence: %w", err)
 	}
-	size, err := readU64(m, object+offSize)
+	size, err := words.At(m, object+offSize)
 	if err != nil {
 		return nil, fmt.Errorf("read sequence: %w", err)
 	}
@@ -96,30 +106,30 @@ func (r *Runtime) Items(m process.Memory, object uint64) ([]uint64, error) {
 	case size > MaxItems:
 		return nil, fmt.Errorf("%w: %d items", errBadObject, size)
 	case flags&flagList != 0:
-		if at, err = readU64(m, object+offListItem); err != nil {
+		if at, err = words.At(m, object+offListItem); err != nil {
 			return nil, fmt.Errorf("read sequence: %w", err)
 		}
 	case flags&flagTuple == 0:
 		return nil, errBadObject
 	}
-	return readWords(m, at, size)
+	return words.Array(m, at, size)
 }
 
 // Set returns the members of a set, in no order. Where its table has more than MaxItems places
 // it fails.
-func (r *Runtime) Set(m process.Memory, set uint64) ([]uint64, error) {
-	mask, err := readU64(m, set+offSetMask)
+func (r *Reader) Set(m process.Memory, set uint64) ([]uint64, error) {
+	mask, err := words.At(m, set+offSetMask)
 	if err != nil {
 		return nil, fmt.Errorf("read set: %w", err)
 	}
-	table, err := readU64(m, set+offSetTable)
+	table, err := words.At(m, set+offSetTable)
 	if err != nil {
 		return nil, fmt.Errorf("read set: %w", err)
 	}
 	if mask >= MaxItems {
 		return nil, fmt.Errorf("%w: a table of %d places", errBadObject, mask)
 	}
-	words, err := readWords(m, table, 2*(mask+1)) // key and hash
+	words, err := words.Array(m, table, 2*(mask+1)) // key and hash
 	if err != nil {
 		return nil, fmt.Errorf("read set: %w", err)
 	}
@@ -134,7 +144,7 @@ func (r *Runtime) Set(m process.Memory, set uint64) ([]uint64, error) {
 }
 
 // WeakSet returns what the members of a weakref.WeakSet refer to, those that are gone left out.
-func (r *Runtime) WeakSet(m process.Memory, set uint64) ([]uint64, error) {
+func (r *Reader) WeakSet(m process.Memory, set uint64) ([]uint64, error) {
 	data, err := r.Attribute(m, set, "data")
 	if err != nil {
 		return nil, fmt.Errorf("read WeakSet: %w", err)
@@ -153,7 +163,7 @@ func (r *Runtime) WeakSet(m process.Memory, set uint64) ([]uint64, error) {
 	var none uint64 // the type of None, which a dead reference has for its object
 	var out []uint64
 	for _, ref := range refs {
-		object, err := readU64(m, ref+offWeakref)
+		object, err := words.At(m, ref+offWeakref)
 		if err != nil {
 			return out, fmt.Errorf("read weak reference: %w", err)
 		}
@@ -174,7 +184,7 @@ func (r *Runtime) WeakSet(m process.Memory, set uint64) ([]uint64, error) {
 }
 
 // Attribute returns an attribute of an instance of a class without slots, by an ASCII name.
-func (r *Runtime) Attribute(m process.Memory, object uint64, name string) (uint64, error) {
+func (r *Reader) Attribute(m process.Memory, object uint64, name string) (uint64, error) {
 	l := &r.Layout
 	minor := r.Version.Minor()
 	typ, err := r.TypeOf(m, object)
@@ -182,20 +192,20 @@ func (r *Runtime) Attribute(m process.Memory, object uint64, name string) (uint6
 		return 0, err
 	}
 	if minor <= 10 {
-		offset, err := readU64(m, typ+uint64(l.TypeDict))
+		offset, err := words.At(m, typ+uint64(l.TypeDict))
 		if err != nil {
 			return 0, err
 		}
 		if offset == 0 || offset > release.MaxOffset {
 			return 0, errBadObject
 		}
-		dict, err := readU64(m, object+offset)
+		dict, err := words.At(m, object+offset)
 		if err != nil {
 			return 0, err
 		}
 		return r.itemOf(m, dict, name)
 	}
-	flags, err := readU64(m, typ+uint64(l.TypeFlags))
+	flags, err := words.At(m, typ+uint64(l.TypeFlags))
 	if err != nil {
 		return 0, err
 	}
@@ -206,11 +216,11 @@ func (r *Runtime) Attribute(m process.Memory, object uint64, name string) (uint6
 	// What stands before the object itself: pycore_object.h of each release.
 	switch minor {
 	case 11: // the values at -4 words or, once somebody has asked for it, the dict at -3
-		if values, err = readU64(m, object-32); err != nil {
+		if values, err = words.At(m, object-32); err != nil {
 			return 0, err
 		}
 	case 12: // the one or the other at -3, the values with the lowest bit set and one less
-		if values, err = readU64(m, object-24); err != nil {
+		if values, err = words.At(m, object-24); err != nil {
 			return 0, err
 		}
 		if values&1 == 0 {
@@ -219,7 +229,7 @@ func (r *Runtime) Attribute(m process.Memory, object uint64, name string) (uint6
 			values++
 		}
 	default: // values behind the object, with whether they count in their fourth byte
-		size, err := readU64(m, typ+uint64(l.TypeSize))
+		size, err := words.At(m, typ+uint64(l.TypeSize))
 		if err != nil {
 			return 0, err
 		}
@@ -234,29 +244,45 @@ func (r *Runtime) Attribute(m process.Memory, object uint64, name string) (uint6
 		}
 	}
 	if values != 0 {
-		keys, err := readU64(m, typ+uint64(l.TypeKeys))
+		keys, err := words.At(m, typ+uint64(l.TypeKeys))
 		if err != nil {
 			return 0, err
 		}
 		return r.valueOf(m, keys, values, name)
 	}
-	dict, err := readU64(m, object-24)
+	dict, err := words.At(m, object-24)
 	if err != nil {
 		return 0, err
 	}
 	return r.itemOf(m, dict, name)
 }
 
+// ClassAttribute returns what a class that a program made has under an ASCII name, itself and not by inheritance.
+func (r *Reader) ClassAttribute(m process.Memory, class uint64, name string) (uint64, error) {
+	dict, err := words.At(m, class+uint64(r.Layout.TypeDict)-24) // tp_dict, in all releases
+	if err != nil {
+		return 0, fmt.Errorf("read class: %w", err)
+	}
+	return r.itemOf(m, dict, name)
+}
+
+// Referent returns the object that a weak reference refers to.
+func (r *Reader) Referent(m process.Memory, reference uint64) (uint64, error) {
+	return words.At(m, reference+offWeakref)
+}
+
+// errLongText says that a str is longer than its reader takes.
+
 // itemOf looks a name up in a dict, whose table may be shared.
-func (r *Runtime) itemOf(m process.Memory, dict uint64, name string) (uint64, error) {
-	values, err := readU64(m, dict+uint64(r.Layout.DictValues))
+func (r *Reader) itemOf(m process.Memory, dict uint64, name string) (uint64, error) {
+	values, err := words.At(m, dict+uint64(r.Layout.DictValues))
 	if err != nil {
 		return 0, err
 	}
 	if values == 0 {
 		return r.Item(m, dict, name)
 	}
-	keys, err := readU64(m, dict+uint64(r.Layout.DictKeys))
+	keys, err := words.At(m, dict+uint64(r.Layout.DictKeys))
 	if err != nil {
 		return 0, err
 	}
@@ -267,7 +293,7 @@ func (r *Runtime) itemOf(m process.Memory, dict uint64, name string) (uint64, er
 const maxShared = 1 << 10
 
 // valueOf looks a name up in a shared table, whose values are elsewhere.
-func (r *Runtime) valueOf(m process.Memory, keys, values uint64, name string) (uint64, error) {
+func (r *Reader) valueOf(m process.Memory, keys, values uint64, name string) (uint64, error) {
 	t, err := r.tableAt(m, keys)
 	if err != nil {
 		return 0, err
@@ -281,8 +307,8 @@ func (r *Runtime) valueOf(m process.Memory, keys, values uint64, name string) (u
 		values += offValues
 	}
 	for i, e := range entries {
-		if r.isText(m, e.Key, name) {
-			value, err := readU64(m, values+8*uint64(i))
+		if r.IsText(m, e.Key, name) {
+			value, err := words.At(m, values+8*uint64(i))
 			if err == nil && value == 0 {
 				break
 			}
@@ -293,8 +319,8 @@ func (r *Runtime) valueOf(m process.Memory, keys, values uint64, name string) (u
 }
 
 // Closure returns what the cells of a function's closure hold, nil where it has none.
-func (r *Runtime) Closure(m process.Memory, function uint64) ([]uint64, error) {
-	closure, err := readU64(m, function+uint64(r.Layout.FuncClosure))
+func (r *Reader) Closure(m process.Memory, function uint64) ([]uint64, error) {
+	closure, err := words.At(m, function+uint64(r.Layout.FuncClosure))
 	if err != nil || closure == 0 {
 		return nil, err
 	}
@@ -307,7 +333,7 @@ func (r *Runtime) Closure(m process.Memory, function uint64) ([]uint64, error) {
 	}
 	var out []uint64
 	for _, cell := range cells {
-		value, err := readU64(m, cell+offCell)
+		value, err := words.At(m, cell+offCell)
 		if err != nil {
 			return out, err
 		}
@@ -317,18 +343,6 @@ func (r *Runtime) Closure(m process.Memory, function uint64) ([]uint64, error) {
 }
 
 // Self returns the object that a bound method is bound to.
-func (r *Runtime) Self(m process.Memory, method uint64) (uint64, error) {
-	return readU64(m, method+offMethod)
-}
-
-func readWords(m process.Memory, addr, n uint64) ([]uint64, error) {
-	b := make([]byte, 8*n)
-	if err := m.Read(addr, b); err != nil {
-		return nil, err
-	}
-	out := make([]uint64, n)
-	for i := range out {
-		out[i] = binary.LittleEndian.Uint64(b[8*i:])
-	}
-	return out, nil
+func (r *Reader) Self(m process.Memory, method uint64) (uint64, error) {
+	return words.At(m, method+offMethod)
 }

@@ -60,9 +60,11 @@ type app struct {
 	examine        func(ctx context.Context, pids []int) (*doctor.Diagnosis, error)
 	logging        bool                                               // to stderr, see startLog
 	raise          func(priority.Options) (*priority.Priority, error) // nil leaves the priority alone
+	priority       *priority.Priority                                 // what raise returned
 }
 
 func (a *app) run(args []string) (status int) {
+	defer func() { a.priority.Done(status) }()
 	defer func() {
 		if p := recover(); p != nil {
 			a.fail(fmt.Errorf("internal error: %v; set %s=1 to see the trace and report it as a bug", p, debugEnv))

@@ -51,6 +51,7 @@ func (a *app) prefer(c *cobra.Command, f *observeFlags, session priority.Session
 	if err != nil {
 		return err
 	}
+	a.priority = p
 	if status, moved := p.Move(); moved {
 		return childError(status)
 	}

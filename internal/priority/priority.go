@@ -46,7 +46,8 @@ type Options struct {
 // Priority is what this process was given.
 type Priority struct {
 	options  Options
-	original int // niceness of the process before
+	original int      // niceness of the process before
+	first    *os.File // to the process that has started this one, see Move
 	active   bool
 	err      error // why it is not
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,6 +33,13 @@ func (p *Priority) Move() (status int, moved bool) {
 	c.Args[0] = os.Args[0]
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
 	c.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d", sessionEnv, os.Getpid(), p.original))
+	said, say, err := os.Pipe()
+	if err != nil {
+		runtime.UnlockOSThread()
+		return 0, false
+	}
+	defer said.Close()
+	c.ExtraFiles = []*os.File{say} // sayFD
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	signals := make(chan os.Signal, 16)
 	passed := []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGWINCH, unix.SIGTSTP}
@@ -40,7 +48,9 @@ func (p *Priority) Move() (status int, moved bool) {
 	}
 	signal.Notify(signals, passed...)
 	defer signal.Stop(signals)
-	if err := c.Start(); err != nil {
+	err = c.Start()
+	say.Close()
+	if err != nil {
 		runtime.UnlockOSThread()
 		return 0, false
 	}
@@ -48,15 +58,46 @@ func (p *Priority) Move() (status int, moved bool) {
 	_ = setAutogroup(c.Process.Pid, p.options.Nice)
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
+	done := make(chan int, 1)
+	go func() {
+		var b [1]byte
+		if n, _ := said.Read(b[:]); n == 1 {
+			done <- int(b[0])
+		}
+	}()
+	var late <-chan time.Time
 	for {
 		select {
 		case s := <-signals:
 			pass(c.Process, s)
 		case err := <-ended:
 			return statusOf(err), true
+		case status = <-done:
+			late = time.After(lastWait)
+		case <-late: // a thread of it hangs in the kernel
+			return status, true
 		}
 	}
 }
+
+// lastWait is how long a process may take to end that has said its status.
+const lastWait = time.Second
+
+// Done says that the program ends now with this status. A process started by Move tells the first one, which waits no longer
+// than a second for its end: a file system that has taken a request and never answers it keeps the process from ending. It
+// closes the standard streams, whose readers wait for that. A nil Priority does nothing.
+func (p *Priority) Done(status int) {
+	if p == nil || p.first == nil {
+		return
+	}
+	_ = os.Stdout.Close()
+	_ = os.Stderr.Close()
+	_, _ = p.first.Write([]byte{byte(status)})
+	_ = p.first.Close()
+}
+
+// sayFD is the descriptor by which a process that Move has started says its status.
+const sayFD = 3
 
 // pass hands a signal on. The other session has no terminal that could stop it. It is called on a locked
 // thread.
@@ -101,6 +142,8 @@ func (p *Priority) arrive() (bool, error) {
 	if os.Getppid() != first {
 		return false, errAbandoned
 	}
+	unix.CloseOnExec(sayFD)
+	p.first = os.NewFile(sayFD, "status")
 	// All threads: that of one is lost with it. Not by exec's attribute, which a file's capabilities undo.
 	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0); errno != 0 {
 		// A build with cgo cannot: this thread is the first, and the last to end.

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package hungfs serves a directory by FUSE until it is told to hang: from then on it takes requests and answers none, as a
+// network file system whose server is gone. In go a directory and an empty one to mount it on.
+package hungfs
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"github.com/stretchr/testify/require"
+)
+
+// FS is a mounted file system.
+type FS struct {
+	fuse.RawFileSystem
+	mu     sync.Mutex
+	answer chan struct{} // closed while requests are answered
+}
+
+// Mount mounts a copy of directory at mountpoint until the test ends.
+func Mount(t testing.TB, directory, mountpoint string) *FS {
+	t.Helper()
+	root, err := fs.NewLoopbackRoot(directory)
+	require.NoError(t, err)
+	f := &FS{RawFileSystem: fs.NewNodeFS(root, &fs.Options{}), answer: make(chan struct{})}
+	close(f.answer)
+	server, err := fuse.NewServer(f, mountpoint, &fuse.MountOptions{DirectMountStrict: true, AllowOther: true, FsName: "hungfs"})
+	require.NoError(t, err)
+	go server.Serve()
+	require.NoError(t, server.WaitMount())
+	t.Cleanup(func() {
+		f.Answer()
+		require.NoError(t, server.Unmount())
+	})
+	return f
+}
+
+// Hang has all requests from now on wait.
+func (f *FS) Hang() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answer = make(chan struct{})
+}
+
+// Answer has all requests answered, those that wait, too.
+func (f *FS) Answer() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	select {
+	case <-f.answer:
+	default:
+		close(f.answer)
+	}
+}
+
+// wait waits until requests are answered, though the kernel may ask to give one up: a daemon need not listen.
+func (f *FS) wait() {
+	f.mu.Lock()
+	answer := f.answer
+	f.mu.Unlock()
+	<-answer
+}
+
+// Lookup looks up a name.
+func (f *FS) Lookup(cancel <-chan struct{}, header *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	f.wait()
+	return f.RawFileSystem.Lookup(cancel, header, name, out)
+}
+
+// GetAttr returns what stat says.
+func (f *FS) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	f.wait()
+	return f.RawFileSystem.GetAttr(cancel, in, out)
+}
+
+// Open opens a file.
+func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	f.wait()
+	return f.RawFileSystem.Open(cancel, in, out)
+}
+
+// Read reads a file.
+func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, b []byte) (fuse.ReadResult, fuse.Status) {
+	f.wait()
+	return f.RawFileSystem.Read(cancel, in, b)
+}
+
+// Flush is a part of closing a file.
+func (f *FS) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
+	f.wait()
+	return f.RawFileSystem.Flush(cancel, in)
+}
+
+// Access asks for permissions.
+func (f *FS) Access(cancel <-chan struct{}, in *fuse.AccessIn) fuse.Status {
+	f.wait()
+	return f.RawFileSystem.Access(cancel, in)
+}
+
+// OpenDir opens a directory.
+func (f *FS) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	f.wait()
+	return f.RawFileSystem.OpenDir(cancel, in, out)
+}
+
+// StatFs returns what statfs says.
+func (f *FS) StatFs(cancel <-chan struct{}, header *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
+	f.wait()
+	return f.RawFileSystem.StatFs(cancel, header, out)
+}

@@ -51,6 +51,7 @@ func (l *look) processRow(p *proc) model.DumpProcess {
 	for _, i := range p.interps {
 		l.lost.addTasks(i, loops)
 	}
+	l.lost.add(python.ReasonNative, p.UnnamedNative())
 	return row
 }
 

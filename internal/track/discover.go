@@ -123,7 +123,7 @@ func (c *Tracker) turnAway(r *python.Refusal) {
 		c.refuse(model.Unsupported{PID: r.PID, Command: r.Command, Reason: reason, Maybe: !locate.Named(r.PID)}, r)
 	default:
 		reason, do := r.Explain(python.Watch)
-		c.refuse(model.Unsupported{PID: r.PID, Command: r.Command, Reason: reason + "; " + do, Maybe: !locate.Named(r.PID)}, nil)
+		c.refuse(model.Unsupported{PID: r.PID, Command: r.Command, Reason: reason + "; " + do, Maybe: !locate.Named(r.PID)}, r)
 	}
 }
 

@@ -43,6 +43,9 @@ func (p *proc) failures() map[string]int64 {
 	if files > 0 {
 		failures[reasonFiles] = files
 	}
+	if n := p.UnnamedNative(); n > 0 {
+		failures[python.ReasonNative] = n
+	}
 	if p.ParentCut() {
 		failures[python.ReasonParentCut] = 1
 	}

@@ -58,6 +58,7 @@ var reasonTexts = map[string]string{
 	"asyncio_tasks_without_name":          "stacks whose task could not be named",
 	"reads_of_memory_given_up":            "reads of processes given up: they did not answer in time",
 	"reads_of_files_given_up":             "reads of processes' files given up: their file system did not answer in time",
+	"native_functions_over_budget":        "native functions without a name: too much of the files was read already",
 	"parent_threads_over_limit":           "processes whose loop may be a copy of their parent's: that has too many threads",
 
 	"processes_starting_or_ending": "processes not looked at: starting or ending",

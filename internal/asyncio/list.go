@@ -287,10 +287,14 @@ func (t *Tasks) connect(m process.Memory, tasks []Pending) {
 // groupFiles are where groups of tasks wait for their tasks as they are left.
 var groupFiles = []string{"/asyncio/taskgroups.py", "/anyio/_backends/_asyncio.py"}
 
+// maxGroupCode bounds the bytes of a code object that may be one of those files.
+const maxGroupCode = 64 << 10
+
 // leavesGroup reports whether a coroutine is the end of an "async with" of a group of tasks.
 func (t *Tasks) leavesGroup(m process.Memory, frame cpython.Suspended) bool {
-	code, err := t.runtime.ReadCode(m, frame.Frame.Code)
-	if err != nil || code.Name != "__aexit__" && code.Name != "_aexit" {
+	read := t.runtime.ReadCodes(m, []uint64{frame.Frame.Code}, maxGroupCode)[0]
+	code := read.Code
+	if read.Err != nil || code.Name != "__aexit__" && code.Name != "_aexit" {
 		return false
 	}
 	for _, file := range groupFiles {

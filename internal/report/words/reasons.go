@@ -30,6 +30,7 @@ var reasonTexts = map[string]string{
 	"code_objects_unreadable":       "frames without a name: the function could not be read",
 	"code_objects_gone":             "frames without a name: the function was gone when it was read",
 	"instructions_out_of_range":     "frames without a line",
+	"code_objects_over_budget":      "frames without a name or a line: their process had too much to read for them",
 	"template_lines_unreadable":     "frames of a template without a line: its map of lines could not be read",
 	"stacks_middle_cut":             "stacks too deep, without their middle",
 	"stacks_root_not_reached":       "stacks too deep, without their root",

@@ -28,6 +28,8 @@ type Pending struct {
 	Cut bool
 	// AwaitedBy are the addresses of the pending tasks that wait for it to end.
 	AwaitedBy []uint64
+
+	dropped bool // something of it, for want of room
 }
 
 // Listed is what List has found.
@@ -37,25 +39,81 @@ type Listed struct {
 	Opaque int
 	// More says that there are more than MaxTasks.
 	More bool
+	// Dropped counts the tasks that are missing, or of which something is missing, because the budget was spent.
+	Dropped int
+	// Size is about how many bytes all of it takes.
+	Size int
+}
+
+// maxRead bounds the bytes that are read for all tasks of a process.
+const maxRead = 512 << 20
+
+// What is charged for a task, a coroutine that it awaits and a task that awaits it: about what each takes here and where it is
+// shown.
+const (
+	costTask      = 192
+	costSuspended = 64
+	costAwaiting  = 32
+)
+
+// Budget is what may be read of the tasks of one process, in all its interpreters and however often they are listed. It is not
+// safe for concurrent use.
+type Budget struct{ reads *process.Budget }
+
+// NewBudget returns a whole budget.
+func NewBudget() *Budget { return &Budget{process.NewBudget(maxRead)} }
+
+// Spent reports whether there is nothing left: what is listed from then on lacks more and more.
+func (b *Budget) Spent() bool { return b.reads.Spent() }
+
+// MaxKept bounds the bytes that are kept of all tasks of one process.
+const MaxKept = 32 << 20
+
+// room is what may still be kept, in bytes.
+type room int
+
+// take reports whether there is room for so many bytes more, and takes it.
+func (r *room) take(n int) bool {
+	if room(n) > *r {
+		return false
+	}
+	*r -= room(n)
+	return true
 }
 
 // List returns the pending tasks of the interpreter that Find looked at; threads are those of
 // its threads. A task that cannot be read any more, because it has just ended, is left out. The
-// answer is as true as the threads are still meanwhile: a caller lists twice and compares.
+// answer is as true as the threads are still meanwhile: a caller lists twice and compares. No more is read than budget allows,
+// and no more bytes kept than there is space for.
 //
 // From 3.14 on each thread has a list of its tasks, and a task says who awaits it. Before, asyncio has
 // a set of all of them, and who awaits a task follows from the callbacks that it is going to call:
 // those of await, gather, wait, wait_for, shield and TaskGroup are understood.
-func (t *Tasks) List(m process.Memory, threads []cpython.Thread) (Listed, error) {
+func (t *Tasks) List(m process.Memory, threads []cpython.Thread, budget *Budget, space int) (Listed, error) {
 	var out Listed
+	room := room(space)
+	m = budget.reads.Of(m)
 	addrs, err := t.addresses(m, threads, &out)
 	if err != nil {
 		return out, err
 	}
-	for _, addr := range addrs {
-		if task, ok := t.pending(m, addr); ok {
-			out.Tasks = append(out.Tasks, task)
+	for i, addr := range addrs {
+		task, ok := t.pending(m, addr)
+		if budget.Spent() {
+			out.Dropped += len(addrs) - i
+			break
 		}
+		if !ok {
+			continue
+		}
+		if !room.take(costTask + len(task.Name)) {
+			out.Dropped++
+			continue
+		}
+		if !room.take(costSuspended * len(task.Awaits)) {
+			task.Awaits, task.Cut, task.dropped = nil, true, true
+		}
+		out.Tasks = append(out.Tasks, task)
 	}
 	known := make(map[uint64]int, len(out.Tasks))
 	for i := range out.Tasks {
@@ -63,11 +121,18 @@ func (t *Tasks) List(m process.Memory, threads []cpython.Thread) (Listed, error)
 	}
 	if t.Current == 0 {
 		for i := range out.Tasks {
-			t.awaitedBy(m, &out.Tasks[i], known)
+			t.awaitedBy(m, &out.Tasks[i], known, &room)
+			out.Tasks[i].dropped = out.Tasks[i].dropped || budget.Spent()
 		}
 	} else {
-		t.connect(m, out.Tasks)
+		t.connect(m, out.Tasks, budget, &room)
 	}
+	for i := range out.Tasks {
+		if out.Tasks[i].dropped {
+			out.Dropped++
+		}
+	}
+	out.Size = space - int(room)
 	return out, nil
 }
 
@@ -213,7 +278,7 @@ func (t *Tasks) pending(m process.Memory, addr uint64) (task Pending, ok bool) {
 }
 
 // awaitedBy reads who awaits a task, as it says itself (3.14 on).
-func (t *Tasks) awaitedBy(m process.Memory, task *Pending, known map[uint64]int) {
+func (t *Tasks) awaitedBy(m process.Memory, task *Pending, known map[uint64]int, room *room) {
 	by, err := readU64(m, task.Addr+uint64(t.debug.TaskAwaitedBy))
 	if err != nil || by == 0 {
 		return
@@ -231,6 +296,10 @@ func (t *Tasks) awaitedBy(m process.Memory, task *Pending, known map[uint64]int)
 	}
 	for _, member := range members {
 		if _, ok := known[member]; ok {
+			if !room.take(costAwaiting) {
+				task.dropped = true
+				return
+			}
 			task.AwaitedBy = append(task.AwaitedBy, member)
 		}
 	}
@@ -244,7 +313,8 @@ const (
 )
 
 // connect finds out who awaits whom from what the tasks' callbacks lead to.
-func (t *Tasks) connect(m process.Memory, tasks []Pending) {
+func (t *Tasks) connect(m process.Memory, tasks []Pending, budget *Budget, room *room) {
+	groups := make(map[uint64]bool)     // code objects: whether they leave a group
 	owners := make(map[uint64][]uint64) // of futures waited for and groups left: tasks
 	for i := range tasks {
 		task := &tasks[i]
@@ -252,7 +322,13 @@ func (t *Tasks) connect(m process.Memory, tasks []Pending) {
 			owners[waiter] = append(owners[waiter], task.Addr)
 		}
 		for _, frame := range task.Awaits {
-			if frame.Self != 0 && t.leavesGroup(m, frame) {
+			code := frame.Frame.Code
+			leaves, known := groups[code]
+			if !known && frame.Self != 0 {
+				leaves = t.leavesGroup(m, code)
+				groups[code] = leaves
+			}
+			if frame.Self != 0 && leaves {
 				owners[frame.Self] = append(owners[frame.Self], task.Addr)
 				break // the outermost group's frames come first
 			}
@@ -260,10 +336,13 @@ func (t *Tasks) connect(m process.Memory, tasks []Pending) {
 	}
 	for i := range tasks {
 		task := &tasks[i]
-		seen := map[uint64]bool{task.Addr: true}
+		seen, asked := map[uint64]bool{task.Addr: true}, map[uint64]bool{}
 		add := func(by []uint64) {
 			for _, addr := range by {
 				if addr != task.Addr && !seen[addr] {
+					if task.dropped = task.dropped || !room.take(costAwaiting); task.dropped {
+						return
+					}
 					seen[addr] = true
 					task.AwaitedBy = append(task.AwaitedBy, addr)
 				}
@@ -273,6 +352,10 @@ func (t *Tasks) connect(m process.Memory, tasks []Pending) {
 		futures := []uint64{task.Addr}
 		for n := 0; n < len(futures) && n < maxFutures; n++ {
 			for _, object := range t.calledBack(m, futures[n]) {
+				if asked[object] {
+					continue
+				}
+				asked[object] = true
 				if by := owners[object]; by != nil {
 					add(by)
 				} else if !seen[object] && t.isFuture(m, object) { // a gather in a gather
@@ -281,6 +364,7 @@ func (t *Tasks) connect(m process.Memory, tasks []Pending) {
 				}
 			}
 		}
+		task.dropped = task.dropped || budget.Spent()
 	}
 }
 
@@ -291,8 +375,8 @@ var groupFiles = []string{"/asyncio/taskgroups.py", "/anyio/_backends/_asyncio.p
 const maxGroupCode = 64 << 10
 
 // leavesGroup reports whether a coroutine is the end of an "async with" of a group of tasks.
-func (t *Tasks) leavesGroup(m process.Memory, frame cpython.Suspended) bool {
-	read := t.runtime.ReadCodes(m, []uint64{frame.Frame.Code}, maxGroupCode)[0]
+func (t *Tasks) leavesGroup(m process.Memory, at uint64) bool {
+	read := t.runtime.ReadCodes(m, []uint64{at}, maxGroupCode)[0]
 	code := read.Code
 	if read.Err != nil || code.Name != "__aexit__" && code.Name != "_aexit" {
 		return false

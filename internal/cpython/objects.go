@@ -105,7 +105,10 @@ func (r *Runtime) Items(m process.Memory, object uint64) ([]uint64, error) {
 	return readWords(m, at, size)
 }
 
-// Set returns the members of a set, in no order. Where its table has more than MaxItems places
+// maxPlaces bounds the places of a set's table: it may have four for each member.
+const maxPlaces = 4 * MaxItems
+
+// Set returns the members of a set, in no order. Where its table has more than maxPlaces places
 // it fails.
 func (r *Runtime) Set(m process.Memory, set uint64) ([]uint64, error) {
 	mask, err := readU64(m, set+offSetMask)
@@ -116,7 +119,7 @@ func (r *Runtime) Set(m process.Memory, set uint64) ([]uint64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read set: %w", err)
 	}
-	if mask >= MaxItems {
+	if mask >= maxPlaces {
 		return nil, fmt.Errorf("%w: a table of %d places", errBadObject, mask)
 	}
 	words, err := readWords(m, table, 2*(mask+1)) // key and hash

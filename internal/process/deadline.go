@@ -201,11 +201,36 @@ func Together[T any](p *Process, f func(p *Process) (T, error)) (T, error) {
 
 // ReadTogether is Together for reads of memory.
 func ReadTogether[T any](m Memory, f func(m Memory) (T, error)) (T, error) {
+	if within, ok := m.(*limited); ok {
+		return togetherWithin(within, f)
+	}
 	own, ok := m.(*vm)
 	if !ok {
 		return f(m)
 	}
 	return ask(own.calls, func() (T, error) { return f(&vm{own.pid, nil}) })
+}
+
+// togetherWithin is ReadTogether within a budget.
+func togetherWithin[T any](m *limited, f func(m Memory) (T, error)) (T, error) {
+	own, ok := m.Memory.(*vm)
+	if !ok {
+		return f(m)
+	}
+	type spent struct {
+		value  T
+		budget Budget
+	}
+	left := *m.budget
+	out, err := ask(own.calls, func() (spent, error) {
+		budget := left // of its own: f may go on when it has been given up
+		value, err := f(budget.Of(&vm{own.pid, nil}))
+		return spent{value, budget}, err
+	})
+	if !errors.Is(err, ErrNoAnswer) {
+		*m.budget = out.budget
+	}
+	return out.value, err
 }
 
 // ask is do for what returns something.

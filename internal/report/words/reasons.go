@@ -55,6 +55,7 @@ var reasonTexts = map[string]string{
 	"usdt_probes_not_attached":            "probes of interpreters not attached by the kernel: samples are used instead",
 	"usdt_sites_refused":                  "probes of interpreters in a form not understood: samples are used instead",
 	"usdt_probes_withdrawn_hit_too_often": "probes of interpreters taken off because they cost too much",
+	"layouts_over_limit":                  "processes not watched: too many CPythons are laid out in ways of their own",
 	"asyncio_tasks_not_understood":        "processes whose tasks have no name here",
 	"asyncio_tasks_without_name":          "stacks whose task could not be named",
 	"reads_of_memory_given_up":            "reads of processes given up: they did not answer in time",

@@ -97,23 +97,24 @@ func (t *Tasks) List(m process.Memory, threads []cpython.Thread, budget *Budget,
 	if err != nil {
 		return out, err
 	}
-	for i, addr := range addrs {
-		task, ok := t.pending(m, addr)
-		if budget.Spent() {
-			out.Dropped += len(addrs) - i
-			break
+	for at := 0; at < len(addrs) && !budget.Spent(); at += together {
+		found, err := t.severalPending(m, addrs[at:min(at+together, len(addrs))])
+		if err != nil {
+			return out, err
 		}
-		if !ok {
-			continue
+		for _, task := range found {
+			if !room.take(costTask + len(task.Name)) {
+				out.Dropped++
+				continue
+			}
+			if !room.take(costSuspended * len(task.Awaits)) {
+				task.Awaits, task.Cut, task.dropped = nil, true, true
+			}
+			out.Tasks = append(out.Tasks, task)
 		}
-		if !room.take(costTask + len(task.Name)) {
-			out.Dropped++
-			continue
+		if budget.Spent() { // some of the last ones may be missing
+			out.Dropped += len(addrs) - at - len(found)
 		}
-		if !room.take(costSuspended * len(task.Awaits)) {
-			task.Awaits, task.Cut, task.dropped = nil, true, true
-		}
-		out.Tasks = append(out.Tasks, task)
 	}
 	known := make(map[uint64]int, len(out.Tasks))
 	for i := range out.Tasks {
@@ -134,6 +135,22 @@ func (t *Tasks) List(m process.Memory, threads []cpython.Thread, budget *Budget,
 	}
 	out.Size = space - int(room)
 	return out, nil
+}
+
+// together is how many tasks are read with one call, which costs less than one by one. What takes long counts against the
+// process.
+const together = 16
+
+// severalPending reads some tasks, those that have ended left out.
+func (t *Tasks) severalPending(m process.Memory, addrs []uint64) ([]Pending, error) {
+	return process.ReadTogether(m, func(m process.Memory) (out []Pending, _ error) {
+		for _, addr := range addrs {
+			if task, ok := t.pending(m, addr); ok {
+				out = append(out, task)
+			}
+		}
+		return out, nil
+	})
 }
 
 // addresses lists the tasks there are, some of which may have ended.
@@ -175,14 +192,21 @@ func (t *Tasks) addresses(m process.Memory, threads []cpython.Thread, out *Liste
 		if err != nil {
 			return nil, fmt.Errorf("read the tasks: %w", err)
 		}
-		for _, addr := range found {
-			switch {
-			case len(addrs) >= MaxTasks:
-				out.More = true
-			case t.isTask(m, addr):
-				addrs = append(addrs, addr)
-			default:
-				out.Opaque++
+		for at := 0; at < len(found); at += together {
+			some := found[at:min(at+together, len(found))]
+			ours, err := process.ReadTogether(m, func(m process.Memory) ([]bool, error) { return t.areTasks(m, some), nil })
+			if err != nil {
+				return nil, fmt.Errorf("read the tasks: %w", err)
+			}
+			for i, addr := range some {
+				switch {
+				case len(addrs) >= MaxTasks:
+					out.More = true
+				case ours[i]:
+					addrs = append(addrs, addr)
+				default:
+					out.Opaque++
+				}
 			}
 		}
 	}
@@ -205,26 +229,53 @@ func (t *Tasks) foreign(m process.Memory) (n int, err error) {
 
 // linked follows one list of tasks, which begins and ends at its head.
 func (t *Tasks) linked(m process.Memory, head uint64, seen map[uint64]bool, to *[]uint64) error {
-	node, err := readU64(m, head)
-	if err != nil {
-		return fmt.Errorf("read the list of tasks: %w", err)
-	}
-	for node != head && node != 0 && len(*to) < MaxTasks {
-		task := node - uint64(t.debug.TaskNode)
-		if seen[task] {
-			return errors.New("read the list of tasks: it runs in a circle, or changes")
-		}
-		seen[task] = true
-		*to = append(*to, task)
-		if node, err = readU64(m, node); err != nil {
+	for node := head; len(*to) < MaxTasks; {
+		nodes, err := followed(m, node, head)
+		if err != nil {
 			return fmt.Errorf("read the list of tasks: %w", err)
+		}
+		for _, node = range nodes {
+			if node == head || node == 0 || len(*to) >= MaxTasks {
+				return nil
+			}
+			task := node - uint64(t.debug.TaskNode)
+			if seen[task] {
+				return errors.New("read the list of tasks: it runs in a circle, or changes")
+			}
+			seen[task] = true
+			*to = append(*to, task)
 		}
 	}
 	return nil
 }
 
+// followed reads the next nodes of a list, up to its head, where it ends.
+func followed(m process.Memory, node, head uint64) ([]uint64, error) {
+	const most = 256
+	return process.ReadTogether(m, func(m process.Memory) (out []uint64, err error) {
+		for range most {
+			if node, err = readU64(m, node); err != nil {
+				return nil, err
+			}
+			if out = append(out, node); node == head || node == 0 {
+				break
+			}
+		}
+		return out, nil
+	})
+}
+
 // maxBases bounds the classes between a task's own and the C module's.
 const maxBases = 16
+
+// areTasks asks isTask of several.
+func (t *Tasks) areTasks(m process.Memory, addrs []uint64) []bool {
+	out := make([]bool, len(addrs))
+	for i, addr := range addrs {
+		out[i] = t.isTask(m, addr)
+	}
+	return out
+}
 
 // isTask reports whether an object is an instance of the C module's type of tasks.
 func (t *Tasks) isTask(m process.Memory, addr uint64) bool {
@@ -279,20 +330,10 @@ func (t *Tasks) pending(m process.Memory, addr uint64) (task Pending, ok bool) {
 
 // awaitedBy reads who awaits a task, as it says itself (3.14 on).
 func (t *Tasks) awaitedBy(m process.Memory, task *Pending, known map[uint64]int, room *room) {
-	by, err := readU64(m, task.Addr+uint64(t.debug.TaskAwaitedBy))
-	if err != nil || by == 0 {
+	members, err := process.ReadTogether(m, func(m process.Memory) ([]uint64, error) { return t.awaiters(m, task.Addr) })
+	if err != nil {
+		task.Cut = true
 		return
-	}
-	var isSet [1]byte
-	if m.Read(task.Addr+uint64(t.debug.TaskBySet), isSet[:]) != nil {
-		return
-	}
-	members := []uint64{by}
-	if isSet[0] != 0 {
-		if members, err = t.runtime.Set(m, by); err != nil {
-			task.Cut = true
-			return
-		}
 	}
 	for _, member := range members {
 		if _, ok := known[member]; ok {
@@ -303,6 +344,22 @@ func (t *Tasks) awaitedBy(m process.Memory, task *Pending, known map[uint64]int,
 			task.AwaitedBy = append(task.AwaitedBy, member)
 		}
 	}
+}
+
+// awaiters returns what a task says of who awaits it.
+func (t *Tasks) awaiters(m process.Memory, task uint64) ([]uint64, error) {
+	by, err := readU64(m, task+uint64(t.debug.TaskAwaitedBy))
+	if err != nil || by == 0 {
+		return nil, nil // it has just ended
+	}
+	var isSet [1]byte
+	if m.Read(task+uint64(t.debug.TaskBySet), isSet[:]) != nil {
+		return nil, nil
+	}
+	if isSet[0] == 0 {
+		return []uint64{by}, nil
+	}
+	return t.runtime.Set(m, by)
 }
 
 // maxCallbacks bounds the callbacks of one future that are looked at, and maxFutures how many
@@ -334,6 +391,7 @@ func (t *Tasks) connect(m process.Memory, tasks []Pending, budget *Budget, room 
 			}
 		}
 	}
+	others := make(map[uint64]bool) // objects that are no futures: many tasks lead to the same
 	for i := range tasks {
 		task := &tasks[i]
 		seen, asked := map[uint64]bool{task.Addr: true}, map[uint64]bool{}
@@ -351,21 +409,46 @@ func (t *Tasks) connect(m process.Memory, tasks []Pending, budget *Budget, room 
 		add(owners[task.Addr])
 		futures := []uint64{task.Addr}
 		for n := 0; n < len(futures) && n < maxFutures; n++ {
-			for _, object := range t.calledBack(m, futures[n]) {
-				if asked[object] {
+			for _, c := range t.callees(m, futures[n], owners, others) {
+				if asked[c.object] {
 					continue
 				}
-				asked[object] = true
-				if by := owners[object]; by != nil {
+				asked[c.object] = true
+				switch by := owners[c.object]; {
+				case by != nil:
 					add(by)
-				} else if !seen[object] && t.isFuture(m, object) { // a gather in a gather
-					seen[object] = true
-					futures = append(futures, object)
+				case c.future && !seen[c.object]: // a gather in a gather
+					seen[c.object] = true
+					futures = append(futures, c.object)
+				case !c.future && len(others) < maxOthers:
+					others[c.object] = true
 				}
 			}
 		}
 		task.dropped = task.dropped || budget.Spent()
 	}
+}
+
+// maxOthers bounds the objects that are known to be no futures.
+const maxOthers = 1 << 16
+
+// callee is what a callback of a future leads to.
+type callee struct {
+	object uint64
+	future bool // it is a future that no task waits for
+}
+
+// callees lists what the callbacks of a future lead to. owners are the objects that tasks wait for, others some that are no
+// futures; both are only read.
+func (t *Tasks) callees(m process.Memory, future uint64, owners map[uint64][]uint64, others map[uint64]bool) []callee {
+	out, _ := process.ReadTogether(m, func(m process.Memory) (out []callee, _ error) {
+		for _, object := range t.calledBack(m, future) {
+			known := owners[object] != nil || others[object]
+			out = append(out, callee{object, !known && t.isFuture(m, object)})
+		}
+		return out, nil
+	})
+	return out // none where it does not answer
 }
 
 // groupFiles are where groups of tasks wait for their tasks as they are left.

@@ -77,7 +77,14 @@ var manyTasks string
 
 // TestManyTasksWithinTheBudget: what ordinary programs have is listed as a whole, twice.
 func TestManyTasksWithinTheBudget(t *testing.T) {
+	// One of each way to keep tasks.
+	left := []string{"3.8.", "3.13.", "3.15."}
 	for _, py := range testpython.All(t) {
+		kind := slices.IndexFunc(left, func(version string) bool { return strings.HasPrefix(py.Version, version) })
+		if kind < 0 {
+			continue
+		}
+		left = slices.Delete(left, kind, kind+1)
 		t.Run(py.Name, func(t *testing.T) {
 			program := testpython.Start(t, py.Command(py.Script(t, "crowd.py", manyTasks)))
 			require.Equal(t, "ready", program.ReadLine(t))

@@ -153,24 +153,48 @@ func (r *Runtime) WeakSet(m process.Memory, set uint64) ([]uint64, error) {
 	if err != nil {
 		return nil, err
 	}
+	objects, err := readAll(m, refs, offWeakref)
+	if err != nil {
+		return nil, fmt.Errorf("read weak references: %w", err)
+	}
+	types, err := readAll(m, objects, uint64(r.Layout.ObjectType))
+	if err != nil {
+		return nil, fmt.Errorf("read what weak references refer to: %w", err)
+	}
 	var none uint64 // the type of None, which a dead reference has for its object
+	names := map[uint64]bool{}
 	var out []uint64
-	for _, ref := range refs {
-		object, err := readU64(m, ref+offWeakref)
-		if err != nil {
-			return out, fmt.Errorf("read weak reference: %w", err)
-		}
-		typ, err := r.TypeOf(m, object)
-		if err != nil {
-			return out, fmt.Errorf("read what a weak reference refers to: %w", err)
-		}
-		if none == 0 {
+	for i, typ := range types {
+		if none == 0 && !names[typ] {
+			names[typ] = true
 			if name, made, err := r.TypeName(m, typ); err == nil && !made && name == "NoneType" {
 				none = typ
 			}
 		}
 		if typ != none {
-			out = append(out, object)
+			out = append(out, objects[i])
+		}
+	}
+	return out, nil
+}
+
+// readAll reads the word at an offset from each address, some at a time.
+func readAll(m process.Memory, addrs []uint64, offset uint64) ([]uint64, error) {
+	const some = 512
+	out := make([]uint64, 0, len(addrs))
+	room := make([]byte, 8*min(some, len(addrs)))
+	places := make([]process.Place, 0, min(some, len(addrs)))
+	for ; len(addrs) > 0; addrs = addrs[min(some, len(addrs)):] {
+		places = places[:0]
+		for i, addr := range addrs[:min(some, len(addrs))] {
+			places = append(places, process.Place{Addr: addr + offset, P: room[8*i : 8*i+8]})
+		}
+		process.ReadEach(m, places)
+		for _, p := range places {
+			if !p.OK {
+				return nil, errUnread
+			}
+			out = append(out, binary.LittleEndian.Uint64(p.P))
 		}
 	}
 	return out, nil

@@ -63,10 +63,13 @@ func (c *caller) do(f func()) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.call(patienceMany, func() {
-		runtime.LockOSThread() // wantsCPU asks for the thread that all of it runs in
+	awake := new(atomic.Bool)
+	return c.call(patienceMany, awake, func() {
+		runtime.LockOSThread() // wantsCPU and sleeps ask for the thread that all of it runs in
 		defer runtime.UnlockOSThread()
+		before := sleeps()
 		f()
+		awake.Store(sleeps() == before)
 	})
 }
 
@@ -87,7 +90,7 @@ func (c *caller) fill(p []byte, f func(to []byte) error) error {
 	to = to[:len(p)]
 	c.room = nil
 	failed := new(error)
-	if err := c.call(patience, func() { *failed = f(to) }); err != nil {
+	if err := c.call(patience, new(atomic.Bool), func() { *failed = f(to) }); err != nil {
 		return err
 	}
 	if cap(to) <= maxRoom {
@@ -99,8 +102,9 @@ func (c *caller) fill(p []byte, f func(to []byte) error) error {
 	return *failed
 }
 
-// call is do, with mu held, and with so much patience.
-func (c *caller) call(patience time.Duration, f func()) error {
+// call is do, with mu held, and with so much patience. f may set awake: it has never slept, so that all the time it took was
+// CPU time of this program, which counts against nobody.
+func (c *caller) call(patience time.Duration, awake *atomic.Bool, f func()) error {
 	now := time.Now()
 	if !c.mayCall(now) {
 		return ErrNoAnswer
@@ -126,7 +130,9 @@ func (c *caller) call(patience time.Duration, f func()) error {
 		case <-done:
 			c.timer.Stop()
 			c.answered = true
-			c.charge(time.Since(now)-queued, now)
+			if !awake.Load() {
+				c.charge(time.Since(now)-queued, now)
+			}
 			return nil
 		case <-c.timer.C:
 		}
@@ -143,6 +149,13 @@ func (c *caller) call(patience time.Duration, f func()) error {
 		c.givenUp.Add(1)
 		return ErrNoAnswer
 	}
+}
+
+// sleeps returns how often the thread has waited for something other than a CPU.
+func sleeps() int64 {
+	var used unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_THREAD, &used) // fails for bad arguments only
+	return used.Nvcsw
 }
 
 // wantsCPU reports whether a thread of this program is on a CPU or waits for one: on a busy host that takes long, and is

@@ -63,6 +63,18 @@ var taskLayouts = map[int]struct{ size, coro, state uint32 }{
 	13: {144, 120, 96},
 }
 
+// inThread holds where the releases from 3.14 on keep the running task of a thread, as they are usually built.
+var inThread = map[int]uint32{14: 872, 15: 1032}
+
+// Usual returns the layout of a minor release as it is usually built; Current, an address, is not known from that.
+func Usual(minor int) (Layout, bool) {
+	if known, ok := taskLayouts[minor]; ok {
+		return Layout{Name: known.coro + 8, Coro: known.coro}, true
+	}
+	at, ok := inThread[minor]
+	return Layout{InThread: at, Name: 136, Coro: 128}, ok
+}
+
 // Find finds out how the interpreter at interp keeps its tasks. The error matches ErrNone where
 // asyncio is not imported, yet.
 func Find(p *process.Process, rt *cpython.Runtime, interp uint64) (*Tasks, error) {

@@ -5,7 +5,6 @@ package asyncio
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -28,6 +27,8 @@ type Pending struct {
 	Cut bool
 	// AwaitedBy are the addresses of the pending tasks that wait for it to end.
 	AwaitedBy []uint64
+
+	dropped bool // something of it, for want of room
 }
 
 // Listed is what List has found.
@@ -37,24 +38,81 @@ type Listed struct {
 	Opaque int
 	// More says that there are more than MaxTasks.
 	More bool
+	// Dropped counts the tasks that are missing, or of which something is missing, because the budget was spent.
+	Dropped int
+	// Size is about how many bytes all of it takes.
+	Size int
+}
+
+// maxRead bounds the bytes that are read for all tasks of a process.
+const maxRead = 512 << 20
+
+// What is charged for a task, a coroutine that it awaits and a task that awaits it: about what each takes here and where it is
+// shown.
+const (
+	costTask      = 192
+	costSuspended = 64
+	costAwaiting  = 32
+)
+
+// Budget is what may be read of the tasks of one process, in all its interpreters and however often they are listed. It is not
+// safe for concurrent use.
+type Budget struct{ reads *process.Budget }
+
+// NewBudget returns a whole budget.
+func NewBudget() *Budget { return &Budget{process.NewBudget(maxRead)} }
+
+// Spent reports whether there is nothing left: what is listed from then on lacks more and more.
+func (b *Budget) Spent() bool { return b.reads.Spent() }
+
+// MaxKept bounds the bytes that are kept of all tasks of one process.
+const MaxKept = 32 << 20
+
+// room is what may still be kept, in bytes.
+type room int
+
+// take reports whether there is room for so many bytes more, and takes it.
+func (r *room) take(n int) bool {
+	if room(n) > *r {
+		return false
+	}
+	*r -= room(n)
+	return true
 }
 
 // List returns the pending tasks of the interpreter that Find looked at; threads are those of
 // its threads. A task that cannot be read any more, because it has just ended, is left out. The
-// answer is as true as the threads are still meanwhile: a caller lists twice and compares.
+// answer is as true as the threads are still meanwhile: a caller lists twice and compares. No more is read than budget allows,
+// and no more bytes kept than there is space for.
 //
 // From 3.14 on each thread has a list of its tasks, and a task says who awaits it. Before, asyncio has
 // a set of all of them, and who awaits a task follows from the callbacks that it is going to call:
 // those of await, gather, wait, wait_for, shield and TaskGroup are understood.
-func (t *Tasks) List(m process.Memory, threads []cpython.Thread) (Listed, error) {
+func (t *Tasks) List(m process.Memory, threads []cpython.Thread, budget *Budget, space int) (Listed, error) {
 	var out Listed
+	room := room(space)
+	m = budget.reads.Of(m)
 	addrs, err := t.addresses(m, threads, &out)
 	if err != nil {
 		return out, err
 	}
-	for _, addr := range addrs {
-		if task, ok := t.pending(m, addr); ok {
+	for at := 0; at < len(addrs) && !budget.Spent(); at += together {
+		found, err := t.severalPending(m, addrs[at:min(at+together, len(addrs))])
+		if err != nil {
+			return out, err
+		}
+		for _, task := range found {
+			if !room.take(costTask + len(task.Name)) {
+				out.Dropped++
+				continue
+			}
+			if !room.take(costSuspended * len(task.Awaits)) {
+				task.Awaits, task.Cut, task.dropped = nil, true, true
+			}
 			out.Tasks = append(out.Tasks, task)
+		}
+		if budget.Spent() { // some of the last ones may be missing
+			out.Dropped += len(addrs) - at - len(found)
 		}
 	}
 	known := make(map[uint64]int, len(out.Tasks))
@@ -63,12 +121,35 @@ func (t *Tasks) List(m process.Memory, threads []cpython.Thread) (Listed, error)
 	}
 	if t.Current == 0 {
 		for i := range out.Tasks {
-			t.awaitedBy(m, &out.Tasks[i], known)
+			t.awaitedBy(m, &out.Tasks[i], known, &room)
+			out.Tasks[i].dropped = out.Tasks[i].dropped || budget.Spent()
 		}
 	} else {
-		t.connect(m, out.Tasks)
+		t.connect(m, out.Tasks, budget, &room)
 	}
+	for i := range out.Tasks {
+		if out.Tasks[i].dropped {
+			out.Dropped++
+		}
+	}
+	out.Size = space - int(room)
 	return out, nil
+}
+
+// together is how many tasks are read with one call, which costs less than one by one. What takes long counts against the
+// process.
+const together = 16
+
+// severalPending reads some tasks, those that have ended left out.
+func (t *Tasks) severalPending(m process.Memory, addrs []uint64) ([]Pending, error) {
+	return process.ReadTogether(m, func(m process.Memory) (out []Pending, _ error) {
+		for _, addr := range addrs {
+			if task, ok := t.pending(m, addr); ok {
+				out = append(out, task)
+			}
+		}
+		return out, nil
+	})
 }
 
 // addresses lists the tasks there are, some of which may have ended.
@@ -110,14 +191,21 @@ func (t *Tasks) addresses(m process.Memory, threads []cpython.Thread, out *Liste
 		if err != nil {
 			return nil, fmt.Errorf("read the tasks: %w", err)
 		}
-		for _, addr := range found {
-			switch {
-			case len(addrs) >= MaxTasks:
-				out.More = true
-			case t.isTask(m, addr):
-				addrs = append(addrs, addr)
-			default:
-				out.Opaque++
+		for at := 0; at < len(found); at += together {
+			some := found[at:min(at+together, len(found))]
+			ours, err := process.ReadTogether(m, func(m process.Memory) ([]bool, error) { return t.areTasks(m, some), nil })
+			if err != nil {
+				return nil, fmt.Errorf("read the tasks: %w", err)
+			}
+			for i, addr := range some {
+				switch {
+				case len(addrs) >= MaxTasks:
+					out.More = true
+				case ours[i]:
+					addrs = append(addrs, addr)
+				default:
+					out.Opaque++
+				}
 			}
 		}
 	}
@@ -140,26 +228,53 @@ func (t *Tasks) foreign(m process.Memory) (n int, err error) {
 
 // linked follows one list of tasks, which begins and ends at its head.
 func (t *Tasks) linked(m process.Memory, head uint64, seen map[uint64]bool, to *[]uint64) error {
-	node, err := readU64(m, head)
-	if err != nil {
-		return fmt.Errorf("read the list of tasks: %w", err)
-	}
-	for node != head && node != 0 && len(*to) < MaxTasks {
-		task := node - uint64(t.debug.TaskNode)
-		if seen[task] {
-			return errors.New("read the list of tasks: it runs in a circle, or changes")
-		}
-		seen[task] = true
-		*to = append(*to, task)
-		if node, err = readU64(m, node); err != nil {
+	for node := head; len(*to) < MaxTasks; {
+		nodes, err := followed(m, node, head)
+		if err != nil {
 			return fmt.Errorf("read the list of tasks: %w", err)
+		}
+		for _, node = range nodes {
+			if node == head || node == 0 || len(*to) >= MaxTasks {
+				return nil
+			}
+			task := node - uint64(t.debug.TaskNode)
+			if seen[task] {
+				return errors.New("read the list of tasks: it runs in a circle, or changes")
+			}
+			seen[task] = true
+			*to = append(*to, task)
 		}
 	}
 	return nil
 }
 
+// followed reads the next nodes of a list, up to its head, where it ends.
+func followed(m process.Memory, node, head uint64) ([]uint64, error) {
+	const most = 256
+	return process.ReadTogether(m, func(m process.Memory) (out []uint64, err error) {
+		for range most {
+			if node, err = readU64(m, node); err != nil {
+				return nil, err
+			}
+			if out = append(out, node); node == head || node == 0 {
+				break
+			}
+		}
+		return out, nil
+	})
+}
+
 // maxBases bounds the classes between a task's own and the C module's.
 const maxBases = 16
+
+// areTasks asks isTask of several.
+func (t *Tasks) areTasks(m process.Memory, addrs []uint64) []bool {
+	out := make([]bool, len(addrs))
+	for i, addr := range addrs {
+		out[i] = t.isTask(m, addr)
+	}
+	return out
+}
 
 // isTask reports whether an object is an instance of the C module's type of tasks.
 func (t *Tasks) isTask(m process.Memory, addr uint64) bool {
@@ -210,148 +325,4 @@ func (t *Tasks) pending(m process.Memory, addr uint64) (task Pending, ok bool) {
 		task.Cut = true
 	}
 	return task, true
-}
-
-// awaitedBy reads who awaits a task, as it says itself (3.14 on).
-func (t *Tasks) awaitedBy(m process.Memory, task *Pending, known map[uint64]int) {
-	by, err := readU64(m, task.Addr+uint64(t.debug.TaskAwaitedBy))
-	if err != nil || by == 0 {
-		return
-	}
-	var isSet [1]byte
-	if m.Read(task.Addr+uint64(t.debug.TaskBySet), isSet[:]) != nil {
-		return
-	}
-	members := []uint64{by}
-	if isSet[0] != 0 {
-		if members, err = t.runtime.Set(m, by); err != nil {
-			task.Cut = true
-			return
-		}
-	}
-	for _, member := range members {
-		if _, ok := known[member]; ok {
-			task.AwaitedBy = append(task.AwaitedBy, member)
-		}
-	}
-}
-
-// maxCallbacks bounds the callbacks of one future that are looked at, and maxFutures how many
-// futures tell one another of their end.
-const (
-	maxCallbacks = 256
-	maxFutures   = 8
-)
-
-// connect finds out who awaits whom from what the tasks' callbacks lead to.
-func (t *Tasks) connect(m process.Memory, tasks []Pending) {
-	owners := make(map[uint64][]uint64) // of futures waited for and groups left: tasks
-	for i := range tasks {
-		task := &tasks[i]
-		if waiter, err := readU64(m, task.Addr+uint64(t.Coro)-8); err == nil && waiter != 0 {
-			owners[waiter] = append(owners[waiter], task.Addr)
-		}
-		for _, frame := range task.Awaits {
-			if frame.Self != 0 && t.leavesGroup(m, frame) {
-				owners[frame.Self] = append(owners[frame.Self], task.Addr)
-				break // the outermost group's frames come first
-			}
-		}
-	}
-	for i := range tasks {
-		task := &tasks[i]
-		seen := map[uint64]bool{task.Addr: true}
-		add := func(by []uint64) {
-			for _, addr := range by {
-				if addr != task.Addr && !seen[addr] {
-					seen[addr] = true
-					task.AwaitedBy = append(task.AwaitedBy, addr)
-				}
-			}
-		}
-		add(owners[task.Addr])
-		futures := []uint64{task.Addr}
-		for n := 0; n < len(futures) && n < maxFutures; n++ {
-			for _, object := range t.calledBack(m, futures[n]) {
-				if by := owners[object]; by != nil {
-					add(by)
-				} else if !seen[object] && t.isFuture(m, object) { // a gather in a gather
-					seen[object] = true
-					futures = append(futures, object)
-				}
-			}
-		}
-	}
-}
-
-// groupFiles are where groups of tasks wait for their tasks as they are left.
-var groupFiles = []string{"/asyncio/taskgroups.py", "/anyio/_backends/_asyncio.py"}
-
-// leavesGroup reports whether a coroutine is the end of an "async with" of a group of tasks.
-func (t *Tasks) leavesGroup(m process.Memory, frame cpython.Suspended) bool {
-	code, err := t.runtime.ReadCode(m, frame.Frame.Code)
-	if err != nil || code.Name != "__aexit__" && code.Name != "_aexit" {
-		return false
-	}
-	for _, file := range groupFiles {
-		if strings.HasSuffix(code.File, file) {
-			return true
-		}
-	}
-	return false
-}
-
-// calledBack lists the objects that the callbacks of a future belong to or hold.
-func (t *Tasks) calledBack(m process.Memory, future uint64) (out []uint64) {
-	var callbacks []uint64
-	if first, err := readU64(m, future+offCallback); err == nil && first != 0 {
-		callbacks = append(callbacks, first)
-	}
-	if list, err := readU64(m, future+offCallbacks); err == nil && list != 0 {
-		items, _ := t.runtime.Items(m, list)
-		for _, item := range items[:min(len(items), maxCallbacks)] {
-			if pair, err := t.runtime.Items(m, item); err == nil && len(pair) == 2 { // with its context
-				callbacks = append(callbacks, pair[0])
-			}
-		}
-	}
-	for _, callback := range callbacks {
-		typ, err := t.runtime.TypeOf(m, callback)
-		if err != nil {
-			continue
-		}
-		name, _, err := t.runtime.TypeName(m, typ)
-		if err != nil {
-			continue
-		}
-		switch name {
-		case "function":
-			cells, _ := t.runtime.Closure(m, callback)
-			out = append(out, cells...)
-		case "method":
-			if self, err := t.runtime.Self(m, callback); err == nil {
-				out = append(out, self)
-			}
-		case "functools.partial":
-			const args = 24 // partialobject.args of Modules/_functoolsmodule.c
-			if tuple, err := readU64(m, callback+args); err == nil {
-				items, _ := t.runtime.Items(m, tuple)
-				out = append(out, items[:min(len(items), 4)]...)
-			}
-		}
-	}
-	return out
-}
-
-// isFuture reports whether an object is one of the C module's futures, or derived from it by asyncio.
-func (t *Tasks) isFuture(m process.Memory, object uint64) bool {
-	if object == 0 {
-		return false
-	}
-	typ, err := t.runtime.TypeOf(m, object)
-	if err != nil {
-		return false
-	}
-	name, _, err := t.runtime.TypeName(m, typ)
-	return err == nil && (name == "_asyncio.Future" || name == "_GatheringFuture")
 }

@@ -45,6 +45,7 @@ func TestList(t *testing.T) {
 
 			assert.Equal(t, 1, listed.Opaque, "tasks in Python")
 			assert.False(t, listed.More)
+			assert.Zero(t, listed.Dropped)
 			got := map[string][][3]any{}
 			names := map[uint64]string{}
 			for _, task := range listed.Tasks {
@@ -71,6 +72,43 @@ func TestList(t *testing.T) {
 	}
 }
 
+//go:embed testdata/crowd.py
+var manyTasks string
+
+// TestManyTasksWithinTheBudget: what ordinary programs have is listed as a whole, twice.
+func TestManyTasksWithinTheBudget(t *testing.T) {
+	// One of each way to keep tasks.
+	left := []string{"3.8.", "3.13.", "3.15."}
+	for _, py := range testpython.All(t) {
+		kind := slices.IndexFunc(left, func(version string) bool { return strings.HasPrefix(py.Version, version) })
+		if kind < 0 {
+			continue
+		}
+		left = slices.Delete(left, kind, kind+1)
+		t.Run(py.Name, func(t *testing.T) {
+			program := testpython.Start(t, py.Command(py.Script(t, "crowd.py", manyTasks)))
+			require.Equal(t, "ready", program.ReadLine(t))
+			p, err := process.Open(program.PID)
+			require.NoError(t, err)
+			rt, err := locate.New().Locate(p)
+			require.NoError(t, err)
+			threads, err := rt.Threads(p.Memory())
+			require.NoError(t, err)
+			tasks, err := Find(p, rt, threads[0].Interp)
+			require.NoError(t, err)
+			budget := NewBudget()
+			for range 2 {
+				listed, err := tasks.List(p.Memory(), threads, budget, MaxKept)
+				require.NoError(t, err)
+				assert.Len(t, listed.Tasks, 20_102)
+				assert.Zero(t, listed.Dropped)
+				assert.Less(t, listed.Size, MaxKept/2)
+			}
+			assert.False(t, budget.Spent())
+		})
+	}
+}
+
 // listOf reads the tasks of a program that has told its own.
 func listOf(t *testing.T, program *testpython.Program) (want map[string][][3]any, listed Listed, frames func(Pending) [][3]any) {
 	var count int
@@ -85,7 +123,7 @@ func listOf(t *testing.T, program *testpython.Program) (want map[string][][3]any
 	require.NoError(t, err)
 	tasks, err := Find(p, rt, threads[0].Interp)
 	require.NoError(t, err)
-	listed, err = tasks.List(p.Memory(), threads)
+	listed, err = tasks.List(p.Memory(), threads, NewBudget(), MaxKept)
 	require.NoError(t, err)
 	loops := map[uint64]bool{}
 	for _, thread := range threads {

@@ -31,6 +31,9 @@ type AsyncioDebug struct {
 // ErrNoAsyncio says that no module is mapped that describes itself.
 var ErrNoAsyncio = errors.New("the _asyncio module is not loaded, or does not say how it is laid out")
 
+// maxAsyncioFiles bounds the files that may be the module.
+const maxAsyncioFiles = 16
+
 // ReadAsyncioDebug reads what the _asyncio module of a process says of itself. The module is a
 // file of its own or part of the one that holds the runtime.
 func (r *Runtime) ReadAsyncioDebug(p *process.Process) (AsyncioDebug, error) {
@@ -49,12 +52,13 @@ func (r *Runtime) ReadAsyncioDebug(p *process.Process) (AsyncioDebug, error) {
 		}
 		files[m.File()] = append(files[m.File()], m)
 	}
-	for _, id := range order {
-		img, err := r.Images.Get(p, files[id][0])
+	images := r.Images.Files(p)
+	for _, id := range order[:min(len(order), maxAsyncioFiles)] {
+		img, err := images.Get(files[id][0])
 		if err != nil || img.Asyncio == 0 {
 			continue
 		}
-		bias, ok := img.Bias(files[id], img.Asyncio)
+		bias, ok := img.Bias(image.NewMappings(files[id]), img.Asyncio)
 		if !ok {
 			continue
 		}

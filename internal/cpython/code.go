@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/loopwatch/loopwatch/internal/cpython/linetable"
 	"github.com/loopwatch/loopwatch/internal/cpython/object"
@@ -23,9 +24,11 @@ var (
 	errNotCode   = errors.New("not a code object")
 	errFreed     = errors.New("the code object has been freed")
 	errUnread    = errors.New("it cannot be read")
-	errMany      = errors.New("those read with it take too much memory")
 	errLongTable = fmt.Errorf("its line table is longer than %d bytes", MaxLineTable)
 )
+
+// ErrTooMuch says that code objects take more memory than their reader has room for.
+var ErrTooMuch = errors.New("more than there is room for")
 
 // Code is what a code object tells about the frames that run it.
 type Code struct {
@@ -46,7 +49,7 @@ type Code struct {
 // ReadCode reads the code object at addr. It fails where there is none; where the address was
 // used again for another one, only Check tells.
 func (r *Runtime) ReadCode(m process.Memory, addr uint64) (*Code, error) {
-	code := r.ReadCodes(m, []uint64{addr})[0]
+	code := r.ReadCodes(m, []uint64{addr}, math.MaxInt)[0]
 	return code.Code, code.Err
 }
 
@@ -56,9 +59,10 @@ type CodeOrError struct {
 	Err  error
 }
 
-// ReadCodes reads many code objects as ReadCode does, with few reads for all of them.
-func (r *Runtime) ReadCodes(m process.Memory, addrs []uint64) []CodeOrError {
-	out, err := process.ReadTogether(m, func(m process.Memory) ([]CodeOrError, error) { return r.readCodes(m, addrs), nil })
+// ReadCodes reads many code objects as ReadCode does, with few reads for all of them. Once their sizes exceed room, in bytes,
+// the error of the others is ErrTooMuch.
+func (r *Runtime) ReadCodes(m process.Memory, addrs []uint64, room int) []CodeOrError {
+	out, err := process.ReadTogether(m, func(m process.Memory) ([]CodeOrError, error) { return r.readCodes(m, addrs, room), nil })
 	if err == nil {
 		return out
 	}
@@ -69,7 +73,7 @@ func (r *Runtime) ReadCodes(m process.Memory, addrs []uint64) []CodeOrError {
 	return out
 }
 
-func (r *Runtime) readCodes(m process.Memory, addrs []uint64) []CodeOrError {
+func (r *Runtime) readCodes(m process.Memory, addrs []uint64, room int) []CodeOrError {
 	out := make([]CodeOrError, len(addrs))
 	from, to := words.Span(r.codeOffsets())
 	heads := make([]process.Place, len(addrs))
@@ -89,28 +93,20 @@ func (r *Runtime) readCodes(m process.Memory, addrs []uint64) []CodeOrError {
 		}
 	}
 	process.ReadEach(m, places)
-	total := 0
 	for i := range out {
 		if out[i].Err != nil {
 			continue
 		}
 		n := 1 + len(r.codeTexts(out[i].Code))
-		if err := r.codeRest(m, addrs[i], out[i].Code, places[:n]); err != nil {
+		if err := r.codeRest(m, addrs[i], out[i].Code, places[:n], room); err != nil {
 			out[i] = CodeOrError{Err: err}
+		} else {
+			room -= out[i].Code.Size()
 		}
 		places = places[n:]
-		if out[i].Code == nil {
-			continue
-		}
-		if total += out[i].Code.Size(); total > maxTogether && i > 0 {
-			out[i] = CodeOrError{Err: errMany}
-		}
 	}
 	return out
 }
-
-// maxTogether bounds the bytes of code objects that are returned together.
-const maxTogether = 4 << 20
 
 // codeOffsets are those of what is read of a code object.
 func (r *Runtime) codeOffsets() []uint32 {
@@ -159,8 +155,12 @@ func (r *Runtime) codeHead(m process.Memory, addr uint64, f words.Fields) (*Code
 	return c, append(places, process.Place{Addr: f.U64(l.CodeLines), P: make([]byte, object.Glance)}), nil
 }
 
-// codeRest takes the texts and the line table from what has been read at those places, and reads what is missing.
-func (r *Runtime) codeRest(m process.Memory, addr uint64, c *Code, places []process.Place) (err error) {
+// codeRest takes the texts and the line table from what has been read at those places, and reads what is missing, as far as
+// there is room.
+func (r *Runtime) codeRest(m process.Memory, addr uint64, c *Code, places []process.Place, room int) (err error) {
+	if room <= 0 {
+		return fmt.Errorf("read code object at %#x: %w", addr, ErrTooMuch)
+	}
 	for i, text := range r.codeTexts(c) {
 		var cut bool
 		if *text.to, cut, err = r.StrFrom(m, places[i].Addr, places[i].Seen()); err != nil {
@@ -177,7 +177,7 @@ func (r *Runtime) codeRest(m process.Memory, addr uint64, c *Code, places []proc
 		c.format = linetable.Locations
 	}
 	table := places[len(places)-1]
-	if c.table, err = r.readBytes(m, table.Addr, table.Seen()); err != nil {
+	if c.table, err = r.readBytes(m, table.Addr, table.Seen(), room-c.Size()); err != nil {
 		return fmt.Errorf("read line table of %s: %w", c.Name, err)
 	}
 	return nil
@@ -272,8 +272,9 @@ func (r *Runtime) checkType(m process.Memory, typ uint64) error {
 	return nil
 }
 
-// readBytes reads a bytes object of at most MaxLineTable, of which the beginning has been read, or nothing.
-func (r *Runtime) readBytes(m process.Memory, addr uint64, seen []byte) (_ []byte, err error) {
+// readBytes reads a bytes object of at most MaxLineTable, and of no more than room, of which the beginning has been read, or
+// nothing.
+func (r *Runtime) readBytes(m process.Memory, addr uint64, seen []byte, room int) (_ []byte, err error) {
 	l := &r.Layout
 	var size uint64
 	if uint32(len(seen)) >= l.BytesSize+8 {
@@ -283,6 +284,9 @@ func (r *Runtime) readBytes(m process.Memory, addr uint64, seen []byte) (_ []byt
 	}
 	if size > MaxLineTable {
 		return nil, errLongTable
+	}
+	if int(size) > room {
+		return nil, ErrTooMuch
 	}
 	if uint64(l.BytesData)+size <= uint64(len(seen)) {
 		return bytes.Clone(seen[l.BytesData:][:size]), nil

@@ -14,14 +14,26 @@ import (
 var ErrNotRunning = errors.New("no frame of that code is on the stack")
 
 // Globals returns the dict of the globals of the innermost frame of a code object on the stack of the thread state at
-// tstate. The frame may end meanwhile: the answer is as true as the thread is still.
-func (r *Runtime) Globals(m process.Memory, tstate, code uint64) (dict uint64, err error) {
-	return process.ReadTogether(m, func(m process.Memory) (uint64, error) { return r.globals(m, tstate, code) })
+// tstate, and how many frames it has looked at, at most most. The frame may end meanwhile: the answer is as true as the thread
+// is still.
+func (r *Runtime) Globals(m process.Memory, tstate, code uint64, most int) (dict uint64, looked int, err error) {
+	type found struct {
+		dict   uint64
+		looked int
+	}
+	out, err := process.ReadTogether(m, func(m process.Memory) (out found, err error) {
+		out.dict, out.looked, err = r.globals(m, tstate, code, most)
+		return out, err
+	})
+	return out.dict, out.looked, err
 }
 
-func (r *Runtime) globals(m process.Memory, tstate, code uint64) (dict uint64, err error) {
+func (r *Runtime) globals(m process.Memory, tstate, code uint64, most int) (dict uint64, looked int, err error) {
 	l := &r.Layout.FrameLayout
 	err = r.walk(m, tstate, func(addr uint64, f words.Fields) bool {
+		if looked++; looked > most {
+			return false
+		}
 		if f.U64(l.FrameCode)&^uint64(l.FrameCodeTag) != code {
 			return true
 		}
@@ -35,11 +47,11 @@ func (r *Runtime) globals(m process.Memory, tstate, code uint64) (dict uint64, e
 	})
 	switch {
 	case dict != 0:
-		return dict, nil
+		return dict, looked, nil
 	case err != nil && !errors.Is(err, ErrCut):
-		return 0, fmt.Errorf("look for a frame: %w", err)
+		return 0, looked, fmt.Errorf("look for a frame: %w", err)
 	}
-	return 0, ErrNotRunning
+	return 0, looked, ErrNotRunning
 }
 
 // frameGlobals is where a frame has f_globals: struct _frame of frameobject.h to 3.10, _PyInterpreterFrame of

@@ -46,6 +46,8 @@ const (
 	reasonTornTasks = "asyncio_tasks_torn"       // loops
 	reasonPython    = "asyncio_tasks_not_of_c"   // tasks of another make
 	reasonMoreTasks = "asyncio_tasks_over_limit"
+	reasonBudget    = "asyncio_tasks_over_budget"    // tasks of which something is missing
+	reasonStacks    = "stacks_over_budget"           // threads of which frames are missing
 	reasonStray     = "asyncio_tasks_of_other_loops" // of loops that no thread runs
 	reasonCut       = "coroutines_cut"
 	reasonTargets   = "targets_changed"

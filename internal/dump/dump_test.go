@@ -287,7 +287,8 @@ func TestRefusals(t *testing.T) {
 func TestEveryReasonHasWords(t *testing.T) {
 	for _, reason := range []string{
 		reasonStarting, reasonOver, reasonGone, reasonThreads, reasonUnwalked, reasonTorn, reasonTasks, reasonTornTasks,
-		reasonPython, reasonMoreTasks, reasonStray, reasonCut, reasonTargets, reasonUnwatched, python.ReasonParentCut,
+		reasonPython, reasonMoreTasks, reasonStray, reasonCut, reasonTargets, reasonUnwatched, reasonBudget, reasonStacks,
+		python.ReasonParentCut, python.ReasonNative,
 	} {
 		assert.NotEmpty(t, words.ReasonText(reason), reason)
 	}

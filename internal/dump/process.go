@@ -23,10 +23,13 @@ type proc struct {
 	interps map[uint64]*interp // by address
 	states  []cpython.Thread
 	cut     bool // the list of threads had no end
+
+	budget *asyncio.Budget // of what is read of its tasks
+	frames int             // of its threads, kept now
 }
 
 func newProc(p *python.Process) *proc {
-	return &proc{Process: p, threads: make(map[uint64]*thread), interps: make(map[uint64]*interp)}
+	return &proc{Process: p, threads: make(map[uint64]*thread), interps: make(map[uint64]*interp), budget: asyncio.NewBudget()}
 }
 
 // interp is one interpreter of a process.
@@ -53,6 +56,7 @@ type thread struct {
 	intact  bool   // so it was read as it is
 	settled bool   // and need not be read again
 	torn    bool   // it never was intact
+	over    bool   // it has more frames than its process may have
 	loop    uint64 // address of the event loop it runs, as asyncio has it
 	running *asyncio.Task
 
@@ -85,6 +89,7 @@ func (p *proc) read(listed map[uint64]listing.Thread) {
 			continue
 		}
 		last := *t
+		p.frames -= len(last.raw)
 		*t = thread{state: s, kernel: d}
 		p.readStack(t)
 		// One that waits for the GIL wakes up every few milliseconds, and where it stands stays the same.
@@ -95,6 +100,7 @@ func (p *proc) read(listed map[uint64]listing.Thread) {
 	}
 	for addr := range p.threads {
 		if !seen[addr] {
+			p.frames -= len(p.threads[addr].raw)
 			delete(p.threads, addr)
 		}
 	}
@@ -112,21 +118,35 @@ func (p *proc) read(listed map[uint64]listing.Thread) {
 // tries is how often the stack of a thread that runs is read to find it twice the same.
 const tries = 8
 
+// maxStackFrames bounds the frames of all threads of one process.
+const maxStackFrames = 1 << 17
+
+// stack reads the frames of a thread, and says whether there are more than its process may have.
+func (p *proc) stack(tstate uint64) (raw []cpython.RawFrame, addrs []uint64, over bool, err error) {
+	room := maxStackFrames - p.frames
+	raw, addrs, err = p.Stack(tstate)
+	if len(raw) > room {
+		return slices.Clone(raw[:room]), slices.Clone(addrs[:room]), true, err
+	}
+	return raw, addrs, false, err
+}
+
 // readStack reads a stack, and names it. Of a thread that sleeps once is enough: whether it slept all the time shows
 // afterwards.
 func (p *proc) readStack(t *thread) {
-	t.raw, t.addrs, t.err = p.Stack(t.state.Addr)
+	t.raw, t.addrs, t.over, t.err = p.stack(t.state.Addr)
 	if errors.Is(t.err, cpython.ErrCut) {
 		t.err = nil
 	}
 	for i := 0; t.kernel.Running && i < tries && !t.agreed; i++ {
-		raw, addrs, err := p.Stack(t.state.Addr)
+		raw, addrs, over, err := p.stack(t.state.Addr)
 		if errors.Is(err, cpython.ErrCut) {
 			err = nil
 		}
 		t.agreed = err == nil && t.err == nil && slices.Equal(addrs, t.addrs) && sameCode(raw, t.raw)
-		t.raw, t.addrs, t.err = raw, addrs, err
+		t.raw, t.addrs, t.over, t.err = raw, addrs, over, err
 	}
+	p.frames += len(t.raw)
 	t.frames = p.Names.Frames(t.raw)
 }
 
@@ -152,9 +172,13 @@ func (p *proc) readInterp(i *interp, busy bool) {
 	}
 	var err error
 	i.agreed = false
-	i.listed, err = i.tasks.List(p.Memory, p.states)
-	for n := 0; busy && n < tries/2 && !i.agreed; n++ {
-		again, againErr := i.tasks.List(p.Memory, p.states)
+	space := asyncio.MaxKept + i.listed.Size
+	for _, other := range p.interps {
+		space -= other.listed.Size
+	}
+	i.listed, err = i.tasks.List(p.Memory, p.states, p.budget, space)
+	for n := 0; busy && n < tries/2 && !i.agreed && !p.budget.Spent(); n++ {
+		again, againErr := i.tasks.List(p.Memory, p.states, p.budget, space)
 		i.agreed = err == nil && againErr == nil && reflect.DeepEqual(again, i.listed)
 		i.listed, err = again, againErr
 	}
@@ -176,6 +200,10 @@ func (p *proc) settle(before, after map[int]listing.Thread) bool {
 	}
 	for _, i := range p.interps {
 		all = all && !i.unreadable
+	}
+	if p.budget.Spent() { // there will be no more to be had
+		p.giveUp()
+		return true
 	}
 	return all && p.tasksSettled()
 }

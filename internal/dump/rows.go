@@ -29,7 +29,7 @@ func (l *look) processRow(p *proc) model.DumpProcess {
 	}
 	w := &writer{
 		proc: p, lost: l.lost, threshold: int64(l.threshold),
-		names: p.ThreadNames(slices.Collect(maps.Keys(p.interps))), frames: maxTaskFrames,
+		names: p.ThreadNames(slices.Collect(maps.Keys(p.interps))), frames: maxTaskFrames, space: maxShown,
 	}
 	row.GIL = w.holders()
 	threads := slices.SortedFunc(maps.Values(p.threads), func(a, b *thread) int { return cmp.Compare(a.kernel.TID, b.kernel.TID) })
@@ -51,6 +51,7 @@ func (l *look) processRow(p *proc) model.DumpProcess {
 	for _, i := range p.interps {
 		l.lost.addTasks(i, loops)
 	}
+	l.lost.add(python.ReasonNative, p.UnnamedNative())
 	return row
 }
 
@@ -62,6 +63,7 @@ func (l losses) addTasks(i *interp, loops map[uint64]bool) {
 	if i.listed.More {
 		l.add(reasonMoreTasks, 1)
 	}
+	l.add(reasonBudget, int64(i.listed.Dropped))
 	l.add(reasonPython, int64(i.listed.Opaque))
 	for _, task := range i.listed.Tasks {
 		if !loops[task.Loop] {
@@ -77,6 +79,29 @@ type writer struct {
 	threshold int64             // ns
 	names     map[uint64]string // that threading has, by thread pointer
 	frames    int               // of tasks that may still be written
+	space     int               // bytes of tasks and stacks that may still be written
+
+	awaits map[*interp]map[uint64][]string // ids of the tasks that each task awaits
+}
+
+// maxShown bounds the bytes that are written of all tasks and stacks of one process.
+const maxShown = 32 << 20
+
+// sizeOf returns about how many bytes some frames take where they are written.
+func sizeOf(frames []model.Frame) (n int) {
+	for _, f := range frames {
+		n += 64 + len(f.Function) + len(f.File)
+	}
+	return n
+}
+
+// take reports whether there is space for so many bytes more, and takes it.
+func (w *writer) take(n int) bool {
+	if n > w.space {
+		return false
+	}
+	w.space -= n
+	return true
 }
 
 // name returns the name of a thread that threading has for it, or else the kernel's.
@@ -110,6 +135,12 @@ func (w *writer) holders() (out []model.DumpGIL) {
 func (w *writer) thread(t *thread) model.DumpThread {
 	row := model.DumpThread{
 		TID: t.kernel.TID, Thread: w.name(t), State: w.state(t), Frames: t.frames, Torn: t.torn || t.err != nil,
+	}
+	if shown := w.take(sizeOf(t.frames)); !shown || t.over {
+		w.lost.add(reasonStacks, 1)
+		if !shown {
+			row.Frames = nil
+		}
 	}
 	row.ForNS = t.lasts()
 	row.AtLeast = row.ForNS != nil && t.status.atLeast
@@ -179,6 +210,9 @@ func (w *writer) sleeping(t *thread, i *interp, busy cause.Interpreter, row *mod
 	row.Detail = cause.Detail(call, slept)
 	row.Cause, row.Culprit = cause.Blame(slept, true, busy, t.frames[:t.status.inside])
 	if holder := w.threads[i.holder]; row.Cause == model.CauseGIL && holder != nil && holder != t {
-		row.Detail.Holder = &model.Holder{TID: holder.kernel.TID, Thread: w.name(holder), Frames: holder.frames}
+		row.Detail.Holder = &model.Holder{TID: holder.kernel.TID, Thread: w.name(holder)}
+		if w.take(sizeOf(holder.frames)) {
+			row.Detail.Holder.Frames = holder.frames
+		}
 	}
 }

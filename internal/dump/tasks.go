@@ -24,16 +24,14 @@ func (w *writer) loop(t *thread) model.DumpLoop {
 		row.TasksTorn = true
 		w.lost.add(reasonTornTasks, 1)
 	}
-	awaits := make(map[uint64][]string)
-	for n := range i.listed.Tasks {
-		task := &i.listed.Tasks[n]
-		for _, by := range task.AwaitedBy {
-			awaits[by] = append(awaits[by], taskID(task.Addr))
-		}
-	}
+	awaits := w.awaitsOf(i)
 	for n := range i.listed.Tasks {
 		task := &i.listed.Tasks[n]
 		if task.Loop != t.loop {
+			continue
+		}
+		if len(task.Awaits) > w.frames {
+			row.MoreTasks++
 			continue
 		}
 		out := model.DumpTask{ID: taskID(task.Addr), Name: task.Name, Awaits: awaits[task.Addr]}
@@ -47,7 +45,9 @@ func (w *writer) loop(t *thread) model.DumpLoop {
 		default:
 			out.Frames = w.suspended(task)
 		}
-		if w.frames -= len(out.Frames); w.frames < 0 {
+		const id = 32 // bytes of one, about
+		w.frames -= len(out.Frames)
+		if !w.take(2*id + len(out.Name) + id*len(out.Awaits) + sizeOf(out.Frames)) {
 			row.MoreTasks++
 			continue
 		}
@@ -58,6 +58,26 @@ func (w *writer) loop(t *thread) model.DumpLoop {
 	}
 	w.lost.add(reasonMoreTasks, row.MoreTasks)
 	return row
+}
+
+// awaitsOf returns which tasks each task of an interpreter awaits.
+func (w *writer) awaitsOf(i *interp) map[uint64][]string {
+	if known := w.awaits[i]; known != nil {
+		return known
+	}
+	awaits := make(map[uint64][]string)
+	for n := range i.listed.Tasks {
+		task := &i.listed.Tasks[n]
+		id := taskID(task.Addr)
+		for _, by := range task.AwaitedBy {
+			awaits[by] = append(awaits[by], id)
+		}
+	}
+	if w.awaits == nil {
+		w.awaits = make(map[*interp]map[uint64][]string)
+	}
+	w.awaits[i] = awaits
+	return awaits
 }
 
 // suspended names the coroutines of a task that waits, innermost first.

@@ -16,6 +16,7 @@ import (
 
 // Bounds of what is read.
 const (
+	MaxRead      = 128 << 20 // bytes of one file in all, however its parts overlap
 	MaxSegments  = 128
 	MaxSections  = 4096
 	maxNames     = 1 << 20 // bytes of all section names
@@ -33,11 +34,12 @@ const (
 	segmentLoad  = 1 // PT_LOAD
 )
 
-// Errors of Open, and of reading beyond the file's end.
+// Errors of Open, and of reading beyond the file's end or MaxRead.
 var (
 	ErrNotELF    = errors.New("not a little-endian ELF file")
 	Err32Bit     = errors.New("a 32-bit program")
 	ErrMalformed = errors.New("malformed ELF file")
+	ErrTooMuch   = errors.New("more than is read of one file")
 )
 
 // File is an ELF file's headers. Addresses are its own, without load bias.
@@ -48,6 +50,7 @@ type File struct {
 
 	from io.ReaderAt
 	size int64
+	left uint64 // bytes that may still be read
 }
 
 // Segment is a PT_LOAD program header.
@@ -65,7 +68,7 @@ type Section struct {
 
 // Open reads the headers of a file of size bytes. The memory it takes is bounded whatever the file says.
 func Open(from io.ReaderAt, size int64) (*File, error) {
-	f := &File{from: from, size: size}
+	f := &File{from: from, size: size, left: MaxRead}
 	head := make([]byte, headerSize)
 	if err := f.Read(head, 0); err != nil || !bytes.Equal(head[:4], []byte("\x7fELF")) || head[5] != littleEndian {
 		return nil, ErrNotELF
@@ -149,7 +152,8 @@ func (f *File) readSections(head []byte) error {
 	return nil
 }
 
-// Read fills p with the file's bytes from at on, or fails without reading where the file is too short.
+// Read fills p with the file's bytes from at on, or fails without reading where the file is too short, or where more than
+// MaxRead would be read in all.
 func (f *File) Read(p []byte, at uint64) error {
 	if len(p) == 0 {
 		return nil
@@ -157,6 +161,10 @@ func (f *File) Read(p []byte, at uint64) error {
 	if f.size < 0 || at > uint64(f.size) || uint64(len(p)) > uint64(f.size)-at {
 		return fmt.Errorf("%w: %d bytes at %#x lie outside", ErrMalformed, len(p), at)
 	}
+	if uint64(len(p)) > f.left {
+		return fmt.Errorf("read %d bytes at %#x: %w", len(p), at, ErrTooMuch)
+	}
+	f.left -= uint64(len(p))
 	if n, err := f.from.ReadAt(p, int64(at)); n < len(p) {
 		return fmt.Errorf("read %d bytes at %#x: %w", len(p), at, err)
 	}

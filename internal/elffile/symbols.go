@@ -12,6 +12,20 @@ const (
 	SymbolReserved  = 0xff00 // SHN_LORESERVE: absolute, common and other non-sections
 )
 
+// Symbols returns the symbol table of a kind and its names. There is one of each kind: where a file names several, the first
+// counts.
+func (f *File) Symbols(kind uint32) (table, names Section, ok bool) {
+	for _, s := range f.Sections {
+		if s.Kind == kind {
+			if int(s.Link) >= len(f.Sections) {
+				return Section{}, Section{}, false
+			}
+			return s, f.Sections[s.Link], true
+		}
+	}
+	return Section{}, Section{}, false
+}
+
 // PieceSize is how many bytes of a section Pieces hands out at a time, overlaps not counted.
 const PieceSize = 256 << 10
 

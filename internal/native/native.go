@@ -8,6 +8,7 @@ package native
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/loopwatch/loopwatch/internal/elffile"
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -20,43 +21,62 @@ const (
 	maxAnswers = 1024    // of one file
 )
 
+// Bytes that are read before a file that changes, or a process with many files, has to wait.
+const (
+	savedOfFile    = 8 << 20
+	savedOfProcess = 96 << 20
+)
+
+// ErrTooMuch says that a file changes too fast, or that the files of a process are too large, to be read now.
+var ErrTooMuch = errors.New("too much was read of late")
+
 // Cache remembers the functions of files. The zero value is ready for use, by several goroutines.
 type Cache struct {
 	mu     sync.Mutex
 	tables map[process.FileStamp]*table
 	kept   int // functions in tables
+	reads  elffile.Reads
 }
 
 // Function returns the function that an instruction lies in, given the mapping of a process that it lies in; "" where no
-// symbol of the file covers it.
-func (c *Cache) Function(p *process.Process, m process.Mapping, ip uint64) string {
+// symbol of the file covers it. The only error is ErrTooMuch.
+func (c *Cache) Function(p *process.Process, m process.Mapping, ip uint64) (string, error) {
 	if m.Inode == 0 || !m.Contains(ip) {
-		return ""
+		return "", nil
 	}
 	stamp, err := p.StatMapping(m)
 	if err != nil {
-		return ""
+		return "", nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.tables[stamp]
 	if t != nil {
 		if name, known := t.answers[m.Offset+ip-m.Start]; known {
-			return name
+			return name, nil
 		}
+	}
+	file, owner := elffile.FileOf(stamp), elffile.ProcessOf(p)
+	if now := time.Now(); !c.reads.May(owner, savedOfProcess, now) || t == nil && !c.reads.May(file, savedOfFile, now) {
+		return "", ErrTooMuch
 	}
 	f, err := p.OpenMapping(m)
 	if err != nil {
-		return "" // not remembered: it may be a matter of this process
+		return "", nil // not remembered: it may be a matter of this process
 	}
 	defer f.Close()
+	r := &elffile.Counter{From: f}
+	defer func() {
+		c.reads.Charge(owner, r.Bytes, time.Now())
+		c.reads.Charge(file, r.Bytes, time.Now())
+	}()
 	if t == nil {
-		if t, err = readTable(f, f.Size); errors.Is(err, process.ErrNoAnswer) {
-			return ""
+		if t, err = readTable(r, f.Size); errors.Is(err, process.ErrNoAnswer) {
+			return "", nil
 		}
 		c.keep(stamp, t)
 	}
-	return t.answer(f, m.Offset+ip-m.Start)
+	return t.answer(r, m.Offset+ip-m.Start), nil
 }
 
 // keep remembers a table, and forgets all others where there are too many.
@@ -74,5 +94,5 @@ type table struct {
 	functions []function        // by address
 	names     elffile.Section   // within the file
 	answers   map[uint64]string // by offset into the file
-	searches  int               // through all its names that may still be made
+	left      uint64            // bytes of names that may still be searched
 }

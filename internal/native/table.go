@@ -18,10 +18,10 @@ import (
 const (
 	maxTable     = 64 << 20 // bytes of a symbol table, and of its names
 	maxFunctions = 1 << 20
-	maxName      = 256     // bytes of one; a longer one is no answer
-	maxAliases   = 16      // functions at one address that are compared
-	maxOffset    = 1 << 40 // of names in the file
-	maxSearches  = 64      // through all names of a file
+	maxName      = 256       // bytes of one; a longer one is no answer
+	maxAliases   = 16        // functions at one address that are compared
+	maxOffset    = 1 << 40   // of names in the file
+	maxSearched  = 256 << 20 // bytes of the names of a file that are searched, over and over
 )
 
 // Types of symbols of code (System V gABI, and elf.h).
@@ -42,30 +42,28 @@ func (f function) covers(addr uint64) bool { return addr-f.addr < uint64(f.size)
 // readTable reads the functions of a file: of its symbol table, or where it was stripped, those it exports. With an error
 // comes a table of those that could be read.
 func readTable(r io.ReaderAt, size int64) (*table, error) {
-	t := &table{answers: make(map[uint64]string), searches: maxSearches}
+	t := &table{answers: make(map[uint64]string), left: maxSearched}
 	f, err := elffile.Open(r, size)
 	if err != nil {
 		return t, err
 	}
 	t.segments = f.Segments
 	for _, kind := range []uint32{elffile.SectionSymbols, elffile.SectionDynamic} {
-		for _, s := range f.Sections {
-			if s.Kind != kind || int(s.Link) >= len(f.Sections) {
-				continue
-			}
-			functions, failed := readFunctions(f, s)
-			if failed == nil && len(functions) > 0 {
-				t.functions, t.names = functions, f.Sections[s.Link]
-				return t, nil
-			}
-			err = cmp.Or(err, failed)
+		s, names, ok := f.Symbols(kind)
+		if !ok {
+			continue
 		}
+		functions, failed := readFunctions(f, s, names)
+		if failed == nil && len(functions) > 0 {
+			t.functions, t.names = functions, names
+			return t, nil
+		}
+		err = cmp.Or(err, failed)
 	}
 	return t, err
 }
 
-func readFunctions(f *elffile.File, s elffile.Section) ([]function, error) {
-	names := f.Sections[s.Link]
+func readFunctions(f *elffile.File, s, names elffile.Section) ([]function, error) {
 	if s.Size > maxTable || names.Size > maxTable || names.Size == 0 || f.Read(make([]byte, 1), names.Offset+names.Size-1) != nil || names.Offset > maxOffset {
 		return nil, fmt.Errorf("%w: %d bytes of symbols", elffile.ErrMalformed, s.Size)
 	}
@@ -172,10 +170,10 @@ type names struct {
 
 // beginning returns the names that begin with a text, at most most of them.
 func (n names) beginning(text string, most int) (out []string) {
-	if n.table.searches == 0 {
+	if n.table.left < n.table.names.Size {
 		return nil
 	}
-	n.table.searches--
+	n.table.left -= n.table.names.Size
 	overlap := uint64(maxName + 1)
 	buf := make([]byte, min(elffile.PieceSize+overlap, n.table.names.Size))
 	needle := []byte("\x00" + text) // a table begins with an empty name

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/stretchr/testify/assert"
@@ -146,17 +147,93 @@ func TestMappedFile(t *testing.T) {
 	i := slices.IndexFunc(maps, func(m process.Mapping) bool { return m.Contains(at) })
 	require.GreaterOrEqual(t, i, 0)
 	var c Cache
-	for range 2 {
-		assert.Equal(t, "f", c.Function(p, maps[i], at+0x40))
-		assert.Equal(t, "f", c.Function(p, maps[i], at+0x13f))
-		assert.Empty(t, c.Function(p, maps[i], at+0x140))
+	named := func(m process.Mapping, ip uint64) string {
+		name, err := c.Function(p, m, ip)
+		require.NoError(t, err)
+		return name
 	}
-	assert.Empty(t, c.Function(p, maps[i], maps[i].End), "outside")
-	assert.Empty(t, c.Function(p, process.Mapping{Start: at, End: at + 1}, at), "no file")
+	for range 2 {
+		assert.Equal(t, "f", named(maps[i], at+0x40))
+		assert.Equal(t, "f", named(maps[i], at+0x13f))
+		assert.Empty(t, named(maps[i], at+0x140))
+	}
+	assert.Empty(t, named(maps[i], maps[i].End), "outside")
+	assert.Empty(t, named(process.Mapping{Start: at, End: at + 1}, at), "no file")
 	assert.Len(t, c.tables, 1)
 	assert.Equal(t, 1, c.kept)
 	// Where there is no more room, all is forgotten.
 	c.keep(process.FileStamp{Inode: 1}, &table{functions: make([]function, maxKept)})
 	assert.Len(t, c.tables, 1)
 	assert.Equal(t, maxKept, c.kept)
+}
+
+// TestOneTableIsRead has a file name one symbol table over and over: it is read once.
+func TestOneTableIsRead(t *testing.T) {
+	const sections, size = elffile.MaxSections, 32 << 20
+	var head bytes.Buffer
+	_ = binary.Write(&head, binary.LittleEndian, elf.Header64{
+		Ident: [16]byte{0x7f, 'E', 'L', 'F', 2, 1, 1}, Phoff: 64, Phentsize: 56, Shoff: 64, Shentsize: 64, Shnum: sections,
+	})
+	_ = binary.Write(&head, binary.LittleEndian, elf.Section64{})
+	for range sections - 1 {
+		_ = binary.Write(&head, binary.LittleEndian, elf.Section64{Type: elffile.SectionSymbols, Off: 1 << 20, Size: size})
+	}
+	r := &elffile.Counter{From: zeros(head.Bytes())}
+	table, _ := readTable(r, 1<<40)
+	assert.Empty(t, table.functions)
+	assert.Less(t, r.Bytes, int64(size+1<<20))
+}
+
+// zeros is a file that begins with some bytes and goes on with zeros.
+type zeros []byte
+
+func (z zeros) ReadAt(p []byte, off int64) (int, error) {
+	clear(p)
+	if off < int64(len(z)) {
+		copy(p, z[off:])
+	}
+	return len(p), nil
+}
+
+// TestNamesAreSearchedWithinBounds asks for names that need a search through all others, again and again.
+func TestNamesAreSearchedWithinBounds(t *testing.T) {
+	const size = 16 << 20
+	r := &elffile.Counter{From: zeros(nil)}
+	table := &table{names: elffile.Section{Size: size}, left: maxSearched}
+	for range 1000 {
+		names{table, r}.beginning(cythonWrapper, 8)
+	}
+	assert.LessOrEqual(t, r.Bytes, int64(maxSearched+maxSearched/size*(size/elffile.PieceSize)*(maxName+1)))
+}
+
+// TestChangingFileWaits changes a file all the time: it is not read all the time.
+func TestChangingFileWaits(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "made.so"))
+	require.NoError(t, err)
+	defer f.Close()
+	b := made(elffile.SectionSymbols, symbol{name: "f", addr: codeAddr, size: 0x100})
+	_, err = f.Write(b)
+	require.NoError(t, err)
+	code, err := unix.Mmap(int(f.Fd()), codeOffset, 0x1000, unix.PROT_READ, unix.MAP_PRIVATE)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, unix.Munmap(code)) }()
+	at := uint64(uintptr(unsafe.Pointer(&code[0])))
+	p, err := process.Open(os.Getpid())
+	require.NoError(t, err)
+	maps, err := p.Maps()
+	require.NoError(t, err)
+	m := maps[slices.IndexFunc(maps, func(m process.Mapping) bool { return m.Contains(at) })]
+	var c Cache
+	name, err := c.Function(p, m, at)
+	require.NoError(t, err)
+	require.Equal(t, "f", name)
+	stamp, err := p.StatMapping(m)
+	require.NoError(t, err)
+	c.reads.Charge(elffile.FileOf(stamp), 1<<40, time.Now()) // as if much had been read
+	name, err = c.Function(p, m, at)
+	require.NoError(t, err, "what is known of it needs no reading")
+	require.Equal(t, "f", name)
+	require.NoError(t, os.Chtimes(f.Name(), time.Now(), time.Now().Add(time.Hour)))
+	_, err = c.Function(p, m, at)
+	assert.ErrorIs(t, err, ErrTooMuch)
 }

@@ -5,6 +5,7 @@ package probes
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -59,29 +60,93 @@ type ThreadConfig struct {
 	FDs      []FDVerdict // the newest FDs of them count
 }
 
-// layoutTable hands out indexes for layouts, one for each that differs.
-type layoutTable struct{ known map[Layout]uint32 }
+// UsualLayouts is the room that is kept for layouts of releases as they are usually built: one for the stacks of each, and
+// one that names tasks besides. Others say of themselves how they are laid out, and may say anything.
+const UsualLayouts = 24
 
-// AddLayout returns the index of a layout, entering it if it is new.
-func (p *Probes) AddLayout(l Layout) (uint32, error) {
+// ErrLayouts says that there is no room for another layout.
+var ErrLayouts = errors.New("its CPython is laid out in a way of its own, and there are too many of those")
+
+// layoutTable hands out indexes for layouts: one for each that differs, for as long as it is used.
+type layoutTable struct {
+	index map[Layout]uint32
+	used  []usedLayout // by index
+	other int          // of them those that are not usual
+}
+
+// usedLayout is an entry of the table; unused where users is 0.
+type usedLayout struct {
+	layout Layout
+	users  int
+	usual  bool
+}
+
+// add returns the index of a layout, and whether it is new.
+func (t *layoutTable) add(l Layout, usual bool, size int) (index uint32, added bool, err error) {
+	if i, ok := t.index[l]; ok {
+		t.used[i].users++
+		return i, false, nil
+	}
+	if !usual && t.other >= size-UsualLayouts {
+		return 0, false, ErrLayouts
+	}
+	i := slices.IndexFunc(t.used, func(u usedLayout) bool { return u.users == 0 })
+	if i < 0 {
+		if i = len(t.used); i >= size {
+			return 0, false, ErrLayouts
+		}
+		t.used = append(t.used, usedLayout{})
+	}
+	if t.index == nil {
+		t.index = make(map[Layout]uint32)
+	}
+	if !usual {
+		t.other++
+	}
+	t.used[i], t.index[l] = usedLayout{l, 1, usual}, uint32(i)
+	return uint32(i), true, nil
+}
+
+// release gives a layout back that add has returned, and reports whether that has made room.
+func (t *layoutTable) release(index uint32) bool {
+	if uint64(index) >= uint64(len(t.used)) || t.used[index].users == 0 {
+		return false
+	}
+	u := &t.used[index]
+	if u.users--; u.users > 0 {
+		return false
+	}
+	delete(t.index, u.layout)
+	if !u.usual {
+		t.other--
+	}
+	return true
+}
+
+// AddLayout returns the index of a layout, entering it if it is new. usual says that it is that of a release as it is usually
+// built: of those there is always room, of others a number. Where there is none the error is ErrLayouts. Every index is to be
+// given back by ReleaseLayout.
+func (p *Probes) AddLayout(l Layout, usual bool) (uint32, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i, ok := p.layouts.known[l]; ok {
-		return i, nil
-	}
-	if p.layouts.known == nil {
-		p.layouts.known = make(map[Layout]uint32)
-	}
 	m := p.coll.Maps[loopwatchMapLayouts]
-	i := uint32(len(p.layouts.known))
-	if i >= m.MaxEntries() {
-		return 0, errors.New("too many different CPython layouts")
+	i, added, err := p.layouts.add(l, usual, int(m.MaxEntries()))
+	if err != nil || !added {
+		return i, err
 	}
 	if err := m.Put(i, &l); err != nil {
+		p.layouts.release(i)
 		return 0, fmt.Errorf("enter layout: %w", err)
 	}
-	p.layouts.known[l] = i
 	return i, nil
+}
+
+// ReleaseLayout gives a layout back that AddLayout has returned the index of, and reports whether there is room for another now. No
+// process that goes on may use it.
+func (p *Probes) ReleaseLayout(index uint32) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.layouts.release(index)
 }
 
 // SetProcess says whether a process is one to be watched. One that is ignored is announced

@@ -63,10 +63,13 @@ func (c *caller) do(f func()) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.call(patienceMany, func() {
-		runtime.LockOSThread() // wantsCPU asks for the thread that all of it runs in
+	awake := new(atomic.Bool)
+	return c.call(patienceMany, awake, func() {
+		runtime.LockOSThread() // wantsCPU and sleeps ask for the thread that all of it runs in
 		defer runtime.UnlockOSThread()
+		before := sleeps()
 		f()
+		awake.Store(sleeps() == before)
 	})
 }
 
@@ -87,7 +90,7 @@ func (c *caller) fill(p []byte, f func(to []byte) error) error {
 	to = to[:len(p)]
 	c.room = nil
 	failed := new(error)
-	if err := c.call(patience, func() { *failed = f(to) }); err != nil {
+	if err := c.call(patience, new(atomic.Bool), func() { *failed = f(to) }); err != nil {
 		return err
 	}
 	if cap(to) <= maxRoom {
@@ -99,8 +102,9 @@ func (c *caller) fill(p []byte, f func(to []byte) error) error {
 	return *failed
 }
 
-// call is do, with mu held, and with so much patience.
-func (c *caller) call(patience time.Duration, f func()) error {
+// call is do, with mu held, and with so much patience. f may set awake: it has never slept, so that all the time it took was
+// CPU time of this program, which counts against nobody.
+func (c *caller) call(patience time.Duration, awake *atomic.Bool, f func()) error {
 	now := time.Now()
 	if !c.mayCall(now) {
 		return ErrNoAnswer
@@ -126,7 +130,9 @@ func (c *caller) call(patience time.Duration, f func()) error {
 		case <-done:
 			c.timer.Stop()
 			c.answered = true
-			c.charge(time.Since(now)-queued, now)
+			if !awake.Load() {
+				c.charge(time.Since(now)-queued, now)
+			}
 			return nil
 		case <-c.timer.C:
 		}
@@ -143,6 +149,13 @@ func (c *caller) call(patience time.Duration, f func()) error {
 		c.givenUp.Add(1)
 		return ErrNoAnswer
 	}
+}
+
+// sleeps returns how often the thread has waited for something other than a CPU.
+func sleeps() int64 {
+	var used unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_THREAD, &used) // fails for bad arguments only
+	return used.Nvcsw
 }
 
 // wantsCPU reports whether a thread of this program is on a CPU or waits for one: on a busy host that takes long, and is
@@ -201,11 +214,36 @@ func Together[T any](p *Process, f func(p *Process) (T, error)) (T, error) {
 
 // ReadTogether is Together for reads of memory.
 func ReadTogether[T any](m Memory, f func(m Memory) (T, error)) (T, error) {
+	if within, ok := m.(*limited); ok {
+		return togetherWithin(within, f)
+	}
 	own, ok := m.(*vm)
 	if !ok {
 		return f(m)
 	}
 	return ask(own.calls, func() (T, error) { return f(&vm{own.process, nil}) })
+}
+
+// togetherWithin is ReadTogether within a budget.
+func togetherWithin[T any](m *limited, f func(m Memory) (T, error)) (T, error) {
+	own, ok := m.Memory.(*vm)
+	if !ok {
+		return f(m)
+	}
+	type spent struct {
+		value  T
+		budget Budget
+	}
+	left := *m.budget
+	out, err := ask(own.calls, func() (spent, error) {
+		budget := left // of its own: f may go on when it has been given up
+		value, err := f(budget.Of(&vm{own.process, nil}))
+		return spent{value, budget}, err
+	})
+	if !errors.Is(err, ErrNoAnswer) {
+		*m.budget = out.budget
+	}
+	return out.value, err
 }
 
 // ask is do for what returns something.

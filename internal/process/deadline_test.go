@@ -136,6 +136,27 @@ func TestSlowAnswers(t *testing.T) {
 	}
 }
 
+// TestOnlySleepCounts: what this program works at is not held against the process that is read; what it waits for is.
+func TestOnlySleepCounts(t *testing.T) {
+	c := new(caller)
+	for range 5 {
+		require.NoError(t, c.do(func() {
+			for begun := time.Now(); time.Since(begun) < 2*slow; {
+			}
+		}))
+	}
+	worked := c.spent
+	pipe := [2]int{}
+	require.NoError(t, unix.Pipe(pipe[:]))
+	defer unix.Close(pipe[0])
+	defer unix.Close(pipe[1])
+	require.NoError(t, c.do(func() {
+		poll := []unix.PollFd{{Fd: int32(pipe[0]), Events: unix.POLLIN}}
+		_, _ = unix.Poll(poll, int(10*slow/time.Millisecond))
+	}))
+	assert.GreaterOrEqual(t, c.spent-worked, 9*slow)
+}
+
 // TestManyHangingCalls: calls that hang hold threads, so there is a bound on them.
 func TestManyHangingCalls(t *testing.T) {
 	known := &caller{answered: true}

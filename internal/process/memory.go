@@ -3,6 +3,7 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -32,13 +33,68 @@ func (p Place) Seen() []byte {
 // ReadEach reads many places, each as Read does. Of a process's memory it reads many with one system call,
 // which costs more than most of what is read.
 func ReadEach(m Memory, places []Place) {
-	if m, ok := m.(*vm); ok {
+	switch m := m.(type) {
+	case *vm:
+		m.readEach(places)
+		return
+	case *limited:
 		m.readEach(places)
 		return
 	}
 	for i := range places {
 		places[i].OK = m.Read(places[i].Addr, places[i].P) == nil
 	}
+}
+
+// Budget bounds what is read of a memory in all. It is not safe for concurrent use.
+type Budget struct{ left int64 }
+
+// costOfRead is what a read costs beside its bytes.
+const costOfRead = 64
+
+// ErrSpent says that a budget is spent.
+var ErrSpent = errors.New("more than is read of one process")
+
+// NewBudget returns a budget of so many bytes; every read costs some besides.
+func NewBudget(bytes int64) *Budget { return &Budget{left: bytes} }
+
+// Spent reports whether a read was refused.
+func (b *Budget) Spent() bool { return b.left < 0 }
+
+// take reports whether n bytes may still be read. Once they may not, nothing may.
+func (b *Budget) take(n int64) bool {
+	if b.left >= 0 {
+		b.left -= n + costOfRead
+	}
+	return b.left >= 0
+}
+
+// Of returns the memory within the budget: what goes beyond fails with ErrSpent.
+func (b *Budget) Of(m Memory) Memory { return &limited{m, b} }
+
+type limited struct {
+	Memory
+	budget *Budget
+}
+
+func (m *limited) Read(addr uint64, p []byte) error {
+	if !m.budget.take(int64(len(p))) {
+		return ErrSpent
+	}
+	return m.Memory.Read(addr, p)
+}
+
+func (m *limited) readEach(places []Place) {
+	for i, p := range places {
+		if !m.budget.take(int64(len(p.P))) {
+			for j := range places[i:] {
+				places[i+j].OK = false
+			}
+			places = places[:i]
+			break
+		}
+	}
+	ReadEach(m.Memory, places)
 }
 
 // Memory returns the process's memory. Reads go by pid: who keeps it longer than a moment

@@ -17,6 +17,7 @@ type Modules struct {
 	runtime *cpython.Runtime
 	known   *symbolize.Modules // nil before the first Refresh, and where the mappings could never be read
 	at      time.Time          // of the last Refresh
+	slow    bool               // that took long, or failed
 }
 
 // NewModules returns the modules of the process that a runtime was found in and whose mappings read returns.
@@ -24,16 +25,24 @@ func NewModules(read func() ([]process.Mapping, error), rt *cpython.Runtime) *Mo
 	return &Modules{read: read, runtime: rt}
 }
 
+// Many mappings take long to read: they are not read more often than that for what is not found among them.
+const (
+	manyMappings = 4096
+	rereadAfter  = time.Second
+)
+
 // Refresh reads the mappings: modules are loaded as a program goes on. Where they cannot be read, what is known stays.
 func (m *Modules) Refresh() {
 	m.at = time.Now()
-	if maps, err := m.read(); err == nil {
+	maps, err := m.read()
+	m.slow = err != nil || len(maps) > manyMappings
+	if err == nil {
 		m.known = symbolize.NewModules(maps, m.runtime)
 	}
 }
 
 func (m *Modules) first() *symbolize.Modules {
-	if m.known == nil {
+	if m.known == nil && (!m.slow || time.Since(m.at) > rereadAfter) {
 		m.Refresh()
 	}
 	return m.known
@@ -47,7 +56,7 @@ func (m *Modules) Find(ip uint64) (name string, interpreter bool) { return m.fir
 
 // FindFresh is Find with a Refresh where nothing is mapped: a module mapped since may be the reason.
 func (m *Modules) FindFresh(ip uint64) (name string, interpreter bool) {
-	if name, interpreter = m.Find(ip); name == "" {
+	if name, interpreter = m.Find(ip); name == "" && (!m.slow || time.Since(m.at) > rereadAfter) {
 		m.Refresh()
 		name, interpreter = m.Find(ip)
 	}

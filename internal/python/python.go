@@ -38,6 +38,8 @@ type Process struct {
 	functions *native.Cache
 	tasks     map[uint64]*asyncio.Tasks // found so far, by interpreter
 
+	unnamedNative int64
+
 	// What FindLoop has found. inherited are the outermost frames of the main thread that are the parent's.
 	inherited   []cpython.RawFrame
 	lookedAbove bool
@@ -132,8 +134,19 @@ func (p *Process) NativeFunction(ip uint64) string {
 	if !ok {
 		return ""
 	}
-	return p.functions.Function(p.Process, m, ip)
+	name, err := p.functions.Function(p.Process, m, ip)
+	if err != nil {
+		p.unnamedNative++
+	}
+	return name
 }
+
+// ReasonNative counts instructions whose function was not looked up.
+const ReasonNative = "native_functions_over_budget"
+
+// UnnamedNative returns how many instructions have no function because the files of the process are too large, or change too
+// fast, to be read.
+func (p *Process) UnnamedNative() int64 { return p.unnamedNative }
 
 // Call returns the syscall that a thread of the process sleeps in.
 func (p *Process) Call(number int, args [5]uint64) target.Call {

@@ -7,8 +7,10 @@ import (
 	"fmt"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/image"
 	"github.com/loopwatch/loopwatch/internal/cpython/locate"
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
+	"github.com/loopwatch/loopwatch/internal/elffile"
 	"github.com/loopwatch/loopwatch/internal/probes/host"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
@@ -21,9 +23,9 @@ type Refusal struct {
 	process *process.Process // nil where there is none
 }
 
-// AnswersAgain reports whether a process that was refused because it did not answer does so by now.
+// AnswersAgain reports whether a process that was refused because it did not answer does so by now, or may do so.
 func (r *Refusal) AnswersAgain() bool {
-	return r.process != nil && r.Kind() == Silent && !r.process.Silent()
+	return errors.Is(r.Err, elffile.ErrChanges) || r.process != nil && r.Kind() == Silent && !r.process.Silent()
 }
 
 // Kind is a kind of Refusal.
@@ -83,6 +85,12 @@ func (r *Refusal) Explain(purpose Purpose) (reason, do string) {
 		return "its interpreter is just starting or ending", later
 	case Gone:
 		return "there is no such process", another
+	}
+	switch {
+	case errors.Is(r.Err, elffile.ErrChanges):
+		return elffile.ErrChanges.Error(), later
+	case errors.Is(r.Err, image.ErrTooMuch):
+		return image.ErrTooMuch.Error(), "nothing: what it maps may be its own doing"
 	}
 	return host.Unreadable(r.Err)
 }

@@ -43,7 +43,7 @@ func TestTemplateOfFrame(t *testing.T) {
 			assert.Contains(t, frames, model.Frame{Function: "root", File: path, Line: 2, App: true})
 			assert.Equal(t, "<module>", frames[len(frames)-1].Function)
 			assert.Equal(t, 11, frames[len(frames)-1].Line)
-			_, err = p.templateOf(1<<40, path)
+			_, _, err = p.templateOf(1<<40, path)
 			assert.Error(t, err, "no frame runs that")
 		})
 	}

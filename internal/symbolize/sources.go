@@ -33,8 +33,9 @@ type Files interface {
 }
 
 // TemplateOf reads the map of lines of the template that the code object at an address belongs to, compiled from file, as
-// long as a thread runs it. The error matches template.ErrNone where it is no template's.
-type TemplateOf func(code uint64, file string) (*template.Map, error)
+// long as a thread runs it. looked is how many threads and frames it took. The error matches template.ErrNone where it is no
+// template's.
+type TemplateOf func(code uint64, file string) (found *template.Map, looked int, err error)
 
 // NewSources returns what files and templates say of a process.
 func NewSources(files Files, template TemplateOf) *Sources {
@@ -82,15 +83,19 @@ func (r *Resolver) place(addr uint64, c *code, line int) (string, int) {
 // findTemplate looks for the map of the template that c may belong to.
 func (r *Resolver) findTemplate(addr uint64, c *code) {
 	t := &c.template
-	if t.lines != nil || t.tries >= maxTries || r.ended || time.Since(t.tried) < believed {
+	if t.lines != nil || t.tries >= maxTries || r.ended || r.now().Sub(t.tried) < believed {
 		return
 	}
-	lines, err := r.sources.template(addr, c.File)
+	if !r.budget.has(templateCost, r.now()) {
+		return
+	}
+	lines, looked, err := r.sources.template(addr, c.File)
+	r.budget.spend(templateCost + looked*frameCost)
 	switch {
 	case errors.Is(err, template.ErrNone):
 		t.plain = true
 	case err != nil:
-		t.tries, t.tried = t.tries+1, time.Now()
+		t.tries, t.tried = t.tries+1, r.now()
 	default:
 		if kept, _ := r.codes.Peek(addr); kept == c {
 			t.size = lines.Size()

@@ -48,8 +48,8 @@ func resolved(d *disk, of TemplateOf, file, name string, line int) model.Frame {
 	return r.Frames([]cpython.RawFrame{{Code: 1, Instr: -1, Check: 11}})[0]
 }
 
-func noTemplate(uint64, string) (*template.Map, error) { return nil, template.ErrNone }
-func goneBefore(uint64, string) (*template.Map, error) { return nil, cpython.ErrNotRunning }
+func noTemplate(uint64, string) (*template.Map, int, error) { return nil, 0, template.ErrNone }
+func goneBefore(uint64, string) (*template.Map, int, error) { return nil, 0, cpython.ErrNotRunning }
 
 // A line that is in no file is not told.
 func TestLinesOutsideFiles(t *testing.T) {
@@ -108,9 +108,9 @@ func TestTemplateIsLookedForAgain(t *testing.T) {
 	s := &shelf{codes: map[uint64]cpython.Code{1: {Name: "root", File: "/srv/page.html", FirstLine: 2, Check: 11}}}
 	r := newResolver(s, &space{}, eventloop.IsApp)
 	asked := 0
-	r.sources = NewSources(&disk{}, func(code uint64, file string) (*template.Map, error) {
+	r.sources = NewSources(&disk{}, func(code uint64, file string) (*template.Map, int, error) {
 		asked++
-		return nil, errors.New("not now")
+		return nil, 0, errors.New("not now")
 	})
 	raw := []cpython.RawFrame{{Code: 1, Instr: -1, Check: 11}}
 	for range 3 {

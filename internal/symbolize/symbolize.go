@@ -35,11 +35,12 @@ const (
 	ReasonUnreadable = "code_objects_unreadable"   // no code object there, or it has been freed
 	ReasonReused     = "code_objects_gone"         // another one stands at the address by now
 	ReasonUnknown    = "instructions_out_of_range" // the frame is named, its line is not
+	ReasonBudget     = "code_objects_over_budget"  // of the frame, its name or its line
 )
 
 // source is what a Resolver needs of *cpython.Runtime.
 type source interface {
-	ReadCodes(m process.Memory, addrs []uint64) []cpython.CodeOrError
+	ReadCodes(m process.Memory, addrs []uint64, room int) []cpython.CodeOrError
 	AreCodes(m process.Memory, addrs []uint64, codes []*cpython.Code) []bool
 }
 
@@ -55,6 +56,8 @@ type Resolver struct {
 	ended    bool   // the process is no longer there to be read
 	failures map[string]int64
 	evicted  int64
+	budget   budget
+	now      func() time.Time
 }
 
 // code is a code object with what all its frames share.
@@ -95,7 +98,7 @@ func New(rt *cpython.Runtime, mem process.Memory, isApp func(file string) bool, 
 }
 
 func newResolver(s source, mem process.Memory, isApp func(file string) bool) *Resolver {
-	r := &Resolver{source: s, memory: mem, isApp: isApp, failures: make(map[string]int64)}
+	r := &Resolver{source: s, memory: mem, isApp: isApp, failures: make(map[string]int64), now: time.Now}
 	r.codes, _ = simplelru.NewLRU(maxCodes, func(_ uint64, c *code) { // fails for sizes below 1 only
 		r.bytes -= c.Size()
 	})
@@ -114,8 +117,11 @@ func (r *Resolver) Frames(raw []cpython.RawFrame) []model.Frame {
 	return out
 }
 
-// mostAtOnce bounds the code objects that are read together.
-const mostAtOnce = 128
+// Bounds of the code objects that are read together.
+const (
+	mostAtOnce   = 128
+	mostTogether = 4 << 20 // bytes
+)
 
 // readNew reads the code objects of frames that are not known yet, all at once. Those that it cannot read it leaves to code.
 func (r *Resolver) readNew(raw []cpython.RawFrame) {
@@ -133,9 +139,14 @@ func (r *Resolver) readNew(raw []cpython.RawFrame) {
 	if len(addrs) < 2 {
 		return
 	}
-	for i, c := range r.source.ReadCodes(r.memory, addrs) {
+	room := min(r.budget.room(r.now()), mostTogether)
+	if room == 0 {
+		return
+	}
+	for i, c := range r.source.ReadCodes(r.memory, addrs, room) {
 		if c.Err == nil {
-			r.keep(addrs[i], newCode(c.Code))
+			r.budget.spend(c.Code.Size())
+			r.keep(addrs[i], r.newCode(c.Code))
 		}
 	}
 }
@@ -145,13 +156,16 @@ func (r *Resolver) checkKnown(raw []cpython.RawFrame) {
 	if r.ended {
 		return
 	}
-	now := time.Now()
+	now := r.now()
 	var addrs []uint64
 	var known []*code
 	var codes []*cpython.Code
 	for _, f := range raw {
 		c, ok := r.codes.Peek(f.Code)
 		if ok && c.Check == f.Check && !c.isFresh(now) && len(addrs) < mostAtOnce && !slices.Contains(addrs, f.Code) {
+			if !r.mayCompare(c) {
+				continue
+			}
 			addrs, known, codes = append(addrs, f.Code), append(known, c), append(codes, c.Code)
 		}
 	}
@@ -175,7 +189,7 @@ func (r *Resolver) frame(f cpython.RawFrame) model.Frame {
 	if f.Instr == cpython.InstrUnknown {
 		r.failures[ReasonUnknown]++
 	} else {
-		line = c.line(f.Instr)
+		line = r.line(c, f.Instr)
 	}
 	file, line := r.place(f.Code, c, line)
 	return model.Frame{Function: c.function, File: file, Line: line, App: r.isApp(file)}
@@ -185,11 +199,17 @@ func (r *Resolver) frame(f cpython.RawFrame) model.Frame {
 const maxLines = 32
 
 // line is Line with a memory: a loop is blocked at the same few places again and again.
-func (c *code) line(instr int32) int {
+func (r *Resolver) line(c *code, instr int32) int {
 	line, ok := c.lines[instr]
 	if ok {
 		return line
 	}
+	cost := c.Size() // the table is read from its beginning
+	if !r.budget.has(cost, r.now()) {
+		r.failures[ReasonBudget]++
+		return 0
+	}
+	r.budget.spend(cost)
 	if c.lines == nil || len(c.lines) >= maxLines {
 		c.lines = make(map[int32]int)
 	}
@@ -199,9 +219,9 @@ func (c *code) line(instr int32) int {
 }
 
 // newCode returns a code object that has just been read.
-func newCode(read *cpython.Code) *code {
+func (r *Resolver) newCode(read *cpython.Code) *code {
 	c := &code{
-		Code: read, function: read.QualName, checked: time.Now(),
+		Code: read, function: read.QualName, checked: r.now(),
 		fleeting: read.Name == "<module>" || strings.HasPrefix(read.File, "<"),
 	}
 	if c.function == "" {
@@ -220,7 +240,15 @@ func (r *Resolver) code(f cpython.RawFrame) (*code, string) {
 	if r.ended {
 		return nil, ReasonUnreadable
 	}
-	read := r.source.ReadCodes(r.memory, []uint64{f.Code})[0]
+	room := r.budget.room(r.now())
+	if room == 0 {
+		return nil, ReasonBudget
+	}
+	read := r.source.ReadCodes(r.memory, []uint64{f.Code}, room)[0]
+	if errors.Is(read.Err, cpython.ErrTooMuch) {
+		r.budget.pause(r.now())
+		return nil, ReasonBudget
+	}
 	if read.Err != nil {
 		if r.ended = r.gone(); r.ended && same {
 			return known, ""
@@ -230,7 +258,8 @@ func (r *Resolver) code(f cpython.RawFrame) (*code, string) {
 	if ok {
 		r.codes.Remove(f.Code)
 	}
-	c := newCode(read.Code)
+	c := r.newCode(read.Code)
+	r.budget.spend(c.Size())
 	r.keep(f.Code, c)
 	if c.Check != f.Check {
 		return nil, ReasonReused
@@ -240,14 +269,30 @@ func (r *Resolver) code(f cpython.RawFrame) (*code, string) {
 
 // stillThere reports whether a known code object still stands at its address.
 func (r *Resolver) stillThere(addr uint64, c *code) bool {
-	now := time.Now()
+	now := r.now()
 	if c.isFresh(now) {
 		return true
 	}
-	if !r.source.AreCodes(r.memory, []uint64{addr}, []*cpython.Code{c.Code})[0] {
+	if !r.mayCompare(c) || !r.source.AreCodes(r.memory, []uint64{addr}, []*cpython.Code{c.Code})[0] {
 		return false
 	}
 	c.checked = now
+	return true
+}
+
+// shortPath is how long a path may be to be compared for nothing.
+const shortPath = 512
+
+// mayCompare reports whether a code object may be compared with what stands at its address.
+func (r *Resolver) mayCompare(c *code) bool {
+	cost := len(c.File)
+	if cost <= shortPath {
+		return true
+	}
+	if !r.budget.has(cost, r.now()) {
+		return false
+	}
+	r.budget.spend(cost)
 	return true
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -24,7 +25,7 @@ type shelf struct {
 	reads int
 }
 
-func (s *shelf) ReadCodes(_ process.Memory, addrs []uint64) (out []cpython.CodeOrError) {
+func (s *shelf) ReadCodes(_ process.Memory, addrs []uint64, _ int) (out []cpython.CodeOrError) {
 	for _, addr := range addrs {
 		s.reads++
 		c, ok := s.codes[addr]
@@ -92,6 +93,8 @@ func TestCacheIsBounded(t *testing.T) {
 		s.codes[addr] = cpython.Code{Name: name, File: "/a.py"}
 	}
 	r := newResolver(s, &space{}, eventloop.IsApp)
+	now := time.Unix(1000, 0)
+	r.now = func() time.Time { now = now.Add(time.Second); return now } // so that there is always room
 	for addr := range uint64(n) {
 		require.Equal(t, name, r.Frames([]cpython.RawFrame{{Code: addr, Instr: -1}})[0].Function)
 		require.LessOrEqual(t, r.Stats().Bytes, maxBytes)

@@ -87,12 +87,16 @@ func (c *Tracker) meet(pid int, o python.Opened) *proc {
 		c.turnAway(o.Refusal)
 		return nil
 	}
-	layout, err := c.kernel.AddLayout(kernelLayout(&o.Process.Runtime.Layout))
+	if known := c.procs[pid]; known != nil { // it was asked for twice
+		return known
+	}
+	p := newProc(o.Process, c.kernel.ThreadPointers)
+	layout, err := c.addLayout(p, kernelLayout(&o.Process.Runtime.Layout))
 	if err != nil {
-		c.refuse(model.Unsupported{PID: pid, Command: o.Process.Command, Reason: err.Error()}, nil)
+		c.refuseLayout(o.Process, err)
 		return nil
 	}
-	p := newProc(o.Process, c.kernel.ThreadPointers, layout)
+	p.layout = layout
 	c.procs[pid] = p
 	c.met++
 	c.opts.Log.Info("process watched", "pid", pid, "python", p.Runtime.Version, "command", p.Command)
@@ -104,6 +108,8 @@ func (c *Tracker) meet(pid int, o python.Opened) *proc {
 type unwatched struct {
 	model.Unsupported
 	refusal *python.Refusal
+	crowded bool // there was no room for its layout
+	again   bool // there may be by now
 }
 
 // turnAway tells the kernel what to do about a process that is not to be watched, and lists it if it is, or may be, a
@@ -123,7 +129,7 @@ func (c *Tracker) turnAway(r *python.Refusal) {
 		c.refuse(model.Unsupported{PID: r.PID, Command: r.Command, Reason: reason, Maybe: !locate.Named(r.PID)}, r)
 	default:
 		reason, do := r.Explain(python.Watch)
-		c.refuse(model.Unsupported{PID: r.PID, Command: r.Command, Reason: reason + "; " + do, Maybe: !locate.Named(r.PID)}, nil)
+		c.refuse(model.Unsupported{PID: r.PID, Command: r.Command, Reason: reason + "; " + do, Maybe: !locate.Named(r.PID)}, r)
 	}
 }
 
@@ -131,7 +137,7 @@ func (c *Tracker) turnAway(r *python.Refusal) {
 func (c *Tracker) refuse(u model.Unsupported, retry *python.Refusal) {
 	c.check(c.kernel.SetProcess(u.PID, probes.Ignored))
 	c.opts.Log.Info("process not watched", "pid", u.PID, "command", u.Command, "reason", u.Reason)
-	c.unsupported[u.PID] = unwatched{u, retry}
+	c.unsupported[u.PID] = unwatched{Unsupported: u, refusal: retry}
 }
 
 // process returns the Python process with this id, looking at it if it is new; nil if it is
@@ -141,13 +147,14 @@ func (c *Tracker) process(pid int) *proc {
 		if p.Same() {
 			return p
 		}
-		c.forgetProcess(pid) // its end was missed, and the process id is used again
+		c.check(c.kernel.ForgetProcess(pid)) // its end was missed, and the process id is used again
+		c.forgetProcess(pid)
 	}
 	if pid == c.opts.Self {
 		return nil
 	}
 	if u, ok := c.unsupported[pid]; ok {
-		if u.refusal == nil || !u.refusal.AnswersAgain() {
+		if !u.again && (u.refusal == nil || !u.refusal.AnswersAgain()) {
 			return nil
 		}
 		delete(c.unsupported, pid)
@@ -201,4 +208,5 @@ func (c *Tracker) forgetProcess(pid int) {
 		c.dropThread(tid)
 	}
 	delete(c.procs, pid)
+	c.releaseLayouts(p)
 }

@@ -66,7 +66,7 @@ func TestJudgeTick(t *testing.T) {
 }
 
 func TestGILByAddress(t *testing.T) {
-	p := newProc(python.NewOpener(nil).New(&process.Process{PID: 7}, newRuntime(0x1000, 0x500, 0x80)), nil, 0)
+	p := newProc(python.NewOpener(nil).New(&process.Process{PID: 7}, newRuntime(0x1000, 0x500, 0x80)), nil)
 	th := &thread{proc: p, interp: p.Interpreter(0)}
 	futex := func(addr uint64) model.Cause {
 		c, _ := judged(th, &wire.Sample{Kind: wire.Off, Syscall: unix.SYS_FUTEX, Args: [3]uint64{addr}})

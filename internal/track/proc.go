@@ -14,7 +14,9 @@ import (
 // proc is a Python process that is watched, with what the observation keeps of it.
 type proc struct {
 	*python.Process
-	layout       uint32 // index of its layout in the kernel
+	layout       uint32         // index of its layout in the kernel
+	layouts      []uint32       // all that the kernel has for it
+	taskLayout   *probes.Layout // the last of them, once it is known
 	threads      *python.ThreadIDs
 	tasks        map[uint64]*tasks // by interpreter
 	unnamedTasks int64
@@ -22,9 +24,9 @@ type proc struct {
 	probed       *attachment.File // with the interpreter's own probes, nil until a loop is known
 }
 
-// newProc returns a process whose threads list lists and whose layout the kernel has.
-func newProc(p *python.Process, list func(pid int) (map[uint64]int, error), layout uint32) *proc {
-	return &proc{Process: p, layout: layout, threads: python.NewThreadIDs(p, list), tasks: make(map[uint64]*tasks)}
+// newProc returns a process whose threads list lists.
+func newProc(p *python.Process, list func(pid int) (map[uint64]int, error)) *proc {
+	return &proc{Process: p, threads: python.NewThreadIDs(p, list), tasks: make(map[uint64]*tasks)}
 }
 
 // failures counts what could not be read of the process, by reason.
@@ -42,6 +44,9 @@ func (p *proc) failures() map[string]int64 {
 	}
 	if files > 0 {
 		failures[reasonFiles] = files
+	}
+	if n := p.UnnamedNative(); n > 0 {
+		failures[python.ReasonNative] = n
 	}
 	if p.ParentCut() {
 		failures[python.ReasonParentCut] = 1

@@ -46,8 +46,8 @@ func (c *Tracker) Forget(e Ended) {
 	}
 	for _, p := range e.procs {
 		if c.procs[p.PID] == p {
+			c.check(c.kernel.ForgetProcess(p.PID)) // first: it refers to a layout that is given back
 			c.forgetProcess(p.PID)
-			c.check(c.kernel.ForgetProcess(p.PID))
 		}
 	}
 	for _, pid := range e.processes {

@@ -53,7 +53,7 @@ func (c *Tracker) findTasks(t *thread) {
 		return
 	}
 	if err == nil {
-		known.layout, err = c.kernel.AddLayout(taskLayout(&t.proc.Runtime.Layout, reader))
+		known.layout, err = c.addTaskLayout(t.proc, taskLayout(&t.proc.Runtime.Layout, reader.Layout))
 	}
 	if err != nil {
 		if t.proc.Same() { // else it has just ended
@@ -73,7 +73,7 @@ func findTasksAhead(p *python.Process) {
 }
 
 // taskLayout is a process's layout with what names the running task.
-func taskLayout(l *release.Layout, t *asyncio.Tasks) probes.Layout {
+func taskLayout(l *release.Layout, t asyncio.Layout) probes.Layout {
 	k := kernelLayout(l)
 	k.TstateTask, k.TaskCoro, k.TaskName = t.InThread, t.Coro, t.Name
 	k.DictKeys, k.KeysLog2, k.KeysCount, k.KeysIndex = l.DictKeys, l.KeysLog2, l.KeysCount, l.KeysIndex

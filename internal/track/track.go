@@ -23,7 +23,8 @@ import (
 
 // Kernel is what the tracker needs of *probes.Probes.
 type Kernel interface {
-	AddLayout(probes.Layout) (uint32, error)
+	AddLayout(l probes.Layout, usual bool) (uint32, error)
+	ReleaseLayout(index uint32) bool
 	Sweep() (probes.Kept, error)
 	SetProcess(pid int, v probes.Verdict) error
 	SetPython(pid int, i probes.Interp, layout uint32) error
@@ -87,6 +88,7 @@ const (
 	reasonUnjudged  = "blocks_of_threads_never_judged"
 	reasonUnnamable = "blocks_of_unreadable_stacks"
 	reasonTasks     = "asyncio_tasks_not_understood" // processes
+	reasonLayouts   = "layouts_over_limit"           // processes
 	reasonSilent    = "reads_of_memory_given_up"
 	reasonFiles     = "reads_of_files_given_up"
 	reasonUnnamed   = "asyncio_tasks_without_name" // samples
@@ -109,6 +111,7 @@ type Tracker struct {
 	met         int          // Python processes ever watched, including ended ones
 	ended       []model.Loop // rows of loops that have ended
 	unsupported map[int]unwatched
+	usual       map[probes.Layout]bool // of releases as they are usually built
 	lost        map[string]int64
 }
 
@@ -118,7 +121,7 @@ func New(k Kernel, o Options) *Tracker {
 		kernel: k, opts: o,
 		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: newSlotPool(k.Loops()),
 		python: python.NewOpener(o.Patterns), symbols: kernelstack.New(),
-		unsupported: make(map[int]unwatched), lost: make(map[string]int64),
+		unsupported: make(map[int]unwatched), usual: usualLayouts(), lost: make(map[string]int64),
 	}
 	if c.opts.Log == nil {
 		c.opts.Log = slog.New(slog.DiscardHandler)

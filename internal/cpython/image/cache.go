@@ -3,15 +3,19 @@
 package image
 
 import (
+	"errors"
 	"sync"
+	"time"
 
+	"github.com/loopwatch/loopwatch/internal/elffile"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
 // Cache remembers what was found in files, nothing included. The zero value is ready for use, by several goroutines.
 type Cache struct {
-	mu sync.Mutex
-	m  map[process.FileStamp]cached
+	mu    sync.Mutex
+	m     map[process.FileStamp]cached
+	reads elffile.Reads
 }
 
 type cached struct {
@@ -19,34 +23,71 @@ type cached struct {
 	err error
 }
 
-// maxImages bounds the files that are remembered. A host has some hundred different executables and libraries that get
-// looked at.
-const maxImages = 4096
+// Bounds of what is read and remembered.
+const (
+	// A host has some hundred different executables and libraries that get looked at.
+	maxImages = 4096
+	maxOfOne  = 256 << 20 // bytes of all files of one process that are not remembered yet
+	savedRead = 8 << 20   // bytes that are read of a file that changes, before it has to wait
+)
 
-// Get returns what the file of a mapping says. The error matches ErrNothing where that is nothing of Python's, and one of
-// elffile's where it is no file that could.
-func (c *Cache) Get(p *process.Process, m process.Mapping) (*Image, error) {
-	stamp, err := p.StatMapping(m)
+// ErrTooMuch says that the files of a process are larger than is read of one.
+var ErrTooMuch = errors.New("its files are larger than is read of one process")
+
+// Files reads the files of one process.
+type Files struct {
+	cache   *Cache
+	process *process.Process
+	left    int64
+}
+
+// Files returns the files of a process. It is for one look at it, and not safe for concurrent use.
+func (c *Cache) Files(p *process.Process) *Files { return &Files{cache: c, process: p, left: maxOfOne} }
+
+// Get returns what the file of a mapping says. The error matches ErrNothing where that is nothing of Python's, one of
+// elffile's where it is no file that could or one that changes too fast, and ErrTooMuch where too much has been read already.
+func (f *Files) Get(m process.Mapping) (*Image, error) {
+	stamp, err := f.process.StatMapping(m)
 	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	known, ok := c.m[stamp]
-	c.mu.Unlock()
-	if ok {
+	c := f.cache
+	if known, ok := c.known(stamp); ok {
 		return known.img, known.err
 	}
-	f, err := p.OpenMapping(m)
+	if f.left <= 0 {
+		return nil, ErrTooMuch
+	}
+	file := elffile.FileOf(stamp)
+	if !c.reads.May(file, savedRead, time.Now()) {
+		return nil, elffile.ErrChanges
+	}
+	opened, err := f.process.OpenMapping(m)
 	if err != nil {
 		return nil, err // not remembered: it may be a matter of this process
 	}
-	defer f.Close()
-	known.img, known.err = scan(f, f.Size)
+	defer opened.Close()
+	r := &elffile.Counter{From: opened}
+	var found cached
+	found.img, found.err = scan(r, opened.Size)
+	f.left -= r.Bytes
+	c.reads.Charge(file, r.Bytes, time.Now())
+	c.keep(stamp, found)
+	return found.img, found.err
+}
+
+func (c *Cache) known(stamp process.FileStamp) (cached, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, ok := c.m[stamp]
+	return known, ok
+}
+
+func (c *Cache) keep(stamp process.FileStamp, found cached) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.m == nil || len(c.m) >= maxImages {
 		c.m = map[process.FileStamp]cached{}
 	}
-	c.m[stamp] = known
-	return known.img, known.err
+	c.m[stamp] = found
 }

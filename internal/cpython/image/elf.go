@@ -16,7 +16,7 @@ import (
 const AsyncioSize = 13 * 8
 
 // maxTable bounds a symbol table and its names, in bytes.
-const maxTable = 256 << 20
+const maxTable = 64 << 20
 
 // ErrNothing says that a file has nothing to do with Python.
 var ErrNothing = errors.New("nothing of Python in it")
@@ -52,11 +52,10 @@ func scan(r io.ReaderAt, size int64) (*Image, error) {
 	sections := f.Sections
 	// .dynsym survives strip and is nearly always enough, .symtab is the larger.
 	for _, kind := range []uint32{elffile.SectionDynamic, elffile.SectionSymbols} {
-		for _, s := range sections {
-			if s.Kind == kind && int(s.Link) < len(sections) {
-				if err := img.readSymbols(f, s, sections[s.Link]); err != nil {
-					return nil, err
-				}
+		if table, names, ok := f.Symbols(kind); ok {
+			// What is too much to be read is done without: a section may tell where the runtime is.
+			if err := img.readSymbols(f, table, names); err != nil && !errors.Is(err, elffile.ErrTooMuch) {
+				return nil, err
 			}
 		}
 		if img.symbols[SymbolRuntime] != 0 || img.symbols[symbolPyPy] != 0 {
@@ -89,7 +88,7 @@ func scan(r io.ReaderAt, size int64) (*Image, error) {
 // extension module lists _PyRuntime too, as something it needs.
 func (img *Image) readSymbols(f *elffile.File, table, names elffile.Section) error {
 	if names.Size > maxTable || table.Size > maxTable {
-		return nil // an enormous program; a Python's tables are some 2 MiB
+		return elffile.ErrTooMuch // an enormous program; a Python's tables are some 2 MiB
 	}
 	// A linker may let a name be the end of a longer one, so every place counts.
 	wanted := map[uint32]string{}

@@ -125,7 +125,7 @@ func FuzzScan(f *testing.F) {
 			return
 		}
 		require.LessOrEqual(t, len(img.segments), elffile.MaxSegments)
-		_, _ = img.Bias(maps, img.Runtime)
+		_, _ = img.Bias(NewMappings(maps), img.Runtime)
 		_ = img.Minor()
 	})
 }

@@ -7,6 +7,7 @@ package image
 
 import (
 	"os"
+	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/elffile"
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -48,44 +49,65 @@ func (img *Image) Minor() int {
 	return -1
 }
 
+// Mappings are those of one file: by the offset at which they begin in it, where they are, in ascending order.
+type Mappings map[uint64][]uint64
+
+// NewMappings sorts the mappings of one file.
+func NewMappings(maps []process.Mapping) Mappings {
+	out := make(Mappings)
+	for _, m := range maps {
+		out[m.Offset] = append(out[m.Offset], m.Start)
+	}
+	for _, starts := range out {
+		slices.Sort(starts)
+	}
+	return out
+}
+
+// maxVotes bounds the mappings of one segment that are asked where the file is loaded. There are two or three.
+const maxVotes = 32
+
 // Bias returns what has to be added to an address of the file. The loader maps every segment
 // at one distance, and maps can hold pieces of the file that it did not load: a copy that
 // something reads as data, or the trampolines of libffi, which maps the text it is part of
 // once more. So the bias that most segments agree on is taken, and the segment of the wanted
 // address must agree.
-func (img *Image) Bias(maps []process.Mapping, wanted uint64) (uint64, bool) {
-	page := uint64(os.Getpagesize())
-	votes := map[uint64]int{}
-	for _, s := range img.segments {
-		for _, m := range maps {
-			if s.FileSize > 0 && m.Offset == s.Offset&^(page-1) {
-				votes[m.Start-s.Addr&^(page-1)]++
-			}
-		}
-	}
+func (img *Image) Bias(maps Mappings, wanted uint64) (uint64, bool) {
 	best, most := uint64(0), 0
-	for bias, n := range votes {
-		if !img.mapped(maps, bias, wanted) {
+	for bias, n := range img.votes(maps) {
+		if n < most || n == most && bias >= best || !img.mapped(maps, bias, wanted) {
 			continue
 		}
-		if n > most || n == most && bias < best {
-			best, most = bias, n
-		}
+		best, most = bias, n
 	}
 	return best, most > 0
 }
 
+// votes counts the segments that are where they are with a bias.
+func (img *Image) votes(maps Mappings) map[uint64]int {
+	page := uint64(os.Getpagesize())
+	votes := map[uint64]int{}
+	for _, s := range img.segments {
+		if s.FileSize == 0 {
+			continue
+		}
+		starts := maps[s.Offset&^(page-1)]
+		for _, start := range starts[:min(len(starts), maxVotes)] {
+			votes[start-s.Addr&^(page-1)]++
+		}
+	}
+	return votes
+}
+
 // mapped reports whether with this bias the segment that holds addr is where maps have it.
-func (img *Image) mapped(maps []process.Mapping, bias, addr uint64) bool {
+func (img *Image) mapped(maps Mappings, bias, addr uint64) bool {
 	page := uint64(os.Getpagesize())
 	for _, s := range img.segments {
 		if addr < s.Addr || addr-s.Addr >= s.MemSize {
 			continue
 		}
-		for _, m := range maps {
-			if m.Start == bias+s.Addr&^(page-1) && m.Offset == s.Offset&^(page-1) {
-				return true
-			}
+		if _, ok := slices.BinarySearch(maps[s.Offset&^(page-1)], bias+s.Addr&^(page-1)); ok {
+			return true
 		}
 	}
 	return false

@@ -11,7 +11,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
-// maxZeroed bounds how much of a file's zero-initialized data is searched. libpython has up to
+// maxZeroed bounds how much of a file's zero-initialized data is searched, of all segments. libpython has up to
 // 600 KiB of it.
 const maxZeroed = 4 << 20
 
@@ -26,11 +26,13 @@ var versionText = regexp.MustCompile(`^\x00([23])\.(\d{1,2})\.(\d{1,2})(?:(a|b|r
 // that one counts. It returns 0 where there is no such text, or two different ones.
 func (img *Image) LiveVersion(m process.Memory, bias uint64, minor int) release.Version {
 	var found release.Version
+	left := uint64(maxZeroed)
 	for _, s := range img.segments {
-		if s.MemSize <= s.FileSize {
+		if s.MemSize <= s.FileSize || left == 0 {
 			continue
 		}
-		b := make([]byte, min(s.MemSize-s.FileSize, maxZeroed))
+		b := make([]byte, min(s.MemSize-s.FileSize, left))
+		left -= uint64(len(b))
 		if err := m.Read(bias+s.Addr+s.FileSize, b); err != nil {
 			continue
 		}

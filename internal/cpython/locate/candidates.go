@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/loopwatch/loopwatch/internal/cpython/image"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -26,8 +27,9 @@ var interpreterName = regexp.MustCompile(`^(python|pypy)[0-9.]*$`)
 
 // file is a file with its mappings, in ascending order.
 type file struct {
-	maps  []process.Mapping
-	named bool // it is called as an interpreter or its library is
+	maps   []process.Mapping
+	places image.Mappings // the same
+	named  bool           // it is called as an interpreter or its library is
 }
 
 // candidates lists the files that may hold the runtime: the executable first, then what is
@@ -70,6 +72,7 @@ func candidates(maps []process.Mapping, p *process.Process) []file {
 		}
 		for _, m := range f.maps {
 			if m.Executable() {
+				f.places = image.NewMappings(f.maps)
 				out = append(out, *f)
 				break
 			}

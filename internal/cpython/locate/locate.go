@@ -6,6 +6,7 @@
 package locate
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ type Locator struct {
 // New returns a locator that knows no file yet.
 func New() *Locator { return &Locator{images: &image.Cache{}, hints: &object.Hints{}} }
 
+// maxRuntimes bounds the files of one process in which a runtime is looked for. There is one, as a rule.
+const maxRuntimes = 16
+
 // Locate finds the CPython runtime of a process. The error is or wraps ErrNotPython where there
 // is none, cpython.ErrNotReady where it is just starting or ending, a *release.UnsupportedError where it is a
 // Python that cannot be watched, and anything else where the process could not be read.
@@ -48,14 +52,19 @@ func (l *Locator) Locate(p *process.Process) (*cpython.Runtime, error) {
 	var refusal, unreadable error
 	var program *image.Image // of the executable
 	starting := false
+	runtimes := 0
+	images := l.images.Files(p)
 	for i, f := range files {
-		img, err := l.images.Get(p, f.maps[0])
+		img, err := images.Get(f.maps[0])
 		switch {
 		case err == nil:
 		case errors.Is(err, elffile.Err32Bit) && f.named:
 			refusal = &release.UnsupportedError{Reason: "a 32-bit Python: only 64-bit ones are supported"}
 			continue
 		case errors.Is(err, image.ErrNothing), errors.Is(err, elffile.ErrNotELF), errors.Is(err, elffile.Err32Bit), errors.Is(err, elffile.ErrMalformed):
+			continue
+		case errors.Is(err, image.ErrTooMuch): // what is known of the others still counts
+			unreadable = cmp.Or(unreadable, err)
 			continue
 		default:
 			if i == 0 || f.named {
@@ -67,11 +76,16 @@ func (l *Locator) Locate(p *process.Process) (*cpython.Runtime, error) {
 			program = img
 			starting = img.Imports
 		}
+		if img.Runtime != 0 || img.Symbol(image.SymbolInit) != 0 {
+			if runtimes++; runtimes > maxRuntimes {
+				break
+			}
+		}
 		switch {
 		case img.IsPyPy():
 			refusal = &release.UnsupportedError{Reason: "PyPy: only CPython is supported"}
 		case img.Runtime != 0:
-			rt, err := open(p.Memory(), img, program, f.maps, files[0].maps)
+			rt, err := open(p.Memory(), img, program, f.places, files[0].places)
 			if err == nil {
 				rt.Path, rt.Image = f.maps[0].Path, f.maps[0]
 				rt.Images, rt.Hints = l.images, l.hints
@@ -80,7 +94,7 @@ func (l *Locator) Locate(p *process.Process) (*cpython.Runtime, error) {
 			refusal = err
 		case img.Symbol(image.SymbolInit) != 0:
 			var version release.Version
-			if bias, ok := img.Bias(f.maps, img.Symbol(image.SymbolInit)); ok {
+			if bias, ok := img.Bias(f.places, img.Symbol(image.SymbolInit)); ok {
 				version = img.LiveVersion(p.Memory(), bias, -1)
 			}
 			refusal = release.TooOld(version)
@@ -102,7 +116,7 @@ func (l *Locator) Locate(p *process.Process) (*cpython.Runtime, error) {
 // open reads the runtime that img has, with the mappings of its file. The program's own image
 // and mappings are asked first for what it may have a copy of: a program that names a
 // library's variable gets that variable into its own data, and the library uses it there.
-func open(m process.Memory, img, program *image.Image, maps, programMaps []process.Mapping) (*cpython.Runtime, error) {
+func open(m process.Memory, img, program *image.Image, maps, programMaps image.Mappings) (*cpython.Runtime, error) {
 	bias, ok := img.Bias(maps, img.Runtime)
 	if !ok {
 		return nil, fmt.Errorf("the Python runtime's data is not mapped: %w", cpython.ErrNotReady)

@@ -115,7 +115,10 @@ func (r *Reader) Items(m process.Memory, object uint64) ([]uint64, error) {
 	return words.Array(m, at, size)
 }
 
-// Set returns the members of a set, in no order. Where its table has more than MaxItems places
+// maxPlaces bounds the places of a set's table: it may have four for each member.
+const maxPlaces = 4 * MaxItems
+
+// Set returns the members of a set, in no order. Where its table has more than maxPlaces places
 // it fails.
 func (r *Reader) Set(m process.Memory, set uint64) ([]uint64, error) {
 	mask, err := words.At(m, set+offSetMask)
@@ -126,7 +129,7 @@ func (r *Reader) Set(m process.Memory, set uint64) ([]uint64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read set: %w", err)
 	}
-	if mask >= MaxItems {
+	if mask >= maxPlaces {
 		return nil, fmt.Errorf("%w: a table of %d places", errBadObject, mask)
 	}
 	words, err := words.Array(m, table, 2*(mask+1)) // key and hash
@@ -160,24 +163,26 @@ func (r *Reader) WeakSet(m process.Memory, set uint64) ([]uint64, error) {
 	if err != nil {
 		return nil, err
 	}
+	objects, err := words.AtEach(m, refs, offWeakref)
+	if err != nil {
+		return nil, fmt.Errorf("read weak references: %w", err)
+	}
+	types, err := words.AtEach(m, objects, uint64(r.Layout.ObjectType))
+	if err != nil {
+		return nil, fmt.Errorf("read what weak references refer to: %w", err)
+	}
 	var none uint64 // the type of None, which a dead reference has for its object
+	names := map[uint64]bool{}
 	var out []uint64
-	for _, ref := range refs {
-		object, err := words.At(m, ref+offWeakref)
-		if err != nil {
-			return out, fmt.Errorf("read weak reference: %w", err)
-		}
-		typ, err := r.TypeOf(m, object)
-		if err != nil {
-			return out, fmt.Errorf("read what a weak reference refers to: %w", err)
-		}
-		if none == 0 {
+	for i, typ := range types {
+		if none == 0 && !names[typ] {
+			names[typ] = true
 			if name, made, err := r.TypeName(m, typ); err == nil && !made && name == "NoneType" {
 				none = typ
 			}
 		}
 		if typ != none {
-			out = append(out, object)
+			out = append(out, objects[i])
 		}
 	}
 	return out, nil

@@ -6,6 +6,7 @@ package words
 
 import (
 	"encoding/binary"
+	"errors"
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -85,6 +86,30 @@ func Array(m process.Memory, addr, n uint64) ([]uint64, error) {
 	out := make([]uint64, n)
 	for i := range out {
 		out[i] = binary.LittleEndian.Uint64(b[8*i:])
+	}
+	return out, nil
+}
+
+var errUnread = errors.New("it cannot be read")
+
+// AtEach reads the word at an offset from each address, some at a time.
+func AtEach(m process.Memory, addrs []uint64, offset uint64) ([]uint64, error) {
+	const some = 512
+	out := make([]uint64, 0, len(addrs))
+	room := make([]byte, 8*min(some, len(addrs)))
+	places := make([]process.Place, 0, min(some, len(addrs)))
+	for ; len(addrs) > 0; addrs = addrs[min(some, len(addrs)):] {
+		places = places[:0]
+		for i, addr := range addrs[:min(some, len(addrs))] {
+			places = append(places, process.Place{Addr: addr + offset, P: room[8*i : 8*i+8]})
+		}
+		process.ReadEach(m, places)
+		for _, p := range places {
+			if !p.OK {
+				return nil, errUnread
+			}
+			out = append(out, binary.LittleEndian.Uint64(p.P))
+		}
 	}
 	return out, nil
 }

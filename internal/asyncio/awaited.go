@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package asyncio
+
+import (
+	"strings"
+
+	"github.com/loopwatch/loopwatch/internal/process"
+)
+
+// awaitedBy reads who awaits a task, as it says itself (3.14 on).
+func (t *Tasks) awaitedBy(m process.Memory, task *Pending, known map[uint64]int, room *room) {
+	members, err := process.ReadTogether(m, func(m process.Memory) ([]uint64, error) { return t.awaiters(m, task.Addr) })
+	if err != nil {
+		task.Cut = true
+		return
+	}
+	for _, member := range members {
+		if _, ok := known[member]; ok {
+			if !room.take(costAwaiting) {
+				task.dropped = true
+				return
+			}
+			task.AwaitedBy = append(task.AwaitedBy, member)
+		}
+	}
+}
+
+// awaiters returns what a task says of who awaits it.
+func (t *Tasks) awaiters(m process.Memory, task uint64) ([]uint64, error) {
+	by, err := readU64(m, task+uint64(t.debug.TaskAwaitedBy))
+	if err != nil || by == 0 {
+		return nil, nil // it has just ended
+	}
+	var isSet [1]byte
+	if m.Read(task+uint64(t.debug.TaskBySet), isSet[:]) != nil {
+		return nil, nil
+	}
+	if isSet[0] == 0 {
+		return []uint64{by}, nil
+	}
+	return t.runtime.Set(m, by)
+}
+
+// maxCallbacks bounds the callbacks of one future that are looked at, and maxFutures how many
+// futures tell one another of their end.
+const (
+	maxCallbacks = 256
+	maxFutures   = 8
+)
+
+// connect finds out who awaits whom from what the tasks' callbacks lead to.
+func (t *Tasks) connect(m process.Memory, tasks []Pending, budget *Budget, room *room) {
+	groups := make(map[uint64]bool)     // code objects: whether they leave a group
+	owners := make(map[uint64][]uint64) // of futures waited for and groups left: tasks
+	for i := range tasks {
+		task := &tasks[i]
+		if waiter, err := readU64(m, task.Addr+uint64(t.Coro)-8); err == nil && waiter != 0 {
+			owners[waiter] = append(owners[waiter], task.Addr)
+		}
+		for _, frame := range task.Awaits {
+			code := frame.Frame.Code
+			leaves, known := groups[code]
+			if !known && frame.Self != 0 {
+				leaves = t.leavesGroup(m, code)
+				groups[code] = leaves
+			}
+			if frame.Self != 0 && leaves {
+				owners[frame.Self] = append(owners[frame.Self], task.Addr)
+				break // the outermost group's frames come first
+			}
+		}
+	}
+	others := make(map[uint64]bool) // objects that are no futures: many tasks lead to the same
+	for i := range tasks {
+		task := &tasks[i]
+		seen, asked := map[uint64]bool{task.Addr: true}, map[uint64]bool{}
+		add := func(by []uint64) {
+			for _, addr := range by {
+				if addr != task.Addr && !seen[addr] {
+					if task.dropped = task.dropped || !room.take(costAwaiting); task.dropped {
+						return
+					}
+					seen[addr] = true
+					task.AwaitedBy = append(task.AwaitedBy, addr)
+				}
+			}
+		}
+		add(owners[task.Addr])
+		futures := []uint64{task.Addr}
+		for n := 0; n < len(futures) && n < maxFutures; n++ {
+			for _, c := range t.callees(m, futures[n], owners, others) {
+				if asked[c.object] {
+					continue
+				}
+				asked[c.object] = true
+				switch by := owners[c.object]; {
+				case by != nil:
+					add(by)
+				case c.future && !seen[c.object]: // a gather in a gather
+					seen[c.object] = true
+					futures = append(futures, c.object)
+				case !c.future && len(others) < maxOthers:
+					others[c.object] = true
+				}
+			}
+		}
+		task.dropped = task.dropped || budget.Spent()
+	}
+}
+
+// maxOthers bounds the objects that are known to be no futures.
+const maxOthers = 1 << 16
+
+// callee is what a callback of a future leads to.
+type callee struct {
+	object uint64
+	future bool // it is a future that no task waits for
+}
+
+// callees lists what the callbacks of a future lead to. owners are the objects that tasks wait for, others some that are no
+// futures; both are only read.
+func (t *Tasks) callees(m process.Memory, future uint64, owners map[uint64][]uint64, others map[uint64]bool) []callee {
+	out, _ := process.ReadTogether(m, func(m process.Memory) (out []callee, _ error) {
+		for _, object := range t.calledBack(m, future) {
+			known := owners[object] != nil || others[object]
+			out = append(out, callee{object, !known && t.isFuture(m, object)})
+		}
+		return out, nil
+	})
+	return out // none where it does not answer
+}
+
+// groupFiles are where groups of tasks wait for their tasks as they are left.
+var groupFiles = []string{"/asyncio/taskgroups.py", "/anyio/_backends/_asyncio.py"}
+
+// maxGroupCode bounds the bytes of a code object that may be one of those files.
+const maxGroupCode = 64 << 10
+
+// leavesGroup reports whether a coroutine is the end of an "async with" of a group of tasks.
+func (t *Tasks) leavesGroup(m process.Memory, at uint64) bool {
+	read := t.runtime.ReadCodes(m, []uint64{at}, maxGroupCode)[0]
+	code := read.Code
+	if read.Err != nil || code.Name != "__aexit__" && code.Name != "_aexit" {
+		return false
+	}
+	for _, file := range groupFiles {
+		if strings.HasSuffix(code.File, file) {
+			return true
+		}
+	}
+	return false
+}
+
+// calledBack lists the objects that the callbacks of a future belong to or hold.
+func (t *Tasks) calledBack(m process.Memory, future uint64) (out []uint64) {
+	var callbacks []uint64
+	if first, err := readU64(m, future+offCallback); err == nil && first != 0 {
+		callbacks = append(callbacks, first)
+	}
+	if list, err := readU64(m, future+offCallbacks); err == nil && list != 0 {
+		items, _ := t.runtime.Items(m, list)
+		for _, item := range items[:min(len(items), maxCallbacks)] {
+			if pair, err := t.runtime.Items(m, item); err == nil && len(pair) == 2 { // with its context
+				callbacks = append(callbacks, pair[0])
+			}
+		}
+	}
+	for _, callback := range callbacks {
+		typ, err := t.runtime.TypeOf(m, callback)
+		if err != nil {
+			continue
+		}
+		name, _, err := t.runtime.TypeName(m, typ)
+		if err != nil {
+			continue
+		}
+		switch name {
+		case "function":
+			cells, _ := t.runtime.Closure(m, callback)
+			out = append(out, cells...)
+		case "method":
+			if self, err := t.runtime.Self(m, callback); err == nil {
+				out = append(out, self)
+			}
+		case "functools.partial":
+			const args = 24 // partialobject.args of Modules/_functoolsmodule.c
+			if tuple, err := readU64(m, callback+args); err == nil {
+				items, _ := t.runtime.Items(m, tuple)
+				out = append(out, items[:min(len(items), 4)]...)
+			}
+		}
+	}
+	return out
+}
+
+// isFuture reports whether an object is one of the C module's futures, or derived from it by asyncio.
+func (t *Tasks) isFuture(m process.Memory, object uint64) bool {
+	if object == 0 {
+		return false
+	}
+	typ, err := t.runtime.TypeOf(m, object)
+	if err != nil {
+		return false
+	}
+	name, _, err := t.runtime.TypeName(m, typ)
+	return err == nil && (name == "_asyncio.Future" || name == "_GatheringFuture")
+}

@@ -51,7 +51,7 @@ these processes cannot be watched; 2 wrong usage.`,
 }
 
 func (a *app) doctor(ctx context.Context, f *observeFlags, format string) error {
-	out, err := output.Open(outputFlag, f.output, a.stdout)
+	out, err := output.Open(ctx, outputFlag, f.output, a.stdout)
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func (a *app) dump(c *cobra.Command, f *dumpFlags) error {
 	if c.Flags().Changed("output") && f.output == "" {
 		return usage(c, "--output needs the name of a file")
 	}
-	out, err := output.Open(outputFlag, f.output, a.stdout)
+	out, err := output.Open(c.Context(), outputFlag, f.output, a.stdout)
 	if err != nil {
 		return err
 	}

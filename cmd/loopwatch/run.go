@@ -80,7 +80,7 @@ func (a *app) runChild(c *cobra.Command, f *runFlags, args []string, usual usual
 	if err := a.checkFormat(c, f.format.value, f.output); err != nil {
 		return err
 	}
-	out, err := output.Open(outputFlag, f.output, a.stdout)
+	out, err := output.Open(c.Context(), outputFlag, f.output, a.stdout)
 	if err != nil {
 		return err
 	}

@@ -34,16 +34,16 @@ func (p *Priority) Move() (status int, moved bool) {
 	c.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d", sessionEnv, os.Getpid(), p.original))
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	signals := make(chan os.Signal, 16)
-	passed := []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGWINCH, unix.SIGTSTP}
-	if !signal.Ignored(unix.SIGHUP) { // as under nohup
-		passed = append(passed, unix.SIGHUP)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGWINCH, unix.SIGTSTP)
+	if !signal.Ignored(unix.SIGHUP) {
+		signal.Notify(signals, unix.SIGHUP)
 	}
-	signal.Notify(signals, passed...)
 	defer signal.Stop(signals)
 	if err := c.Start(); err != nil {
 		runtime.UnlockOSThread()
 		return 0, false
 	}
+	signal.Notify(signals, unix.SIGHUP) // the other ignores it where this one did, as under nohup, unless it has a use for it
 	// It does so itself as well. On a busy host it would take seconds to get there.
 	_ = setAutogroup(c.Process.Pid, p.options.Nice)
 	ended := make(chan error, 1)

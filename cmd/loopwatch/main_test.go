@@ -228,12 +228,12 @@ func TestPanicIsOneLine(t *testing.T) {
 			observe: func(context.Context, observe.Options) (*model.Report, error) { panic("index out of range") }}
 		return a.run([]string{"report"}), stderr.String()
 	}
-	t.Setenv(debugEnv, "")
+	t.Setenv("LOOPWATCH_DEBUG", "")
 	status, stderr := broken()
 	assert.Equal(t, statusFailed, status)
 	assert.Contains(t, stderr, "internal error: index out of range; set LOOPWATCH_DEBUG=1")
 	assertOneLine(t, stderr)
-	t.Setenv(debugEnv, "1")
+	t.Setenv("LOOPWATCH_DEBUG", "1")
 	_, stderr = broken()
 	assert.Contains(t, stderr, "main_test.go")
 }

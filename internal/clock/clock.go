@@ -22,13 +22,13 @@ func Sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Monotonic returns CLOCK_MONOTONIC in nanoseconds, as bpf_ktime_get_ns does.
+// Monotonic returns CLOCK_MONOTONIC in nanoseconds, as bpf_ktime_get_ns does: that of the host, also in a time namespace.
 func Monotonic() int64 {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
 		return 0 // cannot fail on Linux with this clock
 	}
-	return t.Nano()
+	return t.Nano() - ownOffset()
 }
 
 // Wall returns what the wall clock showed when CLOCK_MONOTONIC was at, as the wall clock is set now. The two drift apart when

@@ -218,10 +218,11 @@ func (w *window) run(ctx context.Context) (ending, error) {
 			return ending{}, err
 		}
 		w.start.at("looking for event loops in their threads", 0, 0)
-		w.drain()
+		w.drain(ctx)
 	}
 	w.start.end()
-	if w.options.Ready != nil {
+	interrupted := ctx.Err() != nil // before it began: there is nothing to wait for
+	if w.options.Ready != nil && !interrupted {
 		w.options.Ready(w.status())
 	}
 	if err := w.observe(ctx); err != nil {
@@ -231,7 +232,9 @@ func (w *window) run(ctx context.Context) (ending, error) {
 	if err := w.threads.NoteOpen(); err != nil {
 		return ending{}, err
 	}
-	w.drain()
+	if !interrupted {
+		w.drain(context.WithoutCancel(ctx))
+	}
 	result, err := w.threads.Finish(at)
 	return ending{result, at}, err
 }
@@ -311,9 +314,9 @@ func (w *window) missThoseAskedFor() error {
 	return nil
 }
 
-// drain handles the events that are there now. Others may come all the while.
-func (w *window) drain() {
-	for end := w.reader.End(); w.reader.Position() < end; {
+// drain handles the events that are there now, until ctx is done. Others may come all the while.
+func (w *window) drain(ctx context.Context) {
+	for end := w.reader.End(); w.reader.Position() < end && ctx.Err() == nil; {
 		if err := w.read(time.Unix(0, 1)); err == probes.ErrDeadline || err == probes.ErrClosed {
 			return
 		}

@@ -51,7 +51,7 @@ these processes cannot be watched; 2 wrong usage.`,
 }
 
 func (a *app) doctor(ctx context.Context, f *observeFlags, format string) error {
-	out, err := output.Open(outputFlag, f.output, a.stdout)
+	out, err := output.Open(ctx, outputFlag, f.output, a.stdout)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,11 @@ func (a *app) doctor(ctx context.Context, f *observeFlags, format string) error 
 	if terminal {
 		fmt.Fprint(a.stderr, "trying what this kernel allows …") // takes seconds on a busy host
 	}
-	d, err := a.examine(ctx, f.pids)
+	var d *doctor.Diagnosis
+	err = interruptibly(ctx, func() (err error) {
+		d, err = a.examine(ctx, f.pids)
+		return err
+	})
 	if terminal {
 		fmt.Fprint(a.stderr, eraseLine)
 	}

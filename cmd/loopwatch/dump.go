@@ -9,8 +9,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/loopwatch/loopwatch/internal/dump"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/output"
 	"github.com/loopwatch/loopwatch/internal/priority"
+	"github.com/loopwatch/loopwatch/internal/python"
 	"github.com/loopwatch/loopwatch/internal/report/json"
 	"github.com/loopwatch/loopwatch/internal/report/text"
 )
@@ -70,12 +72,18 @@ func (a *app) dump(c *cobra.Command, f *dumpFlags) error {
 	if c.Flags().Changed("output") && f.output == "" {
 		return usage(c, "--output needs the name of a file")
 	}
-	out, err := output.Open(outputFlag, f.output, a.stdout)
+	out, err := output.Open(c.Context(), outputFlag, f.output, a.stdout)
 	if err != nil {
 		return err
 	}
 	defer out.Abandon()
-	d, refused, err := a.takeDump(c.Context(), dump.Options{PIDs: f.pids, Threshold: time.Duration(f.threshold), Patterns: f.code.patterns})
+	var d *model.Dump
+	var refused []*python.PIDError
+	ctx := c.Context()
+	err = interruptibly(ctx, func() (err error) {
+		d, refused, err = a.takeDump(ctx, dump.Options{PIDs: f.pids, Threshold: time.Duration(f.threshold), Patterns: f.code.patterns})
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -9,14 +9,13 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	"time"
 
+	"github.com/loopwatch/loopwatch/internal/crash"
 	"github.com/loopwatch/loopwatch/internal/doctor"
 	"github.com/loopwatch/loopwatch/internal/dump"
 	"github.com/loopwatch/loopwatch/internal/model"
@@ -32,9 +31,6 @@ const (
 	statusUsage   = 2 // wrong usage
 	statusBlocked = 3 // --fail-on-block, and a block was seen
 )
-
-// debugEnv names the variable that brings the trace of a panic to stderr.
-const debugEnv = "LOOPWATCH_DEBUG"
 
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
@@ -58,6 +54,7 @@ type app struct {
 	watchBlocks    func(context.Context, observe.Options, func(observe.Sighting)) (model.Lost, error)
 	watchLive      func(context.Context, observe.Options, observe.LiveOptions) (model.Lost, error)
 	examine        func(ctx context.Context, pids []int) (*doctor.Diagnosis, error)
+	letGo          func()                                             // of the signals that end an observation: the next one kills
 	logging        bool                                               // to stderr, see startLog
 	raise          func(priority.Options) (*priority.Priority, error) // nil leaves the priority alone
 	priority       *priority.Priority                                 // what raise returned
@@ -65,17 +62,9 @@ type app struct {
 
 func (a *app) run(args []string) (status int) {
 	defer func() { a.priority.Done(status) }()
-	defer func() {
-		if p := recover(); p != nil {
-			a.fail(fmt.Errorf("internal error: %v; set %s=1 to see the trace and report it as a bug", p, debugEnv))
-			if os.Getenv(debugEnv) != "" {
-				fmt.Fprintf(a.stderr, "%s", debug.Stack())
-			}
-			status = statusFailed
-		}
-	}()
-	ctx, stop := interruptible(context.Background())
+	ctx, letGo, stop := interruptible(context.Background())
 	defer stop()
+	a.letGo = letGo
 
 	if args == nil {
 		args = []string{} // cobra reads os.Args where it is given nil
@@ -83,7 +72,7 @@ func (a *app) run(args []string) (status int) {
 	root := a.rootCommand()
 	root.SetArgs(args)
 	var child childError
-	switch err := root.ExecuteContext(ctx); {
+	switch err := crash.Guard(func() error { return root.ExecuteContext(ctx) }); {
 	case err == nil:
 		return statusDone
 	case errors.Is(err, errBlocked):
@@ -97,6 +86,7 @@ func (a *app) run(args []string) (status int) {
 		return statusUsage
 	default:
 		a.fail(err)
+		crash.Trace(a.stderr, err)
 		return statusFailed
 	}
 }
@@ -111,7 +101,7 @@ const sameSignal = 300 * time.Millisecond
 // sends one to a measuring tool wants its result.
 //
 // SIGPIPE is caught only to have writes to a closed pipe return EPIPE, see closedPipe.
-func interruptible(parent context.Context) (context.Context, func()) {
+func interruptible(parent context.Context) (ctx context.Context, letGo, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	end := make(chan os.Signal, 1)
 	signal.Notify(end, syscall.SIGINT, syscall.SIGTERM)
@@ -130,9 +120,10 @@ func interruptible(parent context.Context) (context.Context, func()) {
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, func() {
+	letGo = func() { signal.Stop(end) }
+	return ctx, letGo, func() {
 		close(over)
-		signal.Stop(end)
+		letGo()
 		signal.Stop(pipe)
 		cancel()
 	}

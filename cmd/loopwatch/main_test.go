@@ -31,7 +31,7 @@ const asCommand = "LOOPWATCH_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
-		a := &app{stdout: os.Stdout, stderr: os.Stderr, screen: screenOf, observe: fakeObserve}
+		a := &app{stdout: os.Stdout, stderr: os.Stderr, screen: screenOf, observe: fakeObserve, watchBlocks: fakeWatch}
 		os.Exit(a.run(os.Args[1:]))
 	}
 	os.Exit(m.Run())
@@ -60,6 +60,14 @@ func fakeObserve(ctx context.Context, o observe.Options) (*model.Report, error) 
 		select {}
 	}
 	return seen(1), nil
+}
+
+// fakeWatch watches nothing until it is told to end.
+func fakeWatch(ctx context.Context, o observe.Options, _ func(observe.Sighting)) (model.Lost, error) {
+	o.Ready(observe.Status{})
+	o.Warn("watching")
+	<-ctx.Done()
+	return model.Lost{}, nil
 }
 
 type result struct {
@@ -220,12 +228,12 @@ func TestPanicIsOneLine(t *testing.T) {
 			observe: func(context.Context, observe.Options) (*model.Report, error) { panic("index out of range") }}
 		return a.run([]string{"report"}), stderr.String()
 	}
-	t.Setenv(debugEnv, "")
+	t.Setenv("LOOPWATCH_DEBUG", "")
 	status, stderr := broken()
 	assert.Equal(t, statusFailed, status)
 	assert.Contains(t, stderr, "internal error: index out of range; set LOOPWATCH_DEBUG=1")
 	assertOneLine(t, stderr)
-	t.Setenv(debugEnv, "1")
+	t.Setenv("LOOPWATCH_DEBUG", "1")
 	_, stderr = broken()
 	assert.Contains(t, stderr, "main_test.go")
 }

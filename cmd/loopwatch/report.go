@@ -69,14 +69,14 @@ func (a *app) report(c *cobra.Command, f *reportFlags) error {
 		return err
 	}
 	// Before the observation: a minute of watching is not to be lost to a mistyped directory.
-	out, err := output.Open(outputFlag, f.output, a.stdout)
+	out, err := output.Open(c.Context(), outputFlag, f.output, a.stdout)
 	if err != nil {
 		return err
 	}
 	defer out.Abandon()
 	var record *output.Output
 	if f.record != "" {
-		if record, err = output.Open(recordFlag, f.record, nil); err != nil {
+		if record, err = output.Open(c.Context(), recordFlag, f.record, nil); err != nil {
 			return err
 		}
 		defer record.Abandon()

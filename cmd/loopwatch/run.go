@@ -3,16 +3,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/loopwatch/loopwatch/internal/child"
-	"github.com/loopwatch/loopwatch/internal/observe"
-	"github.com/loopwatch/loopwatch/internal/output"
 	"github.com/loopwatch/loopwatch/internal/priority"
 )
 
@@ -37,9 +32,11 @@ first wait on. When the command ends, it prints the report.
 
 Under sudo the command runs as the user who called sudo; --as-root has it run as root. Signals are
 passed on. The report goes to stdout, after what the command printed there: --output keeps them apart.
+Where the command cannot be observed, that is said, and it runs all the same.
 
 Exit status: that of the command, 128 and the signal's number where one ended it; 3 with
---fail-on-block when a block was seen; 1 could not do it; 2 wrong usage.`,
+--fail-on-block when a block was seen, 1 with it when the command could not be observed; 1 where the
+command could not be started; 2 wrong usage.`,
 		Example: "  sudo loopwatch run -- python3 app.py\n" +
 			"  sudo loopwatch run --fail-on-block --threshold 50ms -- \"$(command -v pytest)\" tests",
 		Args: func(c *cobra.Command, args []string) error {
@@ -80,55 +77,11 @@ func (a *app) runChild(c *cobra.Command, f *runFlags, args []string, usual usual
 	if err := a.checkFormat(c, f.format.value, f.output); err != nil {
 		return err
 	}
-	out, err := output.Open(outputFlag, f.output, a.stdout)
-	if err != nil {
-		return err
-	}
-	defer out.Abandon()
 	command, err := child.New(args, f.asRoot)
 	if err != nil {
 		return err
 	}
-
-	// Ctrl-C is the command's to take: the report comes when it has ended.
-	ctx, stop := context.WithCancel(context.WithoutCancel(c.Context()))
-	defer stop()
-	line := a.newProgress(0)
-	warn := line.warn
-	options := f.options(a.startLog(&f.observeFlags))
-	// What loopwatch starts from now on, and nothing else: it is no Python itself.
-	options.PIDs, options.Children = []int{os.Getpid()}, true
-	options.Starting, options.Warn = line.starting, warn
-	var startErr error
-	ended := make(chan int, 1)
-	options.Ready = func(observe.Status) {
-		line.begin()
-		if startErr = usual(command.Start); startErr != nil {
-			stop()
-			return
-		}
-		go func() { ended <- command.Wait(); stop() }()
-	}
-	rep, err := a.observe(ctx, options)
-	if startErr != nil {
-		return startErr
-	}
-	if err != nil {
-		command.Kill()
-		return err
-	}
-	status := <-ended // --duration may have ended the observation before
-	if err := out.Write(func(w io.Writer) error { return a.render(w, rep, &f.reportFlags) }); err != nil {
-		return err
-	}
-	if warning := leftOut(rep, f.format.value); warning != "" {
-		warn(warning)
-	}
-	if f.failOnBlock && len(rep.Blocks) > 0 {
-		return errBlocked
-	}
-	if status != 0 {
-		return childError(status)
-	}
-	return nil
+	r := &commandRun{app: a, flags: f, command: command, usual: usual, interrupted: command.Catch()}
+	defer command.Release()
+	return r.do(c.Context())
 }

@@ -86,7 +86,7 @@ func (a *app) top(c *cobra.Command, f *observeFlags, delay time.Duration) error 
 
 // topPlain prints views as lines.
 func (a *app) topPlain(ctx context.Context, f *observeFlags, options *observe.Options, line *progress, observing tui.Observe) error {
-	out, err := output.OpenStream(outputFlag, f.output, a.stdout)
+	out, err := output.OpenStream(ctx, outputFlag, f.output, a.stdout)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -35,7 +36,7 @@ func (a *app) watchCommand() *cobra.Command {
 until it is interrupted. Its text counts blocks that repeat and prints their number every ten seconds;
 jsonl is one JSON object a block, none left out.
 
---output appends to a file. Who reads too slowly misses blocks, which are counted; the programs
+--output appends to a file. SIGHUP has it open that file anew, after it was renamed (logrotate). Who reads too slowly misses blocks, which are counted; the programs
 watched never wait.`,
 		Example: "  sudo loopwatch watch\n" +
 			"  sudo loopwatch watch --pid 1234 --children --threshold 20ms\n" +
@@ -56,7 +57,7 @@ func (a *app) watch(c *cobra.Command, f *observeFlags, format string) error {
 	if err := f.check(c); err != nil {
 		return err
 	}
-	out, err := output.OpenStream(outputFlag, f.output, a.stdout)
+	out, err := output.OpenStream(c.Context(), outputFlag, f.output, a.stdout)
 	if err != nil {
 		return err
 	}
@@ -72,6 +73,18 @@ func (a *app) watch(c *cobra.Command, f *observeFlags, format string) error {
 		a.sayWatching(s, time.Duration(f.threshold))
 	}
 	p := &printer{w: out.Lines(line.warn, stop), queue: make(chan observe.Sighting, watchQueue)}
+	if p.w.CanReopen() {
+		h, forget := catchHangups()
+		defer forget()
+		p.hangups = h.signals
+		p.reopen = func() {
+			if h.final() {
+				stop()
+				return
+			}
+			p.w.Reopen(ctx)
+		}
+	}
 	if format == formatText {
 		p.text = text.NewStream(p.w, a.textOptions(f))
 	}
@@ -99,6 +112,8 @@ type printer struct {
 	text    *text.Stream // nil for jsonl
 	queue   chan observe.Sighting
 	dropped atomic.Int64
+	hangups <-chan os.Signal // each has reopen called
+	reopen  func()
 }
 
 func (p *printer) enqueue(s observe.Sighting) {
@@ -123,6 +138,8 @@ func (p *printer) run() {
 				return
 			}
 			p.print(&s)
+		case <-p.hangups:
+			p.reopen()
 		case now := <-tick.C:
 			p.w.CheckReader()
 			if p.text != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
@@ -40,7 +41,7 @@ const (
 var crowdDebug = cpython.AsyncioDebug{TaskNode: 64, TaskAwaitedBy: 80, TaskBySet: 88, TaskCoro: 96, TaskName: 104, ThreadTasks: 8, RunningTask: 16}
 
 func crowdRuntime() *cpython.Runtime {
-	return &cpython.Runtime{
+	return &cpython.Runtime{Reader: object.Reader{
 		Version: release.MakeVersion(3, 14, 0),
 		Layout: release.Layout{
 			FrameLayout: release.FrameLayout{
@@ -50,7 +51,7 @@ func crowdRuntime() *cpython.Runtime {
 			TypeFlags: 16, TypeName: 24, CoroState: 32, CoroFrame: 48, FrameStack: 32, FrameStackKind: release.StackPointer,
 			StrLength: 16, StrState: 32, StrASCII: 40,
 		},
-	}
+	}}
 }
 
 // word returns the 8 bytes at an address.

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -24,11 +25,26 @@ import (
 type Child struct {
 	cmd     *exec.Cmd
 	signals chan os.Signal
+
+	mu          sync.Mutex
+	started     bool
+	early       syscall.Signal // the first that came before the start, 0: none
+	interrupted chan struct{}  // closed by it
 }
+
+// Interrupted says that a signal came before the command had started, so that it is not.
+type Interrupted struct{ Signal syscall.Signal }
+
+func (e *Interrupted) Error() string {
+	return fmt.Sprintf("the command was not started: %s came before", unix.SignalName(e.Signal))
+}
+
+// Status is that of a command which the signal has ended.
+func (e *Interrupted) Status() int { return 128 + int(e.Signal) }
 
 // New prepares a command. Under sudo it runs as the user who called that, unless asRoot.
 func New(args []string, asRoot bool) (*Child, error) {
-	c := &Child{cmd: exec.Command(args[0], args[1:]...), signals: make(chan os.Signal, 16)}
+	c := &Child{cmd: exec.Command(args[0], args[1:]...), signals: make(chan os.Signal, 16), interrupted: make(chan struct{})}
 	if c.cmd.Err != nil {
 		return nil, notStarted(args[0], c.cmd.Err)
 	}
@@ -100,27 +116,59 @@ func number(id string) (uint32, error) {
 	return uint32(n), nil
 }
 
-// Start starts the command and passes signals on to it from then on.
-func (c *Child) Start() error {
-	signal.Notify(c.signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGWINCH)
-	if err := c.cmd.Start(); err != nil {
-		signal.Stop(c.signals)
-		return notStarted(c.cmd.Args[0], err)
+// Catch takes the signals that come from now on, until Release: one that comes before the command has started keeps it from
+// being started, and closes the channel returned; those that come later are passed on, until it has ended.
+func (c *Child) Catch() <-chan struct{} {
+	caught := []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGWINCH}
+	if !signal.Ignored(unix.SIGHUP) { // or the command would not ignore it, as under nohup it is to
+		caught = append(caught, unix.SIGHUP)
 	}
+	signal.Notify(c.signals, caught...)
 	go func() {
 		for s := range c.signals {
-			if fromTerminal(s) {
-				continue // the command has had it, too
-			}
-			_ = c.cmd.Process.Signal(s)
+			c.take(s.(syscall.Signal))
 		}
 	}()
+	return c.interrupted
+}
+
+func (c *Child) take(s syscall.Signal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.started && fromTerminal(s): // the command has had it, too
+	case c.started:
+		_ = c.cmd.Process.Signal(s)
+	case s != unix.SIGWINCH && c.early == 0:
+		c.early = s
+		signal.Stop(c.signals) // the next one ends this program
+		close(c.interrupted)
+	}
+}
+
+// Start starts the command. The error is an *Interrupted where a signal has come before, see Catch.
+func (c *Child) Start() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.early != 0 {
+		return &Interrupted{c.early}
+	}
+	if err := c.cmd.Start(); err != nil {
+		return notStarted(c.cmd.Args[0], err)
+	}
+	c.started = true
 	return nil
+}
+
+// Release ends what Catch has begun.
+func (c *Child) Release() {
+	signal.Stop(c.signals)
+	close(c.signals)
 }
 
 // fromTerminal reports whether a signal is one the terminal sends to all its foreground processes,
 // of which the command is one.
-func fromTerminal(s os.Signal) bool {
+func fromTerminal(s syscall.Signal) bool {
 	if s != unix.SIGINT && s != unix.SIGQUIT && s != unix.SIGWINCH {
 		return false
 	}
@@ -137,7 +185,6 @@ func fromTerminal(s os.Signal) bool {
 func (c *Child) Wait() int {
 	err := c.cmd.Wait()
 	signal.Stop(c.signals)
-	close(c.signals)
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
 		return 0
@@ -146,13 +193,6 @@ func (c *Child) Wait() int {
 		return 128 + int(status.Signal())
 	}
 	return exit.ExitCode()
-}
-
-// Kill ends the command where the observation cannot go on.
-func (c *Child) Kill() {
-	if c.cmd.Process != nil {
-		_ = c.cmd.Process.Kill()
-	}
 }
 
 func notStarted(name string, err error) error {

@@ -114,8 +114,12 @@ func (p *proc) iterationBegan(t *thread) int64 {
 	if err != nil || !(seconds > 0 && seconds < 1e9) {
 		return 0
 	}
-	const clockSteps = 1000 // ns: a double's precision after some years of uptime, and the loop's own resolution
-	began := int64(seconds*1e9) - clockSteps
+	const clockSteps = 1000       // ns: a double's precision after some years of uptime, and the loop's own resolution
+	ahead, err := p.ClockOffset() // in a time namespace
+	if err != nil {
+		return 0
+	}
+	began := int64(seconds*1e9) - ahead - clockSteps
 	// A program may have a clock of its own for its loop.
 	latest := t.kernel.At
 	if t.kernel.Since != 0 {

@@ -99,6 +99,9 @@ type Block struct {
 	TID        int    `json:"tid"`
 	StartNS    int64  `json:"start_ns"`
 	DurationNS int64  `json:"duration_ns"`
+	// StartedAt is StartNS by the wall clock as it was set when the block ended, RFC 3339 with the zone. Empty where only the
+	// start of the observation has such a time, as in a recording.
+	StartedAt string `json:"started_at,omitempty"`
 	// Of several blocks in one period each has Period, a number unique in the loop, and PeriodNS, the length of the
 	// whole period. BoundaryNS is how far off the time may be at which the block begins or ends beside another.
 	Period     uint64 `json:"period,omitempty"`

@@ -37,7 +37,7 @@ func Live(ctx context.Context, o Options, l LiveOptions) (model.Lost, error) {
 		return model.Lost{}, err
 	}
 	defer w.close()
-	f := &follower{window: w, options: l, tracker: tracker}
+	f := &follower{ctx: ctx, window: w, options: l, tracker: tracker}
 	w.chores = []chore{{every: pollEvery, do: f.rethink}, {every: l.Every, do: f.look}}
 	ready := w.options.Ready
 	w.options.Ready = func(s Status) {
@@ -54,6 +54,7 @@ func Live(ctx context.Context, o Options, l LiveOptions) (model.Lost, error) {
 // follower makes the views of one window.
 type follower struct {
 	*window
+	ctx      context.Context // of the observation
 	options  LiveOptions
 	tracker  *live.Tracker
 	counting time.Time // blocks are counted since
@@ -64,7 +65,7 @@ func (f *follower) look() error {
 	if f.err != nil {
 		return f.err
 	}
-	f.drain() // blocks that have ended are reported before their loops are looked at
+	f.drain(f.ctx) // blocks that have ended are reported before their loops are looked at
 	now := clock.Monotonic()
 	present, err := f.threads.Present(now)
 	if err != nil {
@@ -99,7 +100,7 @@ func (f *follower) rethink() error {
 		return nil
 	}
 	// The old blocks first: they are complete up to here.
-	f.drain()
+	f.drain(f.ctx)
 	if err := f.probes.SetThreshold(to); err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ const (
 // returns what was seen. Ending early is not an error.
 func Run(ctx context.Context, o Options) (*model.Report, error) {
 	builder := summary.NewBuilder(summary.Limits{})
-	co := track.Options{Emit: builder.Add}
+	co := track.Options{Emit: dated(clock.Wall, builder.Add)}
 	if o.Record != nil {
 		co.Record = o.Record.Add
 	}
@@ -94,6 +94,14 @@ func Run(ctx context.Context, o Options) (*model.Report, error) {
 	return r, nil
 }
 
+// dated has blocks carry the time of their start by the wall clock. The clock may be set anew between two blocks.
+func dated(wall func(at int64) time.Time, emit func(model.Block)) func(model.Block) {
+	return func(b model.Block) {
+		b.StartedAt = wall(b.StartNS).Format(time.RFC3339Nano)
+		emit(b)
+	}
+}
+
 // Sighting is a block as Watch reports it.
 type Sighting struct {
 	model.Block
@@ -101,14 +109,21 @@ type Sighting struct {
 	Start time.Time  // wall clock
 }
 
+// sighted has report called with blocks as Watch reports them.
+func sighted(wall func(at int64) time.Time, who func(tid int) model.Loop, report func(Sighting)) func(model.Block) {
+	return func(b model.Block) {
+		at := wall(b.StartNS)
+		b.StartedAt = at.Format(time.RFC3339Nano)
+		report(Sighting{b, who(b.TID), at})
+	}
+}
+
 // Watch is Run for those who cannot wait for a report: report is called with each block as it
 // ends, and once before with Ongoing set where it is still going on some time after having passed
 // the threshold. It must return at once. What was lost is returned in the end.
 func Watch(ctx context.Context, o Options, report func(Sighting)) (model.Lost, error) {
 	var w *window
-	emit := func(b model.Block) {
-		report(Sighting{b, w.threads.Identify(b.TID), w.started.Add(time.Duration(b.StartNS - w.startedNS))})
-	}
+	emit := sighted(clock.Wall, func(tid int) model.Loop { return w.threads.Identify(tid) }, report)
 	w, err := open(ctx, o, track.Options{Emit: emit, Ongoing: emit, DropEnded: true})
 	if err != nil {
 		return model.Lost{}, err
@@ -191,7 +206,8 @@ type ending struct {
 
 // run observes from now until the time is up.
 func (w *window) run(ctx context.Context) (ending, error) {
-	w.started, w.startedNS = time.Now(), clock.Monotonic()
+	w.startedNS = clock.Monotonic()
+	w.started = time.Now()
 	if w.options.Record != nil {
 		w.options.Record.Begin(recording.Header{
 			Host: hostRow(w.probes.Attach()), ThresholdNS: int64(w.options.Threshold), StartedAt: w.started, StartedNS: w.startedNS,
@@ -204,10 +220,11 @@ func (w *window) run(ctx context.Context) (ending, error) {
 			return ending{}, err
 		}
 		w.start.at("looking for event loops in their threads", 0, 0)
-		w.drain()
+		w.drain(ctx)
 	}
 	w.start.end()
-	if w.options.Ready != nil {
+	interrupted := ctx.Err() != nil // before it began: there is nothing to wait for
+	if w.options.Ready != nil && !interrupted {
 		w.options.Ready(w.status())
 	}
 	if err := w.observe(ctx); err != nil {
@@ -217,7 +234,9 @@ func (w *window) run(ctx context.Context) (ending, error) {
 	if err := w.threads.NoteOpen(); err != nil {
 		return ending{}, err
 	}
-	w.drain()
+	if !interrupted {
+		w.drain(context.WithoutCancel(ctx))
+	}
 	result, err := w.threads.Finish(at)
 	return ending{result, at}, err
 }
@@ -286,7 +305,7 @@ func (w *window) usualChores() []chore {
 // sweep forgets what has ended. The events that are on their way come first: they may tell how it ended.
 func (w *window) sweep() error {
 	ended := w.threads.FindEnded()
-	w.drain()
+	w.drain(context.Background())
 	w.threads.Forget(ended)
 	return nil
 }
@@ -315,9 +334,9 @@ func (w *window) missThoseAskedFor() error {
 	return nil
 }
 
-// drain handles the events that are there now. Others may come all the while.
-func (w *window) drain() {
-	for end := w.reader.End(); w.reader.Position() < end; {
+// drain handles the events that are there now, until ctx is done. Others may come all the while.
+func (w *window) drain(ctx context.Context) {
+	for end := w.reader.End(); w.reader.Position() < end && ctx.Err() == nil; {
 		if w.read(time.Unix(0, 1)) != nil {
 			return
 		}

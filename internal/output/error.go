@@ -28,6 +28,9 @@ func newError(flag, name string, err error) *Error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		remedy = "make room there, or " + remedy
 	}
+	if errors.As(err, new(*foreignError)) || errors.Is(err, errLinked) {
+		remedy = "remove it, or " + remedy
+	}
 	return &Error{Name: name, Err: withoutPath(err), Remedy: remedy}
 }
 

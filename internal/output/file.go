@@ -11,11 +11,9 @@ import (
 	"cmp"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -32,141 +30,28 @@ type Output struct {
 	w    io.Writer // stdout or the thing written in place
 	file *os.File  // w, where it has to be closed
 
+	appended bool // file is one that a stream is appended to
+
 	// The file to replace, where w is nil: its directory, held open so that nobody can put
 	// another in its place meanwhile, and its name there.
-	dir  *os.Root
+	dir  *directory
 	base string
 	mode fs.FileMode
-}
-
-// Open opens what a flag names, or finds out that it could be opened. An error is an *Error that says what is
-// wrong with it; nothing has been changed then. Abandon must be called in the end.
-//
-// Other users' symbolic links and FIFOs are refused, as the kernel does where fs.protected_symlinks and fs.protected_fifos
-// are set.
-func Open(flag, name string, stdout io.Writer) (*Output, error) {
-	if name == "" || name == Stdout {
-		return &Output{flag: flag, name: "stdout", w: stdout}, nil
-	}
-	path := name
-	for range maxLinks {
-		o, next, err := openPlace(path)
-		if err != nil {
-			return nil, newError(flag, name, err)
-		}
-		if o != nil {
-			o.flag, o.name = flag, name
-			return o, nil
-		}
-		path = next
-	}
-	return nil, newError(flag, name, syscall.ELOOP)
-}
-
-// OpenStream opens where a stream goes: stdout, or a file it is appended to. Abandon closes it.
-func OpenStream(flag, name string, stdout io.Writer) (*Output, error) {
-	o, err := Open(flag, name, stdout)
-	if err != nil || o.w != nil {
-		return o, err
-	}
-	f, err := o.dir.OpenFile(o.base, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW, o.mode)
-	if err != nil {
-		o.Abandon()
-		return nil, newError(o.flag, name, err)
-	}
-	o.w, o.file = f, f
-	return o, nil
 }
 
 // Name returns what a user calls the output.
 func (o *Output) Name() string { return o.name }
 
-// maxLinks is how many symbolic links in a row are followed.
-const maxLinks = 10
-
-// openPlace opens one path, or returns where the symbolic link leads that it is.
-func openPlace(path string) (o *Output, next string, err error) {
-	dir, base := filepath.Split(path)
-	if dir = cmp.Or(dir, "."); base == "" || base == "." || base == ".." {
-		return nil, "", syscall.EISDIR
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, "", err
-	}
-	defer func() {
-		if o == nil || o.dir == nil {
-			root.Close()
-		}
-	}()
-	info, err := root.Lstat(base)
-	if errors.Is(err, fs.ErrNotExist) {
-		o, err = replaceable(root, base, 0o666)
-		return o, "", err
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	owner, ours := ownerOf(info)
-	switch kind := info.Mode().Type(); {
-	case kind == fs.ModeDir:
-		return nil, "", syscall.EISDIR
-	case kind == fs.ModeSymlink && onProc(dir): // what /dev/stdout ends in: no path, but an open file
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
-		return &Output{w: f, file: f}, "", err
-	case kind == fs.ModeSymlink && !ours:
-		return nil, "", fmt.Errorf("%s is a symbolic link of another user (%d)", base, owner)
-	case kind == fs.ModeSymlink:
-		next, err = root.Readlink(base)
-		if err == nil && !filepath.IsAbs(next) {
-			next = filepath.Join(dir, next)
-		}
-		return nil, next, err
-	case kind == fs.ModeNamedPipe && !ours:
-		return nil, "", fmt.Errorf("%s is a FIFO of another user (%d)", base, owner)
-	case kind != 0:
-		f, err := root.OpenFile(base, os.O_WRONLY, 0)
-		return &Output{w: f, file: f}, "", err
-	}
-	// A read-only or immutable file is not to be replaced only because its directory allows it.
-	f, err := root.OpenFile(base, os.O_WRONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, "", err
-	}
-	f.Close()
-	mode := fs.FileMode(0o666)
-	if ours {
-		mode = info.Mode().Perm()
-	}
-	o, err = replaceable(root, base, mode)
-	return o, "", err
-}
-
-// ownerOf returns who owns a file, and whether that is root or the user loopwatch runs as.
-func ownerOf(info fs.FileInfo) (uid uint32, ours bool) {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0, false
-	}
-	return st.Uid, st.Uid == 0 || int(st.Uid) == os.Geteuid()
-}
-
-// onProc reports whether dir is on procfs, whose links lead to open files.
-func onProc(dir string) bool {
-	var st unix.Statfs_t
-	return unix.Statfs(dir, &st) == nil && st.Type == unix.PROC_SUPER_MAGIC
-}
-
 // replaceable makes sure that a file can be replaced, by making and removing a neighbour.
 // Nothing is left while the observation runs, so that killing it leaves nothing either.
-func replaceable(dir *os.Root, base string, mode fs.FileMode) (*Output, error) {
+func replaceable(dir *directory, base string, mode fs.FileMode) (*Output, error) {
 	o := &Output{dir: dir, base: base, mode: mode}
 	f, name, err := o.neighbour()
 	if err != nil {
 		return nil, err
 	}
 	f.Close()
-	if err := dir.Remove(name); err != nil {
+	if err := dir.remove(name); err != nil {
 		return nil, err
 	}
 	return o, nil
@@ -180,7 +65,7 @@ func (o *Output) neighbour() (f *os.File, name string, err error) {
 		base = base[:200] // NAME_MAX is 255 bytes
 	}
 	name = "." + base + "." + rand.Text()[:10]
-	f, err = o.dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, o.mode)
+	f, err = o.dir.open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, o.mode)
 	return f, name, err
 }
 
@@ -218,10 +103,10 @@ func (o *Output) replace(render func(io.Writer) error) error {
 		err = closeErr
 	}
 	if err == nil {
-		err = o.dir.Rename(name, o.base)
+		err = o.dir.rename(name, o.base)
 	}
 	if err != nil {
-		_ = o.dir.Remove(name)
+		_ = o.dir.remove(name)
 	}
 	return err
 }
@@ -229,42 +114,41 @@ func (o *Output) replace(render func(io.Writer) error) error {
 // Same reports whether two outputs would be written to one file.
 func (o *Output) Same(other *Output) bool {
 	if mine, theirs := o.there(), other.there(); mine != nil && theirs != nil {
-		return os.SameFile(mine, theirs)
+		return sameFile(mine, theirs)
 	}
 	if o.dir == nil || other.dir == nil || o.base != other.base {
 		return false
 	}
-	mine, err := o.dir.Stat(".")
-	theirs, otherErr := other.dir.Stat(".")
-	return err == nil && otherErr == nil && os.SameFile(mine, theirs)
+	var mine, theirs unix.Stat_t
+	return unix.Fstat(o.dir.fd, &mine) == nil && unix.Fstat(other.dir.fd, &theirs) == nil && sameFile(&mine, &theirs)
 }
 
+func sameFile(x, y *unix.Stat_t) bool { return x.Dev == y.Dev && x.Ino == y.Ino }
+
 // there describes the file that is there now, nil if there is none.
-func (o *Output) there() fs.FileInfo {
-	var info fs.FileInfo
+func (o *Output) there() *unix.Stat_t {
+	var st unix.Stat_t
 	var err error
 	if f, ok := o.w.(*os.File); ok {
-		info, err = f.Stat()
+		err = unix.Fstat(int(f.Fd()), &st)
 	} else if o.dir != nil {
-		info, err = o.dir.Lstat(o.base)
+		st, err = o.dir.stat(o.base)
+	} else {
+		return nil
 	}
 	if err != nil {
 		return nil
 	}
-	return info
+	return &st
 }
 
-// close ends an output written in place, cutting off what was longer before.
+// close ends an output written in place.
 func (o *Output) close() error {
 	if o.file == nil {
 		return nil
 	}
 	f := o.file
 	o.file = nil
-	if at, err := f.Seek(0, io.SeekCurrent); err == nil {
-		// Fails on what has no length, such as a terminal, where there is nothing to cut off.
-		_ = f.Truncate(at)
-	}
 	return f.Close()
 }
 
@@ -274,7 +158,7 @@ func (o *Output) Abandon() {
 		o.file.Close()
 	}
 	if o.dir != nil {
-		o.dir.Close()
+		o.dir.close()
 	}
 }
 

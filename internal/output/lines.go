@@ -3,6 +3,7 @@
 package output
 
 import (
+	"context"
 	"errors"
 	"os"
 	"syscall"
@@ -61,4 +62,20 @@ func (l *Lines) Write(line []byte) (int, error) {
 		l.torn = n > 0
 	}
 	return len(line), nil
+}
+
+// CanReopen reports whether lines are appended to a file that may be renamed, so that another has to be opened in its place.
+func (l *Lines) CanReopen() bool { return l.out.appended }
+
+// Reopen opens the file of that name anew: the old one was renamed, or is to be. Where it cannot be opened, that is a warning,
+// and lines go on to the old one. Not to be called during Write.
+func (l *Lines) Reopen(ctx context.Context) {
+	next, err := OpenStream(ctx, l.out.flag, l.out.name, nil)
+	if err != nil {
+		l.warn(err.Error() + "; going on with the file opened before")
+		return
+	}
+	l.out.Abandon()
+	*l.out = *next
+	l.torn = false
 }

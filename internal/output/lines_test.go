@@ -4,6 +4,7 @@ package output
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"syscall"
 	"testing"
@@ -31,7 +32,7 @@ func (w *torn) Write(p []byte) (int, error) {
 func TestLinesMendATornLine(t *testing.T) {
 	var w torn
 	var warnings []string
-	out, err := Open("--output", Stdout, &w)
+	out, err := Open(context.Background(), "--output", Stdout, &w)
 	require.NoError(t, err)
 	l := out.Lines(func(s string) { warnings = append(warnings, s) }, nil)
 	_, _ = l.Write([]byte("first\n"))
@@ -47,7 +48,7 @@ func TestLinesNoticeThatTheReaderIsGone(t *testing.T) {
 	require.NoError(t, err)
 	defer write.Close()
 	closed := 0
-	out, err := OpenStream("--output", "", write)
+	out, err := OpenStream(context.Background(), "--output", "", write)
 	require.NoError(t, err)
 	l := out.Lines(func(string) {}, func() { closed++ })
 	l.CheckReader()

@@ -8,10 +8,12 @@ import (
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/loopwatch/loopwatch/internal/crash"
 )
 
 // For calls do with 0 to n-1, as many at once as there are CPUs, and returns when all have been done. Once ctx is done it
-// begins no more of them.
+// begins no more of them. Where do panics, For does when the others have returned: nobody could recover from it elsewhere.
 func For(ctx context.Context, n int, do func(i int)) {
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -19,7 +21,9 @@ func For(ctx context.Context, n int, do func(i int)) {
 		if ctx.Err() != nil {
 			break
 		}
-		group.Go(func() error { do(i); return nil })
+		group.Go(func() error { return crash.Guard(func() error { do(i); return nil }) })
 	}
-	_ = group.Wait() // nothing that do can fail with
+	if err := group.Wait(); err != nil {
+		panic(err)
+	}
 }

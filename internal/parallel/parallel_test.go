@@ -28,3 +28,16 @@ func TestForEndsWithItsContext(t *testing.T) {
 	assert.Positive(t, done.Load())
 	assert.Less(t, done.Load(), int32(n))
 }
+
+// A panic reaches the caller, who can recover from it, and the others are done.
+func TestForPanicsAsItsCallerCanSee(t *testing.T) {
+	var done atomic.Int32
+	assert.Panics(t, func() {
+		For(t.Context(), 100, func(i int) {
+			if done.Add(1); i == 50 {
+				panic("fallen over")
+			}
+		})
+	})
+	assert.EqualValues(t, 100, done.Load())
+}

@@ -42,11 +42,10 @@ func (p *Priority) Move() (status int, moved bool) {
 	c.ExtraFiles = []*os.File{say} // sayFD
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	signals := make(chan os.Signal, 16)
-	passed := []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGWINCH, unix.SIGTSTP}
-	if !signal.Ignored(unix.SIGHUP) { // as under nohup
-		passed = append(passed, unix.SIGHUP)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGWINCH, unix.SIGTSTP)
+	if !signal.Ignored(unix.SIGHUP) {
+		signal.Notify(signals, unix.SIGHUP)
 	}
-	signal.Notify(signals, passed...)
 	defer signal.Stop(signals)
 	err = c.Start()
 	say.Close()
@@ -54,6 +53,7 @@ func (p *Priority) Move() (status int, moved bool) {
 		runtime.UnlockOSThread()
 		return 0, false
 	}
+	signal.Notify(signals, unix.SIGHUP) // the other ignores it where this one did, as under nohup, unless it has a use for it
 	// It does so itself as well. On a busy host it would take seconds to get there.
 	_ = setAutogroup(c.Process.Pid, p.options.Nice)
 	ended := make(chan error, 1)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/crash"
 )
 
 // ErrNoAnswer says that a read of a process's memory or files was given up, because nobody serves the page or the file
@@ -113,10 +115,11 @@ func (c *caller) call(patience time.Duration, awake *atomic.Bool, f func()) erro
 		c.done, c.timer = make(chan struct{}, 1), time.NewTimer(time.Hour)
 	}
 	done, state, tid := c.done, new(atomic.Int32), new(atomic.Int32)
+	var crashed error
 	const returned, abandoned = 1, 2
 	go func() {
 		tid.Store(int32(unix.Gettid()))
-		f()
+		crashed = crash.Guard(func() error { f(); return nil })
 		if !state.CompareAndSwap(0, returned) {
 			hanging.Add(-1)
 		}
@@ -132,6 +135,9 @@ func (c *caller) call(patience time.Duration, awake *atomic.Bool, f func()) erro
 			c.answered = true
 			if !awake.Load() {
 				c.charge(time.Since(now)-queued, now)
+			}
+			if crashed != nil {
+				panic(crashed) // where the caller's caller can recover from it
 			}
 			return nil
 		case <-c.timer.C:

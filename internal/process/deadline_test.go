@@ -184,3 +184,10 @@ func BenchmarkRead(b *testing.B) {
 		})
 	}
 }
+
+// A panic in a call is its caller's, who can recover from it.
+func TestCallPanicsAsItsCallerCanSee(t *testing.T) {
+	c := new(caller)
+	assert.Panics(t, func() { _ = c.do(func() { panic("fallen over") }) })
+	assert.NoError(t, c.do(func() {}), "the next call is made")
+}

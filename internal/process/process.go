@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/loopwatch/loopwatch/internal/clock"
 )
 
 // MaxCmdline bounds what Cmdline returns, in bytes.
@@ -90,6 +92,10 @@ func Now() uint64 {
 	const perSecond = 100 // USER_HZ, the same on all that Linux shows to user space
 	return uint64(now.Nano()) / (1e9 / perSecond)
 }
+
+// ClockOffset returns by how many nanoseconds the CLOCK_MONOTONIC that the process reads is ahead of clock.Monotonic: a time
+// found in its memory has it in. An error says that it is not known, and that such a time cannot be used.
+func (p *Process) ClockOffset() (int64, error) { return clock.Offset(p.path("")) }
 
 // Same reports whether the pid still belongs to the process that Open saw, a zombie included.
 func (p *Process) Same() bool {

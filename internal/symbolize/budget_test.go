@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/template"
@@ -79,7 +80,7 @@ func hostileResolver(t *testing.T, size uint64) (*Resolver, *hostile, *time.Time
 	require.NoError(t, err)
 	h := &hostile{layout: layout, size: size}
 	now := time.Unix(1000, 0)
-	r := New(&cpython.Runtime{Version: version, Layout: layout, CodeType: codeType}, h, eventloop.IsApp, nil)
+	r := New(&cpython.Runtime{Reader: object.Reader{Version: version, Layout: layout}, CodeType: codeType}, h, eventloop.IsApp, nil)
 	r.now = func() time.Time { return now }
 	return r, h, &now
 }

@@ -9,17 +9,16 @@ package tui
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
 	"golang.org/x/term"
 
+	"github.com/loopwatch/loopwatch/internal/crash"
 	"github.com/loopwatch/loopwatch/internal/live"
 )
 
@@ -42,7 +41,7 @@ func Run(ctx context.Context, terminal *os.File, color bool, observe Observe) er
 		thresholds = make(chan time.Duration, 16)
 		ended      = make(chan error, 1)
 	)
-	go func() { ended <- guard(func() error { return observe(ctx, thresholds, latest(views)) }) }()
+	go func() { ended <- crash.Guard(func() error { return observe(ctx, thresholds, latest(views)) }) }()
 
 	fmt.Fprint(terminal, "loopwatch: starting …")
 	var first *live.View
@@ -53,7 +52,8 @@ func Run(ctx context.Context, terminal *os.File, color bool, observe Observe) er
 	}
 	fmt.Fprint(terminal, "\r\x1b[K") // ECMA-48 EL
 	if first == nil {
-		return trace(err)
+		crash.Trace(os.Stderr, err)
+		return err
 	}
 	m := newMonitor(first, func(t time.Duration) {
 		select {
@@ -96,7 +96,9 @@ func Run(ctx context.Context, terminal *os.File, color bool, observe Observe) er
 	if g, ok := final.(guarded); ok && g.failure != nil {
 		err = g.failure
 	}
-	return trace(cmp.Or(err, observed))
+	err = cmp.Or(err, observed)
+	crash.Trace(os.Stderr, err)
+	return err
 }
 
 // latest returns a function that puts a view into a channel of room for one, in place of one not
@@ -114,42 +116,12 @@ func latest(c chan *live.View) func(*live.View) {
 	}
 }
 
-// debugEnv names the variable that brings the trace of a panic to stderr.
-const debugEnv = "LOOPWATCH_DEBUG"
-
-// crash is a panic that had to wait until the terminal was in order again.
-type crash struct {
-	value any
-	stack []byte
-}
-
-func (c *crash) Error() string {
-	return fmt.Sprintf("internal error: %v; set %s=1 to see the trace and report it as a bug", c.value, debugEnv)
-}
-
-func guard(f func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = &crash{r, debug.Stack()}
-		}
-	}()
-	return f()
-}
-
-// trace prints where a panic came from, to those who want to know.
-func trace(err error) error {
-	if c := (*crash)(nil); errors.As(err, &c) && os.Getenv(debugEnv) != "" {
-		_, _ = os.Stderr.Write(c.stack)
-	}
-	return err
-}
-
 // guarded is a monitor that ends the program in order where it would panic.
 type guarded struct{ *monitor }
 
 func (g guarded) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	var cmd tea.Cmd
-	if err := guard(func() error { cmd = g.update(msg); return nil }); err != nil {
+	if err := crash.Guard(func() error { cmd = g.update(msg); return nil }); err != nil {
 		g.failure = err
 		return g, tea.Quit
 	}
@@ -163,7 +135,7 @@ func (g guarded) Init() tea.Cmd { return nil }
 
 func (g guarded) View() tea.View {
 	var text string
-	if err := guard(func() error { text = g.screen(); return nil }); err != nil {
+	if err := crash.Guard(func() error { text = g.screen(); return nil }); err != nil {
 		g.failure = err
 	}
 	v := tea.NewView(text)
@@ -183,7 +155,7 @@ func Plain(ctx context.Context, w io.Writer, rows int, observe Observe) (missed 
 	first := true
 	go func() {
 		defer close(views)
-		ended <- guard(func() error {
+		ended <- crash.Guard(func() error {
 			return observe(ctx, nil, func(s *live.View) {
 				if first { // it is of no time at all
 					first = false
@@ -204,5 +176,7 @@ func Plain(ctx context.Context, w io.Writer, rows int, observe Observe) (missed 
 			}
 		}
 	}
-	return missed, trace(cmp.Or(err, <-ended))
+	err = cmp.Or(err, <-ended)
+	crash.Trace(os.Stderr, err)
+	return missed, err
 }

@@ -102,7 +102,7 @@ func TestBadInput(t *testing.T) {
 		{"run: unknown format", 0, []string{"run", "-f", "jsonl", "--", "true"}, 2, "jsonl"},
 		{"run: pid", 0, []string{"run", "--pid", "1", "--", "true"}, 2, "--pid"},
 		{"run: output is a directory", 0, []string{"run", "-o", t.TempDir(), "--", "touch", started}, 1, "directory"},
-		{"run: not root", nobody, []string{"run", "--", "touch", started}, 1, "root"},
+		{"run: no such command", 0, []string{"run", "--", filepath.Join(t.TempDir(), "command")}, 1, "cannot start"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := do(t, test.user, test.args...)
@@ -113,7 +113,17 @@ func TestBadInput(t *testing.T) {
 			assert.NotContains(t, got.stderr, "goroutine")
 		})
 	}
-	assert.NoFileExists(t, started, "what cannot be watched is not started")
+	assert.NoFileExists(t, started, "a command is not started where its report could go nowhere")
+}
+
+// TestRunWithoutObservation: a command that cannot be observed runs all the same, and its status is passed on.
+func TestRunWithoutObservation(t *testing.T) {
+	got := do(t, nobody, "run", "--", "sh", "-c", "echo ran; exit 7")
+	assert.Equal(t, 7, got.status, got.stderr)
+	assert.Equal(t, "ran\n", got.stdout)
+	assert.Contains(t, got.stderr, "the command runs, but is not observed: ")
+	assert.Contains(t, got.stderr, "root")
+	assert.Equal(t, 1, strings.Count(got.stderr, "\n"), "one line:\n%s", got.stderr)
 }
 
 // TestPIDNamespace: where process numbers are not the kernel's it says so, and does not watch

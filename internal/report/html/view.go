@@ -177,16 +177,12 @@ func (v *view) longest(r *model.Report, names words.LoopNames) {
 	slices.SortStableFunc(blocks, func(x, y model.Block) int { return cmp.Compare(y.DurationNS, x.DurationNS) })
 	blocks = blocks[:min(len(blocks), longestBlocks)]
 	slices.SortStableFunc(blocks, func(x, y model.Block) int { return cmp.Compare(x.StartNS, y.StartNS) })
-	started, err := time.Parse(time.RFC3339Nano, r.StartedAt)
 	for i := range blocks {
 		b := &blocks[i]
 		row := blockView{
 			After: words.HumanDuration(b.StartNS - r.StartedNS), Took: words.Took(b),
 			Loop: names.Of(model.LoopID{PID: b.PID, TID: b.TID}), Culprit: words.CulpritName(b.Culprit), Task: clean(b.Task),
-			Cause: causeOf(b.Cause), Blocker: numbers[b.Key()],
-		}
-		if err == nil {
-			row.At = started.Add(time.Duration(b.StartNS - r.StartedNS)).Format("15:04:05.000")
+			Cause: causeOf(b.Cause), Blocker: numbers[b.Key()], At: words.StartOf(r, b),
 		}
 		v.Longest = append(v.Longest, row)
 	}

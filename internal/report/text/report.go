@@ -143,18 +143,13 @@ func (t *reportWriter) blocks() {
 	if !slices.ContainsFunc(blocks, func(b model.Block) bool { return b.Task != "" }) {
 		columns = columns[:len(columns)-1]
 	}
-	started, err := time.Parse(time.RFC3339Nano, t.r.StartedAt)
-	if err != nil {
+	if _, err := time.Parse(time.RFC3339Nano, t.r.StartedAt); err != nil {
 		columns[0].Title = ""
 	}
 	var rows [][]string
 	for i := range blocks {
 		b := &blocks[i]
-		wall := ""
-		if err == nil {
-			wall = started.Add(time.Duration(b.StartNS - t.r.StartedNS)).Format("15:04:05.000")
-		}
-		rows = append(rows, []string{wall, words.HumanDuration(b.StartNS - t.r.StartedNS), words.Took(b), word(string(b.Cause)),
+		rows = append(rows, []string{words.StartOf(t.r, b), words.HumanDuration(b.StartNS - t.r.StartedNS), words.Took(b), word(string(b.Cause)),
 			t.names.Of(model.LoopID{PID: b.PID, TID: b.TID}), words.CulpritName(b.Culprit), taskName(b.Task)})
 	}
 	t.section(title)

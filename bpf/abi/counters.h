@@ -20,6 +20,7 @@ enum counter {
 	FULL_PROCESSES,
 	FAILED_TARGET,       /* path or address that a syscall works on unreadable */
 	FULL_EPOLLS,         /* no room for an epoll instance */
+	MISSED_RETURNS,      /* from a wait: the program was busy on that CPU, for a thread that was preempted in it */
 	UNSEEN_RETURNS,      /* to the CPU without a sched_switch: worked out afterwards */
 	COUNTERS,
 };

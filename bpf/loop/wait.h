@@ -53,9 +53,14 @@ static __always_inline int wait_enter(__s32 fd)
 		catch_up(tid, now);
 	learn_epoll(t, tid, fd, now);
 	if (t->in_wait) { /* its return was missed: no period to close */
+		if (t->wait_fd != NO_FD)
+			count(MISSED_RETURNS);
+		if (t->wait_fd == NO_FD || t->slept)
+			note_rest(t, now);
+		else
+			count_wait(t, now);
 		t->since = now;
 		t->slept = 0;
-		note_rest(t, now);
 		begin_wait(t);
 	} else if (t->again) { /* the wait that was interrupted */
 		t->in_wait = 1;

@@ -20,8 +20,9 @@ const (
 	FullProcesses     = 11
 	FailedTarget      = 12
 	FullEpolls        = 13
-	UnseenReturns     = 14
-	Counters          = 15
+	MissedReturns     = 14
+	UnseenReturns     = 15
+	Counters          = 16
 )
 
 // enum listing_size of bpf/abi/listing.h.

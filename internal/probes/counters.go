@@ -40,6 +40,7 @@ var counters = [abi.Counters]counter{
 	abi.FullProcesses:     {"processes_over_limit", losesEvents},
 	abi.FailedTarget:      {"targets_unreadable", losesDetail},
 	abi.FullEpolls:        {"epoll_instances_over_limit", losesDetail},
+	abi.MissedReturns:     {"returns_from_waits_missed", losesEvents},
 	abi.UnseenReturns:     {"returns_to_cpu_worked_out", losesDetail},
 }
 

@@ -5,12 +5,16 @@
 package hungfs
 
 import (
+	"os"
+	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // FS is a mounted file system.
@@ -31,11 +35,27 @@ func Mount(t testing.TB, directory, mountpoint string) *FS {
 	require.NoError(t, err)
 	go server.Serve()
 	require.NoError(t, server.WaitMount())
+	keepToItself(t)
 	t.Cleanup(func() {
 		f.Answer()
 		require.NoError(t, server.Unmount())
 	})
 	return f
+}
+
+// keepToItself sees to it that programs that are started do not inherit the connection to the kernel: it ends with this process.
+func keepToItself(t testing.TB) {
+	t.Helper()
+	const fds = "/proc/self/fd"
+	all, err := os.ReadDir(fds)
+	require.NoError(t, err)
+	for _, entry := range all {
+		to, err := os.Readlink(filepath.Join(fds, entry.Name()))
+		fd, notNumber := strconv.Atoi(entry.Name())
+		if err == nil && notNumber == nil && to == "/dev/fuse" {
+			unix.CloseOnExec(fd)
+		}
+	}
 }
 
 // Hang has all requests from now on wait.

@@ -53,6 +53,7 @@ var reasonTexts = map[string]string{
 	"blocks_of_unreadable_stacks":         "blocks not reported: the stack does not show whether the loop ran",
 	"usdt_binaries_unreadable":            "interpreters whose own probes could not be used: samples are used instead",
 	"usdt_probes_not_attached":            "probes of interpreters not attached by the kernel: samples are used instead",
+	"returns_from_waits_missed":           "iterations whose beginning the kernel did not show: blocks may be missing",
 	"cpus_without_clock":                  "processors without a clock: no stack is taken of what runs there",
 	"usdt_sites_refused":                  "probes of interpreters in a form not understood: samples are used instead",
 	"usdt_probes_withdrawn_hit_too_often": "probes of interpreters taken off because they cost too much",

@@ -116,6 +116,9 @@ func (p *Process) findParent(known func(pid int) Known) (parent Known) {
 // then this process has epoll objects of its own alone, and no other loop further in.
 func (p *Process) findInherited(s Stack, root int, parent Known) []cpython.RawFrame {
 	shared := p.share(s, root, parent)
+	if shared.unread && shared.frames == 0 {
+		return p.inheritedUnread(s, root, parent)
+	}
 	if shared.frames == 0 && !shared.cut {
 		return nil
 	}
@@ -127,11 +130,25 @@ func (p *Process) findInherited(s Stack, root int, parent Known) []cpython.RawFr
 	return s.Raw[len(s.Raw)-shared.frames:]
 }
 
+// inheritedUnread is findInherited where the parent's stacks cannot be read. What is left are the epoll objects: of a process
+// that shares some with its parent, and of one that has ended meanwhile, the loop is taken for the parent's, and so are those
+// further in.
+func (p *Process) inheritedUnread(s Stack, root int, parent Known) []cpython.RawFrame {
+	if p.OwnEpolls(parent.Process.PID) && p.Same() {
+		return nil
+	}
+	for inner := eventloop.Classify(s.Frames[:root], p.Modules); inner.Running; inner = eventloop.Classify(s.Frames[:root], p.Modules) {
+		root = inner.Root
+	}
+	return s.Raw[root:]
+}
+
 // shared is what a stack has in common with those of the parent.
 type shared struct {
 	frames  int  // the outermost, 0 where these do not reach to the loop's frame
 	another bool // the other frames show a loop, too
 	cut     bool // not all threads of the parent were asked, and one of the others may share more
+	unread  bool // no stack of the parent could be read
 }
 
 // maxAsked bounds the threads of a parent whose stacks are read for one child: a parent may have a thousand of both.
@@ -141,6 +158,7 @@ const maxAsked = 64
 // no loop: a stack that shares more would tell nothing else.
 func (p *Process) share(s Stack, root int, parent Known) (out shared) {
 	asked := 0
+	out.unread = true
 	for state, tries := range parent.states() {
 		if asked == maxAsked {
 			out.cut = true
@@ -150,7 +168,7 @@ func (p *Process) share(s Stack, root int, parent Known) (out shared) {
 		n := 0
 		for try := 0; try < tries && n < len(s.Frames)-root; try++ {
 			if raw, _, err := parent.Process.Stack(state); err == nil {
-				n = min(common(s.Raw, raw), len(s.Frames))
+				n, out.unread = min(common(s.Raw, raw), len(s.Frames)), false
 			}
 		}
 		if n < len(s.Frames)-root || n <= out.frames {

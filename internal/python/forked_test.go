@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -147,6 +148,31 @@ func TestInheritedFrames(t *testing.T) {
 		assert.Zero(t, memory.walked(), c.what)
 	}
 }
+
+// Where the parent does not answer, a process that shares no epoll object with it runs a loop of its own, one that has ended
+// does not.
+func TestParentThatDoesNotAnswer(t *testing.T) {
+	self, err := process.Open(os.Getpid())
+	require.NoError(t, err)
+	self.PPID = gone
+	for of, own := range map[*process.Process]bool{self: true, {PID: gone, PPID: gone, StartTime: self.StartTime}: false} {
+		parent, _ := parentOf([][]uint64{{30, 20, 21, 5, 20, 21, 6}})
+		parent.Memory = silent{}
+		child := &Process{
+			Process: of, Runtime: parent.Runtime, Modules: NewModules(func() ([]process.Mapping, error) { return nil, nil }, parent.Runtime),
+		}
+		v := child.FindLoop(forkedStack(), func(int) Known {
+			return Known{Process: parent, Loops: []LoopThread{{State: threadAt(0), Since: 1}}}
+		})
+		assert.Equal(t, own, v.Running)
+		assert.Equal(t, !own, v.Forked)
+	}
+}
+
+// silent is a memory that does not answer.
+type silent struct{}
+
+func (silent) Read(uint64, []byte) error { return process.ErrNoAnswer }
 
 // What cannot be the parent is not asked, and of the child only the main thread is a copy.
 func TestNoParent(t *testing.T) {

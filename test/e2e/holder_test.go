@@ -172,8 +172,7 @@ func judgeHeld(p *heldPlay, blocks []model.Block) *heldVerdict {
 		b := &blocks[n]
 		v.found++
 		// A busy machine, if the kernel's account agrees.
-		if queued := b.BreakdownNS[model.CauseRunqueue]; b.Cause == model.CauseRunqueue && b.Culprit == nil &&
-			queued >= b.DurationNS/3 && queued <= e.RunDelayNS+int64(time.Millisecond) {
+		if judge.Queued(b, e.RunDelayNS) {
 			v.found, v.expected, v.queued = v.found-1, v.expected-1, v.queued+1
 			continue
 		}

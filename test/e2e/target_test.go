@@ -94,8 +94,7 @@ func (e *targetEntry) judge(t *testing.T, rep *model.Report, pid int) bool {
 		if 2*judge.Overlap(b.StartNS, b.StartNS+b.DurationNS, e.StartNS, e.EndNS) < e.EndNS-e.StartNS {
 			continue
 		}
-		if queued := b.BreakdownNS[model.CauseRunqueue]; b.Cause == model.CauseRunqueue && b.Culprit == nil &&
-			queued >= b.DurationNS/3 && queued <= e.RunDelayNS+int64(time.Millisecond) {
+		if judge.Queued(&b, e.RunDelayNS) {
 			return false
 		}
 		assert.Equal(t, e.Cause, b.Cause, "%s: cause (breakdown %v)", e.Name, b.BreakdownNS)

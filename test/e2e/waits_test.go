@@ -316,6 +316,18 @@ func (w *waits) Within(tid int, start, end int64) (judge.Span, bool) {
 	return w.spans(tid).Within(tid, start, end)
 }
 
+// outside reports whether a thread was outside its wait at a time, or had no CPU to leave it.
+func (w *waits) outside(tid int, at int64) bool {
+	for _, table := range []map[int][]interval{w.active, w.ended, w.queued} {
+		if slices.ContainsFunc(w.periods(table, tid), func(p interval) bool {
+			return p.start <= at+judge.Exactness && at <= p.end+judge.Exactness
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
 // spans returns the active periods of a thread.
 func (w *waits) spans(tid int) (seen judge.Seen) {
 	if w == nil {

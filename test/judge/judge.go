@@ -205,9 +205,19 @@ func (v *Result) Compare(entry *truth.Entry, b *model.Block) {
 // starved reports whether a block is told as what a machine without a CPU to spare makes of any: for a third of it the loop's
 // thread waited for a CPU, by the kernel's own account, and what took most is that, or the GIL, whose holder had no CPU either.
 func starved(entry *truth.Entry, b *model.Block) bool {
+	return Queued(b, entry.RunDelayNS) || b.Cause == model.CauseGIL && shortOfCPU(b, entry.RunDelayNS)
+}
+
+// Queued reports whether a block is told as one by the wait for a CPU, and the kernel's own account of that agrees.
+func Queued(b *model.Block, runDelayNS int64) bool {
+	return b.Cause == model.CauseRunqueue && shortOfCPU(b, runDelayNS)
+}
+
+// shortOfCPU reports whether the thread had no CPU for a third of a block, by the kernel's own account. That goes by another
+// clock, which lags behind: the two differ by a little for each of many waits.
+func shortOfCPU(b *model.Block, runDelayNS int64) bool {
 	queued := b.BreakdownNS[model.CauseRunqueue]
-	return (b.Cause == model.CauseRunqueue || b.Cause == model.CauseGIL) && b.Culprit == nil &&
-		queued >= b.DurationNS/3 && queued <= entry.RunDelayNS+int64(time.Millisecond)
+	return b.Culprit == nil && queued >= b.DurationNS/3 && queued-queued/50 <= runDelayNS+int64(time.Millisecond)
 }
 
 // importedSlowly reports whether a block names the line that imports, and finding and reading the module took as long as what

@@ -91,8 +91,16 @@ func (c *caller) fill(p []byte, f func(to []byte) error) error {
 	}
 	to = to[:len(p)]
 	c.room = nil
-	failed := new(error)
-	if err := c.call(patience, new(atomic.Bool), func() { *failed = f(to) }); err != nil {
+	failed, awake := new(error), new(atomic.Bool)
+	if err := c.call(patience, awake, func() {
+		runtime.LockOSThread() // as in do
+		defer runtime.UnlockOSThread()
+		before, begun := sleeps(), time.Now()
+		*failed = f(to)
+		if time.Since(begun) >= slow { // or it is not charged
+			awake.Store(sleeps() == before)
+		}
+	}); err != nil {
 		return err
 	}
 	if cap(to) <= maxRoom {

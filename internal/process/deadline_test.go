@@ -145,6 +145,11 @@ func TestOnlySleepCounts(t *testing.T) {
 			}
 		}))
 	}
+	require.NoError(t, c.fill(make([]byte, 1), func([]byte) error {
+		for begun := time.Now(); time.Since(begun) < 2*slow; {
+		}
+		return nil
+	}))
 	worked := c.spent
 	pipe := [2]int{}
 	require.NoError(t, unix.Pipe(pipe[:]))

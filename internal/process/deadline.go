@@ -3,7 +3,6 @@
 package process
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"runtime"
@@ -65,14 +64,7 @@ func (c *caller) do(f func()) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	awake := new(atomic.Bool)
-	return c.call(patienceMany, awake, func() {
-		runtime.LockOSThread() // wantsCPU and sleeps ask for the thread that all of it runs in
-		defer runtime.UnlockOSThread()
-		before := sleeps()
-		f()
-		awake.Store(sleeps() == before)
-	})
+	return c.call(patienceMany, f)
 }
 
 // maxRoom bounds the room kept for fill.
@@ -91,16 +83,8 @@ func (c *caller) fill(p []byte, f func(to []byte) error) error {
 	}
 	to = to[:len(p)]
 	c.room = nil
-	failed, awake := new(error), new(atomic.Bool)
-	if err := c.call(patience, awake, func() {
-		runtime.LockOSThread() // as in do
-		defer runtime.UnlockOSThread()
-		before, begun := sleeps(), time.Now()
-		*failed = f(to)
-		if time.Since(begun) >= slow { // or it is not charged
-			awake.Store(sleeps() == before)
-		}
-	}); err != nil {
+	failed := new(error)
+	if err := c.call(patience, func() { *failed = f(to) }); err != nil {
 		return err
 	}
 	if cap(to) <= maxRoom {
@@ -112,9 +96,8 @@ func (c *caller) fill(p []byte, f func(to []byte) error) error {
 	return *failed
 }
 
-// call is do, with mu held, and with so much patience. f may set awake: it has never slept, so that all the time it took was
-// CPU time of this program, which counts against nobody.
-func (c *caller) call(patience time.Duration, awake *atomic.Bool, f func()) error {
+// call is do, with mu held, and with so much patience.
+func (c *caller) call(patience time.Duration, f func()) error {
 	now := time.Now()
 	if !c.mayCall(now) {
 		return ErrNoAnswer
@@ -122,12 +105,18 @@ func (c *caller) call(patience time.Duration, awake *atomic.Bool, f func()) erro
 	if c.done == nil {
 		c.done, c.timer = make(chan struct{}, 1), time.NewTimer(time.Hour)
 	}
-	done, state, tid := c.done, new(atomic.Int32), new(atomic.Int32)
+	done, state, tid, own := c.done, new(atomic.Int32), new(atomic.Int32), new(atomic.Int64)
 	var crashed error
 	const returned, abandoned = 1, 2
 	go func() {
+		runtime.LockOSThread() // wantsCPU and usage ask for the thread that all of it runs in
+		defer runtime.UnlockOSThread()
 		tid.Store(int32(unix.Gettid()))
+		before, begun := usageNow(), time.Now()
 		crashed = crash.Guard(func() error { f(); return nil })
+		if took := time.Since(begun); took >= slow { // or it is not charged
+			own.Store(int64(before.ownTime(usageNow(), took)))
+		}
 		if !state.CompareAndSwap(0, returned) {
 			hanging.Add(-1)
 		}
@@ -141,9 +130,7 @@ func (c *caller) call(patience time.Duration, awake *atomic.Bool, f func()) erro
 		case <-done:
 			c.timer.Stop()
 			c.answered = true
-			if !awake.Load() {
-				c.charge(time.Since(now)-queued, now)
-			}
+			c.charge(time.Since(now)-max(queued, time.Duration(own.Load())), now)
 			if crashed != nil {
 				panic(crashed) // where the caller's caller can recover from it
 			}
@@ -165,25 +152,42 @@ func (c *caller) call(patience time.Duration, awake *atomic.Bool, f func()) erro
 	}
 }
 
-// sleeps returns how often the thread has waited for something other than a CPU.
-func sleeps() int64 {
-	var used unix.Rusage
-	_ = unix.Getrusage(unix.RUSAGE_THREAD, &used) // fails for bad arguments only
-	return used.Nvcsw
+// usage is what a thread has used so far.
+type usage struct {
+	cpu    time.Duration
+	sleeps int64 // how often it has waited for something other than a CPU
 }
 
-// wantsCPU reports whether a thread of this program is on a CPU or waits for one: on a busy host that takes long, and is
-// nobody's fault. 0 is a thread that has not begun.
+func usageNow() usage {
+	var used unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_THREAD, &used) // fails for bad arguments only
+	return usage{time.Duration(used.Utime.Nano() + used.Stime.Nano()), used.Nvcsw}
+}
+
+// busyHost is how many times its CPU time this program may take for what it works at itself: on a busy host it waits for a CPU,
+// and its runtime has it wait, too.
+const busyHost = 4
+
+// ownTime returns how much of the time that a call took is this program's own, and counts against nobody.
+func (u usage) ownTime(after usage, took time.Duration) time.Duration {
+	if after.sleeps == u.sleeps {
+		return took
+	}
+	return min(busyHost*(after.cpu-u.cpu), took)
+}
+
+// wantsCPU reports whether a thread of this program is on a CPU or waits for one, or for the Go runtime: on a busy host that takes
+// long, and is nobody's fault. 0 is a thread that has not begun.
 func wantsCPU(tid int) bool {
 	if tid == 0 {
 		return true
 	}
-	b, err := readFile(fmt.Sprintf("/proc/self/task/%d/stat", tid), 512)
+	b, err := readFile(fmt.Sprintf("/proc/self/task/%d/syscall", tid), 512)
 	if err != nil {
 		return false
 	}
-	end := bytes.LastIndexByte(b, ')') // of the name
-	return end >= 0 && bytes.HasPrefix(b[end+1:], []byte(" R"))
+	call, err := parseSyscall(string(b))
+	return err == nil && (call.Running || call.Number == unix.SYS_FUTEX)
 }
 
 // mayCall reports whether a call is worth beginning.

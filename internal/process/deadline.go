@@ -64,7 +64,11 @@ func (c *caller) do(f func()) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.call(patienceMany, f)
+	return c.call(patienceMany, func() {
+		runtime.LockOSThread() // call asks for the thread that it runs in
+		defer runtime.UnlockOSThread()
+		f()
+	})
 }
 
 // maxRoom bounds the room kept for fill.
@@ -109,12 +113,10 @@ func (c *caller) call(patience time.Duration, f func()) error {
 	var crashed error
 	const returned, abandoned = 1, 2
 	go func() {
-		runtime.LockOSThread() // wantsCPU and usage ask for the thread that all of it runs in
-		defer runtime.UnlockOSThread()
 		tid.Store(int32(unix.Gettid()))
 		before, begun := usageNow(), time.Now()
 		crashed = crash.Guard(func() error { f(); return nil })
-		if took := time.Since(begun); took >= slow { // or it is not charged
+		if took := time.Since(begun); took >= slow && tid.Load() == int32(unix.Gettid()) { // or it is not charged, or not known
 			own.Store(int64(before.ownTime(usageNow(), took)))
 		}
 		if !state.CompareAndSwap(0, returned) {

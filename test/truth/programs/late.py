@@ -154,10 +154,14 @@ def ask(port, kind, causes, end):
     time.sleep(2 * AWAY)  # hanging up is an event, too: nothing is to keep the server from running then
 
 
-async def answer(reader, writer):
-    while await reader.read(1):
-        writer.write(b"x")
-        await writer.drain()
+def answering(left):
+    async def answer(reader, writer):
+        while await reader.read(1):
+            writer.write(b"x")
+            await writer.drain()
+        left.set()
+
+    return answer
 
 
 async def remind(kind, causes, end):
@@ -169,8 +173,9 @@ async def remind(kind, causes, end):
             tell(kind=kind, causes=causes, start_ns=int(due), end_ns=now, nobody=True)
 
 
-async def serve(listener, kind, causes, timers, end):
-    server = await asyncio.start_server(answer, sock=listener)
+async def serve(listener, kind, causes, clients, timers, end):
+    left = asyncio.Event()
+    server = await asyncio.start_server(answering(left), sock=listener)
     done = asyncio.Event()
     asyncio.get_running_loop().add_reader(0, done.set)
     tell(event="ready")
@@ -179,6 +184,8 @@ async def serve(listener, kind, causes, timers, end):
     os.close(begin)  # the others start
     if timers:
         await remind(kind, causes, clock() + end * 1e9)
+    elif clients:
+        await left.wait()  # one that had no CPU begins late
     else:
         await asyncio.sleep(end)
     server.close()
@@ -203,7 +210,7 @@ def when_begun(function, *args):
 children = [start(when_begun, way, os.getpid())]
 if clients:
     children.append(start(when_begun, ask, port, kind, causes))
-asyncio.run(serve(listener, kind, causes, timers, seconds + 1))
+asyncio.run(serve(listener, kind, causes, clients, timers, seconds + 1))
 for pid in children:
     os.waitpid(pid, 0)
 tell(event="done")

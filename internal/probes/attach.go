@@ -16,6 +16,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/abi"
 	"github.com/loopwatch/loopwatch/internal/probes/host"
+	"github.com/loopwatch/loopwatch/internal/probes/ticks"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
@@ -129,12 +130,12 @@ func (p *Probes) attachWaits(Options) error {
 
 // attachTicks opens a cpu-clock event on every CPU that is online.
 func (p *Probes) attachTicks(o Options) error {
-	p.ticks = newTicks(p.coll.Programs[loopwatchProgOnTick], o.Rate)
+	p.ticks = ticks.New(p.coll.Programs[loopwatchProgOnTick], o.Rate)
 	cpus, err := onlineCPUs()
 	if err != nil {
 		return err
 	}
-	return p.ticks.follow(cpus)
+	return p.ticks.Follow(cpus)
 }
 
 // FollowCPUs opens clocks on CPUs that have come online since, and closes those of CPUs that have gone. To be called about
@@ -144,7 +145,7 @@ func (p *Probes) FollowCPUs() error {
 	if err != nil {
 		return err
 	}
-	return p.ticks.follow(cpus)
+	return p.ticks.Follow(cpus)
 }
 
 // Seed announces every thread of the processes already said to be Python, so that loops that

@@ -238,7 +238,7 @@ func (p *Probes) SetThreshold(to time.Duration) error {
 	if p.fixedRate {
 		return nil
 	}
-	return p.ticks.setRate(DefaultRate(to))
+	return p.ticks.SetRate(DefaultRate(to))
 }
 
 // Want adds a process to those to be watched, where Options.Filter narrows them down.

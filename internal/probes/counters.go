@@ -15,6 +15,9 @@ type counter struct {
 	loses  loss
 }
 
+// reasonNoClock counts CPUs that are online and have no clock: no stack is taken of what runs there.
+const reasonNoClock = "cpus_without_clock"
+
 // A loss is what a counter means was given up.
 type loss uint8
 
@@ -57,8 +60,8 @@ func (p *Probes) Counters() (map[string]int64, error) {
 			out[c.reason] = int64(n)
 		}
 	}
-	if p.ticks.missing > 0 {
-		out[reasonNoClock] = int64(p.ticks.missing)
+	if n := p.ticks.Missing(); n > 0 {
+		out[reasonNoClock] = int64(n)
 	}
 	return out, nil
 }

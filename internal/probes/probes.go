@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/probes/host"
+	"github.com/loopwatch/loopwatch/internal/probes/ticks"
 )
 
 // Options choose what the programs do. The zero value of a field means its default.
@@ -59,7 +60,7 @@ type Probes struct {
 	coll     *ebpf.Collection
 	reader   *ringbuf.Reader
 	closers  []io.Closer
-	ticks    *ticks
+	ticks    *ticks.Ticks
 
 	fixedRate bool // Options.Rate was set
 
@@ -233,7 +234,7 @@ func (p *Probes) unhook() {
 		_ = c.Close()
 	}
 	p.closers = nil
-	p.ticks.close()
+	p.ticks.Close()
 }
 
 func (p *Probes) detach() {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package probes
+// Package ticks has a program run on each CPU, so many times a second. In go the program, the rate and the CPUs that are online;
+// out come cpu-clock events that follow those CPUs, and how many CPUs have none.
+package ticks
 
 import (
 	"encoding/binary"
@@ -15,31 +17,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reasonNoClock counts CPUs that are online and have no clock: no stack is taken of what runs there.
-const reasonNoClock = "cpus_without_clock"
-
-// ticks are the cpu-clock events that have a program run on each CPU, so many times a second.
-type ticks struct {
+// Ticks are the clocks of all CPUs. Nil Ticks have none.
+type Ticks struct {
 	program *ebpf.Program
 	rate    int
-	clocks  map[int]*tickClock // by CPU
-	missing int                // CPUs that are online and have none
+	clocks  map[int]*clock // by CPU
+	missing int            // CPUs that are online and have none
 }
 
-// tickClock is the event of one CPU.
-type tickClock struct {
+// clock is the cpu-clock event of one CPU.
+type clock struct {
 	file *os.File
 	ns   uint64 // what it had counted when it was last looked at
 }
 
-func newTicks(program *ebpf.Program, rate int) *ticks {
-	return &ticks{program: program, rate: rate, clocks: make(map[int]*tickClock)}
+// New returns ticks that run a program so many times a second on each CPU that Follow is told of.
+func New(program *ebpf.Program, rate int) *Ticks {
+	return &Ticks{program: program, rate: rate, clocks: make(map[int]*clock)}
 }
 
-// follow brings the clocks in line with the CPUs that are online. The kernel takes the event of a CPU that goes offline off
+// Missing returns how many CPUs had no clock though they were online when Follow was last called.
+func (t *Ticks) Missing() int {
+	if t == nil {
+		return 0
+	}
+	return t.missing
+}
+
+// Follow brings the clocks in line with the CPUs that are online. The kernel takes the event of a CPU that goes offline off
 // it for good: one that has counted nothing since the last look is opened anew. The first of the errors is returned; the
 // other CPUs have their clocks all the same.
-func (t *ticks) follow(online []int) (failed error) {
+func (t *Ticks) Follow(online []int) (failed error) {
 	t.missing = 0
 	for cpu, c := range t.clocks {
 		if !slices.Contains(online, cpu) || !c.counts() {
@@ -66,16 +74,16 @@ func (t *ticks) follow(online []int) (failed error) {
 }
 
 // open starts the clock of a CPU.
-func (t *ticks) open(cpu int) (*tickClock, error) {
+func (t *Ticks) open(cpu int) (*clock, error) {
 	fd, err := unix.PerfEventOpen(&unix.PerfEventAttr{
 		Type:   unix.PERF_TYPE_SOFTWARE,
 		Config: unix.PERF_COUNT_SW_CPU_CLOCK,
-		Sample: tickPeriod(t.rate),
+		Sample: period(t.rate),
 	}, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("open cpu-clock event on CPU %d: %w", cpu, err)
 	}
-	c := &tickClock{file: os.NewFile(uintptr(fd), "cpu-clock")}
+	c := &clock{file: os.NewFile(uintptr(fd), "cpu-clock")}
 	if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_SET_BPF, t.program.FD()); err != nil {
 		c.file.Close()
 		return nil, fmt.Errorf("attach to cpu-clock on CPU %d: %w", cpu, err)
@@ -88,7 +96,7 @@ func (t *ticks) open(cpu int) (*tickClock, error) {
 }
 
 // counts reports whether the clock has gone on since the last call.
-func (c *tickClock) counts() bool {
+func (c *clock) counts() bool {
 	var b [8]byte
 	if _, err := io.ReadFull(c.file, b[:]); err != nil {
 		return false
@@ -98,12 +106,12 @@ func (c *tickClock) counts() bool {
 	return c.ns > before
 }
 
-// setRate changes the ticks a second.
-func (t *ticks) setRate(rate int) error {
+// SetRate changes the ticks a second.
+func (t *Ticks) SetRate(rate int) error {
 	t.rate = rate
 	for _, c := range t.clocks {
-		period := tickPeriod(rate)
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, c.file.Fd(), unix.PERF_EVENT_IOC_PERIOD, uintptr(unsafe.Pointer(&period)))
+		p := period(rate)
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, c.file.Fd(), unix.PERF_EVENT_IOC_PERIOD, uintptr(unsafe.Pointer(&p)))
 		if errno != 0 && errno != unix.ENODEV {
 			return fmt.Errorf("set the rate of %s: %w", c.file.Name(), errno)
 		}
@@ -111,8 +119,8 @@ func (t *ticks) setRate(rate int) error {
 	return nil
 }
 
-// close stops all clocks. Closing nil ticks does nothing.
-func (t *ticks) close() {
+// Close stops all clocks.
+func (t *Ticks) Close() {
 	if t == nil {
 		return
 	}
@@ -122,5 +130,5 @@ func (t *ticks) close() {
 	clear(t.clocks)
 }
 
-// tickPeriod returns the nanoseconds between two ticks.
-func tickPeriod(rate int) uint64 { return uint64(1_000_000_000 / rate) }
+// period returns the nanoseconds between two ticks.
+func period(rate int) uint64 { return uint64(1_000_000_000 / rate) }

@@ -4,6 +4,7 @@ package track
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -91,25 +92,15 @@ func (c *Tracker) meet(pid int, o python.Opened) *proc {
 		return known
 	}
 	p := newProc(o.Process, c.kernel.ThreadPointers)
-	layout, err := c.addLayout(p, kernelLayout(&o.Process.Runtime.Layout))
-	if err != nil {
+	if err := c.layouts.AddStacks(&p.layouts, &p.Runtime.Layout); err != nil {
 		c.refuseLayout(o.Process, err)
 		return nil
 	}
-	p.layout = layout
 	c.procs[pid] = p
 	c.met++
 	c.opts.Log.Info("process watched", "pid", pid, "python", p.Runtime.Version, "command", p.Command)
-	c.check(c.kernel.SetPython(pid, kernelInterp(p.Interpreter(p.FirstInterpreter())), layout))
+	c.check(c.kernel.SetPython(pid, kernelInterp(p.Interpreter(p.FirstInterpreter())), p.layouts.Stacks()))
 	return p
-}
-
-// unwatched is a process that is not watched. refusal is nil where there is no point in trying it again.
-type unwatched struct {
-	model.Unsupported
-	refusal *python.Refusal
-	crowded bool // there was no room for its layout
-	again   bool // there may be by now
 }
 
 // turnAway tells the kernel what to do about a process that is not to be watched, and lists it if it is, or may be, a
@@ -135,9 +126,26 @@ func (c *Tracker) turnAway(r *python.Refusal) {
 
 // refuse lists a process as one that cannot be watched. retry, which may be nil, says when it is worth another try.
 func (c *Tracker) refuse(u model.Unsupported, retry *python.Refusal) {
+	c.ignore(u)
+	c.unwatched.Refused(u, retry)
+}
+
+// refuseLayout lists a process whose layout the kernel does not take. Where there is no room for it, that is until there is.
+func (c *Tracker) refuseLayout(p *python.Process, err error) {
+	c.lost[reasonLayouts]++
+	u := model.Unsupported{PID: p.PID, Command: p.Command, Reason: err.Error()}
+	if !errors.Is(err, probes.ErrLayouts) {
+		c.refuse(u, nil)
+		return
+	}
+	c.ignore(u)
+	c.unwatched.Crowded(u)
+}
+
+// ignore has the kernel side ignore a process that is not watched.
+func (c *Tracker) ignore(u model.Unsupported) {
 	c.check(c.kernel.SetProcess(u.PID, probes.Ignored))
 	c.opts.Log.Info("process not watched", "pid", u.PID, "command", u.Command, "reason", u.Reason)
-	c.unsupported[u.PID] = unwatched{Unsupported: u, refusal: retry}
 }
 
 // process returns the Python process with this id, looking at it if it is new; nil if it is
@@ -153,11 +161,11 @@ func (c *Tracker) process(pid int) *proc {
 	if pid == c.opts.Self {
 		return nil
 	}
-	if u, ok := c.unsupported[pid]; ok {
-		if !u.again && (u.refusal == nil || !u.refusal.AnswersAgain()) {
+	if listed, again := c.unwatched.Listed(pid); listed {
+		if !again {
 			return nil
 		}
-		delete(c.unsupported, pid)
+		c.unwatched.Drop(pid)
 	}
 	opened, refusal := c.python.Open(pid)
 	return c.meet(pid, python.Opened{Process: opened, Refusal: refusal})
@@ -184,10 +192,9 @@ func (c *Tracker) endThread(tid int) {
 
 // forgetProcess drops a process that ended or became another program.
 func (c *Tracker) forgetProcess(pid int) {
-	if c.unsupported[pid].Maybe {
+	if c.unwatched.Drop(pid).Maybe {
 		c.lost[reasonOpaque]++ // it is no longer listed
 	}
-	delete(c.unsupported, pid)
 	p := c.procs[pid]
 	if p == nil {
 		return
@@ -208,5 +215,7 @@ func (c *Tracker) forgetProcess(pid int) {
 		c.dropThread(tid)
 	}
 	delete(c.procs, pid)
-	c.releaseLayouts(p)
+	if c.layouts.Release(&p.layouts) {
+		c.unwatched.Room()
+	}
 }

@@ -22,32 +22,21 @@ func newRuntime(addr uint64, gil, size uint32) *cpython.Runtime {
 	return r
 }
 
-func TestSlots(t *testing.T) {
-	s := newSlotPool(2)
-	a, ok := s.take()
-	assert.True(t, ok)
-	b, ok := s.take()
-	assert.True(t, ok)
-	assert.NotEqual(t, a, b)
-	_, ok = s.take()
-	assert.False(t, ok, "full")
-	s.give(a)
-	c, ok := s.take()
-	assert.True(t, ok)
-	assert.Equal(t, a, c)
-}
-
 // A thread gives its place back once, however it is forgotten.
 func TestForgottenThreadsGiveTheirSlotBack(t *testing.T) {
-	c := &Tracker{threads: make(map[int]*thread), slots: newSlotPool(1)}
-	slot, _ := c.slots.take()
+	c := &Tracker{threads: make(map[int]*thread), slots: probes.NewSlots(1)}
+	slot, _ := c.slots.Take()
 	th := &thread{tid: 7, slot: slot}
 	c.threads[7] = th
 	c.dropThread(7)
 	c.releaseSlot(th)
 	c.dropThread(7)
 	assert.Empty(t, c.threads)
-	assert.Equal(t, []uint32{slot}, c.slots.free)
+	again, ok := c.slots.Take()
+	assert.True(t, ok)
+	assert.Equal(t, slot, again)
+	_, ok = c.slots.Take()
+	assert.False(t, ok, "once")
 }
 
 func TestOwnDescriptorsOutliveOthers(t *testing.T) {

@@ -184,12 +184,12 @@ func (c *Tracker) doubt(t *thread) {
 }
 
 func (c *Tracker) assignSlot(t *thread) error {
-	slot, ok := c.slots.take()
+	slot, ok := c.slots.Take()
 	if !ok {
 		return errTooManyLoops
 	}
 	if err := c.kernel.ClearStatistics(slot); err != nil {
-		c.slots.give(slot)
+		c.slots.Give(slot)
 		return err
 	}
 	t.slot = slot
@@ -199,7 +199,7 @@ func (c *Tracker) assignSlot(t *thread) error {
 // releaseSlot takes the place in the maps back from a thread that turns out to be no loop.
 func (c *Tracker) releaseSlot(t *thread) {
 	if t.slot != probes.NoSlot {
-		c.slots.give(t.slot)
+		c.slots.Give(t.slot)
 		t.slot = probes.NoSlot
 	}
 }
@@ -217,7 +217,7 @@ func (c *Tracker) configure(t *thread) {
 	if t.isLoop() {
 		c.findTasks(t)
 	}
-	layout, running := t.proc.layout, uint64(0)
+	layout, running := t.proc.layouts.Stacks(), uint64(0)
 	if t.canNameTasks() {
 		layout, running = t.tasks.layout, t.tasks.reader.Current
 	}

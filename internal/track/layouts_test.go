@@ -14,26 +14,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/python"
-	"github.com/loopwatch/loopwatch/internal/testpython"
 )
-
-// TestUsualLayouts: every interpreter at hand is laid out as its release usually is, so that there is always room for it.
-func TestUsualLayouts(t *testing.T) {
-	usual := usualLayouts()
-	assert.LessOrEqual(t, len(usual), probes.UsualLayouts)
-	for _, py := range testpython.All(t) {
-		t.Run(py.Name, func(t *testing.T) {
-			program := testpython.Start(t, py.Command("-c", "import asyncio, time; print(1, flush=True); time.sleep(600)"))
-			program.ReadLine(t)
-			p, refusal := python.NewOpener(application.Patterns{}).Open(program.PID)
-			require.Nil(t, refusal)
-			assert.Contains(t, usual, kernelLayout(&p.Runtime.Layout))
-			tasks, err := p.FindTasks(p.FirstInterpreter())
-			require.NoError(t, err)
-			assert.Contains(t, usual, taskLayout(&p.Runtime.Layout, tasks.Layout))
-		})
-	}
-}
 
 // layoutKernel has room for a few layouts that are not usual.
 type layoutKernel struct {
@@ -88,9 +69,9 @@ func TestMadeUpLayouts(t *testing.T) {
 		c.meet(first+i, madeUp(t, first+i, uint32(1000+i)))
 	}
 	assert.Len(t, c.procs, 2)
-	assert.Len(t, c.unsupported, 3)
+	assert.Len(t, c.unwatched.PIDs(), 3)
 	assert.EqualValues(t, 3, c.lost[reasonLayouts])
-	assert.Equal(t, probes.ErrLayouts.Error(), c.unsupported[first+4].Reason)
+	assert.Equal(t, probes.ErrLayouts.Error(), c.Unsupported()[0].Reason)
 	c.meet(first+5, madeUp(t, first+5, 1000))
 	assert.Len(t, c.procs, 3, "one that is laid out as another needs no room")
 	c.meet(first, madeUp(t, first, 1000))
@@ -98,32 +79,12 @@ func TestMadeUpLayouts(t *testing.T) {
 
 	c.forgetProcess(first)
 	assert.Len(t, k.held, 2, "another has it still")
-	assert.False(t, c.unsupported[first+4].again)
+	again := func() bool { _, again := c.unwatched.Listed(first + 4); return again }
+	assert.False(t, again())
 	c.forgetProcess(first + 5)
 	assert.Len(t, k.held, 1)
-	assert.True(t, c.unsupported[first+4].again)
-	assert.Len(t, c.unsupported, 3, "listed until it is looked at again")
+	assert.True(t, again())
+	assert.Len(t, c.unwatched.PIDs(), 3, "listed until it is looked at again")
 	c.forgetProcess(first + 1)
-	assert.Empty(t, k.held)
-}
-
-// TestTaskLayoutsOfOneProcess: a process has one layout of tasks, whatever its interpreters say.
-func TestTaskLayoutsOfOneProcess(t *testing.T) {
-	k := &layoutKernel{room: 100, held: make(map[probes.Layout]int)}
-	c := New(k, Options{})
-	const pid = 1 << 22
-	p := c.meet(pid, madeUp(t, pid, 1000))
-	require.NotNil(t, p)
-	index, err := c.addTaskLayout(p, probes.Layout{TaskCoro: 1})
-	require.NoError(t, err)
-	again, err := c.addTaskLayout(p, probes.Layout{TaskCoro: 1})
-	require.NoError(t, err)
-	assert.Equal(t, index, again)
-	for i := range uint32(1000) {
-		_, err = c.addTaskLayout(p, probes.Layout{TaskCoro: 2 + i})
-		require.ErrorIs(t, err, probes.ErrLayouts)
-	}
-	assert.Len(t, k.held, 2)
-	c.forgetProcess(pid)
 	assert.Empty(t, k.held)
 }

@@ -14,7 +14,7 @@ func (c *Tracker) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
 	c.flush(t)
 	c.opts.Log.Info("event loop ended", "pid", t.proc.PID, "tid", t.tid, "loop", t.loop.Kind)
 	defer func() { t.slot = probes.NoSlot }()
-	defer c.slots.give(t.slot)
+	defer c.slots.Give(t.slot)
 	if c.opts.DropEnded {
 		return
 	}

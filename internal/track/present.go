@@ -29,7 +29,7 @@ func (c *Tracker) Present(now int64) ([]Present, error) {
 	if err != nil {
 		return nil, err
 	}
-	statistics, err := c.kernel.AllStatistics(c.slots.next)
+	statistics, err := c.kernel.AllStatistics(c.slots.Used())
 	if err != nil {
 		return nil, err
 	}
@@ -120,10 +120,7 @@ func (c *Tracker) Losses() (model.Lost, error) { return c.losses() }
 
 // Unsupported lists the Python processes that cannot be watched, those that do not answer at present included.
 func (c *Tracker) Unsupported() []model.Unsupported {
-	out := make([]model.Unsupported, 0, len(c.unsupported))
-	for _, u := range c.unsupported {
-		out = append(out, u.Unsupported)
-	}
+	out := c.unwatched.All()
 	for _, p := range c.procs {
 		if p.Silent() {
 			out = append(out, model.Unsupported{PID: p.PID, Command: p.Command, Reason: python.SilentReason})

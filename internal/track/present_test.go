@@ -51,7 +51,8 @@ func (m *moving) AllStatistics(uint32) ([]*probes.Statistics, error) {
 
 func present(t *testing.T, m *moving, now int64) Present {
 	t.Helper()
-	c := &Tracker{kernel: m, threads: map[int]*thread{}, opts: Options{Threshold: 100 * time.Millisecond}, slots: slotPool{next: 1}}
+	c := &Tracker{kernel: m, threads: map[int]*thread{}, opts: Options{Threshold: 100 * time.Millisecond}, slots: probes.NewSlots(1)}
+	c.slots.Take()
 	c.threads[7] = &thread{tid: 7, loop: block.Loop{Kind: "asyncio"}, proc: newProc(python.NewOpener(nil).New(&process.Process{PID: 7}, &cpython.Runtime{}), nil)}
 	out, err := c.Present(now)
 	require.NoError(t, err)

@@ -6,7 +6,7 @@ import (
 	"maps"
 
 	"github.com/loopwatch/loopwatch/internal/attachment"
-	"github.com/loopwatch/loopwatch/internal/cpython/release"
+	"github.com/loopwatch/loopwatch/internal/layout"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/python"
 )
@@ -14,9 +14,7 @@ import (
 // proc is a Python process that is watched, with what the observation keeps of it.
 type proc struct {
 	*python.Process
-	layout       uint32         // index of its layout in the kernel
-	layouts      []uint32       // all that the kernel has for it
-	taskLayout   *probes.Layout // the last of them, once it is known
+	layouts      layout.Held
 	threads      *python.ThreadIDs
 	tasks        map[uint64]*tasks // by interpreter
 	unnamedTasks int64
@@ -57,16 +55,4 @@ func (p *proc) failures() map[string]int64 {
 // kernelInterp hands an interpreter to the kernel.
 func kernelInterp(i python.Interpreter) probes.Interp {
 	return probes.Interp{GIL: i.GIL, Collecting: i.Collecting, Threads: i.Threads}
-}
-
-// kernelLayout hands a layout to the walker.
-func kernelLayout(l *release.Layout) probes.Layout {
-	return probes.Layout{
-		TstateThreadId: l.ThreadID, TstateFrame: l.ThreadFrame, ViaCframe: l.ViaCFrame, CframeFrame: l.CFrameFrame,
-		FrameCode: l.FrameCode, FramePrevious: l.FrameBack, FrameInstr: l.FrameInstr, FrameOwner: l.FrameOwner,
-		ShimOwners: l.ShimOwners, CodeTagMask: l.FrameCodeTag, InstrKind: uint32(l.InstrKind),
-		// The two words that the walker makes cpython.CodeCheck of.
-		CodeFile: l.CodeFile, CodeLine: l.CodeLine, CodeAdaptive: l.CodeInstrs, FrameLocals: l.FrameLocals,
-		TstateNext: l.ThreadNext, GilSize: l.GILSize, GilLocked: l.GILLocked, GilHolder: l.GILLastHolder,
-	}
 }

@@ -24,7 +24,7 @@ func (c *Tracker) FindEnded() (e Ended) {
 			e.procs = append(e.procs, p)
 		}
 	}
-	for pid := range c.unsupported {
+	for _, pid := range c.unwatched.PIDs() {
 		if _, known := kept.Processes[pid]; !known {
 			e.processes = append(e.processes, pid)
 		}

@@ -8,10 +8,8 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/asyncio"
 	"github.com/loopwatch/loopwatch/internal/cpython/object"
-	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
 	"github.com/loopwatch/loopwatch/internal/python"
 )
@@ -53,7 +51,7 @@ func (c *Tracker) findTasks(t *thread) {
 		return
 	}
 	if err == nil {
-		known.layout, err = c.addTaskLayout(t.proc, taskLayout(&t.proc.Runtime.Layout, reader.Layout))
+		known.layout, err = c.layouts.AddTasks(&t.proc.layouts, &t.proc.Runtime.Layout, reader.Layout)
 	}
 	if err != nil {
 		if t.proc.Same() { // else it has just ended
@@ -70,20 +68,6 @@ func findTasksAhead(p *python.Process) {
 	if interp := p.FirstInterpreter(); interp != 0 {
 		_, _ = p.FindTasks(interp)
 	}
-}
-
-// taskLayout is a process's layout with what names the running task.
-func taskLayout(l *release.Layout, t asyncio.Layout) probes.Layout {
-	k := kernelLayout(l)
-	k.TstateTask, k.TaskCoro, k.TaskName = t.InThread, t.Coro, t.Name
-	k.DictKeys, k.KeysLog2, k.KeysCount, k.KeysIndex = l.DictKeys, l.KeysLog2, l.KeysCount, l.KeysIndex
-	k.CoroFrame = l.CoroFrame
-	if l.InstrKind == release.InstrPointer { // since frames are no objects of their own
-		k.CoroFrameInside = 1
-	}
-	k.StrLength, k.StrState, k.StrAscii, k.StrCompact = l.StrLength, l.StrState, l.StrASCII, l.StrCompact
-	k.StrKindBit, k.StrAsciiBit = l.StrKindBit, l.StrASCIIBit
-	return k
 }
 
 func (t *thread) canNameTasks() bool { return t.tasks != nil && t.tasks.reader != nil }

@@ -15,16 +15,17 @@ import (
 	"github.com/loopwatch/loopwatch/internal/attachment"
 	"github.com/loopwatch/loopwatch/internal/block"
 	"github.com/loopwatch/loopwatch/internal/kernelstack"
+	"github.com/loopwatch/loopwatch/internal/layout"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
 	"github.com/loopwatch/loopwatch/internal/python"
+	"github.com/loopwatch/loopwatch/internal/unwatched"
 )
 
 // Kernel is what the tracker needs of *probes.Probes.
 type Kernel interface {
-	AddLayout(l probes.Layout, usual bool) (uint32, error)
-	ReleaseLayout(index uint32) bool
+	layout.Kernel
 	Sweep() (probes.Kept, error)
 	SetProcess(pid int, v probes.Verdict) error
 	SetPython(pid int, i probes.Interp, layout uint32) error
@@ -101,27 +102,27 @@ type Tracker struct {
 	procs   map[int]*proc   // Python processes watched, by process id
 	threads map[int]*thread // their threads that wait in epoll, by thread id
 	waiting []*readyBlock   // by when they are due; those reported already, too
-	slots   slotPool
+	slots   probes.Slots
 	python  *python.Opener
 	symbols *kernelstack.Symbols
 	usdt    *attachment.Files // with the interpreters' own probes
 
-	open        []probes.Thread // thread states when the observation ended
-	blockCount  int64
-	met         int          // Python processes ever watched, including ended ones
-	ended       []model.Loop // rows of loops that have ended
-	unsupported map[int]unwatched
-	usual       map[probes.Layout]bool // of releases as they are usually built
-	lost        map[string]int64
+	open       []probes.Thread // thread states when the observation ended
+	blockCount int64
+	met        int          // Python processes ever watched, including ended ones
+	ended      []model.Loop // rows of loops that have ended
+	unwatched  unwatched.List
+	layouts    *layout.Table
+	lost       map[string]int64
 }
 
 // New returns a tracker that sends its verdicts to the kernel.
 func New(k Kernel, o Options) *Tracker {
 	c := &Tracker{
 		kernel: k, opts: o,
-		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: newSlotPool(k.Loops()),
+		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: probes.NewSlots(k.Loops()),
 		python: python.NewOpener(o.Patterns), symbols: kernelstack.New(),
-		unsupported: make(map[int]unwatched), usual: usualLayouts(), lost: make(map[string]int64),
+		layouts: layout.New(k), lost: make(map[string]int64),
 	}
 	if c.opts.Log == nil {
 		c.opts.Log = slog.New(slog.DiscardHandler)

@@ -82,6 +82,15 @@ type Address struct {
 	Instr int32  `json:"instr"`
 }
 
+// Codes returns the code objects of frames.
+func Codes(frames []Address) []uint64 {
+	out := make([]uint64, 0, len(frames))
+	for _, f := range frames {
+		out = append(out, f.Code)
+	}
+	return out
+}
+
 // Callback is the frame directly inside the one that calls the loop's callbacks. Frame is 0 where none was seen.
 type Callback struct {
 	Frame     uint64 `json:"frame,omitempty"` // address

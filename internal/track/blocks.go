@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/loopwatch/loopwatch/internal/block"
+	"github.com/loopwatch/loopwatch/internal/delayed"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
@@ -88,7 +89,7 @@ func (c *Tracker) settle(t *thread) {
 func (c *Tracker) finishBlock(t *thread, b *wire.Block, samples []*wire.Sample) {
 	e := c.endedPeriod(t, b, samples)
 	c.record(e)
-	c.flush(t)
+	c.delayed.Flush(t.tid)
 	t.ended = b.Period
 	j := block.Judge(e)
 	c.learn(t, j.Learned)
@@ -97,11 +98,11 @@ func (c *Tracker) finishBlock(t *thread, b *wire.Block, samples []*wire.Sample) 
 		c.doubt(t)
 	}
 	for _, found := range j.Blocks {
-		ready := readyBlock{block: found, period: b.Period, last: found.StartNS+found.DurationNS == b.End}
+		ready := delayed.Block{Block: found, Number: b.Period, Last: found.StartNS+found.DurationNS == b.End}
 		if b.ReadyAt > 0 {
-			ready.oldestNS = max(b.End-b.ReadyAt, 0)
+			ready.OldestNS = max(b.End-b.ReadyAt, 0)
 		}
-		c.makeReady(t, ready)
+		c.delayed.Add(t.tid, ready)
 	}
 	if j.Unnamable {
 		c.lost[reasonUnnamable]++ // it may have been the loop's time or not

@@ -130,11 +130,11 @@ func (c *Tracker) judge(t *thread, fd int, raw []cpython.RawFrame) {
 	atRest := v.AtRest && v.Kind != "" || fd >= 0 && v.MayRest && c.runsUVLoop(t)
 	switch {
 	case fd >= 0 && atRest && !deeper:
-		if v.Kind == eventloop.UVLoop && t.loop.IsInside(codes(at)) { // what was taken for its own wait was that of something a callback uses
+		if v.Kind == eventloop.UVLoop && t.loop.IsInside(block.Codes(at)) { // what was taken for its own wait was that of something a callback uses
 			t.fds = nil
 		}
 		t.loop.Kind, t.verdict = v.Kind, probes.Watched
-		t.loop.Anchor, t.loop.Bare = codes(at), false
+		t.loop.Anchor, t.loop.Bare = block.Codes(at), false
 		t.loop.Caller, t.loop.CallerCode = block.FindCaller(at, frames, v.Kind)
 		t.setFD(fd, probes.Watched)
 	case v.Running && !t.isLoop(): // a loop, but this is no wait of its own

@@ -11,7 +11,7 @@ import (
 // endLoop makes a loop's row out of its statistics and frees its place. k is its thread's present
 // state, nil where it has ended, and openNS how long that has gone on.
 func (c *Tracker) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
-	c.flush(t)
+	c.delayed.Flush(t.tid)
 	c.opts.Log.Info("event loop ended", "pid", t.proc.PID, "tid", t.tid, "loop", t.loop.Kind)
 	defer func() { t.slot = probes.NoSlot }()
 	defer c.slots.Give(t.slot)

@@ -40,7 +40,7 @@ func (c *Tracker) Present(now int64) ([]Present, error) {
 		if t == nil || !t.isLoop() {
 			continue
 		}
-		c.flush(t) // who follows a loop does not wait for the events that a block has delayed
+		c.delayed.Flush(t.tid) // who follows a loop does not wait for the events that a block has delayed
 		out, threads = append(out, Present{Loop: t.row(), Statistics: statistics[t.slot]}), append(threads, k)
 	}
 	after, err := c.kernel.Threads()

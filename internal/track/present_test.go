@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/block"
+	"github.com/loopwatch/loopwatch/internal/delayed"
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -51,7 +52,7 @@ func (m *moving) AllStatistics(uint32) ([]*probes.Statistics, error) {
 
 func present(t *testing.T, m *moving, now int64) Present {
 	t.Helper()
-	c := &Tracker{kernel: m, threads: map[int]*thread{}, opts: Options{Threshold: 100 * time.Millisecond}, slots: probes.NewSlots(1)}
+	c := &Tracker{kernel: m, threads: map[int]*thread{}, opts: Options{Threshold: 100 * time.Millisecond}, slots: probes.NewSlots(1), delayed: delayed.New(nil)}
 	c.slots.Take()
 	c.threads[7] = &thread{tid: 7, loop: block.Loop{Kind: "asyncio"}, proc: newProc(python.NewOpener(nil).New(&process.Process{PID: 7}, &cpython.Runtime{}), nil)}
 	out, err := c.Present(now)

@@ -39,7 +39,6 @@ type thread struct {
 	inNamed  uint64                  // that period
 	holders  map[int64]*model.Holder // the same of who held what was waited for
 	fix      block.Corrections
-	ready    *readyBlock
 }
 
 // reported is the last block that was reported before it had ended.
@@ -126,15 +125,6 @@ func addresses(raw []cpython.RawFrame) []block.Address {
 	out := make([]block.Address, 0, len(raw))
 	for _, f := range raw {
 		out = append(out, block.Address{Code: f.Code, Instr: f.Instr})
-	}
-	return out
-}
-
-// codes returns the code objects of frames.
-func codes(raw []block.Address) []uint64 {
-	out := make([]uint64, 0, len(raw))
-	for _, f := range raw {
-		out = append(out, f.Code)
 	}
 	return out
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/application"
 	"github.com/loopwatch/loopwatch/internal/attachment"
 	"github.com/loopwatch/loopwatch/internal/block"
+	"github.com/loopwatch/loopwatch/internal/delayed"
 	"github.com/loopwatch/loopwatch/internal/kernelstack"
 	"github.com/loopwatch/loopwatch/internal/layout"
 	"github.com/loopwatch/loopwatch/internal/model"
@@ -101,7 +102,7 @@ type Tracker struct {
 	opts    Options
 	procs   map[int]*proc   // Python processes watched, by process id
 	threads map[int]*thread // their threads that wait in epoll, by thread id
-	waiting []*readyBlock   // by when they are due; those reported already, too
+	delayed *delayed.Blocks // ended, and not told yet
 	slots   probes.Slots
 	python  *python.Opener
 	symbols *kernelstack.Symbols
@@ -124,12 +125,17 @@ func New(k Kernel, o Options) *Tracker {
 		python: python.NewOpener(o.Patterns), symbols: kernelstack.New(),
 		layouts: layout.New(k), lost: make(map[string]int64),
 	}
+	c.delayed = delayed.New(c.emit)
 	if c.opts.Log == nil {
 		c.opts.Log = slog.New(slog.DiscardHandler)
 	}
 	c.usdt = attachment.New(k, o.USDT, c.check, c.opts.Log)
 	return c
 }
+
+// ReportDue reports the blocks that have waited long enough for what the kernel says of the wait behind them, and returns when to
+// call it again at the latest: the zero time where none waits.
+func (c *Tracker) ReportDue(now time.Time) (next time.Time) { return c.delayed.Due(now) }
 
 // Close waits for what goes on beside the events, such as attaching probes.
 func (c *Tracker) Close() { c.usdt.Close() }
@@ -146,7 +152,7 @@ func (c *Tracker) Handle(e wire.Event) {
 	case *wire.Block:
 		c.onBlock(e)
 	case *wire.Delayed:
-		c.onDelayed(e)
+		c.delayed.Waited(e)
 	case *wire.HalfBlock:
 		c.onHalfBlock(e)
 	case *wire.Exec:

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/block"
-	"github.com/loopwatch/loopwatch/internal/delayed"
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/delayed"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/python"

@@ -61,6 +61,10 @@ func TestRecord(t *testing.T) {
 	require.Greater(t, len(rep.Blocks), 1, "others have ended")
 	again, err := replay.File(file)
 	require.NoError(t, err)
+	for i := range rep.Blocks {
+		require.NotEmpty(t, rep.Blocks[i].StartedAt)
+		rep.Blocks[i].StartedAt = "" // the wall clock of each block is not recorded
+	}
 	want, err := replay.Plain(rep.Blocks)
 	require.NoError(t, err)
 	got, err := replay.Plain(again.Blocks)

@@ -54,11 +54,9 @@ func TestWatchEndsWithItsTerminal(t *testing.T) {
 	file, pidFile := filepath.Join(dir, "blocks"), filepath.Join(dir, "pid")
 	cmd := exec.Command("script", "-qec", "echo $$ > "+pidFile+"; exec "+self+" watch -o "+file, "/dev/null")
 	cmd.Env = append(os.Environ(), asCommand+"=obeys")
-	if signal.Ignored(syscall.SIGHUP) { // as under nohup: what is started does not inherit that
-		hangups := make(chan os.Signal, 1)
-		signal.Notify(hangups, syscall.SIGHUP)
-		defer signal.Stop(hangups)
-	}
+	hangups := make(chan os.Signal, 1) // what is started does not inherit that SIGHUP is ignored, as under nohup
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	require.Eventually(t, func() bool { _, err := os.Stat(file); return err == nil }, time.Minute, 10*time.Millisecond)

@@ -24,8 +24,10 @@ enum initial {
 	INITIAL_GENERATION = 1,
 	INITIAL_EPOCH = 1,
 	INITIAL_MARK = 1,
-	LAST_MARK = 255,
 };
+
+/* Marks of tracked_tids go from INITIAL_MARK to LAST_MARK, and begin again: 0 is none. */
+enum mark { LAST_MARK = 255 };
 
 enum verdict {
 	VERDICT_PENDING = 0,

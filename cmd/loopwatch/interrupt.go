@@ -20,7 +20,7 @@ const grace = 300 * time.Millisecond
 // come. This program is to end then.
 func interruptibly(ctx context.Context, f func() error) error {
 	done := make(chan error, 1)
-	go func() { done <- crash.Guard(func() error { return f() }) }()
+	go func() { done <- crash.Guard(f) }()
 	select {
 	case err := <-done:
 		return err

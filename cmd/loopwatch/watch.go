@@ -36,8 +36,8 @@ func (a *app) watchCommand() *cobra.Command {
 until it is interrupted. Its text counts blocks that repeat and prints their number every ten seconds;
 jsonl is one JSON object a block, none left out.
 
---output appends to a file. SIGHUP has it open that file anew, after it was renamed (logrotate). Who reads too slowly misses blocks, which are counted; the programs
-watched never wait.`,
+--output appends to a file. SIGHUP has it open that file anew, after it was renamed (logrotate). Who
+reads too slowly misses blocks, which are counted; the programs watched never wait.`,
 		Example: "  sudo loopwatch watch\n" +
 			"  sudo loopwatch watch --pid 1234 --children --threshold 20ms\n" +
 			"  sudo loopwatch watch --format jsonl | jq -r '[.cause, .culprit.function, .duration_ns] | @tsv'",

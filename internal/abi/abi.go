@@ -457,7 +457,11 @@ const (
 	InitialGeneration = 1
 	InitialEpoch      = 1
 	InitialMark       = 1
-	LastMark          = 255
+)
+
+// enum mark of bpf/abi/thread.h.
+const (
+	LastMark = 255
 )
 
 // enum verdict of bpf/abi/thread.h.

@@ -8,13 +8,13 @@
 package asyncio
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/cpython/object"
+	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -160,7 +160,7 @@ func (t *Tasks) Running(m process.Memory, tstate uint64) (*Task, error) {
 // candidates lists tasks that may be the thread's.
 func (t *Tasks) candidates(m process.Memory, tstate uint64) ([]uint64, error) {
 	if t.Current == 0 {
-		task, err := readU64(m, tstate+uint64(t.InThread))
+		task, err := words.At(m, tstate+uint64(t.InThread))
 		if err != nil || task == 0 {
 			return nil, err
 		}
@@ -179,7 +179,7 @@ func (t *Tasks) candidates(m process.Memory, tstate uint64) ([]uint64, error) {
 
 // frame returns the address of the frame of a task's coroutine.
 func (t *Tasks) frame(m process.Memory, task uint64) (uint64, error) {
-	coro, err := readU64(m, task+uint64(t.Coro))
+	coro, err := words.At(m, task+uint64(t.Coro))
 	if err != nil || coro == 0 {
 		return 0, err
 	}
@@ -187,14 +187,14 @@ func (t *Tasks) frame(m process.Memory, task uint64) (uint64, error) {
 	if t.runtime.Version.Minor() >= 11 {
 		return frame, nil
 	}
-	return readU64(m, frame)
+	return words.At(m, frame)
 }
 
 // read copies what names a task.
 func (t *Tasks) read(m process.Memory, task uint64) (*Task, error) {
 	out := &Task{Addr: task}
 	var err error
-	if out.Name.Addr, err = readU64(m, task+uint64(t.Name)); err != nil {
+	if out.Name.Addr, err = words.At(m, task+uint64(t.Name)); err != nil {
 		return nil, err
 	}
 	for _, n := range []int{64, 32} { // an int is shorter than a str
@@ -216,10 +216,4 @@ func (t *Tasks) NameOf(m process.Memory, name object.Seen) (string, error) {
 		return "Task-" + strconv.FormatUint(number, 10), nil
 	}
 	return text, nil
-}
-
-func readU64(m process.Memory, addr uint64) (uint64, error) {
-	var b [8]byte
-	err := m.Read(addr, b[:])
-	return binary.LittleEndian.Uint64(b[:]), err
 }

@@ -5,6 +5,7 @@ package asyncio
 import (
 	"strings"
 
+	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -28,7 +29,7 @@ func (t *Tasks) awaitedBy(m process.Memory, task *Pending, known map[uint64]int,
 
 // awaiters returns what a task says of who awaits it.
 func (t *Tasks) awaiters(m process.Memory, task uint64) ([]uint64, error) {
-	by, err := readU64(m, task+uint64(t.debug.TaskAwaitedBy))
+	by, err := words.At(m, task+uint64(t.debug.TaskAwaitedBy))
 	if err != nil || by == 0 {
 		return nil, nil // it has just ended
 	}
@@ -55,7 +56,7 @@ func (t *Tasks) connect(m process.Memory, tasks []Pending, budget *Budget, room 
 	owners := make(map[uint64][]uint64) // of futures waited for and groups left: tasks
 	for i := range tasks {
 		task := &tasks[i]
-		if waiter, err := readU64(m, task.Addr+uint64(t.Coro)-8); err == nil && waiter != 0 {
+		if waiter, err := words.At(m, task.Addr+uint64(t.Coro)-8); err == nil && waiter != 0 {
 			owners[waiter] = append(owners[waiter], task.Addr)
 		}
 		for _, frame := range task.Awaits {
@@ -155,10 +156,10 @@ func (t *Tasks) leavesGroup(m process.Memory, at uint64) bool {
 // calledBack lists the objects that the callbacks of a future belong to or hold.
 func (t *Tasks) calledBack(m process.Memory, future uint64) (out []uint64) {
 	var callbacks []uint64
-	if first, err := readU64(m, future+offCallback); err == nil && first != 0 {
+	if first, err := words.At(m, future+offCallback); err == nil && first != 0 {
 		callbacks = append(callbacks, first)
 	}
-	if list, err := readU64(m, future+offCallbacks); err == nil && list != 0 {
+	if list, err := words.At(m, future+offCallbacks); err == nil && list != 0 {
 		items, _ := t.runtime.Items(m, list)
 		for _, item := range items[:min(len(items), maxCallbacks)] {
 			if pair, err := t.runtime.Items(m, item); err == nil && len(pair) == 2 { // with its context
@@ -185,7 +186,7 @@ func (t *Tasks) calledBack(m process.Memory, future uint64) (out []uint64) {
 			}
 		case "functools.partial":
 			const args = 24 // partialobject.args of Modules/_functoolsmodule.c
-			if tuple, err := readU64(m, callback+args); err == nil {
+			if tuple, err := words.At(m, callback+args); err == nil {
 				items, _ := t.runtime.Items(m, tuple)
 				out = append(out, items[:min(len(items), 4)]...)
 			}

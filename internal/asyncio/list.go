@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -253,7 +254,7 @@ func followed(m process.Memory, node, head uint64) ([]uint64, error) {
 	const most = 256
 	return process.ReadTogether(m, func(m process.Memory) (out []uint64, err error) {
 		for range most {
-			if node, err = readU64(m, node); err != nil {
+			if node, err = words.At(m, node); err != nil {
 				return nil, err
 			}
 			if out = append(out, node); node == head || node == 0 {
@@ -307,10 +308,10 @@ func (t *Tasks) pending(m process.Memory, addr uint64) (task Pending, ok bool) {
 		}
 	}
 	var err error
-	if task.Loop, err = readU64(m, addr+offLoop); err != nil {
+	if task.Loop, err = words.At(m, addr+offLoop); err != nil {
 		return task, false
 	}
-	coro, err := readU64(m, addr+uint64(t.Coro))
+	coro, err := words.At(m, addr+uint64(t.Coro))
 	if err != nil || coro == 0 {
 		return task, false
 	}

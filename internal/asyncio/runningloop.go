@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -13,13 +14,13 @@ import (
 // that cannot be told.
 func (t *Tasks) RunningLoop(m process.Memory, thread cpython.Thread) uint64 {
 	if at := max(t.debug.RunningLoop, t.runtime.Layout.ThreadLoop); at != 0 {
-		loop, err := readU64(m, thread.Addr+uint64(at))
+		loop, err := words.At(m, thread.Addr+uint64(at))
 		if err != nil {
 			return 0
 		}
 		return loop
 	}
-	dict, err := readU64(m, thread.Addr+uint64(t.runtime.Layout.ThreadDict))
+	dict, err := words.At(m, thread.Addr+uint64(t.runtime.Layout.ThreadDict))
 	if err != nil || dict == 0 {
 		return 0
 	}
@@ -30,7 +31,7 @@ func (t *Tasks) RunningLoop(m process.Memory, thread cpython.Thread) uint64 {
 	loop := holder
 	if t.runtime.Version.Minor() < 12 {
 		const held = 16 // PyRunningLoopHolder.rl_loop
-		if loop, err = readU64(m, holder+held); err != nil {
+		if loop, err = words.At(m, holder+held); err != nil {
 			return 0
 		}
 	}

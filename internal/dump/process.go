@@ -201,7 +201,7 @@ func (p *proc) settle(before, after map[int]listing.Thread) bool {
 	for _, i := range p.interps {
 		all = all && !i.unreadable
 	}
-	if p.budget.Spent() { // there will be no more to be had
+	if p.budget.Spent() { // the rest is not going to be read
 		p.giveUp()
 		return true
 	}

@@ -131,15 +131,11 @@ func (p *Probes) attachWaits(Options) error {
 // attachTicks opens a cpu-clock event on every CPU that is online.
 func (p *Probes) attachTicks(o Options) error {
 	p.ticks = ticks.New(p.coll.Programs[loopwatchProgOnTick], o.Rate)
-	cpus, err := onlineCPUs()
-	if err != nil {
-		return err
-	}
-	return p.ticks.Follow(cpus)
+	return p.FollowCPUs()
 }
 
-// FollowCPUs opens clocks on CPUs that have come online since, and closes those of CPUs that have gone. To be called about
-// once a second. It says which CPUs have no clock though they are online: the counter of that says how many.
+// FollowCPUs opens clocks on CPUs that have come online since, and closes those of CPUs that have gone. To be called about once a
+// second. The error says why a CPU that is online has none; Counters says how many there are.
 func (p *Probes) FollowCPUs() error {
 	cpus, err := onlineCPUs()
 	if err != nil {
@@ -154,10 +150,7 @@ func (p *Probes) Seed(pass SeedPass) error {
 	if err := p.coll.Variables[loopwatchVarSeeding].Set(uint32(pass)); err != nil {
 		return fmt.Errorf("choose the threads to announce: %w", err)
 	}
-	return p.iterate(loopwatchProgSeed, func(r io.Reader) error {
-		_, err := io.Copy(io.Discard, r)
-		return err
-	})
+	return p.visitTasks(loopwatchProgSeed)
 }
 
 // SeedPass chooses among the threads that Seed announces.
@@ -190,6 +183,14 @@ func (p *Probes) ThreadPointers(pid int) (map[uint64]int, error) {
 		out[k.Pointer] = int(k.Tid)
 	}
 	return out, nil
+}
+
+// visitTasks runs a task iterator that writes nothing.
+func (p *Probes) visitTasks(program string) error {
+	return p.iterate(program, func(r io.Reader) error {
+		_, err := io.Copy(io.Discard, r)
+		return err
+	})
 }
 
 // iterate runs a task iterator once, and has read read all that it writes.

@@ -5,7 +5,6 @@ package probes
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"golang.org/x/sys/unix"
 
@@ -30,29 +29,20 @@ func (p *Probes) Sweep() (Kept, error) {
 	if err != nil {
 		return Kept{}, err
 	}
-	configs, err := entries[uint32, abi.ThreadConfig](p, loopwatchMapConfigs)
-	if err != nil {
+	threads, threadsErr := living[abi.Thread](p, loopwatchMapThreads)
+	processes, processesErr := living[abi.Process](p, loopwatchMapProcesses)
+	_, configsErr := living[abi.ThreadConfig](p, loopwatchMapConfigs)
+	_, wantedErr := living[uint32](p, loopwatchMapWanted)
+	if err := errors.Join(threadsErr, processesErr, configsErr, wantedErr); err != nil {
 		return Kept{}, err
 	}
-	threads, err := entries[uint32, abi.Thread](p, loopwatchMapThreads)
-	if err != nil {
-		return Kept{}, err
+	for epoll, tid := range epolls {
+		if threads[tid].Epoll != epoll {
+			if err := p.forget(loopwatchMapEpolls, epoll); err != nil {
+				return Kept{}, err
+			}
+		}
 	}
-	processes, err := entries[uint32, abi.Process](p, loopwatchMapProcesses)
-	if err != nil {
-		return Kept{}, err
-	}
-	wanted, err := entries[uint32, uint32](p, loopwatchMapWanted)
-	if err != nil {
-		return Kept{}, err
-	}
-	err = errors.Join(
-		sweep(p, loopwatchMapThreads, threads, func(tid uint32, _ abi.Thread) bool { return lives(tid) }),
-		sweep(p, loopwatchMapConfigs, configs, func(tid uint32, _ abi.ThreadConfig) bool { return lives(tid) }),
-		sweep(p, loopwatchMapProcesses, processes, func(pid uint32, _ abi.Process) bool { return lives(pid) }),
-		sweep(p, loopwatchMapWanted, wanted, func(pid uint32, _ uint32) bool { return lives(pid) }),
-		sweep(p, loopwatchMapEpolls, epolls, func(epoll uint64, tid uint32) bool { return threads[tid].Epoll == epoll }),
-	)
 	kept := Kept{Processes: make(map[int]Verdict, len(processes)), Threads: make(map[int]bool, len(threads))}
 	for tid := range threads {
 		kept.Threads[int(tid)] = true
@@ -60,7 +50,7 @@ func (p *Probes) Sweep() (Kept, error) {
 	for pid, k := range processes {
 		kept.Processes[int(pid)] = Verdict(k.Verdict)
 	}
-	return kept, err
+	return kept, nil
 }
 
 // entries reads a hash map.
@@ -72,16 +62,27 @@ func entries[K comparable, V any](p *Probes, name string) (map[K]V, error) {
 	return out, nil
 }
 
-// sweep deletes those entries of a map that keep does not want kept, also from known.
-func sweep[K comparable, V any](p *Probes, name string, known map[K]V, keep func(K, V) bool) error {
-	for k, v := range known {
-		if keep(k, v) {
-			continue
+// living deletes the entries of a map of threads or processes that do not live, and returns the others.
+func living[V any](p *Probes, name string) (map[uint32]V, error) {
+	all, err := entries[uint32, V](p, name)
+	if err != nil {
+		return nil, err
+	}
+	for id := range all {
+		if !lives(id) {
+			if err := p.forget(name, id); err != nil {
+				return nil, err
+			}
+			delete(all, id)
 		}
-		if err := ignoreMissing(p.coll.Maps[name].Delete(k)); err != nil {
-			return fmt.Errorf("delete from map %s: %w", name, err)
-		}
-		delete(known, k)
+	}
+	return all, nil
+}
+
+// forget deletes an entry of a map, if it is there.
+func (p *Probes) forget(name string, key any) error {
+	if err := ignoreMissing(p.coll.Maps[name].Delete(key)); err != nil {
+		return fmt.Errorf("delete from map %s: %w", name, err)
 	}
 	return nil
 }
@@ -98,10 +99,7 @@ func (p *Probes) remark() error {
 		return fmt.Errorf("set the mark: %w", err)
 	}
 	p.mark = mark
-	if err := p.iterate(loopwatchProgRemark, func(r io.Reader) error {
-		_, err := io.Copy(io.Discard, r)
-		return err
-	}); err != nil {
+	if err := p.visitTasks(loopwatchProgRemark); err != nil {
 		return err
 	}
 	return before.Set(mark)

@@ -6,7 +6,7 @@ import "github.com/loopwatch/loopwatch/internal/probes"
 
 // Ended is what a tracker keeps though it has ended: the record of its end was lost, or came before it was entered.
 type Ended struct {
-	processes []int
+	unwatched []int // process ids
 	procs     []*proc
 	threads   []*thread
 }
@@ -26,7 +26,7 @@ func (c *Tracker) FindEnded() (e Ended) {
 	}
 	for _, pid := range c.unwatched.PIDs() {
 		if _, known := kept.Processes[pid]; !known {
-			e.processes = append(e.processes, pid)
+			e.unwatched = append(e.unwatched, pid)
 		}
 	}
 	for tid, t := range c.threads {
@@ -50,7 +50,9 @@ func (c *Tracker) Forget(e Ended) {
 			c.forgetProcess(p.PID)
 		}
 	}
-	for _, pid := range e.processes {
-		c.forgetProcess(pid)
+	for _, pid := range e.unwatched {
+		if listed, _ := c.unwatched.Listed(pid); listed {
+			c.forgetProcess(pid)
+		}
 	}
 }

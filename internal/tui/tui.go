@@ -52,7 +52,6 @@ func Run(ctx context.Context, terminal *os.File, color bool, observe Observe) er
 	}
 	fmt.Fprint(terminal, "\r\x1b[K") // ECMA-48 EL
 	if first == nil {
-		crash.Trace(os.Stderr, err)
 		return err
 	}
 	m := newMonitor(first, func(t time.Duration) {
@@ -96,9 +95,7 @@ func Run(ctx context.Context, terminal *os.File, color bool, observe Observe) er
 	if g, ok := final.(guarded); ok && g.failure != nil {
 		err = g.failure
 	}
-	err = cmp.Or(err, observed)
-	crash.Trace(os.Stderr, err)
-	return err
+	return cmp.Or(err, observed)
 }
 
 // latest returns a function that puts a view into a channel of room for one, in place of one not
@@ -176,7 +173,5 @@ func Plain(ctx context.Context, w io.Writer, rows int, observe Observe) (missed 
 			}
 		}
 	}
-	err = cmp.Or(err, <-ended)
-	crash.Trace(os.Stderr, err)
-	return missed, err
+	return missed, cmp.Or(err, <-ended)
 }

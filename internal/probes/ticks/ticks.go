@@ -31,7 +31,7 @@ type clock struct {
 	ns   uint64 // what it had counted when it was last looked at
 }
 
-// New returns ticks that run a program so many times a second on each CPU that Follow is told of.
+// New returns Ticks without a clock. Follow opens them; each runs the program rate times a second.
 func New(program *ebpf.Program, rate int) *Ticks {
 	return &Ticks{program: program, rate: rate, clocks: make(map[int]*clock)}
 }

@@ -26,6 +26,9 @@ type Pending struct {
 	Executing bool
 	// Cut says that Awaits could not be followed to its end.
 	Cut bool
+	// Waits is what it waits for, and Held what it has entered by "async with"; of a task that is executing neither is known.
+	Waits Waits
+	Held  []Held
 	// AwaitedBy are the addresses of the pending tasks that wait for it to end.
 	AwaitedBy []uint64
 
@@ -54,6 +57,7 @@ const (
 	costTask      = 192
 	costSuspended = 64
 	costAwaiting  = 32
+	costHeld      = 32
 )
 
 // Budget is what may be read of the tasks of one process, in all its interpreters and however often they are listed. It is not
@@ -116,6 +120,7 @@ func (t *Tasks) List(m process.Memory, threads []cpython.Thread, budget *Budget,
 			out.Dropped += len(addrs) - at - len(found)
 		}
 	}
+	t.readWaits(m, out.Tasks, budget, &room)
 	known := make(map[uint64]int, len(out.Tasks))
 	for i := range out.Tasks {
 		known[out.Tasks[i].Addr] = i
@@ -279,17 +284,7 @@ func (t *Tasks) areTasks(m process.Memory, addrs []uint64) []bool {
 
 // isTask reports whether an object is an instance of the C module's type of tasks.
 func (t *Tasks) isTask(m process.Memory, addr uint64) bool {
-	typ, err := t.runtime.TypeOf(m, addr)
-	for range maxBases {
-		switch {
-		case err != nil || typ == 0:
-			return false
-		case typ == t.class:
-			return true
-		}
-		typ, err = t.runtime.Base(m, typ)
-	}
-	return false
+	return t.runtime.IsA(m, addr, t.class)
 }
 
 const (

@@ -235,7 +235,34 @@ func (r *Runtime) Local(m process.Memory, frame, code uint64, name string) (uint
 	for i, item := range items {
 		if r.IsText(m, item, name) {
 			value, err := words.At(m, frame+uint64(l.FrameLocals)+8*uint64(i))
+			if err == nil && value == 0 && r.Version.Minor() <= 10 { // an argument that inner functions share
+				if shared, err := r.cellVariable(m, frame, code, len(items), name); err == nil {
+					return shared, nil
+				}
+			}
 			return value &^ uint64(l.FrameCodeTag), err
+		}
+	}
+	return 0, fmt.Errorf("%w: %s", object.ErrNoKey, name)
+}
+
+// cellVariable returns what a variable holds that inner functions share (to 3.10): its cell follows the local variables.
+func (r *Runtime) cellVariable(m process.Memory, frame, code uint64, locals int, name string) (uint64, error) {
+	cells, err := words.At(m, code+uint64(r.Layout.CodeVarNames)+16) // co_cellvars
+	if err != nil {
+		return 0, fmt.Errorf("read names of variables: %w", err)
+	}
+	items, err := r.Items(m, cells)
+	if err != nil {
+		return 0, fmt.Errorf("read names of variables: %w", err)
+	}
+	for i, item := range items {
+		if r.IsText(m, item, name) {
+			cell, err := words.At(m, frame+uint64(r.Layout.FrameLocals)+8*uint64(locals+i))
+			if err != nil || cell == 0 {
+				return 0, err
+			}
+			return r.Cell(m, cell)
 		}
 	}
 	return 0, fmt.Errorf("%w: %s", object.ErrNoKey, name)

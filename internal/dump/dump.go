@@ -50,6 +50,8 @@ const (
 	reasonStacks    = "stacks_over_budget"           // threads of which frames are missing
 	reasonStray     = "asyncio_tasks_of_other_loops" // of loops that no thread runs
 	reasonCut       = "coroutines_cut"
+	reasonPools     = "pools_unreadable" // processes
+	reasonMorePools = "pools_over_limit" // threads of theirs
 	reasonTargets   = "targets_changed"
 	reasonUnwatched = "loops_not_watched" // for how long they have been active is not known
 )

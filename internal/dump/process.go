@@ -59,6 +59,9 @@ type thread struct {
 	over    bool   // it has more frames than its process may have
 	loop    uint64 // address of the event loop it runs, as asyncio has it
 	running *asyncio.Task
+	pool    string         // name of the pool that it belongs to
+	queue   *asyncio.Queue // of that loop, nil where it cannot be read
+	held    []asyncio.Held // by the task that runs
 
 	status status          // see judge
 	object target.Object   // what its syscall works on
@@ -111,6 +114,7 @@ func (p *proc) read(listed map[uint64]listing.Thread) {
 		if i := p.interps[t.state.Interp]; i != nil && i.tasks != nil && !t.settled {
 			t.loop = i.tasks.RunningLoop(p.Memory, t.state)
 			t.running, _ = i.tasks.Running(p.Memory, t.state.Addr)
+			p.readQueue(t, i)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/cause"
+	"github.com/loopwatch/loopwatch/internal/contention"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/python"
@@ -28,10 +29,12 @@ func (l *look) processRow(p *proc) model.DumpProcess {
 		l.lost.add(python.ReasonParentCut, 1)
 	}
 	w := &writer{
-		proc: p, lost: l.lost, threshold: int64(l.threshold),
+		proc: p, lost: l.lost, threshold: int64(l.threshold), at: l.at,
 		names: p.ThreadNames(slices.Collect(maps.Keys(p.interps))), frames: maxTaskFrames, space: maxShown,
 	}
 	row.GIL = w.holders()
+	w.nameTasks()
+	row.Executors, row.Deadlocks = w.executors(), w.deadlocks
 	threads := slices.SortedFunc(maps.Values(p.threads), func(a, b *thread) int { return cmp.Compare(a.kernel.TID, b.kernel.TID) })
 	loops := make(map[uint64]bool)
 	for _, t := range threads {
@@ -77,11 +80,17 @@ type writer struct {
 	*proc
 	lost      losses
 	threshold int64             // ns
+	at        int64             // CLOCK_MONOTONIC: the dump says what was then
 	names     map[uint64]string // that threading has, by thread pointer
 	frames    int               // of tasks that may still be written
 	space     int               // bytes of tasks and stacks that may still be written
 
 	awaits map[*interp]map[uint64][]string // ids of the tasks that each task awaits
+	// Set by nameTasks.
+	taskFrames map[uint64][]model.Frame // of each task, innermost first
+	contended  []contention.Task
+	waits      map[uint64][]model.Wait // by loop
+	deadlocks  [][]model.DeadlockMember
 }
 
 // maxShown bounds the bytes that are written of all tasks and stacks of one process.
@@ -135,6 +144,7 @@ func (w *writer) holders() (out []model.DumpGIL) {
 func (w *writer) thread(t *thread) model.DumpThread {
 	row := model.DumpThread{
 		TID: t.kernel.TID, Thread: w.name(t), State: w.state(t), Frames: t.frames, Torn: t.torn || t.err != nil,
+		Executor: t.pool,
 	}
 	if shown := w.take(sizeOf(t.frames)); !shown || t.over {
 		w.lost.add(reasonStacks, 1)

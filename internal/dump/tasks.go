@@ -25,11 +25,13 @@ func (w *writer) loop(t *thread) model.DumpLoop {
 		w.lost.add(reasonTornTasks, 1)
 	}
 	awaits := w.awaitsOf(i)
+	pending := 0
 	for n := range i.listed.Tasks {
 		task := &i.listed.Tasks[n]
 		if task.Loop != t.loop {
 			continue
 		}
+		pending++
 		if len(task.Awaits) > w.frames {
 			row.MoreTasks++
 			continue
@@ -39,12 +41,10 @@ func (w *writer) loop(t *thread) model.DumpLoop {
 		case t.running != nil && t.running.Addr == task.Addr:
 			out.Running = true
 			row.Task = task.Name
-			out.Frames = t.frames[:min(t.running.Depth+1, len(t.frames))]
 		case task.Executing:
 			out.Running = true
-		default:
-			out.Frames = w.suspended(task)
 		}
+		out.Frames = w.taskFrames[task.Addr]
 		const id = 32 // bytes of one, about
 		w.frames -= len(out.Frames)
 		if !w.take(2*id + len(out.Name) + id*len(out.Awaits) + sizeOf(out.Frames)) {
@@ -57,6 +57,7 @@ func (w *writer) loop(t *thread) model.DumpLoop {
 		row.Tasks = append(row.Tasks, out)
 	}
 	w.lost.add(reasonMoreTasks, row.MoreTasks)
+	row.Queue, row.Waits = w.queueOf(t, pending), w.waits[t.loop]
 	return row
 }
 

@@ -46,6 +46,10 @@ type DumpProcess struct {
 	GIL       []DumpGIL    `json:"gil"` // those held at that moment: an interpreter may have a GIL of its own
 	Loops     []DumpLoop   `json:"loops"`
 	Threads   []DumpThread `json:"threads"` // the other Python threads
+	// Executors are the pools of threads and processes.
+	Executors []Executor `json:"executors,omitempty"`
+	// Deadlocks are circles of tasks, each of which waits for what the next one holds.
+	Deadlocks [][]DeadlockMember `json:"deadlocks,omitempty"`
 }
 
 // DumpGIL says which thread holds a GIL.
@@ -69,6 +73,8 @@ type DumpThread struct {
 	Detail  Detail  `json:"detail"`
 	Frames  []Frame `json:"frames"`         // innermost first
 	Torn    bool    `json:"torn,omitempty"` // the stack changed each time it was read
+	// Executor is the name of the pool that the thread belongs to, "" where it belongs to none.
+	Executor string `json:"executor,omitempty"`
 }
 
 // DumpLoop is an event loop.
@@ -79,6 +85,10 @@ type DumpLoop struct {
 	// Tasks are asyncio's, in no particular order. It is empty where they could not be read, or the loop has none
 	// of that kind.
 	Tasks []DumpTask `json:"tasks,omitempty"`
+	// Queue is what the loop has to do, nil where that cannot be read.
+	Queue *LoopQueue `json:"queue,omitempty"`
+	// Waits are what its tasks wait for, most tasks first.
+	Waits []Wait `json:"waits,omitempty"`
 	// TasksTorn says that the tasks changed each time they were read.
 	TasksTorn bool `json:"tasks_torn,omitempty"`
 	// MoreTasks counts the tasks that are left out.

@@ -97,9 +97,41 @@ func NormaliseDump(d *model.Dump) {
 				t := &l.Tasks[n]
 				t.Name, t.Frames = bound(t.Name), boundFrames(t.Frames)
 			}
+			normaliseWaits(l.Waits)
 		}
 		for k := range p.Threads {
 			normaliseThread(&p.Threads[k])
+		}
+		normalisePools(p)
+	}
+}
+
+func normaliseWaits(waits []model.Wait) {
+	for i := range waits {
+		w := &waits[i]
+		w.Place = boundFrame(w.Place)
+		if w.Holder != nil {
+			held := *w.Holder
+			held.Name, held.Frames = bound(held.Name), boundFrames(held.Frames)
+			w.Holder = &held
+		}
+	}
+}
+
+func normalisePools(p *model.DumpProcess) {
+	for i := range p.Executors {
+		e := &p.Executors[i]
+		e.Name = bound(e.Name)
+		if e.Work == nil {
+			e.Work = []model.ExecutorWork{}
+		}
+		for k := range e.Work {
+			e.Work[k].Frame = boundFrame(e.Work[k].Frame)
+		}
+	}
+	for _, circle := range p.Deadlocks {
+		for k := range circle {
+			circle[k].Name, circle[k].Frame = bound(circle[k].Name), boundFrame(circle[k].Frame)
 		}
 	}
 }

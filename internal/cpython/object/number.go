@@ -23,7 +23,10 @@ func (r *Reader) Unsigned(m process.Memory, object uint64) (n uint64, ok bool) {
 		size >>= 3
 	}
 	const most = 3
-	if size == 0 || size > most {
+	switch {
+	case size == 0:
+		return 0, true
+	case size > most:
 		return 0, false
 	}
 	var b [4 * most]byte

@@ -347,6 +347,11 @@ func (r *Reader) Closure(m process.Memory, function uint64) ([]uint64, error) {
 	return out, nil
 }
 
+// Cell returns the object that a cell holds, 0 where it is empty.
+func (r *Reader) Cell(m process.Memory, cell uint64) (uint64, error) {
+	return words.At(m, cell+offCell)
+}
+
 // Self returns the object that a bound method is bound to.
 func (r *Reader) Self(m process.Memory, method uint64) (uint64, error) {
 	return words.At(m, method+offMethod)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/loopwatch/loopwatch/internal/contention"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/safetext"
 	"github.com/loopwatch/loopwatch/internal/report/words"
@@ -30,6 +31,9 @@ const (
 func WriteDump(w io.Writer, d *model.Dump, o Options) error {
 	summary.NormaliseDump(d)
 	t := &dumpWriter{newWriter(w, o), d}
+	if t.deadlocks() {
+		t.printf("\n")
+	}
 	t.headline()
 	t.processes()
 	t.problems()
@@ -72,6 +76,7 @@ func (t *dumpWriter) headline() {
 		}
 	}
 	pythons, maybe := words.Unwatched(t.d.Unsupported)
+	short, _ := t.shortage()
 	switch {
 	case len(t.d.Processes) == 0 && pythons > 0:
 		t.printf("%s\n%s\n", t.style(styleBold, fmt.Sprintf("Nothing can be said: %s can be looked into.", words.NoneOf(pythons))), words.Hang(words.Mostly(t.d.Unsupported), t.fold()))
@@ -86,6 +91,11 @@ func (t *dumpWriter) headline() {
 	case blocked > 0:
 		t.printf("%s %s\n", t.style(styleBold, fmt.Sprintf("%d of %s blocked now;", blocked, words.Plural(int64(loops), "loop"))),
 			"longest "+t.style(styleRed, fmt.Sprintf("%s in %s", howLong(&worst.DumpThread), placeOf(&worst.DumpThread)))+", in "+threadName(worstIn, &worst.DumpThread))
+		if short != "" {
+			t.printf("%s\n", short)
+		}
+	case short != "":
+		t.printf("%s; %s\n", t.style(styleRed, short), t.style(styleBold, "no loop is blocked"))
 	case active != nil:
 		t.printf("%s %s in %s, in %s\n", t.style(styleBold, fmt.Sprintf("No loop is known to be blocked now: %d idle, %d active;", idle, loops-idle)),
 			howLong(&active.DumpThread), placeOf(&active.DumpThread), threadName(activeIn, &active.DumpThread))
@@ -151,6 +161,9 @@ func weight(p *model.DumpProcess) (class int, ns int64) {
 		return 0, 0
 	}
 	class = 1
+	if len(p.Deadlocks) > 0 || contention.Short(p) {
+		class = 2
+	}
 	for i := range p.Loops {
 		l := &p.Loops[i]
 		c := 1
@@ -247,7 +260,11 @@ func (t *dumpWriter) process(p *model.DumpProcess) {
 	for i := range p.Loops {
 		t.loop(p, &p.Loops[i])
 	}
+	t.pools(p)
 	threads := p.Threads
+	if !t.o.Verbose { // those of pools are counted above
+		threads = slices.DeleteFunc(slices.Clone(threads), func(th model.DumpThread) bool { return th.Executor != "" })
+	}
 	n := t.shown(len(threads), dumpThreads)
 	for i := range threads[:n] {
 		th := &threads[i]
@@ -305,6 +322,8 @@ func (t *dumpWriter) loop(p *model.DumpProcess, l *model.DumpLoop) {
 		t.frames(&l.DumpThread, true)
 	}
 	t.holder(l.Detail.Holder)
+	t.queue(l)
+	t.waits(l)
 	t.tasks(l)
 }
 

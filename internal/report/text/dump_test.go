@@ -22,8 +22,43 @@ func dumpText(t *testing.T, d *model.Dump, o Options) string {
 	return b.String()
 }
 
+// withoutWaits is reporttest.Dump of tasks that nobody keeps waiting.
+func withoutWaits() *model.Dump {
+	d := reporttest.Dump("")
+	p := &d.Processes[0]
+	p.Executors, p.Deadlocks, p.Loops[0].Waits = nil, nil, nil
+	return d
+}
+
+// TestDumpOfShortages: a deadlock comes first, then a loop that is blocked, then what is short.
+func TestDumpOfShortages(t *testing.T) {
+	d := reporttest.Dump("")
+	text := dumpText(t, d, Options{})
+	const short = "37 tasks wait for a lock at fetch app.py:35, held by fetch app.py:35 (keeper), in idle.py[20]"
+	lines := strings.Split(text, "\n")
+	assert.Equal(t, []string{
+		"Deadlock: 2 tasks wait for one another: one at fetch app.py:35, two at fetch app.py:35, in idle.py[20]", "",
+		"1 of 3 loops blocked now; longest 3.2 s in fetch app.py:35 (net, tcp 10.0.0.1:443), in app.py[10]", short,
+	}, lines[:4])
+	for _, part := range []string{
+		"    3 callbacks ready, 4 timers, the first 1.2 s late\n",
+		"     37 for a lock at fetch app.py:35, held by fetch app.py:35 (keeper)\n",
+		"      2 for room in a queue at fetch app.py:35\n", "      2 for a free thread\n", "     60 asleep at fetch app.py:35\n",
+		"  thread pool crunchers: 4 of 4 threads busy, 3 calls queued\n      3 in fetch app.py:35\n      1 in nothing that is known\n",
+		"  default process pool ProcessPoolExecutor: 1 of 3 (of at most 4) processes busy\n",
+	} {
+		assert.Contains(t, text, part)
+	}
+	assert.NotContains(t, text, "(21)", "a thread of a pool is counted there")
+	assert.Contains(t, dumpText(t, d, Options{Verbose: true}), "(21)")
+
+	d.Processes, d.Processes[0].Deadlocks = d.Processes[:1], nil
+	first, _, _ := strings.Cut(dumpText(t, d, Options{}), "\n")
+	assert.Equal(t, short+"; no loop is blocked", first)
+}
+
 func TestDumpAnswersFirst(t *testing.T) {
-	first, rest, _ := strings.Cut(dumpText(t, reporttest.Dump(""), Options{}), "\n")
+	first, rest, _ := strings.Cut(dumpText(t, withoutWaits(), Options{}), "\n")
 	assert.Equal(t, "1 of 3 loops blocked now; longest 3.2 s in fetch app.py:35 (net, tcp 10.0.0.1:443), in app.py[10]", first)
 	at := func(s string) int {
 		i := strings.Index(rest, s)
@@ -40,7 +75,7 @@ func TestDumpAnswersFirst(t *testing.T) {
 	assert.Contains(t, rest, "active, since when is not known")
 	assert.Contains(t, rest, "1 stack that changed while being read: two moments may be mixed")
 
-	d := reporttest.Dump("")
+	d := withoutWaits()
 	d.Processes = d.Processes[:1]
 	first, _, _ = strings.Cut(dumpText(t, d, Options{}), "\n")
 	assert.Equal(t, "No loop is blocked now: the one loop is idle.", first)
@@ -51,7 +86,7 @@ func TestDumpAnswersFirst(t *testing.T) {
 func TestDumpOfManyIsShort(t *testing.T) {
 	d := &model.Dump{}
 	for i := range 200 {
-		p := reporttest.Dump("").Processes[0]
+		p := withoutWaits().Processes[0]
 		p.PID = 1000 + i
 		d.Processes = append(d.Processes, p)
 	}

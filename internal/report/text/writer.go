@@ -66,7 +66,7 @@ func (t *writer) printf(format string, args ...any) {
 
 // style colours text where colours are wanted.
 func (t *writer) style(code, text string) string {
-	if !t.o.Color || text == "" {
+	if !t.o.Color || text == "" || code == "" {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"

@@ -57,6 +57,8 @@ var reasonTexts = map[string]string{
 	"cpus_without_clock":                  "processors without a clock: no stack is taken of what runs there",
 	"usdt_sites_refused":                  "probes of interpreters in a form not understood: samples are used instead",
 	"usdt_probes_withdrawn_hit_too_often": "probes of interpreters taken off because they cost too much",
+	"pools_unreadable":                    "processes whose pools of threads could not be read",
+	"pools_over_limit":                    "threads of pools not shown: there were too many pools",
 	"layouts_over_limit":                  "processes not watched: too many CPythons are laid out in ways of their own",
 	"asyncio_tasks_not_understood":        "processes whose tasks have no name here",
 	"asyncio_tasks_without_name":          "stacks whose task could not be named",

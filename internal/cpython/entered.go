@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cpython
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/loopwatch/loopwatch/internal/cpython/words"
+	"github.com/loopwatch/loopwatch/internal/process"
+)
+
+// Entered finds out which objects frames have entered by "async with" and not left yet. It remembers what it has seen of types
+// and functions, so it is for one moment only.
+type Entered struct {
+	runtime *Runtime
+	types   map[uint64]string // names of those of C
+	exits   map[uint64]bool   // functions: whether they are called __aexit__
+}
+
+// NewEntered returns an Entered that has seen nothing yet.
+func (r *Runtime) NewEntered() *Entered {
+	return &Entered{runtime: r, types: make(map[uint64]string), exits: make(map[uint64]bool)}
+}
+
+// maxEntered bounds the values of one frame that are looked at, and maxTypes what is remembered.
+const (
+	maxEntered = 256
+	maxTypes   = 1 << 12
+)
+
+// By returns the objects whose __aexit__ a frame calls when it leaves the blocks that it is in, outermost first. The frame
+// is suspended, or calls something; it has entered nothing yet while it waits for an __aenter__. The compiler's table of
+// handlers, to 3.10 the frame's stack of blocks, says which of the values on the frame's stack belong to blocks.
+func (e *Entered) By(m process.Memory, frame uint64, raw RawFrame, suspended bool) ([]uint64, error) {
+	if suspended && e.runtime.Version.Minor() == 12 {
+		raw.Instr++ // it has a handler of its own around the yield
+	}
+	values, err := e.runtime.blockValues(m, frame, raw)
+	if err != nil {
+		return nil, fmt.Errorf("read the blocks of a frame: %w", err)
+	}
+	var out []uint64
+	for i, value := range values {
+		switch e.typeOf(m, value) {
+		case "method":
+			if f, err := words.Array(m, value+offMethodFunc, 2); err == nil && e.isExit(m, f[0]) {
+				out = append(out, f[1])
+			}
+		case "function": // from 3.14 on the function and what it is bound to lie side by side
+			if i+1 < len(values) && values[i+1] != 0 && e.isExit(m, value) {
+				out = append(out, values[i+1])
+			}
+		}
+	}
+	return out, nil
+}
+
+// Offsets of PyMethodObject, of PyFunctionObject's code as seen from its closure, and of PyCodeObject, the same in all releases
+// that have them.
+const (
+	offMethodFunc     = 16 // im_func, then im_self
+	offExceptionTable = 40 // co_exceptiontable, 3.11 on
+)
+
+// typeOf returns the name of an object's type where that is a type of C.
+func (e *Entered) typeOf(m process.Memory, object uint64) string {
+	if object == 0 {
+		return ""
+	}
+	typ, err := e.runtime.TypeOf(m, object)
+	if err != nil {
+		return ""
+	}
+	name, ok := e.types[typ]
+	if !ok {
+		var made bool
+		if name, made, err = e.runtime.TypeName(m, typ); err != nil || made {
+			name = ""
+		}
+		if len(e.types) < maxTypes {
+			e.types[typ] = name
+		}
+	}
+	return name
+}
+
+// isExit reports whether a function was defined as __aexit__.
+func (e *Entered) isExit(m process.Memory, function uint64) bool {
+	is, ok := e.exits[function]
+	if !ok {
+		l := &e.runtime.Layout
+		at := l.FuncClosure - 24 // func_code
+		if e.runtime.Version.Minor() <= 9 {
+			at = l.FuncClosure - 32
+		}
+		if code, err := words.At(m, function+uint64(at)); err == nil {
+			name, err := words.At(m, code+uint64(l.CodeName))
+			is = err == nil && e.runtime.IsText(m, name, "__aexit__")
+		}
+		if len(e.exits) < maxTypes {
+			e.exits[function] = is
+		}
+	}
+	return is
+}
+
+// blockValues returns the values on a frame's stack that the blocks hold which it is in, 0 for an empty place.
+func (r *Runtime) blockValues(m process.Memory, frame uint64, raw RawFrame) ([]uint64, error) {
+	l := &r.Layout
+	var base uint64
+	var depth int
+	if r.Version.Minor() <= 10 {
+		var err error
+		if base, err = words.At(m, frame+uint64(l.FrameCode)+32); err != nil { // f_valuestack
+			return nil, err
+		}
+		if depth, err = r.blockLevel(m, frame); err != nil {
+			return nil, err
+		}
+	} else {
+		names, err := words.At(m, raw.Code+uint64(l.CodeVarNames))
+		if err != nil {
+			return nil, err
+		}
+		locals, err := words.At(m, names+16) // ob_size
+		if err != nil {
+			return nil, err
+		}
+		if locals > maxFrame/8 {
+			return nil, errNotCode
+		}
+		if depth, err = r.handlerDepth(m, raw); err != nil {
+			return nil, err
+		}
+		base = frame + uint64(l.FrameLocals) + 8*locals
+	}
+	if depth <= 0 || base == 0 {
+		return nil, nil
+	}
+	values, err := words.Array(m, base, uint64(min(depth, maxEntered)))
+	for i := range values {
+		values[i] &^= uint64(l.FrameCodeTag)
+	}
+	return values, err
+}
+
+// blockLevel returns how many values lie below the innermost block of a frame (to 3.10): f_iblock, and f_blockstack, which the
+// locals follow.
+func (r *Runtime) blockLevel(m process.Memory, frame uint64) (int, error) {
+	const most, size = 20, 12 // CO_MAXBLOCKS, PyTryBlock
+	l := &r.Layout
+	var b [4]byte
+	if err := m.Read(frame+uint64(l.FrameInstr)+8, b[:]); err != nil {
+		return 0, err
+	}
+	blocks := binary.LittleEndian.Uint32(b[:])
+	if blocks == 0 || blocks > most {
+		return 0, nil
+	}
+	at := frame + uint64(l.FrameLocals) - most*size + uint64(blocks-1)*size + 8 // b_level
+	if err := m.Read(at, b[:]); err != nil {
+		return 0, err
+	}
+	return int(int32(binary.LittleEndian.Uint32(b[:]))), nil
+}
+
+// maxHandlers bounds the bytes of a table of handlers.
+const maxHandlers = 64 << 10
+
+// handlerDepth returns how many values stay on the stack where the instruction raises (3.11 on): Objects/exception_handling_notes.txt.
+func (r *Runtime) handlerDepth(m process.Memory, raw RawFrame) (int, error) {
+	object, err := words.At(m, raw.Code+offExceptionTable)
+	if err != nil {
+		return 0, err
+	}
+	size, err := words.At(m, object+uint64(r.Layout.BytesSize))
+	if err != nil || size == 0 {
+		return 0, err
+	}
+	if size > maxHandlers {
+		return 0, errNotCode
+	}
+	table := make([]byte, size)
+	if err := m.Read(object+uint64(r.Layout.BytesData), table); err != nil {
+		return 0, err
+	}
+	return depthAt(table, int(raw.Instr)), nil
+}
+
+// depthAt looks an instruction up in a table of handlers: entries of four numbers, in six bits a byte, the first byte of an
+// entry marked.
+func depthAt(table []byte, instr int) int {
+	next := func() (n int) {
+		for i := 0; len(table) > 0; i++ {
+			b := table[0]
+			table = table[1:]
+			if n = n<<6 | int(b&0x3f); b&0x40 == 0 || i >= 4 {
+				break
+			}
+		}
+		return n
+	}
+	for len(table) > 0 {
+		start, length := next(), next()
+		next() // the handler
+		depth := next() >> 1
+		if start > instr {
+			break // they stand in order
+		}
+		if instr < start+length {
+			return depth
+		}
+	}
+	return 0
+}

@@ -3,20 +3,43 @@
 package asyncio
 
 import (
+	"math"
 	"strings"
 
+	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
-// awaitedBy reads who awaits a task, as it says itself (3.14 on).
-func (t *Tasks) awaitedBy(m process.Memory, task *Pending, known map[uint64]int, room *room) {
-	members, err := process.ReadTogether(m, func(m process.Memory) ([]uint64, error) { return t.awaiters(m, task.Addr) })
-	if err != nil {
-		task.Cut = true
-		return
-	}
+// readAwaiters reads who awaits each task, as it says itself (3.14 on).
+func (t *Tasks) readAwaiters(m process.Memory, tasks []Pending, known map[uint64]int, budget *Budget, room *room) {
+	eachSome(tasks, budget, func(some []Pending) error {
+		found, err := process.ReadPaged(m, func(m process.Memory) (out [][]uint64, _ error) {
+			for i := range some {
+				members, err := t.awaiters(m, some[i].Addr)
+				if err != nil {
+					members = []uint64{unreadable}
+				}
+				out = append(out, members)
+			}
+			return out, nil
+		})
+		for i, members := range found {
+			some[i].awaitedBy(members, known, room)
+		}
+		return err
+	})
+}
+
+// unreadable is no address: it stands for what could not be read.
+const unreadable = math.MaxUint64
+
+// awaitedBy notes who awaits a task, of the known ones.
+func (task *Pending) awaitedBy(members []uint64, known map[uint64]int, room *room) {
 	for _, member := range members {
+		if member == unreadable {
+			task.Cut = true
+		}
 		if _, ok := known[member]; ok {
 			if !room.take(costAwaiting) {
 				task.dropped = true
@@ -51,13 +74,14 @@ const (
 )
 
 // connect finds out who awaits whom from what the tasks' callbacks lead to.
-func (t *Tasks) connect(m process.Memory, tasks []Pending, budget *Budget, room *room) {
+func (t *Tasks) connect(m process.Memory, names *typeNames, tasks []Pending, budget *Budget, room *room) {
 	groups := make(map[uint64]bool)     // code objects: whether they leave a group
 	owners := make(map[uint64][]uint64) // of futures waited for and groups left: tasks
+	var first [][]callee                // of some tasks themselves
 	for i := range tasks {
 		task := &tasks[i]
-		if waiter, err := words.At(m, task.Addr+uint64(t.Coro)-8); err == nil && waiter != 0 {
-			owners[waiter] = append(owners[waiter], task.Addr)
+		if task.waiter != 0 {
+			owners[task.waiter] = append(owners[task.waiter], task.Addr)
 		}
 		for _, frame := range task.Awaits {
 			code := frame.Frame.Code
@@ -75,6 +99,9 @@ func (t *Tasks) connect(m process.Memory, tasks []Pending, budget *Budget, room 
 	others := make(map[uint64]bool) // objects that are no futures: many tasks lead to the same
 	for i := range tasks {
 		task := &tasks[i]
+		if i%together == 0 {
+			first = t.calleesOf(m, names, tasks[i:min(i+together, len(tasks))], owners, others)
+		}
 		seen, asked := map[uint64]bool{task.Addr: true}, map[uint64]bool{}
 		add := func(by []uint64) {
 			for _, addr := range by {
@@ -90,7 +117,14 @@ func (t *Tasks) connect(m process.Memory, tasks []Pending, budget *Budget, room 
 		add(owners[task.Addr])
 		futures := []uint64{task.Addr}
 		for n := 0; n < len(futures) && n < maxFutures; n++ {
-			for _, c := range t.callees(m, futures[n], owners, others) {
+			var leads []callee
+			switch {
+			case n > 0:
+				leads = t.callees(m, names, futures[n], owners, others)
+			case i%together < len(first):
+				leads = first[i%together]
+			}
+			for _, c := range leads {
 				if asked[c.object] {
 					continue
 				}
@@ -119,17 +153,32 @@ type callee struct {
 	future bool // it is a future that no task waits for
 }
 
-// callees lists what the callbacks of a future lead to. owners are the objects that tasks wait for, others some that are no
-// futures; both are only read.
-func (t *Tasks) callees(m process.Memory, future uint64, owners map[uint64][]uint64, others map[uint64]bool) []callee {
-	out, _ := process.ReadTogether(m, func(m process.Memory) (out []callee, _ error) {
-		for _, object := range t.calledBack(m, future) {
-			known := owners[object] != nil || others[object]
-			out = append(out, callee{object, !known && t.isFuture(m, object)})
+// calleesOf lists what the callbacks of some tasks lead to, none where it does not answer.
+func (t *Tasks) calleesOf(m process.Memory, names *typeNames, tasks []Pending, owners map[uint64][]uint64, others map[uint64]bool) [][]callee {
+	out, _ := process.ReadPaged(m, func(m process.Memory) (out [][]callee, _ error) {
+		for i := range tasks {
+			out = append(out, t.calleesRead(m, names, tasks[i].Addr, owners, others))
 		}
 		return out, nil
 	})
+	return out
+}
+
+// callees lists what the callbacks of a future lead to. owners are the objects that tasks wait for, others some that are no
+// futures; both are only read.
+func (t *Tasks) callees(m process.Memory, names *typeNames, future uint64, owners map[uint64][]uint64, others map[uint64]bool) []callee {
+	out, _ := process.ReadTogether(m, func(m process.Memory) (out []callee, _ error) {
+		return t.calleesRead(m, names, future, owners, others), nil
+	})
 	return out // none where it does not answer
+}
+
+func (t *Tasks) calleesRead(m process.Memory, names *typeNames, future uint64, owners map[uint64][]uint64, others map[uint64]bool) (out []callee) {
+	for _, object := range t.calledBack(m, names, future) {
+		known := owners[object] != nil || others[object]
+		out = append(out, callee{object, !known && isFuture(m, names, object)})
+	}
+	return out
 }
 
 // groupFiles are where groups of tasks wait for their tasks as they are left.
@@ -154,7 +203,7 @@ func (t *Tasks) leavesGroup(m process.Memory, at uint64) bool {
 }
 
 // calledBack lists the objects that the callbacks of a future belong to or hold.
-func (t *Tasks) calledBack(m process.Memory, future uint64) (out []uint64) {
+func (t *Tasks) calledBack(m process.Memory, names *typeNames, future uint64) (out []uint64) {
 	var callbacks []uint64
 	if first, err := words.At(m, future+offCallback); err == nil && first != 0 {
 		callbacks = append(callbacks, first)
@@ -168,15 +217,7 @@ func (t *Tasks) calledBack(m process.Memory, future uint64) (out []uint64) {
 		}
 	}
 	for _, callback := range callbacks {
-		typ, err := t.runtime.TypeOf(m, callback)
-		if err != nil {
-			continue
-		}
-		name, _, err := t.runtime.TypeName(m, typ)
-		if err != nil {
-			continue
-		}
-		switch name {
+		switch names.of(m, callback) {
 		case "function":
 			cells, _ := t.runtime.Closure(m, callback)
 			out = append(out, cells...)
@@ -196,14 +237,36 @@ func (t *Tasks) calledBack(m process.Memory, future uint64) (out []uint64) {
 }
 
 // isFuture reports whether an object is one of the C module's futures, or derived from it by asyncio.
-func (t *Tasks) isFuture(m process.Memory, object uint64) bool {
+func isFuture(m process.Memory, names *typeNames, object uint64) bool {
+	name := names.of(m, object)
+	return name == "_asyncio.Future" || name == "_GatheringFuture"
+}
+
+// typeNames tells the names of objects' types. It remembers types, so it is for one moment only.
+type typeNames struct {
+	runtime *cpython.Runtime
+	known   map[uint64]string
+}
+
+func (t *Tasks) newTypeNames() *typeNames { return &typeNames{t.runtime, make(map[uint64]string)} }
+
+// of returns the name of an object's type, "" where it cannot be read.
+func (n *typeNames) of(m process.Memory, object uint64) string {
 	if object == 0 {
-		return false
+		return ""
 	}
-	typ, err := t.runtime.TypeOf(m, object)
+	typ, err := n.runtime.TypeOf(m, object)
 	if err != nil {
-		return false
+		return ""
 	}
-	name, _, err := t.runtime.TypeName(m, typ)
-	return err == nil && (name == "_asyncio.Future" || name == "_GatheringFuture")
+	name, ok := n.known[typ]
+	if !ok {
+		if name, _, err = n.runtime.TypeName(m, typ); err != nil {
+			return ""
+		}
+		if len(n.known) < maxTypes {
+			n.known[typ] = name
+		}
+	}
+	return name
 }

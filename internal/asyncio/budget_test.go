@@ -75,7 +75,7 @@ func (c *crowd) word(addr uint64) uint64 {
 		case 48 + 32:
 			return frame + 56 // the end of its values
 		case 48 + 48:
-			return crowdCoros + (n+1)%c.coroutines*coroSpan // what it awaits
+			return crowdCoros + (n+1)%max(c.coroutines, 1)*coroSpan // what it awaits
 		}
 	case addr >= crowdTasks:
 		n, at := (addr-crowdTasks)/taskSpan, (addr-crowdTasks)%taskSpan

@@ -5,6 +5,7 @@ package asyncio
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/cpython/words"
@@ -32,7 +33,8 @@ type Pending struct {
 	// AwaitedBy are the addresses of the pending tasks that wait for it to end.
 	AwaitedBy []uint64
 
-	dropped bool // something of it, for want of room
+	waiter  uint64 // the future that it waits for
+	dropped bool   // something of it, for want of room
 }
 
 // Listed is what List has found.
@@ -101,6 +103,7 @@ func (t *Tasks) List(m process.Memory, threads []cpython.Thread, budget *Budget,
 	if err != nil {
 		return out, err
 	}
+	slices.Sort(addrs) // what was made together lies together
 	for at := 0; at < len(addrs) && !budget.Spent(); at += together {
 		found, err := t.severalPending(m, addrs[at:min(at+together, len(addrs))])
 		if err != nil {
@@ -120,18 +123,16 @@ func (t *Tasks) List(m process.Memory, threads []cpython.Thread, budget *Budget,
 			out.Dropped += len(addrs) - at - len(found)
 		}
 	}
-	t.readWaits(m, out.Tasks, budget, &room)
+	names := t.newTypeNames()
+	t.readWaits(m, names, out.Tasks, budget, &room)
 	known := make(map[uint64]int, len(out.Tasks))
 	for i := range out.Tasks {
 		known[out.Tasks[i].Addr] = i
 	}
 	if t.Current == 0 {
-		for i := range out.Tasks {
-			t.awaitedBy(m, &out.Tasks[i], known, &room)
-			out.Tasks[i].dropped = out.Tasks[i].dropped || budget.Spent()
-		}
+		t.readAwaiters(m, out.Tasks, known, budget, &room)
 	} else {
-		t.connect(m, out.Tasks, budget, &room)
+		t.connect(m, names, out.Tasks, budget, &room)
 	}
 	for i := range out.Tasks {
 		if out.Tasks[i].dropped {
@@ -144,11 +145,11 @@ func (t *Tasks) List(m process.Memory, threads []cpython.Thread, budget *Budget,
 
 // together is how many tasks are read with one call, which costs less than one by one. What takes long counts against the
 // process.
-const together = 16
+const together = 128
 
 // severalPending reads some tasks, those that have ended left out.
 func (t *Tasks) severalPending(m process.Memory, addrs []uint64) ([]Pending, error) {
-	return process.ReadTogether(m, func(m process.Memory) (out []Pending, _ error) {
+	return process.ReadPaged(m, func(m process.Memory) (out []Pending, _ error) {
 		for _, addr := range addrs {
 			if task, ok := t.pending(m, addr); ok {
 				out = append(out, task)
@@ -199,7 +200,7 @@ func (t *Tasks) addresses(m process.Memory, threads []cpython.Thread, out *Liste
 		}
 		for at := 0; at < len(found); at += together {
 			some := found[at:min(at+together, len(found))]
-			ours, err := process.ReadTogether(m, func(m process.Memory) ([]bool, error) { return t.areTasks(m, some), nil })
+			ours, err := process.ReadPaged(m, func(m process.Memory) ([]bool, error) { return t.areTasks(m, some), nil })
 			if err != nil {
 				return nil, fmt.Errorf("read the tasks: %w", err)
 			}
@@ -310,6 +311,7 @@ func (t *Tasks) pending(m process.Memory, addr uint64) (task Pending, ok bool) {
 	if err != nil || coro == 0 {
 		return task, false
 	}
+	task.waiter = t.waiter(m, addr)
 	if named, err := t.read(m, addr); err == nil {
 		task.Name, _ = t.NameOf(m, named.Name)
 	}

@@ -194,16 +194,11 @@ func (f *functions) of(m process.Memory, code uint64) place {
 }
 
 // isFutureOfThreads reports whether an object is a future of concurrent.futures.
-func (p *primitives) isFutureOfThreads(m process.Memory, object uint64) bool {
-	typ, err := p.tasks.runtime.TypeOf(m, object)
-	if err != nil || object == 0 {
+func (p *primitives) isFutureOfThreads(m process.Memory, names *typeNames, object uint64) bool {
+	if names.of(m, object) != "Future" {
 		return false
 	}
-	name, made, err := p.tasks.runtime.TypeName(m, typ)
-	if err != nil || !made || name != "Future" {
-		return false
-	}
-	_, err = p.tasks.runtime.Attribute(m, object, "_done_callbacks") // asyncio's own has none of that name
+	_, err := p.tasks.runtime.Attribute(m, object, "_done_callbacks") // asyncio's own has none of that name
 	return err == nil
 }
 

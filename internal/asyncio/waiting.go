@@ -27,6 +27,7 @@ type Waits struct {
 type waitingReader struct {
 	*primitives
 	*functions
+	names   *typeNames
 	futures map[uint64]futureKind // by type
 }
 
@@ -40,8 +41,8 @@ const (
 	taskFuture
 )
 
-func (t *Tasks) newWaitingReader(m process.Memory) *waitingReader {
-	return &waitingReader{t.primitives(m), &functions{t, make(map[uint64]place)}, make(map[uint64]futureKind)}
+func (t *Tasks) newWaitingReader(m process.Memory, names *typeNames) *waitingReader {
+	return &waitingReader{t.primitives(m), &functions{t, make(map[uint64]place)}, names, make(map[uint64]futureKind)}
 }
 
 // futureKind returns what kind of future an object is.
@@ -95,11 +96,11 @@ func (t *Tasks) done(m process.Memory, future uint64) bool {
 }
 
 // readWaits finds out what the tasks wait for, and, where one of them waits for a lock, what they hold.
-func (t *Tasks) readWaits(m process.Memory, tasks []Pending, budget *Budget, room *room) {
-	r := t.newWaitingReader(m)
+func (t *Tasks) readWaits(m process.Memory, names *typeNames, tasks []Pending, budget *Budget, room *room) {
+	r := t.newWaitingReader(m, names)
 	locks := false
 	read := func(some []Pending) error {
-		found, err := process.ReadTogether(m, func(m process.Memory) (out []Waits, _ error) {
+		found, err := process.ReadPaged(m, func(m process.Memory) (out []Waits, _ error) {
 			for i := range some {
 				if some[i].Executing {
 					out = append(out, Waits{})
@@ -120,7 +121,7 @@ func (t *Tasks) readWaits(m process.Memory, tasks []Pending, budget *Budget, roo
 	}
 	entered := t.runtime.NewEntered()
 	eachSome(tasks, budget, func(some []Pending) error {
-		found, err := process.ReadTogether(m, func(m process.Memory) (out [][]Held, _ error) {
+		found, err := process.ReadPaged(m, func(m process.Memory) (out [][]Held, _ error) {
 			for i := range some {
 				out = append(out, r.held(m, entered, some[i].Awaits, true))
 			}
@@ -152,13 +153,13 @@ func eachSome(tasks []Pending, budget *Budget, read func([]Pending) error) bool 
 // HeldBy returns what the task holds that a thread runs. frames are those of the task on the thread's stack, outermost first.
 func (t *Tasks) HeldBy(m process.Memory, frames []cpython.Suspended) ([]Held, error) {
 	return process.ReadTogether(m, func(m process.Memory) ([]Held, error) {
-		return t.newWaitingReader(m).held(m, t.runtime.NewEntered(), frames, false), nil
+		return t.newWaitingReader(m, t.newTypeNames()).held(m, t.runtime.NewEntered(), frames, false), nil
 	})
 }
 
 // waits returns what a task waits for that does not run.
 func (r *waitingReader) waits(m process.Memory, task *Pending) (out Waits) {
-	future := r.primitives.tasks.waiter(m, task.Addr)
+	future := task.waiter
 	if future == 0 {
 		return out
 	}
@@ -258,8 +259,8 @@ var classNames = map[model.WaitKind]string{
 
 // ofThreads reports whether a future ends with one of concurrent.futures, with which wrap_future has chained it.
 func (r *waitingReader) ofThreads(m process.Memory, future uint64) bool {
-	for _, object := range r.primitives.tasks.calledBack(m, future) {
-		if r.isFutureOfThreads(m, object) {
+	for _, object := range r.primitives.tasks.calledBack(m, r.names, future) {
+		if r.isFutureOfThreads(m, r.names, object) {
 			return true
 		}
 	}

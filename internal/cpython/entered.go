@@ -16,17 +16,25 @@ type Entered struct {
 	runtime *Runtime
 	types   map[uint64]string // names of those of C
 	exits   map[uint64]bool   // functions: whether they are called __aexit__
+	codes   map[uint64]handlers
+}
+
+// handlers is what a code object says of its frames (3.11 on).
+type handlers struct {
+	locals uint64 // how many variables lie below the stack
+	table  []byte
 }
 
 // NewEntered returns an Entered that has seen nothing yet.
 func (r *Runtime) NewEntered() *Entered {
-	return &Entered{runtime: r, types: make(map[uint64]string), exits: make(map[uint64]bool)}
+	return &Entered{runtime: r, types: make(map[uint64]string), exits: make(map[uint64]bool), codes: make(map[uint64]handlers)}
 }
 
 // maxEntered bounds the values of one frame that are looked at, and maxTypes what is remembered.
 const (
 	maxEntered = 256
 	maxTypes   = 1 << 12
+	maxCodes   = 1 << 10
 )
 
 // By returns the objects whose __aexit__ a frame calls when it leaves the blocks that it is in, outermost first. The frame
@@ -36,7 +44,7 @@ func (e *Entered) By(m process.Memory, frame uint64, raw RawFrame, suspended boo
 	if suspended && e.runtime.Version.Minor() == 12 {
 		raw.Instr++ // it has a handler of its own around the yield
 	}
-	values, err := e.runtime.blockValues(m, frame, raw)
+	values, err := e.blockValues(m, frame, raw)
 	if err != nil {
 		return nil, fmt.Errorf("read the blocks of a frame: %w", err)
 	}
@@ -106,7 +114,8 @@ func (e *Entered) isExit(m process.Memory, function uint64) bool {
 }
 
 // blockValues returns the values on a frame's stack that the blocks hold which it is in, 0 for an empty place.
-func (r *Runtime) blockValues(m process.Memory, frame uint64, raw RawFrame) ([]uint64, error) {
+func (e *Entered) blockValues(m process.Memory, frame uint64, raw RawFrame) ([]uint64, error) {
+	r := e.runtime
 	l := &r.Layout
 	var base uint64
 	var depth int
@@ -119,21 +128,12 @@ func (r *Runtime) blockValues(m process.Memory, frame uint64, raw RawFrame) ([]u
 			return nil, err
 		}
 	} else {
-		names, err := words.At(m, raw.Code+uint64(l.CodeVarNames))
+		known, err := e.handlersOf(m, raw.Code)
 		if err != nil {
 			return nil, err
 		}
-		locals, err := words.At(m, names+16) // ob_size
-		if err != nil {
-			return nil, err
-		}
-		if locals > maxFrame/8 {
-			return nil, errNotCode
-		}
-		if depth, err = r.handlerDepth(m, raw); err != nil {
-			return nil, err
-		}
-		base = frame + uint64(l.FrameLocals) + 8*locals
+		depth = depthAt(known.table, int(raw.Instr))
+		base = frame + uint64(l.FrameLocals) + 8*known.locals
 	}
 	if depth <= 0 || base == 0 {
 		return nil, nil
@@ -166,30 +166,44 @@ func (r *Runtime) blockLevel(m process.Memory, frame uint64) (int, error) {
 }
 
 // maxHandlers bounds the bytes of a table of handlers.
-const maxHandlers = 64 << 10
+const maxHandlers = 16 << 10
 
-// handlerDepth returns how many values stay on the stack where the instruction raises (3.11 on): Objects/exception_handling_notes.txt.
-func (r *Runtime) handlerDepth(m process.Memory, raw RawFrame) (int, error) {
-	object, err := words.At(m, raw.Code+offExceptionTable)
+// handlersOf reads what a code object says of its frames.
+func (e *Entered) handlersOf(m process.Memory, code uint64) (out handlers, err error) {
+	if known, ok := e.codes[code]; ok {
+		return known, nil
+	}
+	l := &e.runtime.Layout
+	names, err := words.At(m, code+uint64(l.CodeVarNames))
 	if err != nil {
-		return 0, err
+		return out, err
 	}
-	size, err := words.At(m, object+uint64(r.Layout.BytesSize))
-	if err != nil || size == 0 {
-		return 0, err
+	if out.locals, err = e.runtime.Length(m, names); err != nil {
+		return out, err
 	}
-	if size > maxHandlers {
-		return 0, errNotCode
+	object, err := words.At(m, code+offExceptionTable)
+	if err != nil {
+		return out, err
 	}
-	table := make([]byte, size)
-	if err := m.Read(object+uint64(r.Layout.BytesData), table); err != nil {
-		return 0, err
+	size, err := words.At(m, object+uint64(l.BytesSize))
+	if err != nil {
+		return out, err
 	}
-	return depthAt(table, int(raw.Instr)), nil
+	if out.locals > maxFrame/8 || size > maxHandlers {
+		return out, errNotCode
+	}
+	out.table = make([]byte, size)
+	if err := m.Read(object+uint64(l.BytesData), out.table); err != nil {
+		return out, err
+	}
+	if len(e.codes) < maxCodes {
+		e.codes[code] = out
+	}
+	return out, nil
 }
 
-// depthAt looks an instruction up in a table of handlers: entries of four numbers, in six bits a byte, the first byte of an
-// entry marked.
+// depthAt returns how many values stay on the stack where an instruction raises (3.11 on), by the table of handlers:
+// Objects/exception_handling_notes.txt. An entry is four numbers, in six bits a byte, the first byte of it marked.
 func depthAt(table []byte, instr int) int {
 	next := func() (n int) {
 		for i := 0; len(table) > 0; i++ {

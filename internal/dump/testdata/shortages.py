@@ -132,7 +132,8 @@ async def shortages(loop):
     truth["pools"]["in_c"] = ["thread", False, 2, 2, 2, 1, "_thread.lock.acquire"]
     for _ in range(3):
         loop.run_in_executor(None, crunch)
-    name = "asyncio" if loop_kind == "asyncio" and sys.version_info >= (3, 9) else "ThreadPoolExecutor-0"
+    prefixes = {thread.name.rpartition("_")[0] for thread in threading.enumerate()}
+    name, = prefixes - {"", "crunchers", "resting", "in_c"}
     truth["pools"][name] = ["thread", loop_kind == "asyncio", 3, min(32, (os.cpu_count() or 1) + 4), 3, 0, "crunch"]
     if sys.version_info >= (3, 13):
         truth["pools"][name][3] = min(32, (os.process_cpu_count() or 1) + 4)

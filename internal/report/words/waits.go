@@ -54,15 +54,11 @@ func HeldBy(w *model.Wait) string {
 
 // OfPool says what a pool does: "4 of 4 threads busy, 50 calls queued".
 func OfPool(e *model.Executor) string {
-	things := "threads"
-	if e.Kind == model.ExecutorProcesses {
-		things = "processes"
-	}
 	of := fmt.Sprint(e.Threads)
 	if e.Max != nil && *e.Max != e.Threads {
 		of = fmt.Sprintf("%d (of at most %d)", e.Threads, *e.Max)
 	}
-	s := fmt.Sprintf("%d of %s %s busy", e.Busy, of, things)
+	s := fmt.Sprintf("%d of %s %s busy", e.Busy, of, thingsOf(e))
 	switch {
 	case e.Queued == nil:
 	case *e.Queued == 0:
@@ -71,6 +67,13 @@ func OfPool(e *model.Executor) string {
 		s += ", " + Plural(int64(*e.Queued), "call") + " queued"
 	}
 	return s
+}
+
+func thingsOf(e *model.Executor) string {
+	if e.Kind == model.ExecutorProcesses {
+		return "processes"
+	}
+	return "threads"
 }
 
 // PoolName returns "thread pool crunchers", "default thread pool asyncio".
@@ -85,12 +88,13 @@ func PoolName(e *model.Executor) string {
 	return kind + " " + safetext.Middle(safetext.Line(cmp.Or(e.Name, "?")), 40)
 }
 
-// ShortOf says what is short: "37 tasks wait for a lock at get cache.py:41, held by refresh cache.py:88 (Task-3)".
+// ShortOf says what is short: "37 tasks wait for a lock at get cache.py:41, held by refresh cache.py:88 (Task-3)", "23 calls wait
+// for one of the 4 threads of the thread pool crunchers, busy in crunch app.py:12".
 func ShortOf(s *contention.Shortage) string {
-	if s.Executor != nil {
-		text := PoolName(s.Executor) + ": " + OfPool(s.Executor)
-		if work := s.Executor.Work; len(work) > 0 && work[0].Frame != nil {
-			text += ", in " + CulpritName(work[0].Frame)
+	if e := s.Executor; e != nil {
+		text := fmt.Sprintf("%s %s for one of the %d %s of the %s", Plural(int64(s.Waiting), "call"), verb(s.Waiting), e.Threads, thingsOf(e), PoolName(e))
+		if len(e.Work) > 0 && e.Work[0].Frame != nil {
+			text += ", busy in " + CulpritName(e.Work[0].Frame)
 		}
 		return text
 	}

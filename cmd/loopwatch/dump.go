@@ -96,6 +96,11 @@ func (a *app) dump(c *cobra.Command, f *dumpFlags) error {
 	if err != nil {
 		return err
 	}
+	return a.sayRefused(refused)
+}
+
+// sayRefused says why some of the processes asked for are missing.
+func (a *app) sayRefused(refused []*python.PIDError) error {
 	for i, r := range refused {
 		if i == len(refused)-1 {
 			return r

@@ -106,15 +106,53 @@ func NormaliseDump(d *model.Dump) {
 	}
 }
 
+// NormaliseWaits gives a profile of awaits the form the machine format promises: no null lists, every foreign string bounded and UTF-8.
+func NormaliseWaits(p *model.WaitProfile) {
+	p.Schema = model.SchemaWaits
+	if p.Loops == nil {
+		p.Loops = []model.WaitLoop{}
+	}
+	if p.Waits == nil {
+		p.Waits = []model.TaskWaits{}
+	}
+	if p.Lost == nil {
+		p.Lost = map[string]int64{}
+	}
+	if p.Unsupported == nil {
+		p.Unsupported = []model.Unsupported{}
+	}
+	for i := range p.Unsupported {
+		u := &p.Unsupported[i]
+		u.Command, u.Reason = bound(u.Command), bound(u.Reason)
+	}
+	for i := range p.Loops {
+		l := &p.Loops[i]
+		l.Command, l.Container, l.Unit = bound(l.Command), bound(l.Container), bound(l.Unit)
+	}
+	for i := range p.Waits {
+		w := &p.Waits[i]
+		w.Place, w.Chain = boundFrame(w.Place), boundFrames(w.Chain)
+		if w.Loops == nil {
+			w.Loops = []model.LoopID{}
+		}
+		w.Holder = boundHolder(w.Holder)
+	}
+}
+
+func boundHolder(h *model.WaitHolder) *model.WaitHolder {
+	if h == nil {
+		return nil
+	}
+	held := *h
+	held.Name, held.Frames = bound(h.Name), boundFrames(h.Frames)
+	return &held
+}
+
 func normaliseWaits(waits []model.Wait) {
 	for i := range waits {
 		w := &waits[i]
 		w.Place = boundFrame(w.Place)
-		if w.Holder != nil {
-			held := *w.Holder
-			held.Name, held.Frames = bound(held.Name), boundFrames(held.Frames)
-			w.Holder = &held
-		}
+		w.Holder = boundHolder(w.Holder)
 	}
 }
 

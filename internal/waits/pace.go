@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package waits
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// perCPU is which part of a CPU may be taken: one in so many.
+const perCPU = 100
+
+// pace says when the next sample is due: at random around the interval asked for, so that samples do not keep step with what a program does
+// periodically, and later where that would take too much CPU time.
+type pace struct {
+	interval time.Duration
+	began    time.Time
+	cpu      func() time.Duration // used so far
+	usedAt   time.Duration        // when it began
+	skipped  int64                // samples not taken for want of CPU time
+}
+
+func newPace(rate int, now time.Time, cpu func() time.Duration) *pace {
+	return &pace{interval: time.Second / time.Duration(rate), began: now, cpu: cpu, usedAt: cpu()}
+}
+
+func (p *pace) elapsed(now time.Time) time.Duration { return now.Sub(p.began) }
+
+// next returns how long to wait for the next sample.
+func (p *pace) next(now time.Time) time.Duration {
+	wanted := p.interval/2 + time.Duration(rand.Int64N(int64(p.interval)))
+	earned := perCPU*(p.cpu()-p.usedAt) - p.elapsed(now)
+	if earned <= wanted {
+		return wanted
+	}
+	p.skipped += int64((earned - 1) / p.interval)
+	return earned
+}
+
+// cpuTime returns the CPU time that this process has used.
+func cpuTime() time.Duration {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t) != nil {
+		return 0 // cannot fail on Linux with this clock
+	}
+	return time.Duration(t.Nano())
+}

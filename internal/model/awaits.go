@@ -44,13 +44,13 @@ type TaskWaits struct {
 	Place *Frame `json:"place"`
 	// Chain are the frames of the task, innermost first, then those of the task that awaits it, and so on.
 	Chain     []Frame     `json:"chain"`
-	TaskNS    int64       `json:"task_ns"` // summed over tasks
-	Samples   int64       `json:"samples"` // how often a task was found there
+	TaskNS    int64       `json:"task_ns"`   // summed over tasks
+	Samples   int64       `json:"samples"`   // how often a task was found there
 	TasksMax  int         `json:"tasks_max"` // at once, in all loops
 	PlaceMax  int         `json:"place_max"` // the same of all chains with the same On, Call and Place
 	TasksMean float64     `json:"tasks_mean"`
 	Holder    *WaitHolder `json:"holder"` // that was seen most often, nil where there is no evidence
-	Loops     []LoopID    `json:"loops"`
+	Loops     []LoopWaits `json:"loops"`
 	// Contended says that tasks waited for one another, as opposed to waiting for work, peers or time.
 	Contended bool `json:"contended"`
 	Queued    bool `json:"queued,omitempty"`    // as in Wait
@@ -62,4 +62,11 @@ type TaskWaits struct {
 // Wait returns what is waited for, in the form it has in a dump.
 func (w *TaskWaits) Wait() *Wait {
 	return &Wait{On: w.On, Tasks: w.TasksMax, Call: w.Call, Place: w.Place, Holder: w.Holder, Queued: w.Queued, Consumers: w.Consumers}
+}
+
+// LoopWaits is what one loop has of a TaskWaits.
+type LoopWaits struct {
+	LoopID
+	TaskNS  int64 `json:"task_ns"`
+	Samples int64 `json:"samples"`
 }

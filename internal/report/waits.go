@@ -8,6 +8,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/json"
+	"github.com/loopwatch/loopwatch/internal/report/profile"
 	"github.com/loopwatch/loopwatch/internal/report/text"
 )
 
@@ -23,6 +24,9 @@ type WaitFormat struct {
 var waitFormats = [...]WaitFormat{
 	{Name: "text", Write: text.WriteWaits},
 	{Name: "json", Write: plainWaits(json.WriteWaits)},
+	{Name: "folded", Write: plainWaits(profile.WriteFoldedWaits)},
+	{Name: "speedscope", Write: plainWaits(profile.WriteSpeedscopeWaits)},
+	{Name: "pprof", Write: plainWaits(profile.WritePprofWaits), Binary: true},
 }
 
 // plainWaits is for formats that have no options.

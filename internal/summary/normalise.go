@@ -133,7 +133,7 @@ func NormaliseWaits(p *model.WaitProfile) {
 		w := &p.Waits[i]
 		w.Place, w.Chain = boundFrame(w.Place), boundFrames(w.Chain)
 		if w.Loops == nil {
-			w.Loops = []model.LoopID{}
+			w.Loops = []model.LoopWaits{}
 		}
 		w.Holder = boundHolder(w.Holder)
 	}

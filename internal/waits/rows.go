@@ -58,7 +58,7 @@ type row struct {
 	ns, samples int64
 	now, most   int // tasks at once
 	crowd       *crowd
-	loops       map[model.LoopID]bool
+	loops       map[model.LoopID]*model.LoopWaits
 	holders     map[string]*held
 }
 
@@ -143,7 +143,7 @@ func (r *rows) row(k key) *row {
 		place = &crowd{}
 		r.places[at] = place
 	}
-	out := &row{key: k, crowd: place, loops: make(map[model.LoopID]bool)}
+	out := &row{key: k, crowd: place, loops: make(map[model.LoopID]*model.LoopWaits)}
 	r.rows[k] = out
 	return out
 }
@@ -163,9 +163,13 @@ func (r *rows) add(to *row, loop model.LoopID, ns int64) {
 	if !to.flags.elsewhere {
 		r.byLoop[loop] += ns
 	}
-	if len(to.loops) < maxLoops {
-		to.loops[loop] = true
+	share := to.loops[loop]
+	if share == nil {
+		share = &model.LoopWaits{LoopID: loop}
+		to.loops[loop] = share
 	}
+	share.TaskNS += ns
+	share.Samples++
 }
 
 // endSample ends a sample of all processes.
@@ -230,7 +234,9 @@ func (r *rows) waits(window int64) []model.TaskWaits {
 			w.TasksMean = float64(row.ns) / float64(window)
 		}
 		w.Contended = contention.Contended(w.Wait()) || w.Queued
-		w.Loops = slices.SortedFunc(maps.Keys(row.loops), model.LoopID.Compare)
+		for _, id := range slices.SortedFunc(maps.Keys(row.loops), model.LoopID.Compare) {
+			w.Loops = append(w.Loops, *row.loops[id])
+		}
 		out = append(out, w)
 	}
 	slices.SortFunc(out, func(a, b model.TaskWaits) int {

@@ -190,7 +190,7 @@ func (g *graphs) flame(r *model.Report, v *view) {
 	root := newNode(g.frame(profile.Frame{Function: "all loops"}))
 	nodes := 1
 	for _, s := range profile.Samples(r) {
-		cause := g.cause(s.Cause)
+		cause := g.cause(model.Cause(s.Kind))
 		at := root
 		at.add(cause, s.NS)
 		label := s.Loop.Process + " " + s.Loop.Name

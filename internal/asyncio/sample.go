@@ -303,6 +303,7 @@ func (s *Sampler) readHeld(m process.Memory, budget *Budget) error {
 	if !locks {
 		return nil
 	}
+	slices.SortFunc(unread, byAddr)
 	r, entered := s.reader, s.entered
 	for at := 0; at < len(unread) && !budget.Spent(); at += together {
 		some := unread[at:min(at+together, len(unread))]
@@ -316,7 +317,9 @@ func (s *Sampler) readHeld(m process.Memory, budget *Budget) error {
 			return err
 		}
 		for i, held := range found {
-			some[i].Held, some[i].heldRead = held, true
+			if some[i].heldRead = true; len(held) > 0 {
+				some[i].Held = held
+			}
 		}
 	}
 	return nil
@@ -326,9 +329,7 @@ func (s *Sampler) readHeld(m process.Memory, budget *Budget) error {
 func (s *Sampler) awaiters(m process.Memory, looked map[uint64]look, changed bool) {
 	t := s.tasks
 	if t.Current == 0 {
-		for _, task := range s.known {
-			s.saidAwaiters(m, task, looked)
-		}
+		s.saidAwaiters(m, looked)
 		return
 	}
 	owners := make(map[uint64][]uint64, len(s.known))
@@ -364,7 +365,7 @@ func (s *Sampler) awaiters(m process.Memory, looked map[uint64]look, changed boo
 // readLeads reads what the callbacks of some tasks lead to.
 func (s *Sampler) readLeads(m process.Memory, tasks []*sampled, owners map[uint64][]uint64) {
 	t := s.tasks
-	slices.SortFunc(tasks, func(a, b *sampled) int { return cmp.Compare(a.Addr, b.Addr) })
+	slices.SortFunc(tasks, byAddr)
 	for some := range slices.Chunk(tasks, together) {
 		first, err := process.ReadPaged(m, func(m process.Memory) (out [][]callee, _ error) {
 			for _, task := range some {
@@ -373,6 +374,7 @@ func (s *Sampler) readLeads(m process.Memory, tasks []*sampled, owners map[uint6
 			return out, nil
 		})
 		if err != nil {
+			s.reader = nil // the read may go on and use what is remembered
 			return
 		}
 		for i, task := range some {
@@ -391,22 +393,46 @@ func (task *sampled) awaitedBy(by []uint64) {
 	}
 }
 
-// saidAwaiters takes who awaits a task from what it says itself (3.14 on).
-func (s *Sampler) saidAwaiters(m process.Memory, task *sampled, looked map[uint64]look) {
+// saidAwaiters takes who awaits the tasks from what they say themselves (3.14 on).
+func (s *Sampler) saidAwaiters(m process.Memory, looked map[uint64]look) {
 	t := s.tasks
-	task.AwaitedBy = task.AwaitedBy[:0]
-	var by []uint64
-	if seen, ok := looked[task.Addr]; ok && seen.task.U8(t.debug.TaskBySet) == 0 {
-		by = []uint64{seen.task.U64(t.debug.TaskAwaitedBy)}
-	} else {
-		by, _ = process.ReadTogether(m, func(m process.Memory) ([]uint64, error) { return t.awaiters(m, task.Addr) })
+	var unseen []*sampled
+	for addr, task := range s.known {
+		if seen, ok := looked[addr]; ok && seen.task.U8(t.debug.TaskBySet) == 0 {
+			s.setAwaiters(task, []uint64{seen.task.U64(t.debug.TaskAwaitedBy)})
+		} else {
+			unseen = append(unseen, task) // it is new, or several await it
+		}
 	}
+	slices.SortFunc(unseen, byAddr)
+	for some := range slices.Chunk(unseen, together) {
+		found, err := process.ReadPaged(m, func(m process.Memory) (out [][]uint64, _ error) {
+			for _, task := range some {
+				by, _ := t.awaiters(m, task.Addr) // none where they cannot be read
+				out = append(out, by)
+			}
+			return out, nil
+		})
+		if err != nil {
+			return
+		}
+		for i, by := range found {
+			s.setAwaiters(some[i], by)
+		}
+	}
+}
+
+// setAwaiters notes who awaits a task, of the tasks that are pending.
+func (s *Sampler) setAwaiters(task *sampled, by []uint64) {
+	task.AwaitedBy = task.AwaitedBy[:0]
 	for _, addr := range by {
 		if s.known[addr] != nil {
 			task.awaitedBy([]uint64{addr})
 		}
 	}
 }
+
+func byAddr(a, b *sampled) int { return cmp.Compare(a.Addr, b.Addr) }
 
 // holding returns the tasks that hold something and stand where they stood, now that all has been read.
 func (s *Sampler) holding(m process.Memory) (out []*Pending) {

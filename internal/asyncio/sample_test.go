@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package asyncio
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/loopwatch/loopwatch/internal/cpython/locate"
+	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/process"
+	"github.com/loopwatch/loopwatch/internal/testpython"
+)
+
+// TestSample holds what a sampler finds against what a list of all tasks finds, of programs that stand still: at first, and
+// when it reads anew only what has changed, which is nothing.
+func TestSample(t *testing.T) {
+	for _, py := range append(testpython.All(t), testpython.Debug(t)...) {
+		for name, source := range map[string]string{"waiting.py": waiting, "contended.py": contended} {
+			t.Run(py.Name+"/"+name, func(t *testing.T) {
+				program := testpython.Start(t, py.Command(py.Script(t, name, source)))
+				program.ReadLine(t)
+				p, err := process.Open(program.PID)
+				require.NoError(t, err)
+				rt, err := locate.New().Locate(p)
+				require.NoError(t, err)
+				threads, err := rt.Threads(p.Memory())
+				require.NoError(t, err)
+				tasks, err := Find(p, rt, threads[0].Interp)
+				require.NoError(t, err)
+				listed, err := tasks.List(p.Memory(), threads, NewBudget(), MaxKept)
+				require.NoError(t, err)
+				locks := slices.ContainsFunc(listed.Tasks, func(t Pending) bool { return t.Waits.On == model.WaitLock })
+				s, err := tasks.NewSampler()
+				require.NoError(t, err)
+				var last map[uint64]*Pending
+				for range 3 {
+					sample, err := s.Sample(p.Memory(), threads, NewBudget())
+					require.NoError(t, err)
+					assert.False(t, sample.More)
+					assert.Zero(t, sample.Dropped)
+					found := map[uint64]*Pending{}
+					for _, task := range sample.Tasks {
+						found[task.Addr] = task
+						if last != nil {
+							assert.Same(t, last[task.Addr], task, task.Name)
+						}
+					}
+					require.Len(t, found, len(listed.Tasks))
+					for _, want := range listed.Tasks {
+						got := *found[want.Addr]
+						assert.ElementsMatch(t, want.AwaitedBy, got.AwaitedBy, want.Name)
+						got.AwaitedBy = want.AwaitedBy
+						assert.Equal(t, want, got)
+						if locks && len(want.Held) > 0 {
+							assert.Contains(t, sample.Holding, found[want.Addr])
+						}
+					}
+					last = found
+				}
+			})
+		}
+	}
+}

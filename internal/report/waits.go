@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/report/html"
 	"github.com/loopwatch/loopwatch/internal/report/json"
 	"github.com/loopwatch/loopwatch/internal/report/profile"
 	"github.com/loopwatch/loopwatch/internal/report/text"
@@ -27,6 +28,7 @@ var waitFormats = [...]WaitFormat{
 	{Name: "folded", Write: plainWaits(profile.WriteFoldedWaits)},
 	{Name: "speedscope", Write: plainWaits(profile.WriteSpeedscopeWaits)},
 	{Name: "pprof", Write: plainWaits(profile.WritePprofWaits), Binary: true},
+	{Name: "html", Write: plainWaits(html.WriteWaits)},
 }
 
 // plainWaits is for formats that have no options.

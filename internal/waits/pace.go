@@ -19,7 +19,8 @@ type pace struct {
 	began    time.Time
 	cpu      func() time.Duration // used so far
 	usedAt   time.Duration        // when it began
-	skipped  int64                // samples not taken for want of CPU time
+	taken    int64
+	held     bool // samples were not taken for want of CPU time
 }
 
 func newPace(rate int, now time.Time, cpu func() time.Duration) *pace {
@@ -30,13 +31,22 @@ func (p *pace) elapsed(now time.Time) time.Duration { return now.Sub(p.began) }
 
 // next returns how long to wait for the next sample.
 func (p *pace) next(now time.Time) time.Duration {
+	p.taken++
 	wanted := p.interval/2 + time.Duration(rand.Int64N(int64(p.interval)))
 	earned := perCPU*(p.cpu()-p.usedAt) - p.elapsed(now)
 	if earned <= wanted {
 		return wanted
 	}
-	p.skipped += int64((earned - 1) / p.interval)
+	p.held = true
 	return earned
+}
+
+// skipped returns how many samples were not taken for want of CPU time.
+func (p *pace) skipped(now time.Time) int64 {
+	if !p.held {
+		return 0
+	}
+	return max(int64(p.elapsed(now)/p.interval)-p.taken, 0)
 }
 
 // cpuTime returns the CPU time that this process has used.

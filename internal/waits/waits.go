@@ -109,7 +109,6 @@ type watch struct {
 
 	rows        *rows
 	lost        losses
-	most        map[string]int64 // of what is counted in each sample the most
 	unsupported map[int]model.Unsupported
 	ended       []model.WaitLoop // of processes that have ended
 	samples     int64
@@ -144,7 +143,7 @@ func (w *watch) observe(ctx context.Context) {
 		}
 		last = !clock.Sleep(ctx, pace.next(time.Now()))
 	}
-	w.lost.add(reasonSkipped, pace.skipped)
+	w.lost.add(reasonSkipped, pace.skipped(time.Now()))
 }
 
 // sample takes a sample of every process.

@@ -7,15 +7,17 @@ const SchemaWaits = "loopwatch.waits/v1"
 
 // WaitProfile is where the tasks of asyncio spent their waiting during one observation.
 type WaitProfile struct {
-	Schema    string     `json:"schema"`
-	StartedAt string     `json:"started_at"` // RFC 3339 with zone
-	StartedNS int64      `json:"started_ns"` // CLOCK_MONOTONIC
-	EndedNS   int64      `json:"ended_ns"`
-	Rate      int        `json:"rate"`      // samples a second that were asked for
-	Samples   int64      `json:"samples"`   // that were taken
-	Processes int        `json:"processes"` // Python processes that were watched
-	Host      DumpHost   `json:"host"`
-	Loops     []WaitLoop `json:"loops"`
+	Schema    string `json:"schema"`
+	StartedAt string `json:"started_at"` // RFC 3339 with zone
+	StartedNS int64  `json:"started_ns"` // CLOCK_MONOTONIC
+	EndedNS   int64  `json:"ended_ns"`
+	Rate      int    `json:"rate"`    // samples a second that were asked for
+	Samples   int64  `json:"samples"` // that were taken
+	// IntervalMaxNS is the longest time between two samples of a process.
+	IntervalMaxNS int64      `json:"interval_max_ns"`
+	Processes     int        `json:"processes"` // Python processes that were watched
+	Host          DumpHost   `json:"host"`
+	Loops         []WaitLoop `json:"loops"`
 	// Waits are the waits, largest first.
 	Waits []TaskWaits `json:"waits"`
 	// Lost counts what could not be read, and the samples that were not taken, by reason.

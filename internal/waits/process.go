@@ -155,8 +155,10 @@ func (p *proc) sample(rows *rows, lost losses) bool {
 		all = append(all, sample)
 	}
 	weight := int64(0)
+	rows.span(at)
 	if p.at != 0 {
 		weight = at - p.at
+		rows.longest = max(rows.longest, weight)
 	}
 	p.at = at
 	for _, l := range p.loops {

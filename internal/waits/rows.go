@@ -34,6 +34,9 @@ type rows struct {
 	places  map[key]*crowd
 	crowded []*crowd // in this sample
 	byLoop  map[model.LoopID]int64
+	from    int64 // CLOCK_MONOTONIC of the first sample, 0 none
+	to      int64 // and of the last one
+	longest int64 // between two samples of a process
 	lost    losses
 }
 
@@ -170,6 +173,14 @@ func (r *rows) add(to *row, loop model.LoopID, ns int64) {
 	}
 	share.TaskNS += ns
 	share.Samples++
+}
+
+// span notes that a sample was taken at a time.
+func (r *rows) span(at int64) {
+	if r.from == 0 {
+		r.from = at
+	}
+	r.to = max(r.to, at)
 }
 
 // endSample ends a sample of all processes.

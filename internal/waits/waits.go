@@ -84,9 +84,13 @@ func Profile(ctx context.Context, o Options) (p *model.WaitProfile, refused []*p
 	if refused, err = w.begin(ctx); err != nil {
 		return nil, nil, err
 	}
-	started, began := time.Now(), clock.Monotonic()
+	started := time.Now()
+	began := clock.Monotonic()
 	w.observe(ctx)
-	return w.profile(started, began), refused, nil
+	if w.rows.from == 0 { // nothing was sampled
+		w.rows.from, w.rows.to = began, clock.Monotonic()
+	}
+	return w.profile(started.Add(time.Duration(w.rows.from - began))), refused, nil
 }
 
 // losses counts what could not be read, by reason.
@@ -178,10 +182,10 @@ func (w *watch) progress(elapsed time.Duration) {
 }
 
 // profile puts together what was found.
-func (w *watch) profile(started time.Time, began int64) *model.WaitProfile {
+func (w *watch) profile(started time.Time) *model.WaitProfile {
 	out := &model.WaitProfile{
-		Schema: model.SchemaWaits, StartedAt: started.Format(time.RFC3339Nano), StartedNS: began, EndedNS: clock.Monotonic(),
-		Rate: w.Rate, Samples: w.samples, Processes: w.met, Lost: w.lost,
+		Schema: model.SchemaWaits, StartedAt: started.Format(time.RFC3339Nano), StartedNS: w.rows.from, EndedNS: w.rows.to,
+		Rate: w.Rate, Samples: w.samples, IntervalMaxNS: w.rows.longest, Processes: w.met, Lost: w.lost,
 		Host: model.DumpHost{Arch: runtime.GOARCH, Kernel: host.KernelRelease()},
 	}
 	out.Host.Hostname, _ = os.Hostname()
@@ -206,7 +210,7 @@ func (w *watch) profile(started time.Time, began int64) *model.WaitProfile {
 	slices.SortFunc(out.Loops, func(a, b model.WaitLoop) int {
 		return cmp.Or(cmp.Compare(b.TaskNS, a.TaskNS), cmp.Compare(a.PID, b.PID), cmp.Compare(a.TID, b.TID))
 	})
-	out.Waits = w.rows.waits(out.EndedNS - began)
+	out.Waits = w.rows.waits(out.EndedNS - out.StartedNS)
 	return out
 }
 

@@ -21,6 +21,7 @@ type Sampler struct {
 	to    uint32
 	known map[uint64]*sampled
 	round int
+	kept  int // about how many bytes the known tasks take
 
 	// What is remembered of types and code for some rounds.
 	names   *typeNames
@@ -57,7 +58,7 @@ const (
 	relinkIn    = 32   // rounds in which callbacks are read anew
 	maxLeads    = 16   // objects that the callbacks of one task lead to
 	maxAwaiters = 16   // of one task
-	atOnce      = 1024 // tasks that are looked at together
+	atOnce      = 4096 // places that are looked at together
 )
 
 var errLayout = errors.New("tasks are not laid out as is known")
@@ -107,14 +108,16 @@ func (s *Sampler) Sample(m process.Memory, threads []cpython.Thread, budget *Bud
 		s.reader = nil // a read that goes on may use it
 		return nil, err
 	}
-	for addr, task := range s.known {
+	for _, task := range s.known {
 		if task.round != s.round {
-			delete(s.known, addr)
+			s.forget(task)
 		}
 	}
 	for _, addr := range addrs {
 		if task := s.known[addr]; task != nil {
-			out.Tasks = append(out.Tasks, task.Pending)
+			if out.Tasks = append(out.Tasks, task.Pending); task.dropped {
+				out.Dropped++
+			}
 		} else if budget.Spent() {
 			out.Dropped++
 		}
@@ -137,41 +140,52 @@ type look struct {
 // look looks at the tasks that are known.
 func (s *Sampler) look(m process.Memory) map[uint64]look {
 	out := make(map[uint64]look, len(s.known))
-	some := make([]*sampled, 0, atOnce)
+	all := make([]*sampled, 0, len(s.known))
 	for _, task := range s.known {
-		if some = append(some, task); len(some) == atOnce {
-			s.lookAt(m, some, out)
-			some = some[:0]
-		}
+		all = append(all, task)
 	}
-	s.lookAt(m, some, out)
+	slices.SortFunc(all, byAddr)
+	s.lookAtAll(m, all, out)
 	return out
 }
 
-// lookAt looks at some of the tasks, with one read for all.
-func (s *Sampler) lookAt(m process.Memory, some []*sampled, to map[uint64]look) {
-	if len(some) == 0 {
-		return
+// lookAtAll looks at tasks, at many of them with one read.
+func (s *Sampler) lookAtAll(m process.Memory, all []*sampled, to map[uint64]look) {
+	for len(all) > 0 {
+		n, places := 0, 0
+		for n < len(all) && places < atOnce {
+			places += 2 + len(all[n].Awaits)
+			n++
+		}
+		s.lookAt(m, all[:n], places, to)
+		all = all[n:]
 	}
-	state, settles := s.tasks.stateAt()
-	size := int(s.to - s.from)
-	room := make([]byte, (size+4)*len(some))
-	places := make([]process.Place, 0, 5*len(some))
+}
+
+// lookAt looks at some tasks, at no more than so many places, with one read.
+func (s *Sampler) lookAt(m process.Memory, some []*sampled, most int, to map[uint64]look) {
+	state, known := s.tasks.stateAt()
+	size, stand := int(s.to-s.from), s.tasks.runtime.StandSize()
+	room := make([]byte, (size+4)*len(some)+stand*most)
+	take := func(n int) []byte {
+		out := room[:n:n]
+		room = room[n:]
+		return out
+	}
+	places := make([]process.Place, 0, most)
 	for _, task := range some {
-		places = append(places, process.Place{Addr: task.Addr + uint64(s.from), P: room[:size:size]})
-		room = room[size:]
-		if task.Waits.settles && settles {
-			places = append(places, process.Place{Addr: task.waiter + uint64(state), P: room[:4:4]})
-			room = room[4:]
+		places = append(places, process.Place{Addr: task.Addr + uint64(s.from), P: take(size)})
+		if task.Waits.settles && known {
+			places = append(places, process.Place{Addr: task.waiter + uint64(state), P: take(4)})
 		}
 		for _, frame := range task.Awaits {
-			places = append(places, s.tasks.runtime.StandPlace(frame))
+			places = append(places, s.tasks.runtime.StandPlace(frame, take(stand)))
 		}
 	}
 	process.ReadEach(m, places)
 	for _, task := range some {
 		n := 1 + len(task.Awaits)
-		if task.Waits.settles && settles {
+		if task.Waits.settles && known {
 			n++
 		}
 		if places[0].OK {
@@ -284,11 +298,32 @@ func (s *Sampler) read(m process.Memory, addrs []uint64, budget *Budget) error {
 			return err
 		}
 		for _, task := range found {
-			s.known[task.Addr] = &sampled{Pending: task, round: s.round}
+			s.keep(task)
 		}
 	}
 	return nil
 }
+
+// keep remembers a task as it was read, as far as there is room.
+func (s *Sampler) keep(task *Pending) {
+	if last := s.known[task.Addr]; last != nil {
+		s.forget(last)
+	}
+	out := &sampled{Pending: task, round: s.round}
+	if s.kept+out.size() > MaxKept {
+		task.Awaits, task.Cut, task.dropped, task.Waits = nil, true, true, Waits{}
+	}
+	s.known[task.Addr] = out
+	s.kept += out.size()
+}
+
+func (s *Sampler) forget(task *sampled) {
+	s.kept -= task.size()
+	delete(s.known, task.Addr)
+}
+
+// size returns about how many bytes are kept of a task.
+func (task *sampled) size() int { return 2*costTask + len(task.Name) + costSuspended*len(task.Awaits) }
 
 // readHeld reads what the tasks hold, where one of them waits for a lock.
 func (s *Sampler) readHeld(m process.Memory, budget *Budget) error {
@@ -443,9 +478,8 @@ func (s *Sampler) holding(m process.Memory) (out []*Pending) {
 		}
 	}
 	looked := make(map[uint64]look, len(some))
-	for at := 0; at < len(some); at += atOnce {
-		s.lookAt(m, some[at:min(at+atOnce, len(some))], looked)
-	}
+	slices.SortFunc(some, byAddr)
+	s.lookAtAll(m, some, looked)
 	for _, task := range some {
 		if looked[task.Addr].same {
 			out = append(out, task.Pending)

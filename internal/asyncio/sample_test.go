@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/cpython/locate"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -63,5 +64,34 @@ func TestSample(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestHostileSamples samples a process again and again whose tasks all share one set of awaiters, or a long chain of coroutines that
+// runs in a circle: what is read and kept is bounded, and what is missing is counted.
+func TestHostileSamples(t *testing.T) {
+	for name, m := range map[string]*crowd{"awaiters": {}, "coroutines": {coroutines: cpython.MaxAwaits - 1}, "itself": {coroutines: 1}} {
+		t.Run(name, func(t *testing.T) {
+			tasks := &Tasks{runtime: crowdRuntime(), debug: crowdDebug, interp: crowdInterp, Layout: Layout{InThread: 16, Name: crowdDebug.TaskName, Coro: crowdDebug.TaskCoro}}
+			s, err := tasks.NewSampler()
+			require.NoError(t, err)
+			for range 2 {
+				m.bytes = 0
+				sample, err := s.Sample(m, []cpython.Thread{{Addr: crowdThread, Interp: crowdInterp}}, NewBudget())
+				require.NoError(t, err)
+				frames, edges := 0, 0
+				for _, task := range sample.Tasks {
+					frames += len(task.Awaits)
+					edges += len(task.AwaitedBy)
+				}
+				t.Logf("%d tasks, %d frames, %d edges, %d dropped, %d MiB kept, %d MiB read", len(sample.Tasks), frames, edges, sample.Dropped, s.kept>>20, m.bytes>>20)
+				assert.True(t, sample.More)
+				assert.LessOrEqual(t, frames*costSuspended, MaxKept)
+				assert.LessOrEqual(t, edges, maxAwaiters*MaxTasks)
+				assert.LessOrEqual(t, m.bytes, 2*maxRead) // the budget charges places that lie together once
+				assert.LessOrEqual(t, len(sample.Tasks), MaxTasks)
+				assert.LessOrEqual(t, s.kept, MaxKept+MaxTasks*2*costTask)
+			}
+		})
 	}
 }

@@ -7,10 +7,16 @@ import (
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
-// StandPlace returns the part of memory that Stands wants to see of a suspended coroutine.
-func (r *Runtime) StandPlace(s Suspended) process.Place {
+// StandSize is how many bytes Stands wants to see of a suspended coroutine.
+func (r *Runtime) StandSize() int {
 	from, to := r.standSpan()
-	return process.Place{Addr: s.Addr + uint64(from), P: make([]byte, to-from)}
+	return int(to - from)
+}
+
+// StandPlace returns where those bytes are. They are to be read into p, which has that size.
+func (r *Runtime) StandPlace(s Suspended, p []byte) process.Place {
+	from, _ := r.standSpan()
+	return process.Place{Addr: s.Addr + uint64(from), P: p}
 }
 
 // Stands reports whether a coroutine is still at the instruction, with the same first variable, as when it was read. seen is

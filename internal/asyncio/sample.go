@@ -3,7 +3,6 @@
 package asyncio
 
 import (
-	"cmp"
 	"errors"
 	"slices"
 
@@ -131,94 +130,6 @@ func (s *Sampler) Sample(m process.Memory, threads []cpython.Thread, budget *Bud
 	return out, nil
 }
 
-// look is what was seen of a task that is known.
-type look struct {
-	task words.Fields
-	same bool // nothing has changed
-}
-
-// look looks at the tasks that are known.
-func (s *Sampler) look(m process.Memory) map[uint64]look {
-	out := make(map[uint64]look, len(s.known))
-	all := make([]*sampled, 0, len(s.known))
-	for _, task := range s.known {
-		all = append(all, task)
-	}
-	slices.SortFunc(all, byAddr)
-	s.lookAtAll(m, all, out)
-	return out
-}
-
-// lookAtAll looks at tasks, at many of them with one read.
-func (s *Sampler) lookAtAll(m process.Memory, all []*sampled, to map[uint64]look) {
-	for len(all) > 0 {
-		n, places := 0, 0
-		for n < len(all) && places < atOnce {
-			places += 2 + len(all[n].Awaits)
-			n++
-		}
-		s.lookAt(m, all[:n], places, to)
-		all = all[n:]
-	}
-}
-
-// lookAt looks at some tasks, at no more than so many places, with one read.
-func (s *Sampler) lookAt(m process.Memory, some []*sampled, most int, to map[uint64]look) {
-	state, known := s.tasks.stateAt()
-	size, stand := int(s.to-s.from), s.tasks.runtime.StandSize()
-	room := make([]byte, (size+4)*len(some)+stand*most)
-	take := func(n int) []byte {
-		out := room[:n:n]
-		room = room[n:]
-		return out
-	}
-	places := make([]process.Place, 0, most)
-	for _, task := range some {
-		places = append(places, process.Place{Addr: task.Addr + uint64(s.from), P: take(size)})
-		if task.Waits.settles && known {
-			places = append(places, process.Place{Addr: task.waiter + uint64(state), P: take(4)})
-		}
-		for _, frame := range task.Awaits {
-			places = append(places, s.tasks.runtime.StandPlace(frame, take(stand)))
-		}
-	}
-	process.ReadEach(m, places)
-	for _, task := range some {
-		n := 1 + len(task.Awaits)
-		if task.Waits.settles && known {
-			n++
-		}
-		if places[0].OK {
-			seen := words.Seen(s.from, places[0].P)
-			to[task.Addr] = look{seen, s.same(task, seen, places[1:n])}
-		}
-		places = places[n:]
-	}
-}
-
-// same reports whether a task is as it was read. rest is what lookAt has read of it besides.
-func (s *Sampler) same(task *sampled, seen words.Fields, rest []process.Place) bool {
-	t := s.tasks
-	if task.Executing || task.Cut || task.dropped || seen.U64(t.Coro) != task.coro || seen.U64(t.Name) != task.named ||
-		seen.U64(t.Coro-8) != task.waiter || t.Current != 0 && seen.I32(t.state) != 0 {
-		return false
-	}
-	if len(rest) > len(task.Awaits) {
-		if done := !isZero(rest[0].P); !rest[0].OK || done != task.Waits.done {
-			return false
-		}
-		rest = rest[1:]
-	}
-	for i, frame := range task.Awaits {
-		if !t.runtime.Stands(frame, rest[i].Seen()) {
-			return false
-		}
-	}
-	return true
-}
-
-func isZero(b []byte) bool { return !slices.ContainsFunc(b, func(c byte) bool { return c != 0 }) }
-
 // addresses lists the tasks there are. From 3.14 on most of the way along their list is known from what was seen of the tasks.
 func (s *Sampler) addresses(m process.Memory, threads []cpython.Thread, looked map[uint64]look) ([]uint64, Listed, error) {
 	t := s.tasks
@@ -227,41 +138,17 @@ func (s *Sampler) addresses(m process.Memory, threads []cpython.Thread, looked m
 		addrs, err := t.addresses(m, threads, func(addr uint64) bool { _, ok := looked[addr]; return ok }, &listed)
 		return addrs, listed, err
 	}
-	seen := make(map[uint64]bool, len(looked))
-	var addrs []uint64
-	for _, head := range t.heads(threads) {
-		node := head
-		for len(addrs) < MaxTasks {
-			var nodes []uint64
-			from := node
-			if known, ok := looked[node-uint64(t.debug.TaskNode)]; ok && node != head {
-				nodes = []uint64{known.task.U64(t.debug.TaskNode)}
-			} else {
-				var err error
-				if nodes, err = followed(m, node, head, func(node uint64) bool { _, ok := looked[node-uint64(t.debug.TaskNode)]; return ok }); err != nil {
-					return nil, listed, errList(err)
-				}
-			}
-			for _, node = range nodes {
-				if node == head || node == 0 {
-					break
-				}
-				task := node - uint64(t.debug.TaskNode)
-				if seen[task] {
-					return nil, listed, errList(errCircle)
-				}
-				seen[task] = true
-				addrs = append(addrs, task)
-			}
-			if node == head {
-				break
-			}
-			if node == 0 {
-				if from != head || len(nodes) > 1 {
-					return nil, listed, errList(errCircle) // a task has just ended
-				}
-				break
-			}
+	near := func(task uint64) (uint64, bool) {
+		seen, ok := looked[task]
+		if !ok {
+			return 0, false
+		}
+		return seen.task.U64(t.debug.TaskNode), true
+	}
+	addrs, err := s.walk(m, threads, near)
+	if err != nil { // a task has ended meanwhile: all of the way is read anew
+		if addrs, err = s.walk(m, threads, func(uint64) (uint64, bool) { return 0, false }); err != nil {
+			return nil, listed, err
 		}
 	}
 	listed.More = len(addrs) >= MaxTasks
@@ -271,6 +158,43 @@ func (s *Sampler) addresses(m process.Memory, threads []cpython.Thread, looked m
 		}
 	}
 	return addrs, listed, nil
+}
+
+// walk follows the lists of tasks (3.14 on). next returns where the list goes on after a task, if that is known.
+func (s *Sampler) walk(m process.Memory, threads []cpython.Thread, next func(task uint64) (uint64, bool)) (addrs []uint64, err error) {
+	at := uint64(s.tasks.debug.TaskNode)
+	seen := make(map[uint64]bool, len(s.known))
+	known := func(node uint64) bool {
+		_, ok := next(node - at)
+		return ok
+	}
+	for _, head := range s.tasks.heads(threads) {
+		for node := head; len(addrs) < MaxTasks; {
+			from, nodes := node, []uint64(nil)
+			if to, ok := next(node - at); ok && node != head {
+				nodes = []uint64{to}
+			} else if nodes, err = followed(m, node, head, known); err != nil {
+				return nil, errList(err)
+			}
+			for _, node = range nodes {
+				if node == head || node == 0 || len(addrs) >= MaxTasks {
+					break
+				}
+				if seen[node-at] {
+					return nil, errList(errCircle)
+				}
+				seen[node-at] = true
+				addrs = append(addrs, node-at)
+			}
+			if node == 0 && (from != head || len(nodes) > 1) {
+				return nil, errList(errCircle) // a task has just ended
+			}
+			if node == head || node == 0 {
+				break
+			}
+		}
+	}
+	return addrs, nil
 }
 
 // read reads tasks in full.
@@ -358,132 +282,4 @@ func (s *Sampler) readHeld(m process.Memory, budget *Budget) error {
 		}
 	}
 	return nil
-}
-
-// awaiters finds out who awaits whom. To 3.13 a part of the callbacks is read anew each time, for what they lead to may change.
-func (s *Sampler) awaiters(m process.Memory, looked map[uint64]look, changed bool) {
-	t := s.tasks
-	if t.Current == 0 {
-		s.saidAwaiters(m, looked)
-		return
-	}
-	owners := make(map[uint64][]uint64, len(s.known))
-	for _, task := range s.known {
-		t.owns(m, task.Pending, s.groups, owners)
-	}
-	var again []*sampled
-	for addr, task := range s.known {
-		var callbacks [2]uint64
-		seen, ok := looked[addr]
-		if ok {
-			callbacks = [2]uint64{seen.task.U64(offCallback), seen.task.U64(offCallbacks)}
-		}
-		part := (addr>>4+uint64(s.round))%relinkIn == 0 && callbacks != [2]uint64{}
-		if !ok || part || callbacks != task.callbacks {
-			again = append(again, task)
-		}
-		task.callbacks = callbacks
-	}
-	s.readLeads(m, again, owners)
-	if !changed && len(again) == 0 {
-		return
-	}
-	for addr, task := range s.known {
-		task.AwaitedBy = task.AwaitedBy[:0]
-		task.awaitedBy(owners[addr])
-		for _, object := range task.leads {
-			task.awaitedBy(owners[object])
-		}
-	}
-}
-
-// readLeads reads what the callbacks of some tasks lead to.
-func (s *Sampler) readLeads(m process.Memory, tasks []*sampled, owners map[uint64][]uint64) {
-	t := s.tasks
-	slices.SortFunc(tasks, byAddr)
-	for some := range slices.Chunk(tasks, together) {
-		first, err := process.ReadPaged(m, func(m process.Memory) (out [][]callee, _ error) {
-			for _, task := range some {
-				out = append(out, t.calleesRead(m, s.names, task.Addr, owners, s.others))
-			}
-			return out, nil
-		})
-		if err != nil {
-			s.reader = nil // the read may go on and use what is remembered
-			return
-		}
-		for i, task := range some {
-			leads := t.leads(m, s.names, first[i], task.Addr, owners, s.others)
-			task.leads = slices.Clone(leads[:min(len(leads), maxLeads)])
-		}
-	}
-}
-
-// awaitedBy adds tasks to those that await this one.
-func (task *sampled) awaitedBy(by []uint64) {
-	for _, addr := range by {
-		if addr != task.Addr && len(task.AwaitedBy) < maxAwaiters && !slices.Contains(task.AwaitedBy, addr) {
-			task.AwaitedBy = append(task.AwaitedBy, addr)
-		}
-	}
-}
-
-// saidAwaiters takes who awaits the tasks from what they say themselves (3.14 on).
-func (s *Sampler) saidAwaiters(m process.Memory, looked map[uint64]look) {
-	t := s.tasks
-	var unseen []*sampled
-	for addr, task := range s.known {
-		if seen, ok := looked[addr]; ok && seen.task.U8(t.debug.TaskBySet) == 0 {
-			s.setAwaiters(task, []uint64{seen.task.U64(t.debug.TaskAwaitedBy)})
-		} else {
-			unseen = append(unseen, task) // it is new, or several await it
-		}
-	}
-	slices.SortFunc(unseen, byAddr)
-	for some := range slices.Chunk(unseen, together) {
-		found, err := process.ReadPaged(m, func(m process.Memory) (out [][]uint64, _ error) {
-			for _, task := range some {
-				by, _ := t.awaiters(m, task.Addr) // none where they cannot be read
-				out = append(out, by)
-			}
-			return out, nil
-		})
-		if err != nil {
-			return
-		}
-		for i, by := range found {
-			s.setAwaiters(some[i], by)
-		}
-	}
-}
-
-// setAwaiters notes who awaits a task, of the tasks that are pending.
-func (s *Sampler) setAwaiters(task *sampled, by []uint64) {
-	task.AwaitedBy = task.AwaitedBy[:0]
-	for _, addr := range by {
-		if s.known[addr] != nil {
-			task.awaitedBy([]uint64{addr})
-		}
-	}
-}
-
-func byAddr(a, b *sampled) int { return cmp.Compare(a.Addr, b.Addr) }
-
-// holding returns the tasks that hold something and stand where they stood, now that all has been read.
-func (s *Sampler) holding(m process.Memory) (out []*Pending) {
-	var some []*sampled
-	for _, task := range s.known {
-		if len(task.Held) > 0 {
-			some = append(some, task)
-		}
-	}
-	looked := make(map[uint64]look, len(some))
-	slices.SortFunc(some, byAddr)
-	s.lookAtAll(m, some, looked)
-	for _, task := range some {
-		if looked[task.Addr].same {
-			out = append(out, task.Pending)
-		}
-	}
-	return out
 }

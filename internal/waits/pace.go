@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// perCPU is which part of a CPU may be taken: one in so many.
-const perCPU = 100
+// perCPU is which part of a CPU may be taken: one in so many. With the start that stays below a hundredth within a minute or so.
+const perCPU = 125
 
 // pace says when the next sample is due: at random around the interval asked for, so that samples do not keep step with what a program does
 // periodically, and later where that would take too much CPU time.

@@ -25,6 +25,7 @@ type proc struct {
 	copies  map[uint64]bool             // loops of the parent's, copied by fork
 	at      int64                       // CLOCK_MONOTONIC of the last sample, 0 none
 	named   map[*asyncio.Pending]*named
+	unread  int // samples in a row that found no thread
 	stray   int // tasks of loops that no thread runs, at most at once
 	foreign int // tasks of another make, at most at once
 }
@@ -185,6 +186,22 @@ func (p *proc) sample(rows *rows, lost losses) bool {
 		}
 	}
 	return true
+}
+
+// unread is how many samples in a row may find no thread in a process.
+const unread = 3
+
+// hasEnded reports whether a process that cannot be read has ended, or is about to: a zombie has no memory.
+func (p *proc) hasEnded() bool {
+	if !p.Same() {
+		return true
+	}
+	if states, _ := p.ThreadStates(); len(states) > 0 || p.Silent() {
+		p.unread = 0
+		return false
+	}
+	p.unread++
+	return p.unread >= unread
 }
 
 // nameOf returns what is remembered of a task.

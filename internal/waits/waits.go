@@ -50,7 +50,6 @@ const (
 	reasonFailed    = "samples_unreadable"
 	reasonStarting  = "processes_starting_or_ending"
 	reasonOver      = "processes_over_limit"
-	reasonGone      = "processes_gone"
 	reasonTasks     = "asyncio_tasks_unreadable" // interpreters
 	reasonPython    = "asyncio_tasks_not_of_c"
 	reasonMoreTasks = "asyncio_tasks_over_limit"
@@ -157,11 +156,13 @@ func (w *watch) sample() {
 		if len(p.loops) == 0 {
 			continue
 		}
-		if !p.sample(w.rows, w.lost) {
+		if p.sample(w.rows, w.lost) {
+			continue
+		}
+		if p.hasEnded() {
+			w.drop(pid)
+		} else {
 			w.lost.add(reasonFailed, 1)
-			if !p.Same() {
-				w.drop(pid)
-			}
 		}
 	}
 	w.rows.endSample()

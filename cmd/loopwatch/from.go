@@ -25,7 +25,7 @@ import (
 const fromFlag = "from"
 
 // withFrom are the flags that say what to do with a report. All others say how to observe.
-var withFrom = []string{fromFlag, "format", "output", "fail-on-block", "no-color", "verbose", "help"}
+var withFrom = []string{fromFlag, "format", "output", "fail-on-block", ignoreFlag, baselineFlag, writeBaselineFlag, "no-color", "verbose", "help"}
 
 // reportFrom prints the report in a file.
 func (a *app) reportFrom(c *cobra.Command, f *reportFlags) error {
@@ -51,6 +51,11 @@ func (a *app) reportFrom(c *cobra.Command, f *reportFlags) error {
 		a.letGo() // nothing is lost if a signal ends this at once
 	}
 	line := a.newProgress(0)
+	blockers, err := f.known.open(c.Context(), a, c, 0)
+	if err != nil {
+		return err
+	}
+	defer blockers.close()
 	rep, err := a.readReport(line, f.from)
 	if err != nil {
 		return err
@@ -60,6 +65,9 @@ func (a *app) reportFrom(c *cobra.Command, f *reportFlags) error {
 		return err
 	}
 	defer out.Abandon()
+	if err := blockers.mark(line, rep, f.format.value); err != nil {
+		return err
+	}
 	if err := out.Write(func(w io.Writer) error { return a.render(w, rep, f) }); err != nil {
 		return err
 	}

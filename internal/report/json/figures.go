@@ -145,6 +145,11 @@ func (f *figures) blocker(b *model.Blocker) error {
 	f.number("max_ns", b.MaxNS, maxTime)
 	f.stack("stack", b.Stack)
 	f.text("advice", b.Advice, maxString)
+	if k := b.Known; k != nil {
+		f.text("known.rule", k.Rule, maxString)
+		f.text("known.why", k.Why, maxString)
+		f.text("known.baseline", string(k.Baseline), maxCause)
+	}
 	for _, l := range b.Loops {
 		f.number("loops.pid", int64(l.PID), maxID)
 		f.number("loops.tid", int64(l.TID), maxID)
@@ -201,6 +206,16 @@ func (f *figures) check(r *model.Report) error {
 	}
 	if _, err := time.Parse(time.RFC3339Nano, r.StartedAt); f.bad == nil && err != nil {
 		f.bad = fmt.Errorf("started_at: %.40q is no time", r.StartedAt)
+	}
+	if l := r.LetThrough; l != nil {
+		f.number("let_through.blockers", int64(l.Blockers), maxID)
+		f.number("let_through.blocks", l.Blocks, maxTotal)
+		f.number("let_through.total_ns", l.TotalNS, maxTotal)
+		f.number("let_through.rules", int64(l.Rules), maxID)
+		for _, u := range l.Unmatched {
+			f.text("let_through.unmatched", u.Rule, maxString)
+			f.text("let_through.unmatched", u.Text, maxString)
+		}
 	}
 	r.Unsupported = present(r.Unsupported)
 	return f.bad

@@ -148,6 +148,9 @@ func (in *reader) field(name string) error {
 		return in.value(&r.Host)
 	case "lost":
 		return in.value(&r.Lost)
+	case "let_through":
+		r.LetThrough = new(model.LetThrough)
+		return in.value(r.LetThrough)
 	case "loops":
 		return list(in, name, &r.Loops, maxLoops, in.figures.loop)
 	case "blockers":

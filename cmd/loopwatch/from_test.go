@@ -120,3 +120,22 @@ func TestReportFromANewerVersion(t *testing.T) {
 	assert.Contains(t, r.stderr, `has fields that this version does not know, and that are left out: we\x1b[31m`)
 	assertOneLine(t, r.stderr)
 }
+
+// Paths of annotations are relative to the top of the work tree, whichever directory of it loopwatch is started in.
+func TestAnnotationsInTheWorkTree(t *testing.T) {
+	top := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(top, ".git"), 0o755))
+	require.NoError(t, os.MkdirAll(filepath.Join(top, "tests"), 0o755))
+	t.Chdir(filepath.Join(top, "tests"))
+	rep := seen(1)
+	rep.Blockers[0].Culprit.File = filepath.Join(top, "shop", "a,b.py")
+	r := loopwatch(rep, nil, "report", "-f", "github")
+	assert.Contains(t, r.stdout, "::warning file=shop/a%2Cb.py,line=42,title=")
+	r = loopwatch(rep, nil, "report", "-f", "github", "--fail-on-block")
+	assert.Contains(t, r.stdout, "::error file=shop/a%2Cb.py,line=42,title=")
+	assert.Equal(t, statusBlocked, r.status)
+	assert.Contains(t, loopwatch(rep, nil, "report", "-f", "junit").stdout, `classname="shop/a,b.py"`)
+
+	alone := t.TempDir()
+	assert.Equal(t, alone, workTree(alone))
+}

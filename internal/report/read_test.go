@@ -23,7 +23,7 @@ func inEveryFormat(t require.TestingT, r *model.Report) map[string]string {
 		f, _ := Named(name)
 		for _, o := range []text.Options{{}, {Verbose: true}, {Width: 80, Color: true}} {
 			var b bytes.Buffer
-			require.NoError(t, f.Write(&b, r, o), name)
+			require.NoError(t, f.Write(&b, r, Options{Text: o}), name)
 			out[fmt.Sprint(name, o)] = b.String()
 		}
 	}

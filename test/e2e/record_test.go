@@ -20,7 +20,6 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report"
-	"github.com/loopwatch/loopwatch/internal/report/text"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/replay"
 	"github.com/loopwatch/loopwatch/test/truth"
@@ -96,7 +95,7 @@ func checkFrom(t *testing.T, rep *model.Report, file string) {
 		require.NoError(t, err, "%s", got)
 		f, _ := report.Named(format)
 		var want bytes.Buffer
-		require.NoError(t, f.Write(&want, rep, text.Options{}))
+		require.NoError(t, f.Write(&want, rep, report.Options{}))
 		assert.Equal(t, want.String(), string(got), format)
 	}
 }

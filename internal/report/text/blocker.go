@@ -122,6 +122,9 @@ func (t *reportWriter) about(a *summary.About, gil model.GIL) {
 	if inWait := words.InWait(a.InWait, a.Blocks); inWait != "" {
 		t.printf("      %s\n", t.cut(inWait, t.width-6))
 	}
+	if tests := words.Tests(a.Tests, func(file string) string { return file }); tests != "" {
+		t.printf("      %s\n", t.cut(tests, t.width-6))
+	}
 	if waited := words.Waited(&a.Delayed); waited != "" {
 		t.printf("      %s\n", waited)
 	}

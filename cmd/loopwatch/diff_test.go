@@ -23,7 +23,7 @@ func TestDiff(t *testing.T) {
 	assert.Equal(t, statusDone, loopwatch(nil, nil, "diff", "--fail-on-worse", before, before).status)
 
 	// The loop time is a hundredth: all is a hundred times as often.
-	after := saved(t, strings.ReplaceAll(strings.ReplaceAll(text, `"idle_ns": 50000000000`, `"idle_ns": 400000000`), `"active_ns": 1000000`, `"active_ns": 10000`))
+	after := savedAs(t, strings.ReplaceAll(strings.ReplaceAll(text, `"idle_ns": 50000000000`, `"idle_ns": 400000000`), `"active_ns": 1000000`, `"active_ns": 10000`))
 	for _, format := range []string{"text", "json", "html"} {
 		r = loopwatch(nil, nil, "diff", "--fail-on-worse", "-f", format, before, after)
 		assert.Equal(t, statusBlocked, r.status, r.stderr)
@@ -46,10 +46,10 @@ func TestDiff(t *testing.T) {
 func TestDiffOfWhatCannotBeCompared(t *testing.T) {
 	before := savedReport(t)
 	text := mustRead(t, before)
-	other := saved(t, strings.Replace(text, `"threshold_ns": 100000000`, `"threshold_ns": 50000000`, 1))
+	other := savedAs(t, strings.Replace(text, `"threshold_ns": 100000000`, `"threshold_ns": 50000000`, 1))
 	start, rest, _ := strings.Cut(text, `"loops": [`)
 	_, rest, _ = strings.Cut(rest, "\n  ],")
-	none := saved(t, start+`"loops": [],`+rest)
+	none := savedAs(t, start+`"loops": [],`+rest)
 	for _, c := range []struct {
 		status     int
 		args, says string
@@ -63,7 +63,7 @@ func TestDiffOfWhatCannotBeCompared(t *testing.T) {
 		{statusFailed, before + " " + other, "different thresholds, 100ms and 50ms"},
 		{statusFailed, before + " " + none, "no loop was watched in the report after"},
 		{statusFailed, none + " " + before, "no loop was watched in the report before"},
-		{statusFailed, before + " " + saved(t, "{}"), `no "schema"`},
+		{statusFailed, before + " " + savedAs(t, "{}"), `no "schema"`},
 	} {
 		r := loopwatch(nil, nil, append([]string{"diff"}, strings.Fields(c.args)...)...)
 		assert.Equal(t, c.status, r.status, c.args)

@@ -3,23 +3,16 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
-	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/output"
-	"github.com/loopwatch/loopwatch/internal/replay"
-	"github.com/loopwatch/loopwatch/internal/report/json"
+	"github.com/loopwatch/loopwatch/internal/saved"
 )
 
 const fromFlag = "from"
@@ -74,60 +67,11 @@ func (a *app) reportFrom(c *cobra.Command, f *reportFlags) error {
 	return a.reported(line, rep, f)
 }
 
-// zstdMagic is how a recording begins (RFC 8878, section 3.1.1).
-var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
-
-// readReport returns the report in a file: one that was written as JSON, or that on a recording. What the file has that the report
-// does not is said on line.
+// readReport returns the report in a file. What the file has that the report does not is said on line.
 func (a *app) readReport(line *progress, name string) (*model.Report, error) {
-	file := os.Stdin
-	if name != output.Stdout {
-		// A FIFO that nobody writes to is not waited for.
-		opened, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the report: %w", err)
-		}
-		defer opened.Close()
-		file = opened
+	rep, warning, err := saved.Report(name)
+	if warning != "" {
+		line.warn(warning)
 	}
-	in := bufio.NewReader(file)
-	rep, err := reportIn(line, name, in)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the report in %s: %w", name, err)
-	}
-	return rep, nil
-}
-
-func reportIn(line *progress, name string, in *bufio.Reader) (*model.Report, error) {
-	begin, err := in.Peek(len(zstdMagic))
-	switch {
-	case err != nil && !errors.Is(err, io.EOF):
-		return nil, err
-	case len(begin) == 0:
-		return nil, errors.New("it is empty")
-	case bytes.Equal(begin, zstdMagic):
-		return reportOnRecording(in)
-	}
-	rep, unknown, err := json.Read(in)
-	if err != nil {
-		return nil, fmt.Errorf("it is no JSON report of this version: %w", err)
-	}
-	if len(unknown) > 0 {
-		line.warn(fmt.Sprintf("%s has fields that this version does not know, and that are left out: %s", name, strings.Join(unknown, ", ")))
-	}
-	return rep, nil
-}
-
-func reportOnRecording(in io.Reader) (*model.Report, error) {
-	again, err := replay.Report(in)
-	if errors.Is(err, replay.ErrForeign) {
-		return nil, fmt.Errorf("%w; write a JSON report there, which can be read everywhere", err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("it is no recording of this version, or is cut: %w", err)
-	}
-	if !again.Complete {
-		return nil, errors.New("the recording has no end, and without that no figures of loops: it was cut, or an older version has written it")
-	}
-	return again.Report, nil
+	return rep, err
 }

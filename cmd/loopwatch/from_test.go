@@ -26,10 +26,10 @@ func savedReport(t *testing.T) string {
 	t.Helper()
 	var b bytes.Buffer
 	require.NoError(t, json.Write(&b, reporttest.Everything()))
-	return saved(t, b.String())
+	return savedAs(t, b.String())
 }
 
-func saved(t *testing.T, text string) string {
+func savedAs(t *testing.T, text string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "saved")
 	require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
@@ -62,7 +62,7 @@ func recordingOf(t *testing.T, arch string, notes ...recording.Note) string {
 		w.Note(n)
 	}
 	require.NoError(t, w.Close())
-	return saved(t, b.String())
+	return savedAs(t, b.String())
 }
 
 func TestReportFromRecording(t *testing.T) {
@@ -75,7 +75,7 @@ func TestReportFromRecording(t *testing.T) {
 		{recordingOf(t, runtime.GOARCH), "has no end"},
 		{recordingOf(t, "vax", end), "another architecture"},
 		{recordingOf(t, runtime.GOARCH, end, end), "something follows the end"},
-		{saved(t, "\x28\xb5\x2f\xfd and no more"), "no recording of this version, or is cut"},
+		{savedAs(t, "\x28\xb5\x2f\xfd and no more"), "no recording of this version, or is cut"},
 	} {
 		r := loopwatch(nil, nil, "report", "--from", c.name)
 		assert.Equal(t, statusFailed, r.status)
@@ -98,10 +98,10 @@ func TestReportFromWhatIsNone(t *testing.T) {
 		{statusFailed, "report --from " + dir + "/absent", "no such file"},
 		{statusFailed, "report --from " + dir, "is a directory"},
 		{statusFailed, "report --from " + fifo, "is empty"},
-		{statusFailed, "report --from " + saved(t, ""), "is empty"},
-		{statusFailed, "report --from " + saved(t, "{}"), `no "schema"`},
-		{statusFailed, "report --from " + saved(t, "<html>"), "no JSON at byte 0"},
-		{statusFailed, "report --from " + saved(t, strings.Repeat("[", 1<<20)), "no JSON object"},
+		{statusFailed, "report --from " + savedAs(t, ""), "is empty"},
+		{statusFailed, "report --from " + savedAs(t, "{}"), `no "schema"`},
+		{statusFailed, "report --from " + savedAs(t, "<html>"), "no JSON at byte 0"},
+		{statusFailed, "report --from " + savedAs(t, strings.Repeat("[", 1<<20)), "no JSON object"},
 	} {
 		r := loopwatch(nil, nil, strings.Fields(c.args)...)
 		assert.Equal(t, c.status, r.status, c.args)
@@ -114,7 +114,7 @@ func TestReportFromWhatIsNone(t *testing.T) {
 func TestReportFromANewerVersion(t *testing.T) {
 	text, err := os.ReadFile(savedReport(t))
 	require.NoError(t, err)
-	newer := saved(t, strings.Replace(string(text), `"started_ns"`, `"we\u001b[31m": 1, "started_ns"`, 1))
+	newer := savedAs(t, strings.Replace(string(text), `"started_ns"`, `"we\u001b[31m": 1, "started_ns"`, 1))
 	r := loopwatch(nil, nil, "report", "--from", newer)
 	assert.Equal(t, statusDone, r.status)
 	assert.Contains(t, r.stderr, `has fields that this version does not know, and that are left out: we\x1b[31m`)

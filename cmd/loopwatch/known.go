@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +16,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/report/json"
 	"github.com/loopwatch/loopwatch/internal/report/words"
+	"github.com/loopwatch/loopwatch/internal/saved"
 )
 
 // The flags that say which blockers are known.
@@ -53,8 +52,8 @@ func (f *knownFlags) open(ctx context.Context, a *app, c *cobra.Command, thresho
 		return nil, usage(c, "--%s needs the name of a file: a baseline on stdout is --format json", writeBaselineFlag)
 	}
 	if f.ignore != "" {
-		if k.rules, err = readRules(f.ignore); err != nil {
-			return nil, err
+		if k.rules, err = saved.Rules(f.ignore); err != nil {
+			return nil, fmt.Errorf("--%s: %w", ignoreFlag, err)
 		}
 	}
 	if f.baseline != "" {
@@ -78,19 +77,6 @@ func (k *knownBlockers) close() {
 	if k.out != nil {
 		k.out.Abandon()
 	}
-}
-
-func readRules(name string) ([]known.Rule, error) {
-	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO that nobody writes to is not waited for
-	if err != nil {
-		return nil, fmt.Errorf("--%s: cannot read the rules: %w", ignoreFlag, err)
-	}
-	defer file.Close()
-	rules, err := known.ParseRules(name, file)
-	if err != nil {
-		return nil, fmt.Errorf("--%s: %w", ignoreFlag, err)
-	}
-	return rules, nil
 }
 
 // mark writes the new baseline, and marks in a report what is let through. Rules that matched nothing are named on line where the

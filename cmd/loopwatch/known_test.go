@@ -16,7 +16,7 @@ import (
 
 // What is known is let through, counted and shown in every format.
 func TestIgnore(t *testing.T) {
-	rules := saved(t, "cause=sleep file=*/none.py\nfunction=Handler.*  # legacy\n")
+	rules := savedAs(t, "cause=sleep file=*/none.py\nfunction=Handler.*  # legacy\n")
 	for _, format := range report.Names() {
 		r := loopwatch(seen(3), nil, "report", "--fail-on-block", "--ignore", rules, "-f", format)
 		assert.Equal(t, statusDone, r.status, format)
@@ -31,7 +31,7 @@ func TestIgnore(t *testing.T) {
 		}
 		assert.Contains(t, all, "cause=sleep file=*/none.py", format)
 	}
-	assert.Equal(t, statusBlocked, loopwatch(seen(3), nil, "report", "--fail-on-block", "--ignore", saved(t, "cause=cpu")).status)
+	assert.Equal(t, statusBlocked, loopwatch(seen(3), nil, "report", "--fail-on-block", "--ignore", savedAs(t, "cause=cpu")).status)
 
 	r := loopwatch(seen(3), nil, "report", "--ignore", rules)
 	assert.Contains(t, r.stdout, "let through by "+rules+":2: legacy")
@@ -52,8 +52,8 @@ func TestBaseline(t *testing.T) {
 
 func TestWrongIgnoreFilesAndBaselines(t *testing.T) {
 	dir := t.TempDir()
-	bad := saved(t, "cause=cpu\n\ncause=\x1bevil\n")
-	other := saved(t, strings.Replace(mustRead(t, savedReport(t)), `"threshold_ns": 100000000`, `"threshold_ns": 50000000`, 1))
+	bad := savedAs(t, "cause=cpu\n\ncause=\x1bevil\n")
+	other := savedAs(t, strings.Replace(mustRead(t, savedReport(t)), `"threshold_ns": 100000000`, `"threshold_ns": 50000000`, 1))
 	for _, c := range []struct {
 		status     int
 		args, says string

@@ -116,8 +116,8 @@ type Block struct {
 	Cause       Cause           `json:"cause"`
 	Shape       Shape           `json:"shape,omitempty"`
 	BreakdownNS map[Cause]int64 `json:"breakdown_ns"`
-	Culprit     *Frame          `json:"culprit" jsonschema:"nullable"`
-	Leaf        *Frame          `json:"leaf" jsonschema:"nullable"`
+	Culprit     *Frame          `json:"culprit"`
+	Leaf        *Frame          `json:"leaf"`
 	Task        string          `json:"task,omitempty"`
 	Stacks      []Stack         `json:"stacks"` // heaviest first
 	Detail      Detail          `json:"detail"`
@@ -133,7 +133,7 @@ func (b *Block) LowerBound() bool { return b.AtLeast || b.Ongoing }
 // Blocker is the blocks that have one cause and one culprit.
 type Blocker struct {
 	Cause   Cause  `json:"cause"`
-	Culprit *Frame `json:"culprit" jsonschema:"nullable"`
+	Culprit *Frame `json:"culprit"`
 	Detail  Detail `json:"detail"` // of the longest block
 	Count   int64  `json:"count"`
 	TotalNS int64  `json:"total_ns"`

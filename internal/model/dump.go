@@ -68,8 +68,8 @@ type DumpThread struct {
 	ForNS   *int64  `json:"for_ns,omitempty"`
 	AtLeast bool    `json:"at_least,omitempty"`
 	Cause   Cause   `json:"cause,omitempty"` // empty for an idle loop
-	Culprit *Frame  `json:"culprit" jsonschema:"nullable"`
-	Leaf    *Frame  `json:"leaf" jsonschema:"nullable"`
+	Culprit *Frame  `json:"culprit"`
+	Leaf    *Frame  `json:"leaf"`
 	Detail  Detail  `json:"detail"`
 	Frames  []Frame `json:"frames"`         // innermost first
 	Torn    bool    `json:"torn,omitempty"` // the stack changed each time it was read

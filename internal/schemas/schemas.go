@@ -72,6 +72,7 @@ func Generate(name, root string, strict bool) ([]byte, error) {
 	s := r.Reflect(of)
 	s.Title = "loopwatch." + strings.Replace(name, ".v", "/v", 1)
 	named(s, reflect.TypeOf(of).Name())
+	nullable(s, reflect.TypeOf(of), map[reflect.Type]bool{})
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -96,6 +97,35 @@ func named(s *generate.Schema, root string) {
 	if root := s.Definitions[root]; root != nil && root.Properties != nil {
 		if field, ok := root.Properties.Get("schema"); ok {
 			field.Const = schemaName(s.Title)
+		}
+	}
+}
+
+// nullable allows null for the pointers of a type, and of those it is made of, that are written even where they are nil.
+func nullable(s *generate.Schema, t reflect.Type, seen map[reflect.Type]bool) {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		nullable(s, t.Elem(), seen)
+		return
+	case reflect.Struct:
+	default:
+		return
+	}
+	if seen[t] {
+		return
+	}
+	seen[t] = true
+	for _, field := range reflect.VisibleFields(t) {
+		nullable(s, field.Type, seen)
+		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if field.Type.Kind() != reflect.Pointer || name == "" || strings.Contains(options, "omit") {
+			continue
+		}
+		if properties := s.Definitions[t.Name()]; properties != nil && properties.Properties != nil {
+			if was, ok := properties.Properties.Get(name); ok {
+				properties.Properties.Set(name, &generate.Schema{OneOf: []*generate.Schema{was, {Type: "null"}}, Description: was.Description})
+				was.Description = ""
+			}
 		}
 	}
 }

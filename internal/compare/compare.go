@@ -17,7 +17,7 @@ import (
 
 // The rule, see docs/diff.md.
 const (
-	stretches = 20    // into which an observation is divided
+	batches   = 20    // into which an observation is divided
 	falsely   = 0.002 // how often a comparison without any change may find one, over all its blockers
 	testsEach = 2     // of one blocker: how often, how long
 	smallest  = 1.10  // a smaller change than this is none
@@ -114,7 +114,7 @@ func blocker(name model.BlockerName, x, y *side, significant float64) model.Diff
 	return out
 }
 
-// ifAlone returns v where it is no chance that all stretches with a blocker are those of one report.
+// ifAlone returns v where it is no chance that all batches with a blocker are those of one report.
 func ifAlone(v model.Verdict, t *tally, in, other *side, significant float64) model.Verdict {
 	chance := math.Pow(in.loopNS/(in.loopNS+other.loopNS), float64(t.occupied()))
 	if chance < significant {

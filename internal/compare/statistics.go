@@ -53,7 +53,7 @@ func sure(before, after estimate) bool {
 	return math.Abs(log)+t.Quantile(1-margin/2)*deviation < math.Log(ruledOut)
 }
 
-// variance returns the variance of the sum of the values of all stretches, from how they differ.
+// variance returns the variance of the sum of the values of all batches, from how they differ.
 func variance(values []float64) float64 {
 	mean, squares := 0.0, 0.0
 	for _, v := range values {

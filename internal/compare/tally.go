@@ -23,10 +23,10 @@ type tally struct {
 	lines                 []int
 	stack                 []model.Frame
 
-	// The blocks that are listed, by the stretch in which they begin.
+	// The blocks that are listed, by the batch in which they begin.
 	listed float64
-	blocks [stretches]float64
-	ns     [stretches]float64
+	blocks [batches]float64
+	ns     [batches]float64
 }
 
 func newSide(r *model.Report) *side {
@@ -52,8 +52,8 @@ func newSide(r *model.Report) *side {
 		if t == nil || r.EndedNS <= r.StartedNS {
 			continue // there were too many blockers
 		}
-		at := int(float64(b.StartNS-r.StartedNS) / float64(r.EndedNS-r.StartedNS) * stretches)
-		at = min(max(at, 0), stretches-1)
+		at := int(float64(b.StartNS-r.StartedNS) / float64(r.EndedNS-r.StartedNS) * batches)
+		at = min(max(at, 0), batches-1)
 		t.listed++
 		t.blocks[at]++
 		t.ns[at] += float64(b.DurationNS)
@@ -95,7 +95,7 @@ func (t *tally) figures(in *side) model.DiffFigures {
 // whole reports whether every block is listed.
 func (t *tally) whole() bool { return int64(t.listed) == t.count }
 
-// occupied returns in how many stretches the blocker was seen.
+// occupied returns in how many batches the blocker was seen.
 func (t *tally) occupied() (n int) {
 	for _, blocks := range t.blocks {
 		if blocks > 0 {
@@ -105,14 +105,14 @@ func (t *tally) occupied() (n int) {
 	return n
 }
 
-// edge is what the variance of the blocks in a stretch is at least: even where they come at equal distances, one may begin just
-// before the end of a stretch or just behind it.
+// edge is what the variance of the blocks in a batch is at least: even where they come at equal distances, one may begin just
+// before the end of a batch or just behind it.
 const edge = 0.25
 
 // counted is the variance of the number of blocks. Where not all are listed, those that are show how much the number varies beyond
 // that of blocks that come independently of one another, and the others do so in proportion.
 func (t *tally) counted() float64 {
-	v := max(variance(t.blocks[:]), edge*stretches)
+	v := max(variance(t.blocks[:]), edge*batches)
 	if t.whole() || t.listed == 0 {
 		return v
 	}
@@ -123,13 +123,13 @@ func (t *tally) counted() float64 {
 // rate is how often the blocker blocks in a nanosecond of loop time.
 func (t *tally) rate(in *side) estimate {
 	n := float64(t.count)
-	return estimate{n / in.loopNS, t.counted() / (n * n), stretches - 1}
+	return estimate{n / in.loopNS, t.counted() / (n * n), batches - 1}
 }
 
 // surest is what the variance of the logarithm of a mean length is at least: no clock and no machine is that steady.
 const surest = 0.005 * 0.005
 
-// length is how long a block takes on average. Blocks of one stretch may resemble one another, so it is the stretches that count.
+// length is how long a block takes on average. Blocks of one batch may resemble one another, so it is the batches that count.
 func (t *tally) length() estimate {
 	n := float64(t.count)
 	mean := float64(t.totalNS) / n
@@ -139,14 +139,14 @@ func (t *tally) length() estimate {
 	if !t.whole() {
 		// Of lengths within bounds, with this mean, the variance is at most that (Bhatia and Davis).
 		v := max(float64(t.maxNS)-mean, 0) * max(mean-float64(t.shortestNS), 0)
-		return estimate{mean, max(v/n/(mean*mean), surest), stretches - 1}
+		return estimate{mean, max(v/n/(mean*mean), surest), batches - 1}
 	}
 	squares := 0.0
 	for i := range t.ns {
 		off := t.ns[i] - mean*t.blocks[i]
 		squares += off * off
 	}
-	v := squares * stretches / (stretches - 1) / (n * n)
+	v := squares * batches / (batches - 1) / (n * n)
 	return estimate{mean, max(v/(mean*mean), surest), float64(t.occupied() - 1)}
 }
 
@@ -155,9 +155,9 @@ func (t *tally) part(in *side) estimate {
 	total := float64(t.totalNS)
 	if !t.whole() {
 		rate, length := t.rate(in), t.length()
-		return estimate{total / in.loopNS, rate.variance + length.variance, stretches - 1}
+		return estimate{total / in.loopNS, rate.variance + length.variance, batches - 1}
 	}
 	n := float64(t.count)
-	v := max(variance(t.ns[:])/(total*total), edge*stretches/(n*n))
-	return estimate{total / in.loopNS, v, stretches - 1}
+	v := max(variance(t.ns[:])/(total*total), edge*batches/(n*n))
+	return estimate{total / in.loopNS, v, batches - 1}
 }

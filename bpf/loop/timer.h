@@ -29,6 +29,7 @@ static __always_inline __u64 due_at(__u64 timeout, __u64 now)
 	struct timespec64 at;
 	struct file *file = 0;
 
+	(void)file;
 	if (!bpf_core_field_exists(file->f_ep)) /* that came with the same release */
 		return due_after_ms((__s32)timeout, now);
 	if (!timeout || bpf_probe_read_kernel(&at, sizeof(at), (void *)timeout))

@@ -75,10 +75,11 @@ func IsLate(l *model.Loop) bool {
 
 // Waited says who waited for blocks to end, empty where nobody did or it is not known.
 func Waited(d *model.Delayed) string {
-	if d.Events <= 0 {
+	who := waiters(d)
+	if who == "" {
 		return ""
 	}
-	s := Plural(d.Events, "event") + " had to wait"
+	s := who + " had to wait"
 	if d.MaxNS > 0 {
 		s += ", the longest for " + HumanDuration(d.MaxNS)
 	}

@@ -119,7 +119,7 @@ func (t *reportWriter) about(a *summary.About, gil model.GIL) {
 	if inWait := words.InWait(a.InWait, a.Blocks); inWait != "" {
 		t.printf("      %s\n", t.cut(inWait, t.width-6))
 	}
-	if waited := words.Waited(&a.Delayed); waited != "" {
+	if waited := words.WaitedIn(&a.Delayed, t.width-6); waited != "" {
 		t.printf("      %s\n", waited)
 	}
 }

@@ -16,12 +16,37 @@ import (
 // namedWaiters is how many sorts of waiters are named in one line.
 const namedWaiters = 3
 
-// waiters says whose events had to wait: "5 connections on :8080 and a timer". It is empty where nobody did or it is not known.
-func waiters(d *model.Delayed) string {
+// Waited says who waited for blocks to end, empty where nobody did or it is not known.
+func Waited(d *model.Delayed) string { return WaitedIn(d, 0) }
+
+// WaitedIn is Waited in at most so many columns, if that is possible; 0 is any number.
+func WaitedIn(d *model.Delayed, width int) (s string) {
+	for most := namedWaiters; most >= 0; most-- {
+		s = waiters(d, most)
+		if s == "" {
+			return ""
+		}
+		s += " had to wait"
+		if d.MaxNS > 0 {
+			s += ", the longest for " + HumanDuration(d.MaxNS)
+		}
+		if width <= 0 || safetext.Width(s) <= width {
+			break
+		}
+	}
+	return s
+}
+
+// waiters says whose events had to wait, so many sorts of them at most by name: "5 connections on :8080 and a timer". It is
+// empty where nobody did or it is not known.
+func waiters(d *model.Delayed, most int) string {
 	var parts []string
 	named := int64(0)
 	by := byPort(d.By)
-	for i := range by[:min(len(by), namedWaiters)] {
+	if d.Events <= 0 {
+		most = max(most, 1) // a timer alone
+	}
+	for i := range by[:min(len(by), most)] {
 		parts = append(parts, waiter(&by[i]))
 		if by[i].Target != model.TargetTimer {
 			named += by[i].Events

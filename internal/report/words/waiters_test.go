@@ -29,4 +29,7 @@ func TestWaited(t *testing.T) {
 	} {
 		assert.Equal(t, want, Waited(&d))
 	}
+	d := &model.Delayed{Events: 6, By: []model.DelayedBy{{Target: "tcp 10.0.0.1:80", Events: 5}, {Target: "unix /run/a/very/long/path.sock", Events: 1}}}
+	assert.Equal(t, "5 connections on :80 and 1 more event had to wait", WaitedIn(d, 60))
+	assert.Equal(t, "6 events had to wait", WaitedIn(d, 20))
 }

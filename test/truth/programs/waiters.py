@@ -198,6 +198,7 @@ def plan(loop, others, trigger):
     r, w = trigger
     tell({"event": "ready"})
     sys.stdin.buffer.read()
+    loop.wake()  # fentry does not see the end of a wait that had begun before
     for kind in (
         others.nobody, others.connected, others.twice, others.local, others.own, others.piped, others.paired,
         others.counted, others.woken, others.timer, others.everybody,

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "arguments.h"
+#include "delayed.h"
 #include "helpers.h"
 #include "waits.h"
 #include "../loop/histogram.h"
@@ -137,9 +138,6 @@ static void registers_command(void)
 		registers.regs[i] = read_number();
 #endif
 }
-
-#define FILES 1024
-static struct file *files[FILES];
 
 /* file FD MODE MAGIC FAMILY: a descriptor of this thread; FAMILY 0: it is no socket. */
 static void file_command(void)
@@ -293,7 +291,8 @@ static const struct {
 	{ "now", now_command },		  { "off", off_command },
 	{ "path", path_command },	  { "preempted", preempted_command },
 	{ "queued", queued_command },	  { "ready", ready_command },
-	{ "registers", registers_command }, { "return", return_command },
+	{ "register", register_command }, { "registers", registers_command },
+	{ "return", return_command },
 	{ "running", running_command },	  { "site", site_command },
 	{ "statistics", statistics_command }, { "stopped", stopped_command },
 	{ "thread", thread_command },	  { "threshold", threshold_command },

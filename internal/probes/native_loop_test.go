@@ -3,8 +3,10 @@
 package probes
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/abi"
 	"github.com/loopwatch/loopwatch/internal/histogram"
@@ -309,4 +312,51 @@ func TestNativeManyReady(t *testing.T) {
 	s := statisticsOf((*abi.LoopStatistics)(unsafe.Pointer(&raw[0])))
 	assert.EqualValues(t, abi.ReadyMax, s.Ready[histogram.BucketOf(10_000_000)])
 	assert.EqualValues(t, 3, numbers(t, lines[len(lines)-1], "counters")[abi.UntimedEvents])
+}
+
+// What a wait returns is the program's word, and counts only if the kernel has the descriptor in the loop's instance with that data.
+func TestNativeWhoWaited(t *testing.T) {
+	n := newNative(t, false)
+	const address, netlink, pipe = 0x10000, unix.AF_NETLINK, unix.S_IFIFO
+	var script strings.Builder
+	fmt.Fprintf(&script, "threshold 100000000\n%snow 1500000000\n", loopThread(false, 1_000_000_000, 3))
+	for fd, mode := range map[int]int{loopFD: unix.S_IFREG, 20: unix.S_IFREG, 6: pipe, 7: pipe, 9: pipe, 30: pipe, 31: unix.S_IFSOCK, 32: unix.S_IFSOCK} {
+		family := 0
+		if mode == unix.S_IFSOCK {
+			family = netlink
+		}
+		fmt.Fprintf(&script, "file %d %d 0 %d\n", fd, mode, family)
+	}
+	generation := int64(3) << 32 // as libev has it
+	for _, r := range [][3]int64{{loopFD, 6, 6}, {loopFD, 9, 9}, {20, 30, 30}, {loopFD, 30, 30}, {20, 7, 7}, {loopFD, 31, 31 | generation}, {loopFD, 32, 32}} {
+		fmt.Fprintf(&script, "register %d %d %d\n", r[0], r[1], r[2])
+	}
+	returned := []int64{
+		6, 9, 30, // pipes: two behind the instance's own number, and one that another instance has, too
+		7,                   // of another instance
+		31 | generation, 32, // sockets
+		31,              // with other data
+		8, 5000, -1, 10, // none, or not registered
+	}
+	size, at := 16, 8
+	if runtime.GOARCH == "amd64" {
+		size, at = 12, 4
+	}
+	memory := make([]byte, size*len(returned))
+	for i, data := range returned {
+		binary.NativeEndian.PutUint64(memory[size*i+at:], uint64(data))
+	}
+	fmt.Fprintf(&script, "memory %d %x\n", address, memory)
+	// The last two events lie where nothing is mapped.
+	fmt.Fprintf(&script, "registers %d %d 0 0 0 0 wait %d return %d\n", loopFD, address, loopFD, len(returned)+2)
+	var got *wire.Delayed
+	for _, e := range events(t, n.run(t, script.String())) {
+		if d, ok := e.(*wire.Delayed); ok {
+			got = d
+		}
+	}
+	assert.Equal(t, &wire.Delayed{TID: loopTID, Period: 3, Events: int64(len(returned) + 2), By: []wire.Source{
+		{Kind: wire.PipeSource, Events: 1, Rank: 0}, {Kind: wire.PipeSource, Events: 1, Rank: 2}, {Kind: wire.PipeSource, Events: 1, Rank: -1},
+		{Kind: wire.SocketSource, Events: 2, Rank: -1},
+	}}, got)
 }

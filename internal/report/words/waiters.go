@@ -85,9 +85,12 @@ func byPort(by []model.DelayedBy) []model.DelayedBy {
 	return out
 }
 
+// maxTarget bounds a target that is named, in columns: the name of a unix socket has 108 bytes at most.
+const maxTarget = 160
+
 // waiter says what events of one sort came from.
 func waiter(b *model.DelayedBy) string {
-	sort, name, _ := strings.Cut(safetext.Line(b.Target), " ")
+	sort, name, _ := strings.Cut(safetext.Middle(safetext.Line(safetext.Bound(b.Target, maxTarget)), maxTarget), " ")
 	switch sort {
 	case model.TargetWakeup:
 		return several(b.Events, "the loop's wake-up", "the loop's wake-up (%)")

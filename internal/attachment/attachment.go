@@ -63,6 +63,9 @@ func New(k Kernel, o Options, failed func(error), log *slog.Logger) *Files {
 // Lost counts by reason what could not be used.
 func (f *Files) Lost() map[string]int64 { return f.lost }
 
+// Len returns how many files have probes attached, or being attached.
+func (f *Files) Len() int { return len(f.files) }
+
 // File is one such file. Its probes are attached once for all processes.
 type File struct {
 	stamp    process.FileStamp

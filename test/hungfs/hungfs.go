@@ -5,50 +5,57 @@
 package hungfs
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
-	"testing"
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
-	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
 
 // FS is a mounted file system.
 type FS struct {
 	fuse.RawFileSystem
+	server *fuse.Server
 	mu     sync.Mutex
 	answer chan struct{} // closed while requests are answered
 }
 
-// Mount mounts a copy of directory at mountpoint until the test ends.
-func Mount(t testing.TB, directory, mountpoint string) *FS {
-	t.Helper()
+// Mount mounts a copy of directory at mountpoint, until Unmount.
+func Mount(directory, mountpoint string) (*FS, error) {
 	root, err := fs.NewLoopbackRoot(directory)
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	f := &FS{RawFileSystem: fs.NewNodeFS(root, &fs.Options{}), answer: make(chan struct{})}
 	close(f.answer)
-	server, err := fuse.NewServer(f, mountpoint, &fuse.MountOptions{DirectMountStrict: true, AllowOther: true, FsName: "hungfs"})
-	require.NoError(t, err)
-	go server.Serve()
-	require.NoError(t, server.WaitMount())
-	keepToItself(t)
-	t.Cleanup(func() {
-		f.Answer()
-		require.NoError(t, server.Unmount())
-	})
-	return f
+	f.server, err = fuse.NewServer(f, mountpoint, &fuse.MountOptions{DirectMountStrict: true, AllowOther: true, FsName: "hungfs"})
+	if err != nil {
+		return nil, err
+	}
+	go f.server.Serve()
+	if err := errors.Join(f.server.WaitMount(), keepToItself()); err != nil {
+		return nil, errors.Join(err, f.Unmount())
+	}
+	return f, nil
+}
+
+// Unmount answers all requests and takes the file system away. Nobody may use it any more.
+func (f *FS) Unmount() error {
+	f.Answer()
+	return f.server.Unmount()
 }
 
 // keepToItself sees to it that programs that are started do not inherit the connection to the kernel: it ends with this process.
-func keepToItself(t testing.TB) {
-	t.Helper()
+func keepToItself() error {
 	const fds = "/proc/self/fd"
 	all, err := os.ReadDir(fds)
-	require.NoError(t, err)
+	if err != nil {
+		return err
+	}
 	for _, entry := range all {
 		to, err := os.Readlink(filepath.Join(fds, entry.Name()))
 		fd, notNumber := strconv.Atoi(entry.Name())
@@ -56,6 +63,7 @@ func keepToItself(t testing.TB) {
 			unix.CloseOnExec(fd)
 		}
 	}
+	return nil
 }
 
 // Hang has all requests from now on wait.

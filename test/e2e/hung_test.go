@@ -81,6 +81,7 @@ func startAt(t *testing.T, directory, home string, python testpython.Interp, scr
 	cmd := python.Command(script)
 	cmd.Dir = directory
 	cmd.Env = append(cmd.Env, "PYTHONHOME="+home) // where an interpreter elsewhere finds its library
+	hungfs.Through(cmd)
 	p := testpython.Start(t, cmd)
 	require.Equal(t, "ready", p.ReadLine(t))
 	return p

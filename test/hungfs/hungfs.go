@@ -2,11 +2,17 @@
 
 // Package hungfs serves a directory by FUSE until it is told to hang: from then on it takes requests and answers none, as a
 // network file system whose server is gone. In go a directory and an empty one to mount it on.
+//
+// The process that serves it may not start a program that lies on it, or is to run in it: until exec is done, which needs an answer, Go's runtime
+// cannot stop that thread, and where it wants to collect garbage the threads that would answer have stopped. Through has another
+// process do it.
 package hungfs
 
 import (
+	"cmp"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -64,6 +70,13 @@ func keepToItself() error {
 		}
 	}
 	return nil
+}
+
+// Through changes a command so that a shell goes to its directory, starts the program, and becomes it: the process id is the
+// program's.
+func Through(cmd *exec.Cmd) {
+	cmd.Args = append([]string{"sh", "-c", `cd "$0" && exec "$@"`, cmp.Or(cmd.Dir, "."), cmd.Path}, cmd.Args[1:]...)
+	cmd.Path, cmd.Dir = "/bin/sh", ""
 }
 
 // Hang has all requests from now on wait.

@@ -154,6 +154,7 @@ func (l *load) mount() (func(context.Context) error, error) {
 	run := func(python, script string) (*child, error) {
 		cmd := exec.Command(python, "-s", "-S", script, "rest")
 		cmd.Env = append(os.Environ(), "PYTHONHOME="+l.options.home)
+		hungfs.Through(cmd)
 		return startReady(cmd, nothing)
 	}
 	return func(ctx context.Context) error {

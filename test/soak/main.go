@@ -31,8 +31,8 @@ type options struct {
 	binary  string        // loopwatch
 	python  string
 	home    string // where its library is
-	only    bool // watch the processes of the soak alone
-	cpus    bool // take a CPU offline now and then
+	only    bool   // watch the processes of the soak alone
+	cpus    bool   // take a CPU offline now and then
 }
 
 const sampleEvery = 10 * time.Second

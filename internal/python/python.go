@@ -51,11 +51,12 @@ type Opener struct {
 	locator   *locate.Locator
 	patterns  application.Patterns
 	functions native.Cache
+	names     *symbolize.Pool
 }
 
 // NewOpener returns an opener that knows no file yet. patterns are what the user says of which code is the application's.
 func NewOpener(patterns application.Patterns) *Opener {
-	return &Opener{locator: locate.New(), patterns: patterns}
+	return &Opener{locator: locate.New(), patterns: patterns, names: symbolize.NewPool(symbolize.MaxTogether)}
 }
 
 // New returns the process that a runtime was found in.
@@ -68,7 +69,7 @@ func (o *Opener) New(p *process.Process, rt *cpython.Runtime) *Process {
 		Process: p, Runtime: rt, Memory: memory, Modules: NewModules(p.Maps, rt), app: app,
 		Command: command, tasks: make(map[uint64]*asyncio.Tasks),
 	}
-	out.Names = symbolize.New(rt, memory, app.IsApp, symbolize.NewSources(p, out.templateOf))
+	out.Names = symbolize.New(rt, memory, app.IsApp, symbolize.NewSources(p, out.templateOf), o.names)
 	out.Container, out.Unit, _ = p.Cgroup()
 	return out
 }

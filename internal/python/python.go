@@ -133,6 +133,9 @@ var errTooManyInterpreters = errors.New("too many interpreters in one process")
 func (p *Process) NativeFunction(ip uint64) string {
 	m, ok := p.Modules.Mapping(ip)
 	if !ok {
+		if p.Modules.Cut() {
+			p.unnamedNative++
+		}
 		return ""
 	}
 	name, err := p.functions.Function(p.Process, m, ip)
@@ -146,7 +149,7 @@ func (p *Process) NativeFunction(ip uint64) string {
 const ReasonNative = "native_functions_over_budget"
 
 // UnnamedNative returns how many instructions have no function because the files of the process are too large, or change too
-// fast, to be read.
+// fast, to be read, or because it has too many mappings.
 func (p *Process) UnnamedNative() int64 { return p.unnamedNative }
 
 // Call returns the syscall that a thread of the process sleeps in.

@@ -9,7 +9,7 @@ import (
 )
 
 // MaxTogether is how many bytes of code objects are kept of all processes.
-const MaxTogether = 12 << 20
+const MaxTogether = 8 << 20
 
 // Pool bounds what the resolvers of many processes keep together. Where that is too much, the one that keeps most forgets what it
 // has not used for longest: a process with a lot of code takes nothing from those with little. It is safe for concurrent use.
@@ -24,7 +24,9 @@ type Pool struct {
 type share struct{ bytes int }
 
 // NewPool returns a pool of so many bytes.
-func NewPool(most int) *Pool { return &Pool{most: most, members: make(map[*share]weak.Pointer[Resolver])} }
+func NewPool(most int) *Pool {
+	return &Pool{most: most, members: make(map[*share]weak.Pointer[Resolver])}
+}
 
 // join makes room for what a resolver is going to keep.
 func (p *Pool) join(r *Resolver) *share {

@@ -28,7 +28,7 @@ const Unreadable = model.Unreadable
 // Bounds of what one Resolver keeps.
 const (
 	maxCodes = 4096
-	maxBytes = 16 << 20
+	maxBytes = MaxTogether
 )
 
 // Reasons for frames without a name, as reports count them.
@@ -56,8 +56,8 @@ type Resolver struct {
 	pool     *Pool
 	share    *share     // of the pool
 	busy     sync.Mutex // held by who uses codes
-	probe    uint64 // an address that is mapped as long as the process lives
-	ended    bool   // the process is no longer there to be read
+	probe    uint64     // an address that is mapped as long as the process lives
+	ended    bool       // the process is no longer there to be read
 	failures map[string]int64
 	evicted  int64
 	budget   budget

@@ -26,7 +26,8 @@ type child struct {
 // startChild starts a program, and has says called with each line of it.
 func startChild(cmd *exec.Cmd, says func(string)) (*child, error) {
 	c := &child{cmd: cmd}
-	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	// A group of its own: a group with a stopped process in it gets a SIGHUP when its session goes.
+	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
 	cmd.Stderr = &c.said
 	var err error
 	if c.stdin, err = cmd.StdinPipe(); err != nil {

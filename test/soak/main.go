@@ -38,7 +38,11 @@ type options struct {
 const sampleEvery = 10 * time.Second
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	ends := []os.Signal{unix.SIGINT, unix.SIGTERM}
+	if !signal.Ignored(unix.SIGHUP) { // as under nohup
+		ends = append(ends, unix.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
 	if err != nil {

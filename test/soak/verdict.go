@@ -135,6 +135,9 @@ func (v *verdict) complaints() (out []string) {
 	if v.planted != "" {
 		out = append(out, "the block planted at the end: "+v.planted)
 	}
+	if v.done[overflows] > 0 && v.reasons["records_lost_ring_full"]+v.reasons["stacks_lost_ring_full"] == 0 {
+		out = append(out, "the ring buffer did not overflow: nothing was tried by it")
+	}
 	for _, what := range v.never {
 		out = append(out, what+" never came about")
 	}

@@ -116,7 +116,10 @@ async def rest():
 
 
 async def storm(seconds):
-    """Blocks as often as it can, with deep stacks."""
+    """After a line on its standard input, blocks as often as it can, with deep stacks."""
+    say("ready")
+    while not told_to_end(0):
+        await asyncio.sleep(0.02)
     end = time.monotonic() + float(seconds)
     while time.monotonic() < end:
         deeply(0.025)

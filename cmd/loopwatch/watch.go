@@ -139,8 +139,8 @@ func framesOf(b *model.Block) (n int64) {
 	for _, s := range b.Stacks {
 		n += int64(len(s.Frames))
 	}
-	if b.Holder != nil {
-		n += int64(len(b.Holder.Frames))
+	if b.Detail.Holder != nil {
+		n += int64(len(b.Detail.Holder.Frames))
 	}
 	return n
 }

@@ -5,6 +5,7 @@
 package e2e
 
 import (
+	"bufio"
 	"os"
 	"os/exec"
 	"testing"
@@ -20,7 +21,12 @@ func TestDrillSoak(t *testing.T) {
 	soak := os.Getenv("LOOPWATCH_SOAK")
 	require.NotEmpty(t, soak, "where the soak is")
 	cmd := exec.Command(soak, "-for", "2m", "-warming", "30s", "-loopwatch", binary, "-python", d.python.Path)
-	said, err := cmd.CombinedOutput()
-	t.Logf("%s", said)
-	assert.NoError(t, err)
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		t.Log(lines.Text()) // as it comes: a guest that says nothing is taken to hang
+	}
+	assert.NoError(t, cmd.Wait())
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -100,11 +101,16 @@ func makeFigures() []figure {
 	return out
 }
 
-// slope fits a line to a figure under load: per hour, with its standard error.
+// minute is how many samples make one.
+const minute = int(time.Minute / sampleEvery)
+
+// slope fits a line to the lowest of a figure in each minute of load: per hour, with its standard error. What is lost in an overflow
+// of the ring buffer, and all that is told then, takes memory for some seconds: what stays shows in the lowest.
 func (v *verdict) slope(f figure) (perHour, deviation float64) {
 	var x, y []float64
-	for _, s := range v.samples {
-		x, y = append(x, s.at.Sub(v.samples[0].at).Hours()), append(y, f.of(s))
+	for samples := range slices.Chunk(v.samples, minute) {
+		lowest := slices.MinFunc(samples, func(s, t sample) int { return cmp.Compare(f.of(s), f.of(t)) })
+		x, y = append(x, lowest.at.Sub(v.samples[0].at).Hours()), append(y, f.of(lowest))
 	}
 	return slope(x, y)
 }

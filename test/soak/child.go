@@ -50,12 +50,15 @@ func startChild(cmd *exec.Cmd, says func(string)) (*child, error) {
 
 func (c *child) pid() int { return c.cmd.Process.Pid }
 
+// tell closes its standard input: for most programs that means to end.
+func (c *child) tell() { _ = c.stdin.Close() }
+
 // end tells it to end and waits for that.
 func (c *child) end() error {
 	if c == nil {
 		return nil
 	}
-	_ = c.stdin.Close()
+	c.tell()
 	c.read.Wait()
 	if err := c.cmd.Wait(); err != nil {
 		return fmt.Errorf("%v: %w\n%s", c.cmd.Args, err, c.said.Bytes())

@@ -126,6 +126,9 @@ func (l *load) overflow(ctx context.Context) (err error) {
 		return err
 	}
 	for _, c := range storms {
+		c.tell()
+	}
+	for _, c := range storms {
 		err = errors.Join(err, c.end())
 	}
 	storms = nil

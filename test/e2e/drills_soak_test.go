@@ -20,7 +20,7 @@ func TestDrillSoak(t *testing.T) {
 	d := newDrill(t)
 	soak := os.Getenv("LOOPWATCH_SOAK")
 	require.NotEmpty(t, soak, "where the soak is")
-	cmd := exec.Command(soak, "-for", "2m", "-warming", "30s", "-loopwatch", binary, "-python", d.python.Path)
+	cmd := exec.Command(soak, "-for", "2m", "-warming", "20s", "-quiet", "22s", "-loopwatch", binary, "-python", d.python.Path)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)

@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	o := options{}
 	flags := flag.NewFlagSet("soak", flag.ContinueOnError)
 	flags.DurationVar(&o.length, "for", 30*time.Minute, "how long the load that is judged goes on")
-	flags.DurationVar(&o.warming, "warming", time.Minute, "how long it goes on before")
+	flags.DurationVar(&o.warming, "warming", 5*time.Minute, "how long it goes on before, until loopwatch has seen all that takes memory for a moment some times")
 	flags.DurationVar(&o.quiet, "quiet", 30*time.Second, "how long nothing ends before it is looked at what is left: longer than loopwatch keeps anything")
 	flags.StringVar(&o.binary, "loopwatch", "", "the loopwatch to run (default: built here)")
 	flags.StringVar(&o.python, "python", "/usr/bin/python3", "interpreter of the programs")

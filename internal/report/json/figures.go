@@ -128,6 +128,10 @@ func (f *figures) block(b *model.Block) error {
 	if d := b.Delayed; d != nil {
 		f.add("delayed.events", &f.all, d.Events)
 		f.number("delayed.max_ns", d.MaxNS, maxTime)
+		for _, by := range d.By {
+			f.text("delayed.by.target", by.Target, maxString)
+			f.add("delayed.by.events", &f.all, by.Events)
+		}
 	}
 	b.Stacks = present(b.Stacks)
 	if b.BreakdownNS == nil {
@@ -169,9 +173,8 @@ func (f *figures) loop(l *model.Loop) error {
 		f.number(name, n, maxTime)
 	}
 	f.add("blocked_ns", &f.all, l.BlockedNS)
-	for name, n := range map[string]int64{"p50": l.IterationNS.P50, "p90": l.IterationNS.P90, "p99": l.IterationNS.P99, "max": l.IterationNS.Max} {
-		f.number("iteration_ns."+name, n, maxTime)
-	}
+	f.percentiles("iteration_ns", &l.IterationNS)
+	f.percentiles("ready_delay_ns", l.ReadyDelayNS)
 	if f.bad == nil && !(l.Utilization >= 0 && l.Utilization <= 1) {
 		f.bad = fmt.Errorf("utilization: %g is out of range", l.Utilization)
 	}
@@ -179,6 +182,15 @@ func (f *figures) loop(l *model.Loop) error {
 		f.text("usdt", kind, maxCause)
 	}
 	return f.bad
+}
+
+func (f *figures) percentiles(name string, p *model.Percentiles) {
+	if p == nil {
+		return
+	}
+	for of, n := range map[string]int64{"p50": p.P50, "p90": p.P90, "p99": p.P99, "max": p.Max} {
+		f.number(name+"."+of, n, maxTime)
+	}
 }
 
 func (f *figures) unsupported(u *model.Unsupported) error {

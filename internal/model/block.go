@@ -162,6 +162,7 @@ type Blocker struct {
 	Loops   []LoopID `json:"loops"`
 	Stack   []Frame  `json:"stack"` // of the longest block, innermost first
 	Advice  string   `json:"advice,omitempty"`
+	Known   *Known   `json:"known,omitempty"` // nil where neither an ignore file nor a baseline says anything of it
 }
 
 // BlockerKey is what blocks of one blocker have in common. Without a culprit all but the cause is empty.

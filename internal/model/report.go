@@ -29,6 +29,8 @@ type Report struct {
 	Blocks      []Block       `json:"blocks"`   // in time order
 	Lost        Lost          `json:"lost"`
 	Unsupported []Unsupported `json:"unsupported"`
+	// LetThrough is nil where there was neither an ignore file nor a baseline.
+	LetThrough *LetThrough `json:"let_through,omitempty"`
 }
 
 // Host is the machine observed.

@@ -77,6 +77,10 @@ func Run(ctx context.Context, o Options) (*model.Report, error) {
 	co := track.Options{Emit: dated(clock.Wall, builder.Add)}
 	if o.Record != nil {
 		co.Record = o.Record.Add
+		co.Emit = dated(clock.Wall, func(b model.Block) {
+			o.Record.Note(recording.Note{Block: &recording.Block{TID: b.TID, StartNS: b.StartNS, StartedAt: b.StartedAt, Delayed: b.Delayed}})
+			builder.Add(b)
+		})
 	}
 	w, err := open(ctx, o, co)
 	if err != nil {
@@ -87,12 +91,26 @@ func Run(ctx context.Context, o Options) (*model.Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Record != nil {
+		recordEnd(o.Record, end, w.threads.Met())
+	}
 	r := builder.Report(summary.Meta{
 		StartedAt: w.started, StartedNS: w.startedNS, EndedNS: end.at, ThresholdNS: int64(w.options.Threshold),
 		Processes: w.threads.Met(), Host: hostRow(w.probes.Attach()), Lost: end.Lost, Unsupported: end.Unsupported,
 	}, end.Loops)
 	advice.Fill(r)
 	return r, nil
+}
+
+// recordEnd records what a report has beside its blocks.
+func recordEnd(to *recording.Writer, end ending, processes int) {
+	for i := range end.Loops {
+		to.Note(recording.Note{Loop: &end.Loops[i]})
+	}
+	for i := range end.Unsupported {
+		to.Note(recording.Note{Unsupported: &end.Unsupported[i]})
+	}
+	to.Note(recording.Note{End: &recording.End{EndedNS: end.at, Processes: processes, Lost: end.Lost}})
 }
 
 // dated has blocks carry the time of their start by the wall clock. The clock may be set anew between two blocks.

@@ -15,6 +15,7 @@ type About struct {
 	Blocks  int
 	SplitNS map[model.Cause]int64
 	Tasks   map[string]int // how often each asyncio task was the one that blocked
+	Tests   map[Test]int   // in how many blocks each test of pytest's ran
 	Delayed model.Delayed  // all events, and how long the one that waited longest did
 	Many    int            // blocks made of many short callbacks
 	InWait  int            // blocks that began inside the wait
@@ -27,7 +28,7 @@ func AboutBlockers(r *model.Report) map[model.BlockerKey]*About {
 		b := &r.Blocks[i]
 		a := out[b.Key()]
 		if a == nil {
-			a = &About{SplitNS: map[model.Cause]int64{}, Tasks: map[string]int{}}
+			a = &About{SplitNS: map[model.Cause]int64{}, Tasks: map[string]int{}, Tests: map[Test]int{}}
 			out[b.Key()] = a
 		}
 		a.Blocks++
@@ -37,6 +38,7 @@ func AboutBlockers(r *model.Report) map[model.BlockerKey]*About {
 		if b.Task != "" {
 			a.Tasks[b.Task]++
 		}
+		a.addTest(b)
 		if b.Shape == model.ShapeMany {
 			a.Many++
 		}

@@ -25,25 +25,27 @@ type view struct {
 	Script template.JS
 	Data   template.JS
 
-	Title    string
-	Answer   words.Answer
-	Worst    *blockerView // nil without one
-	Facts    []fact
-	Split    []part // of all blocked time
-	Loops    []loopView
-	More     []loopView // folded away
-	LoopsOut string     // how many are not shown at all
-	Blockers []blockerView
-	Others   []blockerView // folded away
-	RestOut  string
-	Longest  []blockView
-	Blocks   int
-	Limits   []string // what the drawings leave out
-	Lost     []fact
-	LostNote string
-	Problems []fact
-	ProbsOut string
-	Causes   []causeView // those that occur
+	Title  string
+	Answer words.Answer
+	// LetThrough is what was let through as known, and the rules that matched nothing.
+	LetThrough []string
+	Worst      *blockerView // nil without one
+	Facts      []fact
+	Split      []part // of all blocked time
+	Loops      []loopView
+	More       []loopView // folded away
+	LoopsOut   string     // how many are not shown at all
+	Blockers   []blockerView
+	Others     []blockerView // folded away
+	RestOut    string
+	Longest    []blockView
+	Blocks     int
+	Limits     []string // what the drawings leave out
+	Lost       []fact
+	LostNote   string
+	Problems   []fact
+	ProbsOut   string
+	Causes     []causeView // those that occur
 }
 
 type fact struct{ Name, Value string }
@@ -78,6 +80,9 @@ func newView(r *model.Report) *view {
 	v := &view{Answer: words.AnswerOf(r), Blocks: len(r.Blocks), Title: "loopwatch report"}
 	if r.Host.Hostname != "" {
 		v.Title += " of " + clean(r.Host.Hostname)
+	}
+	for _, line := range words.LetThrough(r) {
+		v.LetThrough = append(v.LetThrough, cleanUpTo(line, 4*maxName))
 	}
 	v.Answer.Summary, v.Answer.Hint = glued(v.Answer.Summary), glued(v.Answer.Hint)
 	names := words.NamesOf(r)

@@ -76,6 +76,9 @@ func (t *reportWriter) blocker(number int, b *model.Blocker, about *summary.Abou
 	}
 	t.printf("%2d. %s  %s, %s in %s, max %s%s\n", number, t.style(styleRed, words.CulpritName(b.Culprit)), word(string(b.Cause)),
 		words.BoundedDuration(b.TotalNS, b.AtLeast), words.Plural(b.Count, "block"), words.BoundedDuration(b.MaxNS, b.AtLeast), where)
+	if known := words.Known(b.Known); known != "" {
+		t.printf("      %s\n", t.cut(known, t.width-6))
+	}
 	if evidence := words.Evidence(b.Detail); evidence != "" {
 		t.printf("      %s\n", t.cut(evidence, t.width-6))
 	}
@@ -121,6 +124,9 @@ func (t *reportWriter) about(a *summary.About, gil model.GIL) {
 	}
 	if inWait := words.InWait(a.InWait, a.Blocks); inWait != "" {
 		t.printf("      %s\n", t.cut(inWait, t.width-6))
+	}
+	if tests := words.Tests(a.Tests, func(file string) string { return file }); tests != "" {
+		t.printf("      %s\n", t.cut(tests, t.width-6))
 	}
 	t.waited(&a.Delayed)
 }

@@ -60,6 +60,9 @@ func (t *reportWriter) headline() {
 	if v.Hint != "" {
 		t.printf("%s\n", v.Hint)
 	}
+	for _, line := range words.LetThrough(t.r) {
+		t.printf("%s\n", t.cut(line, t.width))
+	}
 }
 
 const (

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/output"
 	"github.com/loopwatch/loopwatch/internal/report"
+	"github.com/loopwatch/loopwatch/internal/report/ci"
 	"github.com/loopwatch/loopwatch/internal/report/text"
 	"github.com/loopwatch/loopwatch/internal/report/words"
 	"github.com/loopwatch/loopwatch/internal/summary"
@@ -42,7 +44,23 @@ func (a *app) checkBinary(c *cobra.Command, format string, binary bool, file str
 // render writes the report in the format asked for.
 func (a *app) render(w io.Writer, rep *model.Report, f *reportFlags) error {
 	format, _ := report.Named(f.format.value)
-	return format.Write(w, rep, a.textOptions(&f.observeFlags))
+	o := report.Options{Text: a.textOptions(&f.observeFlags), CI: ci.Options{Fail: f.failOnBlock}}
+	if directory, err := os.Getwd(); err == nil {
+		o.CI.Directory, o.CI.WorkTree = directory, workTree(directory)
+	}
+	return format.Write(w, rep, o)
+}
+
+// workTree returns the top of the git work tree that a directory lies in, or the directory itself.
+func workTree(directory string) string {
+	for at := directory; ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(filepath.Join(at, ".git")); err == nil {
+			return at
+		}
+		if at == filepath.Dir(at) {
+			return directory
+		}
+	}
 }
 
 // textOptions lays text out for where it goes.

@@ -30,7 +30,7 @@ const (
 	statusDone    = 0
 	statusFailed  = 1 // could not do it
 	statusUsage   = 2 // wrong usage
-	statusBlocked = 3 // --fail-on-block, and a block was seen
+	statusBlocked = 3 // --fail-on-block, and a block was seen; --fail-on-worse, and a blocker is new or worse
 )
 
 func main() {
@@ -77,7 +77,7 @@ func (a *app) run(args []string) (status int) {
 	switch err := crash.Guard(func() error { return root.ExecuteContext(ctx) }); {
 	case err == nil:
 		return statusDone
-	case errors.Is(err, errBlocked):
+	case errors.Is(err, errBlocked), errors.Is(err, errWorse):
 		return statusBlocked
 	case errors.Is(err, errSaid):
 		return statusFailed

@@ -51,7 +51,7 @@ func TestRecordAndReport(t *testing.T) {
 	assert.Equal(t, int64(5), read.Header.ThresholdNS)
 	e, err := read.Next()
 	require.NoError(t, err)
-	assert.Equal(t, 7, e.PID)
+	assert.Equal(t, 7, e.Evidence.PID)
 }
 
 // One file cannot hold both, by whatever names it is called.

@@ -35,7 +35,7 @@ passed on. The report goes to stdout, after what the command printed there: --ou
 Where the command cannot be observed, that is said, and it runs all the same.
 
 Exit status: that of the command, 128 and the signal's number where one ended it; 3 with
---fail-on-block when a block was seen, 1 with it when the command could not be observed; 1 where the
+--fail-on-block when a block was seen that neither --ignore nor --baseline lets through, 1 with it when the command could not be observed; 1 where the
 command could not be started; 2 wrong usage.`,
 		Example: "  sudo loopwatch run -- python3 app.py\n" +
 			"  sudo loopwatch run --fail-on-block --threshold 50ms -- \"$(command -v pytest)\" tests",
@@ -62,6 +62,7 @@ command could not be started; 2 wrong usage.`,
 	f.format = reportFormats()
 	c.Flags().VarP(&f.format, "format", "f", "what to print: "+f.format.list())
 	c.Flags().BoolVar(&f.failOnBlock, "fail-on-block", false, "end with status 3 when a block was seen")
+	f.known.register(c)
 	c.Flags().BoolVar(&f.asRoot, "as-root", false, "under sudo: run the command as root, too")
 	complete(c, "format", f.format.allowed)
 	return c
@@ -81,7 +82,12 @@ func (a *app) runChild(c *cobra.Command, f *runFlags, args []string, usual usual
 	if err != nil {
 		return err
 	}
-	r := &commandRun{app: a, flags: f, command: command, usual: usual, interrupted: command.Catch()}
+	blockers, err := f.known.open(c.Context(), a, c, f.threshold)
+	if err != nil {
+		return err
+	}
+	defer blockers.close()
+	r := &commandRun{app: a, flags: f, known: blockers, command: command, usual: usual, interrupted: command.Catch()}
 	defer command.Release()
 	return r.do(c.Context())
 }

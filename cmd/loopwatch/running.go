@@ -12,6 +12,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/child"
 	"github.com/loopwatch/loopwatch/internal/crash"
+	"github.com/loopwatch/loopwatch/internal/known"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
 	"github.com/loopwatch/loopwatch/internal/output"
@@ -21,6 +22,7 @@ import (
 type commandRun struct {
 	*app
 	flags       *runFlags
+	known       *knownBlockers
 	command     *child.Child
 	usual       usualPriority
 	interrupted <-chan struct{} // before the command has started
@@ -64,7 +66,7 @@ func (r *commandRun) do(ctx context.Context) error {
 		r.fail(err)
 		crash.Trace(r.stderr, err)
 	}
-	if r.flags.failOnBlock && len(seen.report.Blocks) > 0 {
+	if r.flags.failOnBlock && !known.LetsPass(seen.report) {
 		return errBlocked
 	}
 	return endedWith(status)
@@ -142,6 +144,9 @@ func (r *commandRun) notStarted(err error) error {
 // write prints the report.
 func (r *commandRun) write(out *output.Output, rep *model.Report) error {
 	return crash.Guard(func() error {
+		if err := r.known.mark(r.newProgress(0), rep, r.flags.format.value); err != nil {
+			return err
+		}
 		if err := out.Write(func(w io.Writer) error { return r.render(w, rep, &r.flags.reportFlags) }); err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
 	"github.com/loopwatch/loopwatch/internal/output"
 	"github.com/loopwatch/loopwatch/internal/priority"
@@ -23,8 +24,11 @@ const formatJSONL = "jsonl"
 // printEvery is how often it is looked whether a line is due that no block brings with it.
 const printEvery = 250 * time.Millisecond
 
-// watchQueue is how many blocks may wait for a slow reader before they are dropped.
-const watchQueue = 4096
+// How many blocks may wait for a slow reader before they are dropped, and how many frames on their stacks.
+const (
+	watchQueue  = 4096
+	queuedStack = 1 << 18 // frames of 48 bytes
+)
 
 func (a *app) watchCommand() *cobra.Command {
 	var f observeFlags
@@ -111,17 +115,34 @@ type printer struct {
 	w       *output.Lines
 	text    *text.Stream // nil for jsonl
 	queue   chan observe.Sighting
+	frames  atomic.Int64 // of the blocks in queue
 	dropped atomic.Int64
 	hangups <-chan os.Signal // each has reopen called
 	reopen  func()
 }
 
 func (p *printer) enqueue(s observe.Sighting) {
-	select {
-	case p.queue <- s:
-	default:
-		p.dropped.Add(1)
+	n := framesOf(&s.Block)
+	if p.frames.Add(n) <= queuedStack {
+		select {
+		case p.queue <- s:
+			return
+		default:
+		}
 	}
+	p.frames.Add(-n)
+	p.dropped.Add(1)
+}
+
+// framesOf counts the frames on all stacks of a block.
+func framesOf(b *model.Block) (n int64) {
+	for _, s := range b.Stacks {
+		n += int64(len(s.Frames))
+	}
+	if b.Detail.Holder != nil {
+		n += int64(len(b.Detail.Holder.Frames))
+	}
+	return n
 }
 
 // run prints until the queue is closed. Errors are the writer's to deal with.
@@ -137,6 +158,7 @@ func (p *printer) run() {
 				}
 				return
 			}
+			p.frames.Add(-framesOf(&s.Block))
 			p.print(&s)
 		case <-p.hangups:
 			p.reopen()

@@ -95,6 +95,18 @@ func TestWatchCountsWhatASlowReaderMisses(t *testing.T) {
 	assert.EqualValues(t, 7, p.dropped.Load())
 }
 
+// What waits for a slow reader is bounded by its stacks, too.
+func TestWatchBoundsTheStacksThatWait(t *testing.T) {
+	p := &printer{queue: make(chan observe.Sighting, watchQueue)}
+	deep := observe.Sighting{Block: model.Block{Stacks: []model.Stack{{Frames: make([]model.Frame, queuedStack/4)}}}}
+	for range 10 {
+		p.enqueue(deep)
+	}
+	assert.Len(t, p.queue, 4)
+	assert.EqualValues(t, 6, p.dropped.Load())
+	assert.EqualValues(t, queuedStack, p.frames.Load())
+}
+
 func TestWatchAppends(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "blocks")
 	for range 2 {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -76,6 +77,10 @@ func Run(ctx context.Context, o Options) (*model.Report, error) {
 	co := track.Options{Emit: dated(clock.Wall, builder.Add)}
 	if o.Record != nil {
 		co.Record = o.Record.Add
+		co.Emit = dated(clock.Wall, func(b model.Block) {
+			o.Record.Note(recording.Note{Block: &recording.Block{TID: b.TID, StartNS: b.StartNS, StartedAt: b.StartedAt, Delayed: b.Delayed}})
+			builder.Add(b)
+		})
 	}
 	w, err := open(ctx, o, co)
 	if err != nil {
@@ -86,12 +91,26 @@ func Run(ctx context.Context, o Options) (*model.Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Record != nil {
+		recordEnd(o.Record, end, w.threads.Met())
+	}
 	r := builder.Report(summary.Meta{
 		StartedAt: w.started, StartedNS: w.startedNS, EndedNS: end.at, ThresholdNS: int64(w.options.Threshold),
 		Processes: w.threads.Met(), Host: hostRow(w.probes.Attach()), Lost: end.Lost, Unsupported: end.Unsupported,
 	}, end.Loops)
 	advice.Fill(r)
 	return r, nil
+}
+
+// recordEnd records what a report has beside its blocks.
+func recordEnd(to *recording.Writer, end ending, processes int) {
+	for i := range end.Loops {
+		to.Note(recording.Note{Loop: &end.Loops[i]})
+	}
+	for i := range end.Unsupported {
+		to.Note(recording.Note{Unsupported: &end.Unsupported[i]})
+	}
+	to.Note(recording.Note{End: &recording.End{EndedNS: end.at, Processes: processes, Lost: end.Lost}})
 }
 
 // dated has blocks carry the time of their start by the wall clock. The clock may be set anew between two blocks.
@@ -307,6 +326,28 @@ func (w *window) sweep() error {
 	ended := w.threads.FindEnded()
 	w.drain(context.Background())
 	w.threads.Forget(ended)
+	return w.logKept()
+}
+
+// logKept logs how much there is of all that is kept, and what was lost so far: what only grows in a long observation is seen there.
+func (w *window) logKept() error {
+	ctx := context.Background()
+	if !w.options.Log.Enabled(ctx, slog.LevelDebug) {
+		return nil
+	}
+	lost, err := w.threads.Losses()
+	if err != nil {
+		return err
+	}
+	attrs := []slog.Attr{slog.Int("goroutines", runtime.NumGoroutine()), slog.Int64("lost_events", lost.Events), slog.Int64("lost_stacks", lost.Stacks)}
+	for _, counts := range []map[string]int64{w.threads.Kept(), lost.Reasons} {
+		for _, name := range slices.Sorted(maps.Keys(counts)) {
+			if counts[name] != 0 {
+				attrs = append(attrs, slog.Int64(name, counts[name]))
+			}
+		}
+	}
+	w.options.Log.LogAttrs(ctx, slog.LevelDebug, "what is kept", attrs...)
 	return nil
 }
 

@@ -15,8 +15,6 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
-
-	"github.com/loopwatch/loopwatch/internal/block"
 )
 
 // real is a recording of one loop, made by "report --record".
@@ -43,7 +41,7 @@ func FuzzReader(f *testing.F) {
 		defer r.Close()
 		for range some {
 			if e, err := r.Next(); err != nil {
-				require.Nil(t, e)
+				require.Equal(t, Entry{}, e)
 				return
 			}
 		}
@@ -69,6 +67,7 @@ func FuzzLines(f *testing.F) {
 	text, err := json.Marshal(example())
 	require.NoError(f, err)
 	f.Add(append([]byte(begin), append(text, '\n')...))
+	f.Add([]byte(begin + `{"of_block":{"tid":5,"start_ns":7,"delayed":{"events":3}}}` + "\n" + `{"of_end":{"ended_ns":9}}` + "\n"))
 	f.Fuzz(func(t *testing.T, lines []byte) {
 		file := zipped(t, string(lines))
 		var before, after runtime.MemStats
@@ -78,11 +77,11 @@ func FuzzLines(f *testing.F) {
 			return
 		}
 		defer r.Close()
-		var read []*block.Evidence
+		var read []Entry
 		for range some {
 			e, err := r.Next()
 			if err != nil {
-				require.Nil(t, e)
+				require.Equal(t, Entry{}, e)
 				break
 			}
 			read = append(read, e)
@@ -95,7 +94,11 @@ func FuzzLines(f *testing.F) {
 		require.NoError(t, err)
 		w.Begin(r.Header)
 		for _, e := range read {
-			w.Add(e)
+			if e.Note != nil {
+				w.Note(*e.Note)
+			} else {
+				w.Add(e.Evidence)
+			}
 		}
 		require.NoError(t, w.Close())
 		back, err := NewReader(&again)

@@ -56,27 +56,31 @@ func (r *Reader) header() error {
 // Close releases the decompressor.
 func (r *Reader) Close() { r.zip.Close() }
 
-// Next returns the evidence on the next period, and io.EOF after the last.
-func (r *Reader) Next() (*block.Evidence, error) {
+// Next returns the next entry, and io.EOF after the last.
+func (r *Reader) Next() (Entry, error) {
 	line, err := r.line(maxLine)
 	if err != nil {
-		return nil, err
+		return Entry{}, err
 	}
 	// The samples are taken apart one by one, so that few bytes cannot become many samples.
 	e := struct {
 		*block.Evidence
+		*Note
 		Samples json.RawMessage `json:"samples"`
-	}{Evidence: new(block.Evidence)}
+	}{new(block.Evidence), new(Note), nil}
 	if err := json.Unmarshal(line, &e); err != nil {
-		return nil, fmt.Errorf("read evidence: %w", err)
+		return Entry{}, fmt.Errorf("read evidence: %w", err)
 	}
-	if e.Evidence == nil || len(line)-len(e.Samples) > maxRest {
-		return nil, errors.New("read evidence: longer than it may be")
+	if e.Evidence == nil || e.Note == nil || len(line)-len(e.Samples) > maxRest {
+		return Entry{}, errors.New("read evidence: longer than it may be")
+	}
+	if !e.Note.empty() {
+		return Entry{Note: e.Note}, nil
 	}
 	if e.Evidence.Samples, err = samples(e.Samples); err != nil {
-		return nil, fmt.Errorf("read samples: %w", err)
+		return Entry{}, fmt.Errorf("read samples: %w", err)
 	}
-	return e.Evidence, nil
+	return Entry{Evidence: e.Evidence}, nil
 }
 
 func samples(raw json.RawMessage) (out []block.Sample, err error) {

@@ -39,6 +39,8 @@ func example() *block.Evidence {
 	}
 }
 
+var noted = Note{End: &End{EndedNS: 5, Lost: model.Lost{Reasons: map[string]int64{"x": 1}}}}
+
 // What was written comes back as it was.
 func TestRoundTrip(t *testing.T) {
 	var file bytes.Buffer
@@ -47,6 +49,7 @@ func TestRoundTrip(t *testing.T) {
 	w.Begin(Header{ThresholdNS: 100, StartedAt: time.Unix(5, 0).UTC()})
 	w.Add(example())
 	w.Add(&block.Evidence{Open: true})
+	w.Note(noted)
 	require.NoError(t, w.Close())
 	r, err := NewReader(&file)
 	require.NoError(t, err)
@@ -54,11 +57,14 @@ func TestRoundTrip(t *testing.T) {
 	assert.Equal(t, Header{Schema: Schema, ThresholdNS: 100, StartedAt: time.Unix(5, 0).UTC()}, r.Header)
 	e, err := r.Next()
 	require.NoError(t, err)
-	assert.Equal(t, example(), e)
-	assert.Equal(t, block.Judge(example()), block.Judge(e))
+	assert.Equal(t, Entry{Evidence: example()}, e)
+	assert.Equal(t, block.Judge(example()), block.Judge(e.Evidence))
 	e, err = r.Next()
 	require.NoError(t, err)
-	assert.Equal(t, &block.Evidence{Open: true}, e)
+	assert.Equal(t, Entry{Evidence: &block.Evidence{Open: true}}, e)
+	e, err = r.Next()
+	require.NoError(t, err)
+	assert.Equal(t, Entry{Note: &noted}, e)
 	_, err = r.Next()
 	assert.ErrorIs(t, err, io.EOF)
 }

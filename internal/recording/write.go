@@ -40,6 +40,9 @@ func (w *Writer) Begin(h Header) {
 // Add writes the evidence on one period. Close returns what goes wrong.
 func (w *Writer) Add(e *block.Evidence) { w.line(e, maxLine) }
 
+// Note writes a note. Close returns what goes wrong.
+func (w *Writer) Note(n Note) { w.line(n, maxRest) }
+
 func (w *Writer) line(v any, limit int) {
 	if w.err != nil {
 		return

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/report/ci"
 	"github.com/loopwatch/loopwatch/internal/report/html"
 	"github.com/loopwatch/loopwatch/internal/report/json"
 	"github.com/loopwatch/loopwatch/internal/report/profile"
@@ -21,23 +22,31 @@ type Format struct {
 	Binary bool // a terminal would obey some of its bytes
 	// Silent says that the file has no words for the blocks that a report had no room for.
 	Silent bool
-	// Write writes a report. Only text heeds the options.
-	Write func(io.Writer, *model.Report, text.Options) error
+	// Write writes a report.
+	Write func(io.Writer, *model.Report, Options) error
+}
+
+// Options are those of all formats.
+type Options struct {
+	Text text.Options
+	CI   ci.Options
 }
 
 // formats are all formats, the default first.
 var formats = [...]Format{
-	{Name: "text", Write: text.Write},
+	{Name: "text", Write: func(w io.Writer, r *model.Report, o Options) error { return text.Write(w, r, o.Text) }},
 	{Name: "json", Write: plain(json.Write)},
 	{Name: "folded", Write: plain(profile.WriteFolded), Silent: true},
 	{Name: "speedscope", Write: plain(profile.WriteSpeedscope), Silent: true},
 	{Name: "pprof", Write: plain(profile.WritePprof), Silent: true, Binary: true},
 	{Name: "html", Write: plain(html.Write)},
+	{Name: "github", Write: func(w io.Writer, r *model.Report, o Options) error { return ci.WriteGitHub(w, r, o.CI) }},
+	{Name: "junit", Write: func(w io.Writer, r *model.Report, o Options) error { return ci.WriteJUnit(w, r, o.CI) }},
 }
 
 // plain is for formats that have no options.
-func plain(write func(io.Writer, *model.Report) error) func(io.Writer, *model.Report, text.Options) error {
-	return func(w io.Writer, r *model.Report, _ text.Options) error { return write(w, r) }
+func plain(write func(io.Writer, *model.Report) error) func(io.Writer, *model.Report, Options) error {
+	return func(w io.Writer, r *model.Report, _ Options) error { return write(w, r) }
 }
 
 // Names returns the names of all formats, the default first.

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/report/reporttest"
-	"github.com/loopwatch/loopwatch/internal/report/text"
 )
 
 func TestFormats(t *testing.T) {
@@ -26,7 +25,7 @@ func TestFormats(t *testing.T) {
 		f, ok := Named(name)
 		require.True(t, ok)
 		var b bytes.Buffer
-		require.NoError(t, f.Write(&b, reporttest.Everything(), text.Options{}))
+		require.NoError(t, f.Write(&b, reporttest.Everything(), Options{}))
 		assert.Contains(t, b.String()[:min(b.Len(), 2000)], map[bool]string{true: "\x1f\x8b", false: "shop"}[f.Binary], name)
 	}
 	_, ok := Named("xml")

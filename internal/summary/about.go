@@ -15,6 +15,7 @@ type About struct {
 	Blocks  int
 	SplitNS map[model.Cause]int64
 	Tasks   map[string]int // how often each asyncio task was the one that blocked
+	Tests   map[Test]int   // in how many blocks each test of pytest's ran
 	Delayed model.Delayed  // all events, and how long the one that waited longest did
 	Many    int            // blocks made of many short callbacks
 	InWait  int            // blocks that began inside the wait
@@ -27,7 +28,7 @@ func AboutBlockers(r *model.Report) map[model.BlockerKey]*About {
 		b := &r.Blocks[i]
 		a := out[b.Key()]
 		if a == nil {
-			a = &About{SplitNS: map[model.Cause]int64{}, Tasks: map[string]int{}}
+			a = &About{SplitNS: map[model.Cause]int64{}, Tasks: map[string]int{}, Tests: map[Test]int{}}
 			out[b.Key()] = a
 		}
 		a.Blocks++
@@ -37,6 +38,7 @@ func AboutBlockers(r *model.Report) map[model.BlockerKey]*About {
 		if b.Task != "" {
 			a.Tasks[b.Task]++
 		}
+		a.addTest(b)
 		if b.Shape == model.ShapeMany {
 			a.Many++
 		}
@@ -46,9 +48,28 @@ func AboutBlockers(r *model.Report) map[model.BlockerKey]*About {
 		if d := b.Delayed; d != nil {
 			a.Delayed.Events += d.Events
 			a.Delayed.MaxNS = max(a.Delayed.MaxNS, d.MaxNS)
+			a.addWaiters(d.By)
 		}
 	}
 	return out
+}
+
+// maxWaiters bounds the sorts of waiters that are added up.
+const maxWaiters = 64
+
+func (a *About) addWaiters(by []model.DelayedBy) {
+	all := a.Delayed.By
+	for _, b := range by {
+		i := slices.IndexFunc(all, func(x model.DelayedBy) bool { return x.Target == b.Target })
+		switch {
+		case i >= 0:
+			all[i].Events += b.Events
+		case len(all) < maxWaiters:
+			all = append(all, b)
+		}
+	}
+	slices.SortStableFunc(all, func(x, y model.DelayedBy) int { return cmp.Compare(y.Events, x.Events) })
+	a.Delayed.By = all
 }
 
 // Part is a cause's part of a split.

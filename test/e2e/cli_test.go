@@ -54,6 +54,9 @@ func doAs(t testing.TB, attributes *syscall.SysProcAttr, args ...string) outcome
 	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
+	if bytes.HasPrefix(stdout.Bytes(), []byte("{")) {
+		checkSchema(t, stdout.Bytes())
+	}
 	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 

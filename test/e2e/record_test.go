@@ -3,10 +3,15 @@
 package e2e
 
 import (
+	"bytes"
 	"errors"
+	"io"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/report"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 	"github.com/loopwatch/loopwatch/test/replay"
 	"github.com/loopwatch/loopwatch/test/truth"
@@ -57,17 +63,39 @@ func TestRecord(t *testing.T) {
 	time.Sleep(2 * usualThreshold())
 
 	rep := w.stop(t)
+	checkFrom(t, rep, file)
 	require.True(t, slices.ContainsFunc(rep.Blocks, func(b model.Block) bool { return b.Ongoing }), "a block is under way")
 	require.Greater(t, len(rep.Blocks), 1, "others have ended")
 	again, err := replay.File(file)
 	require.NoError(t, err)
 	for i := range rep.Blocks {
 		require.NotEmpty(t, rep.Blocks[i].StartedAt)
-		rep.Blocks[i].StartedAt = "" // the wall clock of each block is not recorded
 	}
 	want, err := replay.Plain(rep.Blocks)
 	require.NoError(t, err)
 	got, err := replay.Plain(again.Blocks)
 	require.NoError(t, err)
 	assert.Equal(t, want, got)
+}
+
+// checkFrom holds what is printed of a recording against the report that was made meanwhile, without privileges.
+func checkFrom(t *testing.T, rep *model.Report, file string) {
+	t.Helper()
+	require.NoError(t, os.Chmod(file, 0o644))
+	recorded, err := os.Open(file)
+	require.NoError(t, err)
+	defer recorded.Close()
+	for _, format := range []string{"json", "text", "html", "folded"} {
+		cmd := exec.Command(binary, "report", "--from", "-", "--format", format)
+		_, err := recorded.Seek(0, io.SeekStart)
+		require.NoError(t, err)
+		cmd.Stdin, cmd.Dir = recorded, "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		got, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", got)
+		f, _ := report.Named(format)
+		var want bytes.Buffer
+		require.NoError(t, f.Write(&want, rep, report.Options{}))
+		assert.Equal(t, want.String(), string(got), format)
+	}
 }

@@ -41,7 +41,7 @@ func TestStrip(t *testing.T) {
 	for _, pid := range []int{5, 7} {
 		e, err := r.Next()
 		require.NoError(t, err)
-		assert.Equal(t, &block.Evidence{PID: pid, Samples: []block.Sample{{Task: "of its own"}}}, e)
+		assert.Equal(t, recording.Entry{Evidence: &block.Evidence{PID: pid, Samples: []block.Sample{{Task: "of its own"}}}}, e)
 	}
 	_, err = r.Next()
 	assert.ErrorIs(t, err, io.EOF)

@@ -99,6 +99,7 @@ func readReport(t testing.TB, file string) *model.Report {
 	require.NoError(t, err)
 	rep := new(model.Report)
 	require.NoError(t, json.Unmarshal(text, rep))
+	checkSchema(t, text)
 	check(t, rep)
 	return rep
 }

@@ -130,6 +130,7 @@ func decodeBlocks(t testing.TB, lines []byte) (blocks []model.Block, torn int) {
 			torn++
 			continue
 		}
+		checkSchema(t, line)
 		require.Equal(t, model.SchemaBlock, b.Schema)
 		blocks = append(blocks, b)
 	}

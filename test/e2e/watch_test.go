@@ -108,6 +108,7 @@ func (w *watcher) report(t testing.TB) *model.Report {
 	decoder.DisallowUnknownFields()
 	require.NoError(t, decoder.Decode(rep))
 	require.Equal(t, model.SchemaReport, rep.Schema)
+	checkSchema(t, w.stdout.Bytes())
 	check(t, rep)
 	return rep
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
+	"github.com/loopwatch/loopwatch/internal/replay"
 	"github.com/loopwatch/loopwatch/test/judge"
 	"github.com/loopwatch/loopwatch/test/truth"
 )
@@ -40,14 +41,14 @@ func TestReplay(t *testing.T) {
 		require.NoError(t, err)
 		require.NotEmpty(t, files, "%s has no recordings", dir)
 		for _, file := range files {
-			t.Run(filepath.Base(file), func(t *testing.T) { replay(t, file) })
+			t.Run(filepath.Base(file), func(t *testing.T) { judgeAgain(t, file) })
 		}
 	}
 }
 
-func replay(t *testing.T, file string) {
+func judgeAgain(t *testing.T, file string) {
 	rep, err := File(file)
-	if errors.Is(err, ErrForeign) {
+	if errors.Is(err, replay.ErrForeign) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
 	"github.com/loopwatch/loopwatch/internal/elffile"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
@@ -14,7 +16,7 @@ import (
 // Cache remembers what was found in files, nothing included. The zero value is ready for use, by several goroutines.
 type Cache struct {
 	mu    sync.Mutex
-	m     map[process.FileStamp]cached
+	m     *simplelru.LRU[process.FileStamp, cached] // nil: nothing yet
 	reads elffile.Reads
 }
 
@@ -25,8 +27,9 @@ type cached struct {
 
 // Bounds of what is read and remembered.
 const (
-	// A host has some hundred different executables and libraries that get looked at.
-	maxImages = 4096
+	// A host has some hundred different executables and libraries that get looked at. Each takes some kilobytes, and one that is
+	// replaced, as by an update, is not asked for again.
+	maxImages = 512
 	maxOfOne  = 256 << 20 // bytes of all files of one process that are not remembered yet
 	savedRead = 8 << 20   // bytes that are read of a file that changes, before it has to wait
 )
@@ -79,15 +82,17 @@ func (f *Files) Get(m process.Mapping) (*Image, error) {
 func (c *Cache) known(stamp process.FileStamp) (cached, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	known, ok := c.m[stamp]
-	return known, ok
+	if c.m == nil {
+		return cached{}, false
+	}
+	return c.m.Get(stamp)
 }
 
 func (c *Cache) keep(stamp process.FileStamp, found cached) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.m == nil || len(c.m) >= maxImages {
-		c.m = map[process.FileStamp]cached{}
+	if c.m == nil {
+		c.m, _ = simplelru.NewLRU[process.FileStamp, cached](maxImages, nil) // fails for sizes below 1 only
 	}
-	c.m[stamp] = found
+	c.m.Add(stamp, found)
 }

@@ -27,6 +27,7 @@ type blockerView struct {
 	Facts    string
 	In       string
 	Evidence string
+	Known    string
 	GIL      string
 	Advice   []span
 	Delayed  string
@@ -111,6 +112,7 @@ func newBlocker(number int, b *model.Blocker, all int64, about *summary.About, n
 		Total: glued(words.BoundedDuration(b.TotalNS, b.AtLeast)), Share: words.Percent(share), Width: width(share),
 		Facts:    glued(fmt.Sprintf("%s, the longest %s", words.Plural(b.Count, "block"), words.BoundedDuration(b.MaxNS, b.AtLeast))),
 		In:       names.List(b.Loops, blockerLoops),
+		Known:    cleanUpTo(words.Known(b.Known), 4*maxName),
 		Evidence: cleanUpTo(words.Evidence(b.Detail), 4*maxName),
 		Advice:   spansOf(cleanUpTo(b.Advice, 4*maxName)),
 		Stack:    stackOf(b.Stack, b.Culprit),

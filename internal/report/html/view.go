@@ -40,19 +40,21 @@ type leftOut struct {
 type view struct {
 	shell
 	leftOut
-	Answer   words.Answer
-	Worst    *blockerView // nil without one
-	Facts    []fact
-	Split    []part // of all blocked time
-	Loops    []loopView
-	More     []loopView // folded away
-	LoopsOut string     // how many are not shown at all
-	Blockers []blockerView
-	Others   []blockerView // folded away
-	RestOut  string
-	Longest  []blockView
-	Blocks   int
-	Causes   []causeView // those that occur
+	Answer words.Answer
+	// LetThrough is what was let through as known, and the rules that matched nothing.
+	LetThrough []string
+	Worst      *blockerView // nil without one
+	Facts      []fact
+	Split      []part // of all blocked time
+	Loops      []loopView
+	More       []loopView // folded away
+	LoopsOut   string     // how many are not shown at all
+	Blockers   []blockerView
+	Others     []blockerView // folded away
+	RestOut    string
+	Longest    []blockView
+	Blocks     int
+	Causes     []causeView // those that occur
 }
 
 // Flamed is what the flame graph shows, Drawn whether there is something to draw.
@@ -64,10 +66,10 @@ const blockedTime, waitingTime = "blocked time", "waiting time"
 type fact struct{ Name, Value string }
 
 type loopView struct {
-	Name, Kind, Python, Where                                       string
-	Busy, Iterations, P50, P99, Max, Blocks, Blocked, InBlock, Late string
-	Hurt                                                            bool
-	Command                                                         string
+	Name, Kind, Python, Where                                            string
+	Busy, Iterations, P50, P99, Max, Lag, Blocks, Blocked, InBlock, Late string
+	Hurt                                                                 bool
+	Command                                                              string
 }
 
 type blockView struct {
@@ -94,6 +96,9 @@ func newView(r *model.Report) *view {
 	v.Title = "loopwatch report"
 	if r.Host.Hostname != "" {
 		v.Title += " of " + clean(r.Host.Hostname)
+	}
+	for _, line := range words.LetThrough(r) {
+		v.LetThrough = append(v.LetThrough, cleanUpTo(line, 4*maxName))
 	}
 	v.Answer.Summary, v.Answer.Hint = glued(v.Answer.Summary), glued(v.Answer.Hint)
 	names := words.NamesOf(r)
@@ -162,8 +167,11 @@ func (v *view) loops(r *model.Report) {
 			Name: words.LoopName(l), Kind: cmp.Or(clean(l.Loop), "unknown"), Python: clean(l.Python),
 			Where: clean(cmp.Or(l.Container, l.Unit)), Command: clean(l.Command),
 			Busy: words.Percent(l.Utilization), Iterations: strconv.FormatInt(l.Iterations, 10),
-			P50: dash(l.IterationNS.P50), P99: dash(l.IterationNS.P99), Max: dash(l.IterationNS.Max),
+			P50: dash(l.IterationNS.P50), P99: dash(l.IterationNS.P99), Max: dash(l.IterationNS.Max), Lag: dash(0),
 			Blocks: strconv.FormatInt(l.Blocks, 10), Blocked: dash(l.BlockedNS), Hurt: l.Blocks > 0,
+		}
+		if d := l.ReadyDelayNS; d != nil {
+			row.Lag = dash(d.P99)
 		}
 		if l.Container != "" && l.Unit != "" {
 			row.Where = clean(l.Container) + ", " + clean(l.Unit)

@@ -116,3 +116,12 @@ func writeAll(w io.Writer, parts ...[]byte) error {
 	}
 	return nil
 }
+
+// WriteDiff writes d as one indented JSON document (schema loopwatch.diff/v1).
+func WriteDiff(w io.Writer, d *model.Diff) error {
+	var b bytes.Buffer
+	if err := encode(&b, d, ""); err != nil {
+		return fmt.Errorf("encode comparison: %w", err)
+	}
+	return writeAll(w, b.Bytes(), []byte("\n"))
+}

@@ -31,6 +31,9 @@ func WriteStack(w io.Writer, b *model.Block, o Options) error {
 	if evidence := words.Evidence(b.Detail); evidence != "" {
 		t.printf("      %s\n", t.cut(evidence, t.width-6))
 	}
+	if b.Delayed != nil {
+		t.waited(b.Delayed)
+	}
 	switch {
 	case len(b.Stacks) == 0 && b.InWait:
 		t.printf("      %s\n", words.InWait(1, 1))
@@ -73,6 +76,9 @@ func (t *reportWriter) blocker(number int, b *model.Blocker, about *summary.Abou
 	}
 	t.printf("%2d. %s  %s, %s in %s, max %s%s\n", number, t.style(styleRed, words.CulpritName(b.Culprit)), word(string(b.Cause)),
 		words.BoundedDuration(b.TotalNS, b.AtLeast), words.Plural(b.Count, "block"), words.BoundedDuration(b.MaxNS, b.AtLeast), where)
+	if known := words.Known(b.Known); known != "" {
+		t.printf("      %s\n", t.cut(known, t.width-6))
+	}
 	if evidence := words.Evidence(b.Detail); evidence != "" {
 		t.printf("      %s\n", t.cut(evidence, t.width-6))
 	}
@@ -119,7 +125,15 @@ func (t *reportWriter) about(a *summary.About, gil model.GIL) {
 	if inWait := words.InWait(a.InWait, a.Blocks); inWait != "" {
 		t.printf("      %s\n", t.cut(inWait, t.width-6))
 	}
-	if waited := words.Waited(&a.Delayed); waited != "" {
+	if tests := words.Tests(a.Tests, func(file string) string { return file }); tests != "" {
+		t.printf("      %s\n", t.cut(tests, t.width-6))
+	}
+	t.waited(&a.Delayed)
+}
+
+// waited says who had to wait, if anybody.
+func (t *writer) waited(d *model.Delayed) {
+	if waited := words.WaitedIn(d, t.width-6); waited != "" {
 		t.printf("      %s\n", waited)
 	}
 }

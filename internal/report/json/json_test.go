@@ -106,7 +106,6 @@ func TestLowerBoundsInJSON(t *testing.T) {
 	assert.Contains(t, out.String(), `"at_least":true`)
 }
 
-// FuzzWrite lets a watched process choose every string and looks for what is no JSON, or would be obeyed by a terminal.
 // TestWaits: no list is null, and nothing a process has made is printed as it is.
 func TestWaits(t *testing.T) {
 	for _, p := range []*model.WaitProfile{{}, reporttest.Waits("\x1b[31m")} {
@@ -120,6 +119,7 @@ func TestWaits(t *testing.T) {
 	}
 }
 
+// FuzzWrite lets a watched process choose every string and looks for what is no JSON, or would be obeyed by a terminal.
 func FuzzWrite(f *testing.F) {
 	f.Add("Handler.get")
 	f.Add("\x1b]0;x\a\u202e\u2066\r\n\xff")

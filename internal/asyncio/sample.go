@@ -33,7 +33,8 @@ type Sampler struct {
 // sampled is a task that a Sampler knows.
 type sampled struct {
 	*Pending
-	round     int // in which it was there
+	round     int  // in which it was there
+	sure      bool // a bare future was found to be one twice: more may have been known of it a moment later
 	heldRead  bool
 	callbacks [2]uint64 // as leads was read, to 3.13
 	leads     []uint64  // objects that they lead to
@@ -230,10 +231,11 @@ func (s *Sampler) read(m process.Memory, addrs []uint64, budget *Budget) error {
 
 // keep remembers a task as it was read, as far as there is room.
 func (s *Sampler) keep(task *Pending) {
+	out := &sampled{Pending: task, round: s.round}
 	if last := s.known[task.Addr]; last != nil {
+		out.sure = last.waiter == task.waiter && last.Waits.On == model.WaitFuture
 		s.forget(last)
 	}
-	out := &sampled{Pending: task, round: s.round}
 	if s.kept+out.size() > MaxKept {
 		task.Awaits, task.Cut, task.dropped, task.Waits = nil, true, true, Waits{}
 	}

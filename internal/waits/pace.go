@@ -9,13 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// perCPU is which part of a CPU may be taken: one in so many. With the start that stays below a hundredth within a minute or so.
-const perCPU = 125
+// mostCPU is which part of a CPU may be taken, the start included. Of a short observation the start may be more than that: half of it
+// is left for samples.
+const mostCPU = 0.01
+
+// shareFor returns which part of a CPU samples may take in an observation of such a length, where the start took so much.
+func shareFor(duration, start time.Duration) float64 {
+	return mostCPU - min(mostCPU/2, start.Seconds()/duration.Seconds())
+}
 
 // pace says when the next sample is due: at random around the interval asked for, so that samples do not keep step with what a program does
 // periodically, and later where that would take too much CPU time.
 type pace struct {
 	interval time.Duration
+	share    float64 // of a CPU that may be taken
 	began    time.Time
 	cpu      func() time.Duration // used so far
 	usedAt   time.Duration        // when it began
@@ -23,8 +30,8 @@ type pace struct {
 	held     bool // samples were not taken for want of CPU time
 }
 
-func newPace(rate int, now time.Time, cpu func() time.Duration) *pace {
-	return &pace{interval: time.Second / time.Duration(rate), began: now, cpu: cpu, usedAt: cpu()}
+func newPace(rate int, share float64, now time.Time, cpu func() time.Duration) *pace {
+	return &pace{interval: time.Second / time.Duration(rate), share: share, began: now, cpu: cpu, usedAt: cpu()}
 }
 
 func (p *pace) elapsed(now time.Time) time.Duration { return now.Sub(p.began) }
@@ -33,7 +40,7 @@ func (p *pace) elapsed(now time.Time) time.Duration { return now.Sub(p.began) }
 func (p *pace) next(now time.Time) time.Duration {
 	p.taken++
 	wanted := p.interval/2 + time.Duration(rand.Int64N(int64(p.interval)))
-	earned := perCPU*(p.cpu()-p.usedAt) - p.elapsed(now)
+	earned := time.Duration(float64(p.cpu()-p.usedAt)/p.share) - p.elapsed(now)
 	if earned <= wanted {
 		return wanted
 	}

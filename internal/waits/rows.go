@@ -244,7 +244,7 @@ func (r *rows) waits(window int64) []model.TaskWaits {
 		if window > 0 {
 			w.TasksMean = float64(row.ns) / float64(window)
 		}
-		w.Contended = contention.Contended(w.Wait()) || w.Queued
+		w.Contended = contended(&w)
 		for _, id := range slices.SortedFunc(maps.Keys(row.loops), model.LoopID.Compare) {
 			w.Loops = append(w.Loops, *row.loops[id])
 		}
@@ -254,6 +254,14 @@ func (r *rows) waits(window int64) []model.TaskWaits {
 		return cmp.Or(cmp.Compare(b.TaskNS, a.TaskNS), cmp.Compare(b.TasksMax, a.TasksMax), comparePlaces(a.Place, b.Place), cmp.Compare(len(a.Chain), len(b.Chain)))
 	})
 	return out
+}
+
+// contended reports whether tasks waited for one another. One or two that take items of a queue for a caller may well wait for work.
+func contended(w *model.TaskWaits) bool {
+	if w.On == model.WaitQueue && w.PlaceMax < contention.Enough {
+		return false
+	}
+	return w.Queued || contention.Contended(w.Wait())
 }
 
 func comparePlaces(a, b *model.Frame) int {

@@ -111,7 +111,7 @@ func TestRowsAreBounded(t *testing.T) {
 // TestPace: no more CPU time is taken than may be, and what is not sampled for that is counted.
 func TestPace(t *testing.T) {
 	now, used := time.Unix(0, 0), time.Duration(0)
-	p := newPace(10, now, func() time.Duration { return used })
+	p := newPace(10, mostCPU, now, func() time.Duration { return used })
 	run := func(cost time.Duration, until time.Duration) (samples int) {
 		for end := now.Add(until); now.Before(end); samples++ {
 			used += cost
@@ -125,7 +125,12 @@ func TestPace(t *testing.T) {
 	assert.Zero(t, p.skipped(now))
 	before := used
 	samples := run(10*time.Millisecond, 200*time.Second)
-	assert.LessOrEqual(t, float64(used), float64(now.Sub(p.began))/perCPU+float64(10*time.Millisecond))
+	assert.LessOrEqual(t, float64(used), mostCPU*float64(now.Sub(p.began))+float64(10*time.Millisecond))
 	assert.Positive(t, used-before)
 	assert.InDelta(t, 2000-samples, p.skipped(now), 60)
+}
+
+func TestShare(t *testing.T) {
+	assert.InDelta(t, 0.01-0.2/60, shareFor(time.Minute, 200*time.Millisecond), 1e-9)
+	assert.InDelta(t, 0.005, shareFor(10*time.Second, 200*time.Millisecond), 1e-9, "of a short observation half is for samples")
 }

@@ -121,7 +121,7 @@ type watch struct {
 func (w *watch) observe(ctx context.Context) {
 	ctx, stop := context.WithTimeout(ctx, w.Duration)
 	defer stop()
-	pace := newPace(w.Rate, time.Now(), cpuTime)
+	pace := newPace(w.Rate, shareFor(w.Duration, cpuTime()), time.Now(), cpuTime)
 	scanned, looked := time.Now(), time.Time{}
 	scanFor := scanEvery
 	for last := false; ; {
@@ -130,7 +130,7 @@ func (w *watch) observe(ctx context.Context) {
 			before := cpuTime()
 			w.scan(ctx)
 			scanned = now
-			scanFor = max(scanEvery, 2*perCPU*(cpuTime()-before)) // half of what is allowed
+			scanFor = max(scanEvery, time.Duration(float64(cpuTime()-before)/(pace.share/2))) // half of what is allowed
 		}
 		if now.Sub(looked) >= lookEvery || last {
 			w.lookForLoops()

@@ -83,17 +83,17 @@ func TestShortages(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return waiting(model.WaitQueue, "acquire", false).Tasks == 17 && waiting(model.WaitLock, "cached", false).Tasks == 5
 	}, patience, 50*time.Millisecond)
-	assert.Regexp(t, `^17 tasks wait for an item of a queue at .*acquire short.py:20, in uvicorn\[\d+\]; no loop is blocked$`, first("dump"))
-	assert.Regexp(t, `^Tasks waited most for an item of a queue at .*acquire short.py:20: 77 % of .* task-seconds, 17 at once at most\.$`, first("waits", "-d", "1s"))
+	assert.Regexp(t, `^17 tasks wait for an item of a queue at .*acquire short.py:18, in uvicorn\[\d+\]; no loop is blocked$`, first("dump"))
+	assert.Regexp(t, `^Tasks waited most for an item of a queue at .*acquire short.py:18: 77 % of .* task-seconds, 17 at once at most\.$`, first("waits", "-d", "1s"))
 	lock := waiting(model.WaitLock, "cached", false)
 	require.NotNil(t, lock.Holder)
-	assert.Equal(t, []any{"cached", 46}, []any{lock.Holder.Frames[0].Function, lock.Holder.Frames[0].Line})
+	assert.Equal(t, []any{"cached", 42}, []any{lock.Holder.Frames[0].Function, lock.Holder.Frames[0].Line})
 	assert.False(t, lock.Consumers)
 
 	const threads = 40 // what anyio has by default
 	ask("/report", threads+23)
 	require.Eventually(t, func() bool { return waiting(model.WaitExecutor, "run_in_threadpool", true).Tasks == 23 }, patience, 50*time.Millisecond)
-	assert.Regexp(t, `^23 calls wait for one of the 40 threads of the thread pool anyio, busy in report short.py:56, in uvicorn\[\d+\]; no loop is blocked$`, first("dump"))
+	assert.Regexp(t, `^23 calls wait for one of the 40 threads of the thread pool anyio, busy in report short.py:51, in uvicorn\[\d+\]; no loop is blocked$`, first("dump"))
 	assert.Regexp(t, `^Tasks waited most for a free thread at .*run_in_threadpool .*: 51 % of .* task-seconds, 23 at once at most\.$`, first("waits", "-d", "1s"))
 	pools := look().Executors
 	require.Len(t, pools, 1)

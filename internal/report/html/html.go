@@ -62,7 +62,7 @@ var page = sync.OnceValue(func() *template.Template { return template.Must(templ
 
 // waitsPage is the page of a profile of awaits: it shares the parts of the other one.
 var waitsPage = sync.OnceValue(func() *template.Template {
-	return template.Must(template.Must(page().Clone()).New("waits").Parse(waitsText))
+	return template.Must(template.Must(template.New("page").Parse(pageText)).New("waits").Parse(waitsText))
 })
 
 // policy lets the page use its own style and script and nothing else.

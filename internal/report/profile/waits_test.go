@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/pprof/profile"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -34,7 +35,14 @@ func TestWaits(t *testing.T) {
 		require.Equal(t, want, sum)
 		_, sum = readSpeedscope(t, write(WriteSpeedscopeWaits))
 		require.Equal(t, want, sum)
-		_, samples, sum := readPprof(t, write(WritePprofWaits))
+		read, err := profile.ParseData(write(WritePprofWaits))
+		require.NoError(t, err)
+		require.NoError(t, read.CheckValid())
+		samples := int64(0)
+		sum = 0
+		for _, s := range read.Sample {
+			samples, sum = samples+s.Value[0], sum+s.Value[1]
+		}
 		require.Equal(t, want, sum)
 		require.EqualValues(t, 100+50+10+45+10+10, samples)
 	}

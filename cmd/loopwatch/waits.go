@@ -22,16 +22,11 @@ type waitsFlags struct {
 	children bool
 	duration durationValue
 	rate     waitRate
-	format   choice
-	output   string
-	nice     niceValue
-	code     codeFlags
-	noColor  bool
-	verbose  bool
+	lookFlags
 }
 
 func (a *app) waitsCommand() *cobra.Command {
-	f := waitsFlags{duration: durationValue(defaultDuration), rate: waits.DefaultRate, format: choice{formatText, report.WaitNames()}}
+	f := waitsFlags{duration: durationValue(defaultDuration), rate: waits.DefaultRate, lookFlags: lookFlags{format: choice{formatText, report.WaitNames()}}}
 	c := &cobra.Command{
 		Use:   "waits",
 		Short: "Say where the tasks of asyncio spend their waiting",
@@ -56,23 +51,13 @@ Exit status: 0 done, 1 could not do it, 2 wrong usage.`,
 	flags.BoolVar(&f.children, "children", false, "with --pid: watch the processes it started, too")
 	flags.VarP(&f.duration, "duration", "d", "how long to observe")
 	flags.VarP(&f.rate, "rate", "r", "samples a second; fewer where they would take more than a hundredth of a CPU")
-	flags.VarP(&f.format, "format", "f", "what to print: "+f.format.list())
-	flags.StringVarP(&f.output, "output", "o", "", "write the result to this `file` instead of stdout")
-	f.code.register(c)
-	f.nice.register(c)
-	flags.BoolVar(&f.noColor, "no-color", false, "no colours (also: the environment variable NO_COLOR, or stdout is no terminal)")
-	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show everything: every wait with its whole chain, every loop")
-	complete(c, "format", f.format.allowed)
+	f.register(c, "every wait with its whole chain, every loop")
 	return c
-}
-
-// shared returns those of the flags that all commands have.
-func (f *waitsFlags) shared() observeFlags {
-	return observeFlags{pids: f.pids, children: f.children, nice: f.nice, output: f.output, noColor: f.noColor, verbose: f.verbose}
 }
 
 func (a *app) waits(c *cobra.Command, f *waitsFlags) error {
 	shared := f.shared()
+	shared.pids, shared.children = f.pids, f.children
 	if err := shared.check(c); err != nil {
 		return err
 	}

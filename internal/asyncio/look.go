@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/cpython/words"
-	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
 
@@ -79,9 +78,6 @@ func (s *Sampler) lookAt(m process.Memory, some []*sampled, most int, to map[uin
 // same reports whether a task is as it was read. rest is what lookAt has read of it besides.
 func (s *Sampler) same(task *sampled, seen words.Fields, rest []process.Place) bool {
 	t := s.tasks
-	if task.Waits.On == model.WaitFuture && !task.sure {
-		return false
-	}
 	if task.Executing || task.Cut || task.dropped || seen.U64(t.Coro) != task.coro || seen.U64(t.Name) != task.named ||
 		seen.U64(t.Coro-8) != task.waiter || t.Current != 0 && seen.I32(t.state) != 0 {
 		return false

@@ -98,8 +98,9 @@ func (s *Sampler) Sample(m process.Memory, threads []cpython.Thread, budget *Bud
 	slices.Sort(addrs) // what was made together lies together
 	var changed []uint64
 	for _, addr := range addrs {
-		if seen, ok := looked[addr]; ok && seen.same {
-			s.known[addr].round = s.round
+		task := s.known[addr]
+		if looked[addr].same && (task.sure || task.Waits.On != model.WaitFuture) {
+			task.round = s.round
 		} else {
 			changed = append(changed, addr)
 		}

@@ -24,13 +24,7 @@ func TestSample(t *testing.T) {
 			t.Run(py.Name+"/"+name, func(t *testing.T) {
 				program := testpython.Start(t, py.Command(py.Script(t, name, source)))
 				program.ReadLine(t)
-				p, err := process.Open(program.PID)
-				require.NoError(t, err)
-				rt, err := locate.New().Locate(p)
-				require.NoError(t, err)
-				threads, err := rt.Threads(p.Memory())
-				require.NoError(t, err)
-				tasks, err := Find(p, rt, threads[0].Interp)
+				p, threads, tasks, err := tasksOf(t, program.PID)
 				require.NoError(t, err)
 				listed, err := tasks.List(p.Memory(), threads, NewBudget(), MaxKept)
 				require.NoError(t, err)
@@ -94,4 +88,17 @@ func TestHostileSamples(t *testing.T) {
 			}
 		})
 	}
+}
+
+// tasksOf finds out how a process keeps its tasks.
+func tasksOf(t *testing.T, pid int) (*process.Process, []cpython.Thread, *Tasks, error) {
+	t.Helper()
+	p, err := process.Open(pid)
+	require.NoError(t, err)
+	rt, err := locate.New().Locate(p)
+	require.NoError(t, err)
+	threads, err := rt.Threads(p.Memory())
+	require.NoError(t, err)
+	tasks, err := Find(p, rt, threads[0].Interp)
+	return p, threads, tasks, err
 }

@@ -72,16 +72,7 @@ func NormaliseDump(d *model.Dump) {
 	if d.Processes == nil {
 		d.Processes = []model.DumpProcess{}
 	}
-	if d.Lost == nil {
-		d.Lost = map[string]int64{}
-	}
-	if d.Unsupported == nil {
-		d.Unsupported = []model.Unsupported{}
-	}
-	for i := range d.Unsupported {
-		u := &d.Unsupported[i]
-		u.Command, u.Reason = bound(u.Command), bound(u.Reason)
-	}
+	normaliseMissing(&d.Lost, &d.Unsupported)
 	for i := range d.Processes {
 		p := &d.Processes[i]
 		p.Command, p.Container, p.Unit = bound(p.Command), bound(p.Container), bound(p.Unit)
@@ -123,16 +114,7 @@ func NormaliseWaits(p *model.WaitProfile) {
 	if p.Waits == nil {
 		p.Waits = []model.TaskWaits{}
 	}
-	if p.Lost == nil {
-		p.Lost = map[string]int64{}
-	}
-	if p.Unsupported == nil {
-		p.Unsupported = []model.Unsupported{}
-	}
-	for i := range p.Unsupported {
-		u := &p.Unsupported[i]
-		u.Command, u.Reason = bound(u.Command), bound(u.Reason)
-	}
+	normaliseMissing(&p.Lost, &p.Unsupported)
 	for i := range p.Loops {
 		l := &p.Loops[i]
 		l.Command, l.Container, l.Unit = bound(l.Command), bound(l.Container), bound(l.Unit)
@@ -144,6 +126,20 @@ func NormaliseWaits(p *model.WaitProfile) {
 			w.Loops = []model.LoopWaits{}
 		}
 		w.Holder = boundHolder(w.Holder)
+	}
+}
+
+// normaliseMissing does the same to what is said of what is missing.
+func normaliseMissing(lost *map[string]int64, unsupported *[]model.Unsupported) {
+	if *lost == nil {
+		*lost = map[string]int64{}
+	}
+	if *unsupported == nil {
+		*unsupported = []model.Unsupported{}
+	}
+	for i := range *unsupported {
+		u := &(*unsupported)[i]
+		u.Command, u.Reason = bound(u.Command), bound(u.Reason)
 	}
 }
 

@@ -35,7 +35,7 @@ func Waits(s string) *model.WaitProfile {
 	carried.Elsewhere = true
 	return &model.WaitProfile{
 		StartedAt: "2026-11-27T10:00:00Z", StartedNS: 1e9, EndedNS: 61e9, Rate: 10, Samples: 600, Processes: 2, IntervalMaxNS: 150e6,
-		Host: model.DumpHost{Hostname: "host" + s, Kernel: "6.12.0", Arch: "amd64"},
+		Host: model.DumpHost{Hostname: "host", Kernel: "6.12.0", Arch: "amd64"},
 		Loops: []model.WaitLoop{
 			{PID: 10, TID: 10, Command: "python3 app.py" + s, Python: "3.14.0", Loop: "asyncio", Container: s, TasksMax: 99, TaskNS: 2820e9},
 			{PID: 20, TID: 21, Command: "other.py" + s, Python: "3.8.1", Loop: "uvloop", TasksMax: 9, TaskNS: 500e9},

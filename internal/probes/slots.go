@@ -14,6 +14,14 @@ func NewSlots(size int) Slots { return Slots{size: uint32(size)} }
 // Used returns the number of slots that have ever been in use: those from it on have not.
 func (s *Slots) Used() uint32 { return s.next }
 
+// keptBack is the part of all slots that is kept for those that have none: a quarter.
+const keptBack = 4
+
+// Scarce reports whether no more are free than are kept for those that have none.
+func (s *Slots) Scarce() bool {
+	return s.size-s.next+uint32(len(s.free)) <= s.size/keptBack
+}
+
 // Take returns a free slot, and false where there is none.
 func (s *Slots) Take() (uint32, bool) {
 	if n := len(s.free); n > 0 {

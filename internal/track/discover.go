@@ -149,29 +149,33 @@ func (c *Tracker) ignore(u model.Unsupported) {
 }
 
 // process returns the Python process with this id, looking at it if it is new; nil if it is
-// none or cannot be watched.
-func (c *Tracker) process(pid int) *proc {
+// none or cannot be watched, or, with known false, if the look at it has not ended.
+func (c *Tracker) process(pid int) (p *proc, known bool) {
 	if p := c.procs[pid]; p != nil {
 		if p.Same() {
-			return p
+			return p, true
 		}
 		c.check(c.kernel.ForgetProcess(pid)) // its end was missed, and the process id is used again
 		c.forgetProcess(pid)
 	}
 	if pid == c.opts.Self {
-		return nil
+		return nil, true
 	}
 	if listed, again := c.unwatched.Listed(pid); listed {
 		if !again {
-			return nil
+			return nil, true
 		}
 		c.unwatched.Drop(pid)
 	}
-	opened, refusal := c.python.Open(pid)
-	return c.meet(pid, python.Opened{Process: opened, Refusal: refusal})
+	opened, ok := c.looks.ask(pid)
+	if !ok {
+		return nil, false
+	}
+	return c.meet(pid, opened), true
 }
 
 func (c *Tracker) onExit(e *wire.Exit) {
+	c.looks.endThread(e.PID, e.TID)
 	c.endThread(e.TID)
 	if e.Last {
 		c.forgetProcess(e.PID)
@@ -192,6 +196,7 @@ func (c *Tracker) endThread(tid int) {
 
 // forgetProcess drops a process that ended or became another program.
 func (c *Tracker) forgetProcess(pid int) {
+	c.looks.drop(pid)
 	if c.unwatched.Drop(pid).Maybe {
 		c.lost[reasonOpaque]++ // it is no longer listed
 	}

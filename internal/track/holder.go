@@ -14,7 +14,7 @@ import (
 // walked the next time.
 func (c *Tracker) meetReleaser(h *wire.Holder) {
 	if h != nil && h.PID != 0 && len(c.opts.PIDs) == 0 {
-		c.process(h.PID)
+		_, _ = c.process(h.PID)
 	}
 }
 

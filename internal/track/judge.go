@@ -15,10 +15,11 @@ import (
 
 // onWait judges a thread that waits on a descriptor nobody has judged.
 func (c *Tracker) onWait(w *wire.Wait) {
-	p := c.process(w.PID)
+	p, known := c.process(w.PID)
 	if p == nil {
-		c.dropThread(w.TID)
-		c.check(c.kernel.ForgetThread(w.TID))
+		if known || !c.looks.keep(w) { // or the kernel will ask again
+			c.leaveThread(w.TID)
+		}
 		return
 	}
 	t := c.threads[w.TID]
@@ -46,8 +47,7 @@ func (c *Tracker) onWait(w *wire.Wait) {
 		c.judge(t, -1, here.raw)
 		c.lookAgain(t)
 	case ok && w.FD < 0: // in no wait and in no loop: one of a program's other threads
-		c.dropThread(w.TID)
-		c.check(c.kernel.ForgetThread(w.TID))
+		c.leaveThread(w.TID)
 	default: // the kernel can walk from now on, and will ask again
 		if t.slot == probes.NoSlot {
 			// It may be a loop in a block already: with a place for samples its stacks are kept.
@@ -107,8 +107,7 @@ func (c *Tracker) judgeInside(t *thread) {
 // refuseThread ignores a thread that has no Python thread state.
 func (c *Tracker) refuseThread(t *thread, fd int) {
 	if fd < 0 {
-		c.dropThread(t.tid)
-		c.check(c.kernel.ForgetThread(t.tid))
+		c.leaveThread(t.tid)
 		return
 	}
 	t.verdict = probes.Ignored
@@ -184,6 +183,9 @@ func (c *Tracker) doubt(t *thread) {
 }
 
 func (c *Tracker) assignSlot(t *thread) error {
+	if c.slots.Scarce() && c.hasSlot(t.proc) {
+		return errTooManyLoops // the last ones are for processes that have none
+	}
 	slot, ok := c.slots.Take()
 	if !ok {
 		return errTooManyLoops
@@ -194,6 +196,16 @@ func (c *Tracker) assignSlot(t *thread) error {
 	}
 	t.slot = slot
 	return nil
+}
+
+// hasSlot reports whether a process has a place for one of its threads.
+func (c *Tracker) hasSlot(p *proc) bool {
+	for _, t := range c.threads {
+		if t.proc == p && t.slot != probes.NoSlot {
+			return true
+		}
+	}
+	return false
 }
 
 // releaseSlot takes the place in the maps back from a thread that turns out to be no loop.
@@ -210,6 +222,12 @@ func (c *Tracker) dropThread(tid int) {
 		c.releaseSlot(t)
 		delete(c.threads, tid)
 	}
+}
+
+// leaveThread forgets a thread, here and in the kernel.
+func (c *Tracker) leaveThread(tid int) {
+	c.dropThread(tid)
+	c.check(c.kernel.ForgetThread(tid))
 }
 
 // configure sends the kernel what is known of a thread.

@@ -105,6 +105,7 @@ type Tracker struct {
 	delayed *delayed.Blocks // ended, and not told yet
 	slots   probes.Slots
 	python  *python.Opener
+	looks   *looks
 	symbols *kernelstack.Symbols
 	usdt    *attachment.Files // with the interpreters' own probes
 
@@ -126,6 +127,7 @@ func New(k Kernel, o Options) *Tracker {
 		layouts: layout.New(k), lost: make(map[string]int64),
 	}
 	c.delayed = delayed.New(c.emit)
+	c.looks = newLooks(c.python.Open)
 	if c.opts.Log == nil {
 		c.opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -210,6 +212,7 @@ func (c *Tracker) NoteOpen() (err error) {
 // Finish closes the statistics at the time now (CLOCK_MONOTONIC nanoseconds): blocks still going on
 // are reported as such, and every loop gets its row.
 func (c *Tracker) Finish(now int64) (Result, error) {
+	c.settleLooks()
 	c.usdt.Settle()
 	for _, k := range c.open {
 		t := c.threads[k.TID]

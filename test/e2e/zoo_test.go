@@ -205,9 +205,11 @@ func (a *arena) lateness(t *testing.T, p *testpython.Program, from int, log []zo
 			continue
 		}
 		b := told[n]
-		assert.Equal(t, model.CauseSleep, b.Cause, "block %d", i)
-		if assert.NotNil(t, b.Culprit, "block %d", i) {
-			assert.Equal(t, "hold", b.Culprit.Function, "block %d", i)
+		if b.Cause != model.CauseRunqueue || own.End-own.Begin < 2*innocentBlock.Nanoseconds() { // or it was the crowd that took most of it
+			assert.Equal(t, model.CauseSleep, b.Cause, "block %d", i)
+			if assert.NotNil(t, b.Culprit, "block %d", i) {
+				assert.Equal(t, "hold", b.Culprit.Function, "block %d", i)
+			}
 		}
 		late := 0
 		for _, other := range log[i+1:] {

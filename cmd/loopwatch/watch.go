@@ -23,8 +23,11 @@ const formatJSONL = "jsonl"
 // printEvery is how often it is looked whether a line is due that no block brings with it.
 const printEvery = 250 * time.Millisecond
 
-// watchQueue is how many blocks may wait for a slow reader before they are dropped.
-const watchQueue = 4096
+// watchQueue is how many blocks may wait for a slow reader before they are dropped, and watchQueueSize how many bytes of them.
+const (
+	watchQueue     = 4096
+	watchQueueSize = 24 << 20
+)
 
 func (a *app) watchCommand() *cobra.Command {
 	var f observeFlags
@@ -111,17 +114,23 @@ type printer struct {
 	w       *output.Lines
 	text    *text.Stream // nil for jsonl
 	queue   chan observe.Sighting
+	waiting atomic.Int64 // bytes in queue
 	dropped atomic.Int64
 	hangups <-chan os.Signal // each has reopen called
 	reopen  func()
 }
 
 func (p *printer) enqueue(s observe.Sighting) {
-	select {
-	case p.queue <- s:
-	default:
-		p.dropped.Add(1)
+	size := int64(s.Size())
+	if p.waiting.Add(size) <= max(watchQueueSize, size) { // or one that is too large would never be printed
+		select {
+		case p.queue <- s:
+			return
+		default:
+		}
 	}
+	p.waiting.Add(-size)
+	p.dropped.Add(1)
 }
 
 // run prints until the queue is closed. Errors are the writer's to deal with.
@@ -137,6 +146,7 @@ func (p *printer) run() {
 				}
 				return
 			}
+			p.waiting.Add(-int64(s.Size()))
 			p.print(&s)
 		case <-p.hangups:
 			p.reopen()

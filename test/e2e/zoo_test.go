@@ -98,7 +98,7 @@ func newArena(t *testing.T) *arena {
 	done := readLines(t, read, a.told.add)
 	a.watch = watchStream(t, write, nil, "--format", "jsonl")
 	t.Cleanup(func() {
-		a.watch.stop(t)
+		a.watch.stop(t); _ = os.WriteFile("/tmp/zoo-watch.err", a.watch.stderr.Bytes(), 0o644)
 		<-done
 	})
 	return a

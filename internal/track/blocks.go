@@ -28,11 +28,10 @@ func (c *Tracker) onSample(s *wire.Sample) {
 		c.lost[reasonOrphan]++
 	case s.Period < t.period: // of a block whose record was lost
 	case s.Period > t.period:
-		t.period, t.samples = s.Period, []*wire.Sample{s}
-	case len(t.samples) >= maxPending:
-		c.lost[reasonSamples]++
+		c.keepSamples(t, s.Period, nil)
+		c.addSample(t, s)
 	default:
-		t.samples = append(t.samples, s)
+		c.addSample(t, s)
 	}
 	if t != nil && t.slot != probes.NoSlot && s.Period == t.period {
 		t.name(s, rawFrames(&s.Stack))
@@ -42,13 +41,34 @@ func (c *Tracker) onSample(s *wire.Sample) {
 	}
 }
 
+// addSample keeps a sample of the period that a thread is in, if there is room for it.
+func (c *Tracker) addSample(t *thread, s *wire.Sample) {
+	if len(t.samples) >= maxPending || len(t.samples) > 0 && c.frames+len(s.Stack.Frames) > maxFrames {
+		c.lost[reasonSamples]++
+		return
+	}
+	t.samples = append(t.samples, s)
+	c.frames += len(s.Stack.Frames)
+}
+
+// keepSamples has a thread keep these samples, of this period, and no others.
+func (c *Tracker) keepSamples(t *thread, period uint64, samples []*wire.Sample) {
+	for _, s := range t.samples {
+		c.frames -= len(s.Stack.Frames)
+	}
+	for _, s := range samples {
+		c.frames += len(s.Stack.Frames)
+	}
+	t.period, t.samples = period, samples
+}
+
 // takeSamples hands over the samples of one period.
-func (t *thread) takeSamples(period uint64) []*wire.Sample {
+func (c *Tracker) takeSamples(t *thread, period uint64) []*wire.Sample {
 	if t.period != period {
 		return nil
 	}
 	samples := t.samples
-	t.samples = nil
+	c.keepSamples(t, period, nil)
 	return samples
 }
 
@@ -57,7 +77,7 @@ func (c *Tracker) onBlock(b *wire.Block) {
 	if t == nil {
 		return // never announced as a thread of a Python process
 	}
-	samples := t.takeSamples(b.Period)
+	samples := c.takeSamples(t, b.Period)
 	if !t.isLoop() {
 		switch {
 		case b.Exited, t.verdict == probes.Pending && len(t.early) >= maxEarly:
@@ -147,7 +167,7 @@ func (c *Tracker) finishOpen(t *thread, k probes.Thread, now int64) (openNS int6
 	if !c.mayBlock(t, k, now, c.opts.Threshold) {
 		return openNS
 	}
-	e := c.openPeriod(t, k, t.takeSamples(openNumber(k)), now)
+	e := c.openPeriod(t, k, c.takeSamples(t, openNumber(k)), now)
 	c.record(e)
 	j := c.judgeNow(t, e)
 	t.fix.Enter(j.Correction)

@@ -219,6 +219,7 @@ func (c *Tracker) releaseSlot(t *thread) {
 // dropThread forgets a thread; of a loop the statistics are kept, see endLoop.
 func (c *Tracker) dropThread(tid int) {
 	if t := c.threads[tid]; t != nil {
+		c.keepSamples(t, 0, nil)
 		c.releaseSlot(t)
 		delete(c.threads, tid)
 	}

@@ -72,8 +72,9 @@ type Options struct {
 
 // Bounds of what one observation keeps.
 const (
-	maxEndedLoops = 10_000 // loops whose thread has ended
-	maxPending    = 4096   // samples of one active period
+	maxEndedLoops = 10_000  // loops whose thread has ended
+	maxPending    = 4096    // samples of one active period
+	maxFrames     = 1 << 19 // in the samples of the active periods of all loops; each may have one more
 )
 
 // Reasons under which model.Lost counts what was given up here; the kernel's own stand beside
@@ -110,6 +111,7 @@ type Tracker struct {
 	usdt    *attachment.Files // with the interpreters' own probes
 
 	open       []probes.Thread // thread states when the observation ended
+	frames     int             // in the samples that are kept
 	blockCount int64
 	met        int          // Python processes ever watched, including ended ones
 	ended      []model.Loop // rows of loops that have ended

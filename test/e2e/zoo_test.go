@@ -49,7 +49,7 @@ func TestZoo(t *testing.T) {
 			extra := seen.cpu - calm.cpu
 			t.Logf("%.2f %% of a CPU more, %d MiB resident at most; %d blocks, told %d blocks late at most; dump ended after %v, doctor after %v",
 				100*extra, seen.memory>>20, seen.blocks, seen.late, seen.dump.Round(time.Millisecond), seen.doctor.Round(time.Millisecond))
-			assert.Less(t, seen.memory, int64(64<<20), "bytes of memory")
+			assert.Less(t, seen.memory, int64(mostMemory), "bytes of memory")
 			assert.Less(t, extra, mostExtra, "of a CPU")
 			assert.LessOrEqual(t, seen.late, mostLate, "blocks of the innocent program between the end of one and its line")
 		})
@@ -59,8 +59,10 @@ func TestZoo(t *testing.T) {
 }
 
 const (
-	// mostExtra is ten times what is promised in the long run: some of what an attack costs, it costs once.
-	mostExtra = 0.1
+	// mostExtra and mostMemory leave room for what else goes on in the host, which is watched, too, and for what an attack costs once.
+	// docs/reliability.md has figures.
+	mostExtra  = 0.5
+	mostMemory = 128 << 20
 	// mostLate is how many blocks the innocent program may make before the line of one has come. A block and a pause take it three
 	// times as long as a line may take.
 	mostLate = 4
@@ -98,7 +100,7 @@ func newArena(t *testing.T) *arena {
 	done := readLines(t, read, a.told.add)
 	a.watch = watchStream(t, write, nil, "--format", "jsonl")
 	t.Cleanup(func() {
-		a.watch.stop(t); _ = os.WriteFile("/tmp/zoo-watch.err", a.watch.stderr.Bytes(), 0o644)
+		a.watch.stop(t)
 		<-done
 	})
 	return a
@@ -205,7 +207,7 @@ func (a *arena) lateness(t *testing.T, p *testpython.Program, from int, log []zo
 			continue
 		}
 		b := told[n]
-		if b.Cause != model.CauseRunqueue || own.End-own.Begin < 2*innocentBlock.Nanoseconds() { // or it was the crowd that took most of it
+		if b.Cause != model.CauseRunqueue || b.DurationNS < 2*innocentBlock.Nanoseconds() { // or it was the crowd that took most of it
 			assert.Equal(t, model.CauseSleep, b.Cause, "block %d", i)
 			if assert.NotNil(t, b.Culprit, "block %d", i) {
 				assert.Equal(t, "hold", b.Culprit.Function, "block %d", i)

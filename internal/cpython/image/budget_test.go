@@ -176,3 +176,26 @@ func TestManyLargeFiles(t *testing.T) {
 	assert.ErrorIs(t, err, ErrNothing, "that it could not be read is not remembered")
 	assert.False(t, c.reads.May(largeFiles, 0, now), "what it took counts for all")
 }
+
+// TestOneReaderOfAFile: who wants to read a file that another look reads waits for that.
+func TestOneReaderOfAFile(t *testing.T) {
+	var c Cache
+	file, other := elffile.FileOf(process.FileStamp{Inode: 1}), elffile.FileOf(process.FileStamp{Inode: 2})
+	first := c.begin(file)
+	c.begin(other)()
+	ended, waited := make(chan struct{}), make(chan bool)
+	go func() {
+		done := c.begin(file)
+		defer done()
+		select {
+		case <-ended:
+			waited <- true
+		default:
+			waited <- false
+		}
+	}()
+	close(ended)
+	first()
+	assert.True(t, <-waited)
+	assert.Eventually(t, func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.being) == 0 }, time.Minute, time.Millisecond)
+}

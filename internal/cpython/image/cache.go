@@ -16,6 +16,7 @@ import (
 type Cache struct {
 	mu    sync.Mutex
 	m     map[process.FileStamp]cached
+	being map[elffile.Who]chan struct{} // read, until it is closed
 	reads elffile.Reads
 }
 
@@ -68,6 +69,10 @@ func (f *Files) Get(m process.Mapping) (*Image, error) {
 		return nil, ErrTooMuch
 	}
 	file := elffile.FileOf(stamp)
+	defer c.begin(file)()
+	if known, ok := c.known(stamp); ok {
+		return known.img, known.err
+	}
 	if !c.reads.May(file, savedRead, time.Now()) {
 		return nil, elffile.ErrChanges
 	}
@@ -99,6 +104,40 @@ func (c *Cache) reader(file io.ReaderAt, now time.Time) *elffile.Counter {
 		r.Beyond, r.Most = ErrLater, maxSmall
 	}
 	return r
+}
+
+// othersMayTake is how long a look waits for another one that reads the same file.
+const othersMayTake = 500 * time.Millisecond
+
+// begin waits until nobody else reads a file, but not for long, and has others wait until done is called: many processes may map
+// a file that changes.
+func (c *Cache) begin(file elffile.Who) (done func()) {
+	enough := time.NewTimer(othersMayTake)
+	defer enough.Stop()
+	for {
+		c.mu.Lock()
+		other := c.being[file]
+		if other == nil {
+			own := make(chan struct{})
+			if c.being == nil {
+				c.being = make(map[elffile.Who]chan struct{})
+			}
+			c.being[file] = own
+			c.mu.Unlock()
+			return func() {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				delete(c.being, file)
+				close(own)
+			}
+		}
+		c.mu.Unlock()
+		select {
+		case <-other:
+		case <-enough.C:
+			return func() {}
+		}
+	}
 }
 
 func (c *Cache) known(stamp process.FileStamp) (cached, bool) {

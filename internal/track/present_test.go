@@ -45,6 +45,8 @@ func (m *moving) Statistics(uint32) (*probes.Statistics, error) {
 	return &b, nil
 }
 
+func (m *moving) ClearStatistics(uint32) error { return nil }
+
 func (m *moving) AllStatistics(uint32) ([]*probes.Statistics, error) {
 	b, err := m.Statistics(0)
 	return []*probes.Statistics{b}, err

@@ -72,5 +72,12 @@ func FuzzTasks(f *testing.F) {
 		m.left = 1 << 20
 		_ = tasks.IsUVLoop(m, tasks.RunningLoop(m, thread))
 		_, _ = Calls(rt, m, at)
+		m.left = 1 << 20
+		_, _ = tasks.QueueOf(m, at)
+		_ = tasks.DefaultExecutor(m, at)
+		m.left = 1 << 20
+		if chain, _, err := rt.Awaits(m, at); err == nil {
+			_, _ = tasks.HeldBy(m, chain)
+		}
 	})
 }

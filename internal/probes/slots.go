@@ -6,35 +6,43 @@ package probes
 type Slots struct {
 	next, size uint32
 	free       []uint32
+	owners     []int       // by slot: process ids
+	held       map[int]int // how many slots a process has
 }
 
 // NewSlots returns so many slots, all of them free.
-func NewSlots(size int) Slots { return Slots{size: uint32(size)} }
+func NewSlots(size int) Slots { return Slots{size: uint32(size), held: make(map[int]int)} }
 
 // Used returns the number of slots that have ever been in use: those from it on have not.
 func (s *Slots) Used() uint32 { return s.next }
 
-// keptBack is the part of all slots that is kept for those that have none: a quarter.
+// keptBack is the part of all slots that is kept for processes that have none: a quarter.
 const keptBack = 4
 
-// Scarce reports whether no more are free than are kept for those that have none.
-func (s *Slots) Scarce() bool {
-	return s.size-s.next+uint32(len(s.free)) <= s.size/keptBack
-}
-
-// Take returns a free slot, and false where there is none.
-func (s *Slots) Take() (uint32, bool) {
-	if n := len(s.free); n > 0 {
-		slot := s.free[n-1]
-		s.free = s.free[:n-1]
-		return slot, true
-	}
-	if s.next == s.size {
+// Take returns a free slot for a process, and false where there is none: the last ones are for processes that have none.
+func (s *Slots) Take(pid int) (uint32, bool) {
+	free := s.size - s.next + uint32(len(s.free))
+	if free == 0 || free <= s.size/keptBack && s.held[pid] > 0 {
 		return 0, false
 	}
-	s.next++
-	return s.next - 1, true
+	slot := s.next
+	if n := len(s.free); n > 0 {
+		slot = s.free[n-1]
+		s.free = s.free[:n-1]
+		s.owners[slot] = pid
+	} else {
+		s.next++
+		s.owners = append(s.owners, pid)
+	}
+	s.held[pid]++
+	return slot, true
 }
 
 // Give makes a slot free again.
-func (s *Slots) Give(slot uint32) { s.free = append(s.free, slot) }
+func (s *Slots) Give(slot uint32) {
+	s.free = append(s.free, slot)
+	owner := s.owners[slot]
+	if s.held[owner]--; s.held[owner] == 0 {
+		delete(s.held, owner)
+	}
+}

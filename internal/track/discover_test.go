@@ -25,17 +25,17 @@ func newRuntime(addr uint64, gil, size uint32) *cpython.Runtime {
 // A thread gives its place back once, however it is forgotten.
 func TestForgottenThreadsGiveTheirSlotBack(t *testing.T) {
 	c := &Tracker{threads: make(map[int]*thread), slots: probes.NewSlots(1)}
-	slot, _ := c.slots.Take()
+	slot, _ := c.slots.Take(7)
 	th := &thread{tid: 7, slot: slot}
 	c.threads[7] = th
 	c.dropThread(7)
 	c.releaseSlot(th)
 	c.dropThread(7)
 	assert.Empty(t, c.threads)
-	again, ok := c.slots.Take()
+	again, ok := c.slots.Take(7)
 	assert.True(t, ok)
 	assert.Equal(t, slot, again)
-	_, ok = c.slots.Take()
+	_, ok = c.slots.Take(7)
 	assert.False(t, ok, "once")
 }
 

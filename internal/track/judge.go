@@ -17,7 +17,7 @@ import (
 func (c *Tracker) onWait(w *wire.Wait) {
 	p, known := c.process(w.PID)
 	if p == nil {
-		if known || !c.looks.keep(w) { // or the kernel will ask again
+		if known || !c.looks.Keep(w) { // or the kernel will ask again
 			c.leaveThread(w.TID)
 		}
 		return
@@ -183,10 +183,7 @@ func (c *Tracker) doubt(t *thread) {
 }
 
 func (c *Tracker) assignSlot(t *thread) error {
-	if c.slots.Scarce() && c.hasSlot(t.proc) {
-		return errTooManyLoops // the last ones are for processes that have none
-	}
-	slot, ok := c.slots.Take()
+	slot, ok := c.slots.Take(t.proc.PID)
 	if !ok {
 		return errTooManyLoops
 	}
@@ -196,16 +193,6 @@ func (c *Tracker) assignSlot(t *thread) error {
 	}
 	t.slot = slot
 	return nil
-}
-
-// hasSlot reports whether a process has a place for one of its threads.
-func (c *Tracker) hasSlot(p *proc) bool {
-	for _, t := range c.threads {
-		if t.proc == p && t.slot != probes.NoSlot {
-			return true
-		}
-	}
-	return false
 }
 
 // releaseSlot takes the place in the maps back from a thread that turns out to be no loop.

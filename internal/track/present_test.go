@@ -45,8 +45,6 @@ func (m *moving) Statistics(uint32) (*probes.Statistics, error) {
 	return &b, nil
 }
 
-func (m *moving) ClearStatistics(uint32) error { return nil }
-
 func (m *moving) AllStatistics(uint32) ([]*probes.Statistics, error) {
 	b, err := m.Statistics(0)
 	return []*probes.Statistics{b}, err
@@ -55,7 +53,7 @@ func (m *moving) AllStatistics(uint32) ([]*probes.Statistics, error) {
 func present(t *testing.T, m *moving, now int64) Present {
 	t.Helper()
 	c := &Tracker{kernel: m, threads: map[int]*thread{}, opts: Options{Threshold: 100 * time.Millisecond}, slots: probes.NewSlots(1), delayed: delayed.New(nil)}
-	c.slots.Take()
+	c.slots.Take(7)
 	c.threads[7] = &thread{tid: 7, loop: block.Loop{Kind: "asyncio"}, proc: newProc(python.NewOpener(nil).New(&process.Process{PID: 7}, &cpython.Runtime{}), nil)}
 	out, err := c.Present(now)
 	require.NoError(t, err)

@@ -17,6 +17,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/delayed"
 	"github.com/loopwatch/loopwatch/internal/kernelstack"
 	"github.com/loopwatch/loopwatch/internal/layout"
+	"github.com/loopwatch/loopwatch/internal/look"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
@@ -72,9 +73,10 @@ type Options struct {
 
 // Bounds of what one observation keeps.
 const (
-	maxEndedLoops = 10_000  // loops whose thread has ended
-	maxPending    = 4096    // samples of one active period
-	maxFrames     = 1 << 19 // in the samples of the active periods of all loops; each may have one more
+	lastLook      = time.Second // for so long its end waits for looks at processes
+	maxEndedLoops = 10_000      // loops whose thread has ended
+	maxPending    = 4096        // samples of one active period
+	maxFrames     = 1 << 19     // in the samples of the active periods of all loops; each may have one more
 )
 
 // Reasons under which model.Lost counts what was given up here; the kernel's own stand beside
@@ -106,7 +108,7 @@ type Tracker struct {
 	delayed *delayed.Blocks // ended, and not told yet
 	slots   probes.Slots
 	python  *python.Opener
-	looks   *looks
+	looks   *look.Looks
 	symbols *kernelstack.Symbols
 	usdt    *attachment.Files // with the interpreters' own probes
 
@@ -129,7 +131,7 @@ func New(k Kernel, o Options) *Tracker {
 		layouts: layout.New(k), lost: make(map[string]int64),
 	}
 	c.delayed = delayed.New(c.emit)
-	c.looks = newLooks(c.python.Open)
+	c.looks = look.New(c.python.Open)
 	if c.opts.Log == nil {
 		c.opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -214,7 +216,7 @@ func (c *Tracker) NoteOpen() (err error) {
 // Finish closes the statistics at the time now (CLOCK_MONOTONIC nanoseconds): blocks still going on
 // are reported as such, and every loop gets its row.
 func (c *Tracker) Finish(now int64) (Result, error) {
-	c.settleLooks()
+	c.lost[reasonSilent] += int64(c.looks.Settle(lastLook, c.looked))
 	c.usdt.Settle()
 	for _, k := range c.open {
 		t := c.threads[k.TID]

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package track
+// Package look looks at processes beside the events: a look may take long, or never end, and blocks of others have to be told
+// meanwhile. In go process ids, and the waits of threads of processes that are being looked at; out come the processes, or why they
+// are refused, with the waits that have to be judged then.
+package look
 
 import (
 	"time"
@@ -10,18 +13,16 @@ import (
 	"github.com/loopwatch/loopwatch/internal/python"
 )
 
-// A look at a process may take long, or never end, and blocks of others have to be told meanwhile.
 const (
 	glance       = 10 * time.Millisecond // for so long the events wait for a look, if it is the only one: most take a millisecond or two
-	lookEvery    = 5 * time.Millisecond
-	lastLook     = time.Second // for so long the end of an observation waits for looks
-	looksAtOnce  = 16
+	every        = 5 * time.Millisecond  // how often it is asked whether looks have ended
+	atOnce       = 16
 	maxLooks     = 1024 // that have begun, or wait for others
 	maxKeptWaits = 64   // of the threads of one process
 )
 
-// looks are the looks at processes that have not ended. They go on beside the events.
-type looks struct {
+// Looks are the looks at processes that have not ended. Not safe for concurrent use.
+type Looks struct {
 	open     func(pid int) (*python.Process, *python.Refusal)
 	room     chan struct{} // has room for those that go on at once
 	underWay map[int]*look // by process id
@@ -39,12 +40,16 @@ type looked struct {
 	crashed error
 }
 
-func newLooks(open func(pid int) (*python.Process, *python.Refusal)) *looks {
-	return &looks{open: open, room: make(chan struct{}, looksAtOnce), underWay: make(map[int]*look)}
+// Ended is called with what came of a look, and with the waits that were kept for it.
+type Ended func(pid int, o python.Opened, waits []*wire.Wait)
+
+// New returns no looks yet. open makes one, on a goroutine of its own.
+func New(open func(pid int) (*python.Process, *python.Refusal)) *Looks {
+	return &Looks{open: open, room: make(chan struct{}, atOnce), underWay: make(map[int]*look)}
 }
 
-// ask looks at a process, or goes on to do so, and returns what came of it. ok is false where it is still under way.
-func (l *looks) ask(pid int) (o python.Opened, ok bool) {
+// Ask looks at a process, or goes on to do so, and returns what came of it. ok is false where it is still under way.
+func (l *Looks) Ask(pid int) (o python.Opened, ok bool) {
 	k := l.underWay[pid]
 	if k != nil {
 		return l.take(pid, k, nil)
@@ -70,7 +75,7 @@ func (l *looks) ask(pid int) (o python.Opened, ok bool) {
 }
 
 // take returns what came of a look, for which it waits until the time comes; nil: not at all.
-func (l *looks) take(pid int, k *look, until <-chan time.Time) (o python.Opened, ok bool) {
+func (l *Looks) take(pid int, k *look, until <-chan time.Time) (o python.Opened, ok bool) {
 	var out looked
 	if until == nil {
 		select {
@@ -92,8 +97,8 @@ func (l *looks) take(pid int, k *look, until <-chan time.Time) (o python.Opened,
 	return out.Opened, true
 }
 
-// keep keeps a wait of a process that is being looked at, and reports whether there was room.
-func (l *looks) keep(w *wire.Wait) bool {
+// Keep keeps a wait of a process that is being looked at, and reports whether there was room.
+func (l *Looks) Keep(w *wire.Wait) bool {
 	k := l.underWay[w.PID]
 	if k == nil {
 		return false
@@ -111,8 +116,8 @@ func (l *looks) keep(w *wire.Wait) bool {
 	return true
 }
 
-// endThread drops what was kept of a thread that has ended.
-func (l *looks) endThread(pid, tid int) {
+// EndThread drops what was kept of a thread that has ended.
+func (l *Looks) EndThread(pid, tid int) {
 	if k := l.underWay[pid]; k != nil {
 		for i := range k.waits {
 			if k.waits[i].TID == tid {
@@ -123,46 +128,35 @@ func (l *looks) endThread(pid, tid int) {
 	}
 }
 
-// drop gives a look up: the process has ended, or has become another program.
-func (l *looks) drop(pid int) { delete(l.underWay, pid) }
+// Drop gives a look up: the process has ended, or has become another program.
+func (l *Looks) Drop(pid int) { delete(l.underWay, pid) }
 
-// TakeLooks goes on with the processes that have been looked at beside the events. It returns when to call it again: the zero
-// time where no look is under way.
-func (c *Tracker) TakeLooks(now time.Time) (next time.Time) {
-	for pid, k := range c.looks.underWay {
-		if o, ok := c.looks.take(pid, k, nil); ok {
-			c.goOn(pid, k, o)
+// Take calls ended with the looks that have ended since they were asked for. It returns when to call it again: the zero time where
+// no look is under way.
+func (l *Looks) Take(now time.Time, ended Ended) (next time.Time) {
+	for pid, k := range l.underWay {
+		if o, ok := l.take(pid, k, nil); ok {
+			ended(pid, o, k.waits)
 		}
 	}
-	if len(c.looks.underWay) == 0 {
+	if len(l.underWay) == 0 {
 		return time.Time{}
 	}
-	return now.Add(lookEvery)
+	return now.Add(every)
 }
 
-// settleLooks waits for the looks that are under way, but not for ever.
-func (c *Tracker) settleLooks() {
-	enough := time.NewTimer(lastLook)
+// Settle is Take that waits for so long. It gives up those that have not ended then, and returns how many these are.
+func (l *Looks) Settle(patience time.Duration, ended Ended) (given int) {
+	enough := time.NewTimer(patience)
 	defer enough.Stop()
-	for pid, k := range c.looks.underWay {
-		o, ok := c.looks.take(pid, k, enough.C)
+	for pid, k := range l.underWay {
+		o, ok := l.take(pid, k, enough.C)
 		if !ok {
-			c.lost[reasonSilent] += int64(len(c.looks.underWay))
-			clear(c.looks.underWay)
-			return
+			given = len(l.underWay)
+			clear(l.underWay)
+			break
 		}
-		c.goOn(pid, k, o)
+		ended(pid, o, k.waits)
 	}
-}
-
-// goOn enters a process that has been looked at, and judges its threads.
-func (c *Tracker) goOn(pid int, k *look, o python.Opened) {
-	p := c.meet(pid, o)
-	for _, w := range k.waits {
-		if p != nil {
-			c.onWait(w)
-		} else {
-			c.leaveThread(w.TID)
-		}
-	}
+	return given
 }

@@ -113,3 +113,15 @@ func (s *Statistics) AddOpen(t *Thread, ns int64) {
 
 // Quantile is Histogram.Quantile, and never above MaxNS.
 func (s *Statistics) Quantile(q float64) int64 { return min(s.Histogram.Quantile(q), s.MaxNS) }
+
+// AddUnrested enters the stretch without a rest that has not ended, of a thread at the time now, if it is as long as the threshold.
+func (b *Statistics) AddUnrested(k *Thread, now, threshold int64) {
+	end := now
+	if k.AtRest() {
+		end = k.Since
+	}
+	if ns := end - k.RestedAt; ns >= threshold && k.Period-k.RestedPeriod > 1 {
+		b.UnrestedNS += ns
+		b.UnrestedMaxNS = max(b.UnrestedMaxNS, ns)
+	}
+}

@@ -28,7 +28,7 @@ func (c *Tracker) onSample(s *wire.Sample) {
 		c.lost[reasonOrphan]++
 	case s.Period < t.period: // of a block whose record was lost
 	case s.Period > t.period:
-		c.keepSamples(t, s.Period, nil)
+		c.forgetSamples(t, s.Period)
 		c.addSample(t, s)
 	default:
 		c.addSample(t, s)
@@ -51,15 +51,12 @@ func (c *Tracker) addSample(t *thread, s *wire.Sample) {
 	c.frames += len(s.Stack.Frames)
 }
 
-// keepSamples has a thread keep these samples, of this period, and no others.
-func (c *Tracker) keepSamples(t *thread, period uint64, samples []*wire.Sample) {
+// forgetSamples has a thread keep none until those of this period come.
+func (c *Tracker) forgetSamples(t *thread, period uint64) {
 	for _, s := range t.samples {
 		c.frames -= len(s.Stack.Frames)
 	}
-	for _, s := range samples {
-		c.frames += len(s.Stack.Frames)
-	}
-	t.period, t.samples = period, samples
+	t.period, t.samples = period, nil
 }
 
 // takeSamples hands over the samples of one period.
@@ -68,7 +65,7 @@ func (c *Tracker) takeSamples(t *thread, period uint64) []*wire.Sample {
 		return nil
 	}
 	samples := t.samples
-	c.keepSamples(t, period, nil)
+	c.forgetSamples(t, period)
 	return samples
 }
 

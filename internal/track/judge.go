@@ -111,7 +111,7 @@ func (c *Tracker) refuseThread(t *thread, fd int) {
 		return
 	}
 	t.verdict = probes.Ignored
-	t.setFD(fd, probes.Ignored)
+	t.fds.Set(fd, probes.Ignored)
 	c.configure(t)
 }
 
@@ -135,19 +135,19 @@ func (c *Tracker) judge(t *thread, fd int, raw []cpython.RawFrame) {
 		t.loop.Kind, t.verdict = v.Kind, probes.Watched
 		t.loop.Anchor, t.loop.Bare = block.Codes(at), false
 		t.loop.Caller, t.loop.CallerCode = block.FindCaller(at, frames, v.Kind)
-		t.setFD(fd, probes.Watched)
+		t.fds.Set(fd, probes.Watched)
 	case v.Running && !t.isLoop(): // a loop, but this is no wait of its own
 		t.loop.Kind, t.verdict = v.Kind, probes.Pending
 		t.learnCaller(at, frames)
-		t.setFD(fd, probes.Ignored)
+		t.fds.Set(fd, probes.Ignored)
 	case t.isLoop():
-		t.setFD(fd, probes.Ignored)
+		t.fds.Set(fd, probes.Ignored)
 	case bare != "":
 		t.loop.Kind, t.verdict, t.loop.Bare = bare, probes.Pending, true
 		t.learnCaller(at, frames)
 	default:
 		t.verdict = probes.Ignored
-		t.setFD(fd, probes.Ignored)
+		t.fds.Set(fd, probes.Ignored)
 	}
 	if t.loop.Kind != "" && t.slot == probes.NoSlot {
 		if err := c.assignSlot(t); err != nil {
@@ -206,7 +206,7 @@ func (c *Tracker) releaseSlot(t *thread) {
 // dropThread forgets a thread; of a loop the statistics are kept, see endLoop.
 func (c *Tracker) dropThread(tid int) {
 	if t := c.threads[tid]; t != nil {
-		c.keepSamples(t, 0, nil)
+		c.forgetSamples(t, 0)
 		c.releaseSlot(t)
 		delete(c.threads, tid)
 	}

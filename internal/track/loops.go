@@ -31,7 +31,7 @@ func (c *Tracker) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
 	if k != nil {
 		statistics.LateNS += k.LateNow(now).NS
 		statistics.AddOpen(k, openNS)
-		addUnrested(statistics, k, now, int64(c.opts.Threshold))
+		statistics.AddUnrested(k, now, int64(c.opts.Threshold))
 	}
 	l := t.row()
 	l.Iterations, l.IdleNS, l.LateNS, l.ActiveNS = statistics.Iterations, statistics.IdleNS, statistics.LateNS, statistics.ActiveNS
@@ -55,18 +55,6 @@ func (c *Tracker) Identify(tid int) model.Loop {
 		return t.row()
 	}
 	return model.Loop{TID: tid}
-}
-
-// addUnrested enters the stretch without a rest that has not ended.
-func addUnrested(b *probes.Statistics, k *probes.Thread, now, threshold int64) {
-	end := now
-	if k.AtRest() {
-		end = k.Since
-	}
-	if ns := end - k.RestedAt; ns >= threshold && k.Period-k.RestedPeriod > 1 {
-		b.UnrestedNS += ns
-		b.UnrestedMaxNS = max(b.UnrestedMaxNS, ns)
-	}
 }
 
 // Poll looks at the blocks going on right now, in case the kernel did not report one. Call it

@@ -22,6 +22,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
 	"github.com/loopwatch/loopwatch/internal/python"
+	"github.com/loopwatch/loopwatch/internal/slots"
 	"github.com/loopwatch/loopwatch/internal/unwatched"
 )
 
@@ -106,7 +107,7 @@ type Tracker struct {
 	procs   map[int]*proc   // Python processes watched, by process id
 	threads map[int]*thread // their threads that wait in epoll, by thread id
 	delayed *delayed.Blocks // ended, and not told yet
-	slots   probes.Slots
+	slots   slots.Slots
 	python  *python.Opener
 	looks   *look.Looks
 	symbols *kernelstack.Symbols
@@ -126,7 +127,7 @@ type Tracker struct {
 func New(k Kernel, o Options) *Tracker {
 	c := &Tracker{
 		kernel: k, opts: o,
-		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: probes.NewSlots(k.Loops()),
+		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: slots.New(k.Loops()),
 		python: python.NewOpener(o.Patterns), symbols: kernelstack.New(),
 		layouts: layout.New(k), lost: make(map[string]int64),
 	}

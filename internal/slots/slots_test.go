@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package probes
+package slots
 
 import (
 	"testing"
@@ -9,7 +9,7 @@ import (
 )
 
 func TestSlots(t *testing.T) {
-	s := NewSlots(2)
+	s := New(2)
 	a, ok := s.Take(1)
 	assert.True(t, ok)
 	b, ok := s.Take(2)
@@ -25,7 +25,7 @@ func TestSlots(t *testing.T) {
 
 // TestLastSlotsAreForOthers: a process with many leaves a quarter to those that have none.
 func TestLastSlotsAreForOthers(t *testing.T) {
-	s := NewSlots(8)
+	s := New(8)
 	var taken []uint32
 	for {
 		slot, ok := s.Take(1)

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package probes
+// Package slots hands out the kernel's places for statistics and held samples. In go the ids of the processes whose loops want
+// one; out come their numbers. A process cannot have all of them.
+package slots
 
-// Slots hands out the kernel's places for statistics and held samples.
+// Slots are the places. Not safe for concurrent use.
 type Slots struct {
 	next, size uint32
 	free       []uint32
@@ -10,8 +12,8 @@ type Slots struct {
 	held       map[int]int // how many slots a process has
 }
 
-// NewSlots returns so many slots, all of them free.
-func NewSlots(size int) Slots { return Slots{size: uint32(size), held: make(map[int]int)} }
+// New returns so many slots, all of them free.
+func New(size int) Slots { return Slots{size: uint32(size), held: make(map[int]int)} }
 
 // Used returns the number of slots that have ever been in use: those from it on have not.
 func (s *Slots) Used() uint32 { return s.next }

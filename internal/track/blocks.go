@@ -10,6 +10,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
+	"github.com/loopwatch/loopwatch/internal/python"
 )
 
 // earlyBlock is a block that ended before its thread was judged.
@@ -34,7 +35,7 @@ func (c *Tracker) onSample(s *wire.Sample) {
 		c.addSample(t, s)
 	}
 	if t != nil && t.slot != probes.NoSlot && s.Period == t.period {
-		t.name(s, rawFrames(&s.Stack))
+		t.name(s, python.RawFrames(&s.Stack))
 		c.findCalled(t, s)
 		c.holder(t, s)
 		c.meetReleaser(s.Holder)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
+	"github.com/loopwatch/loopwatch/internal/python"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
 
@@ -38,7 +39,7 @@ func (c *Tracker) holder(t *thread, s *wire.Sample) *model.Holder {
 		owner = c.procs[h.PID]
 	}
 	if owner != nil {
-		out.Frames = owner.Names.Frames(rawFrames(&h.Stack))
+		out.Frames = owner.Names.Frames(python.RawFrames(&h.Stack))
 	}
 	if h.Stack.Cut > 0 && h.Stack.CutAt <= len(out.Frames) {
 		out.Frames = slices.Insert(out.Frames, h.Stack.CutAt, symbolize.CutMarker(h.Stack.Cut))

@@ -36,7 +36,7 @@ func (c *Tracker) onWait(w *wire.Wait) {
 		}
 	}
 	if w.Stack != nil && t.state.Addr == walked { // not in another interpreter since
-		c.judge(t, w.FD, rawFrames(w.Stack))
+		c.judge(t, w.FD, python.RawFrames(w.Stack))
 		return
 	}
 	here, ok := c.walkHere(t)

@@ -6,6 +6,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
+	"github.com/loopwatch/loopwatch/internal/python"
 )
 
 // endLoop makes a loop's row out of its statistics and frees its place. k is its thread's present
@@ -101,7 +102,7 @@ func (c *Tracker) nameOpen(t *thread, k probes.Thread) {
 		return
 	}
 	for _, s := range held {
-		t.name(s, rawFrames(&s.Stack))
+		t.name(s, python.RawFrames(&s.Stack))
 		c.holder(t, s)
 		c.findCalled(t, s)
 	}

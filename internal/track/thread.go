@@ -82,19 +82,6 @@ func (t *thread) learnCaller(at []block.Address, frames []model.Frame) {
 	}
 }
 
-// rawFrames converts a stack of the kernel's. Where its middle was cut, a frame without code
-// stands for what is missing.
-func rawFrames(s *wire.Stack) []cpython.RawFrame {
-	if s == nil {
-		return nil
-	}
-	out := make([]cpython.RawFrame, 0, len(s.Frames))
-	for _, f := range s.Frames {
-		out = append(out, cpython.RawFrame(f))
-	}
-	return out
-}
-
 // addresses returns what tells frames apart.
 func addresses(raw []cpython.RawFrame) []block.Address {
 	out := make([]block.Address, 0, len(raw))

@@ -30,6 +30,7 @@ NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 FUZZTIME ?= 10s
 FUZZPACKAGES ?= ./...
 FUZZNIGHTS ?= 14
+SOAK ?= 30m
 PREFIX ?= /usr/local
 
 .PHONY: help
@@ -110,6 +111,11 @@ demo: need-root deps-demo tracefs build ## A web application with three blocking
 .PHONY: bench
 bench: need-root deps-bench need-go tracefs ## What loopwatch costs, measured beside an unwatched baseline (10 min)
 	@$(GO) run ./test/bench $(BENCHFLAGS)
+
+.PHONY: soak
+soak: need-root need-go tracefs ## loopwatch beside all that is hard on it for SOAK (30m), with figures and a verdict (SOAKFLAGS=-only: where others start Pythons)
+	@$(GO) build -o dist/soak ./test/soak && $(BUILD) -o loopwatch ./cmd/loopwatch
+	@dist/soak -for $(SOAK) -loopwatch ./loopwatch $(SOAKFLAGS)
 
 .PHONY: share
 share: build ## Make the man pages and shell completions, in dist/share

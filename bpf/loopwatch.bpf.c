@@ -21,9 +21,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* All three syscalls end up in here, on every architecture. Their own wrappers are no good: the
  * BTF of some kernels has them twice, or without the type of their argument. */
 SEC("fentry/do_epoll_wait")
-int BPF_PROG(fentry_wait, int fd)
+int BPF_PROG(fentry_wait, int fd, void *events, int maxevents, __u64 timeout)
 {
-	return wait_enter(fd);
+	return wait_enter(fd, timeout, OF_FUNCTION, 0);
 }
 
 SEC("fexit/do_epoll_wait")
@@ -37,7 +37,7 @@ int BPF_PROG(fexit_wait, int fd, void *events, int maxevents, __u64 timeout, int
 SEC("tracepoint/syscalls/sys_enter_epoll_pwait")
 int enter_wait(struct sys_enter_ctx *ctx)
 {
-	return wait_enter((__s32)ctx->args[0]);
+	return wait_enter((__s32)ctx->args[0], ctx->args[3], OF_SYSCALL, (__s32)ctx->nr);
 }
 
 SEC("tracepoint/syscalls/sys_exit_epoll_pwait")

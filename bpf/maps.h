@@ -70,6 +70,14 @@ struct {
 	__type(value, struct loop_statistics);
 } statistics SEC(".maps");
 
+/* By thread_config.slot; max_entries: user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ready_events);
+} ready_events SEC(".maps");
+
 /* By slot * SAMPLES_PER_LOOP; max_entries: user space. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

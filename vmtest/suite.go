@@ -36,7 +36,7 @@ func (l *Lab) BuildSuite(ctx context.Context) (_ *Suite, err error) {
 			_ = s.Close()
 		}
 	}()
-	for name, pkg := range map[string]string{"suite": "./vmtest/cmd/suite", "loopwatch": "./cmd/loopwatch"} {
+	for name, pkg := range map[string]string{"suite": "./vmtest/cmd/suite", "loopwatch": "./cmd/loopwatch", "soak": "./test/soak"} {
 		s.files[name] = filepath.Join(dir, name)
 		if err := l.Build(ctx, pkg, s.files[name]); err != nil {
 			return nil, err
@@ -104,7 +104,9 @@ func (s *Suite) Prepare(m *Machine, row Row, mode, only string) (job.Step, error
 			"LOOPWATCH_EMULATED=" + map[bool]string{true: "counted", false: "1"}[m.Clock == CountedClock],
 		},
 	}
-	if mode != Drills {
+	if mode == Drills {
+		step.Env = append(step.Env, "LOOPWATCH_SOAK="+path.Join(job.Payload, "soak"))
+	} else {
 		step.Env = append(step.Env, "LOOPWATCH_ATTACH="+mode)
 	}
 	if only == "" {

@@ -22,5 +22,6 @@ enum counter {
 	FULL_EPOLLS,         /* no room for an epoll instance */
 	MISSED_RETURNS,      /* from a wait: the program was busy on that CPU, for a thread that was preempted in it */
 	UNSEEN_RETURNS,      /* to the CPU without a sched_switch: worked out afterwards */
+	UNTIMED_EVENTS,      /* more of one loop were ready at one time than are timed */
 	COUNTERS,
 };

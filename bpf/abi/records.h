@@ -121,13 +121,52 @@ struct block_record {
 	__u32 pad;
 };
 
-/* What the first wait after a block returned at once: events that waited for it to end. */
+enum delayed_size {
+	DELAYED_EVENTS = 128, /* of one wait that are looked at */
+	DELAYED_SOURCES = 16, /* different ones of one wait */
+	SOURCE_NAME = 108,    /* bytes of a name, as in sun_path */
+	WAKEUP_NUMBERS = 8,   /* a loop's own wake-up descriptor has one of so many numbers behind that of its epoll instance */
+	NO_RANK = 255,
+};
+
+enum source_kind {
+	SOURCE_OTHER = 0,
+	SOURCE_INET,   /* protocol, port, address: its own */
+	SOURCE_UNIX,   /* name: its own, or that of its peer where it has none */
+	SOURCE_PAIR,   /* a unix socket without a name on either side */
+	SOURCE_SOCKET, /* of another family */
+	SOURCE_PIPE,
+	SOURCE_ANONYMOUS, /* address: its name, such as "[eventfd]" */
+	SOURCE_PIDFD,
+	SOURCE_DEVICE,
+};
+
+/* What events came from that waited for a block to end. Up to `events`, all of it tells one from another. */
+struct event_source {
+	__u64 address[2]; /* of a unix socket, where the kernel has its name */
+	__u8 kind;        /* enum source_kind */
+	__u8 family;
+	__u8 protocol;
+	__u8 rank;        /* of what may be the loop's own: how many of its kind have a number between the epoll instance's and its own */
+	__u16 port;       /* host order */
+	__u8 type;
+	__u8 pad;
+	__u32 events;
+	__u32 len; /* of `name` in use */
+	__u8 name[SOURCE_NAME];
+	__u32 pad2;
+};
+
+/* What the first wait after a block returned at once: events that waited for it to end. The record ends behind the sources. */
 struct delayed_record {
 	__u32 type;
 	__u32 tgid;
 	__u32 tid;
 	__s32 events;
 	__u64 period;
+	__u32 timer; /* one came due in the block */
+	__u32 sources;
+	struct event_source source[DELAYED_SOURCES];
 };
 
 struct life_record {

@@ -123,6 +123,8 @@ struct thread {
 	__u64 stop_since; /* stopped in the present wait, 0: not */
 	__u64 stop_deadline; /* when that wait was to end at the latest, 0: not known or never */
 	__u64 interrupted_at; /* the wait that a signal ended had begun then */
+	__u64 deadline; /* the timer of the present or last wait, 0: none (loop/timer.h) */
+	__u64 due;      /* a timer that came due in the last period, 0: none did, or it is not known */
 	__u64 asked_at;
 	__u64 thread_id; /* thread pointer, or what pthread_self returns */
 	__u32 tgid;

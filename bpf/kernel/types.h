@@ -136,10 +136,19 @@ struct fs_struct {
 	struct path pwd;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct file {
 	struct inode *f_inode;
 	void *private_data;
 	struct path f_path;
+	struct hlist_head *f_ep; /* 5.11 and later: the epitems of this file */
 };
 
 struct rb_node {
@@ -159,6 +168,15 @@ struct list_head {
 	struct list_head *next, *prev;
 };
 
+struct file___old {
+	struct list_head f_ep_links; /* to 5.10 */
+};
+
+struct timespec64 {
+	__s64 tv_sec;
+	long tv_nsec;
+};
+
 struct eventpoll {
 	struct list_head rdllist; /* what is ready */
 	struct rb_root_cached rbr;
@@ -171,12 +189,15 @@ struct epoll_filefd {
 
 struct epoll_event {
 	__u32 events;
+	__u64 data;
 };
 
 struct epitem {
 	struct rb_node rbn;
+	struct list_head rdllink; /* in eventpoll.rdllist, or points to itself */
 	struct epoll_filefd ffd;
 	struct eventpoll *ep;
+	struct hlist_node fllink; /* in file.f_ep; to 5.10 a list_head in f_ep_links */
 	struct epoll_event event;
 };
 

@@ -6,6 +6,8 @@
 #pragma once
 
 #include "../maps.h"
+#include "delayed.h"
+#include "lag.h"
 #include "period.h"
 #include "quota.h"
 #include "sample.h"
@@ -169,8 +171,9 @@ static __always_inline void sleep_in_wait(struct thread *t, __u32 tid, struct ta
 		close_period(tid, now, 0);
 	}
 	t->slept = 1;
-	if (t->blocked) /* nothing waited for it to end */
-		send_delayed(t, tid, 0);
+	forget_events(t);
+	if (t->blocked)
+		send_nobody_delayed(t, tid);
 }
 
 /* A loop's thread leaves the CPU. */

@@ -110,27 +110,6 @@ static __always_inline void send_block(struct thread *t, __u32 tid, __u64 now, _
 	t->blocked = 1;
 }
 
-/* Sends how many events the first wait after a block returned. */
-static __always_inline void send_delayed(struct thread *t, __u32 tid, __s32 events)
-{
-	struct delayed_record *d;
-
-	t->blocked = 0;
-	if (events < 0) /* interrupted: not known */
-		return;
-	d = bpf_ringbuf_reserve(&records, sizeof(*d), 0);
-	if (!d) {
-		count(LOST_RECORDS);
-		return;
-	}
-	d->type = RECORD_DELAYED;
-	d->tgid = t->tgid;
-	d->tid = tid;
-	d->events = events;
-	d->period = t->period;
-	bpf_ringbuf_submit(d, 0);
-}
-
 /* Ends the active period at `now` and counts it. The thread rests after. */
 __attribute__((noinline)) int close_period(__u32 tid, __u64 now, __u32 flags)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
 /*
- * Readiness: takes each event the kernel hands to an epoll instance, gives when the first one
+ * Readiness: takes each event the kernel hands to an epoll instance, gives it to the loop's lag, and gives when the first one
  * became ready for a loop outside its wait, or stopped in it: since then somebody waits for it to go on.
  *
  * The kernel calls ep_poll_callback for each event, wherever that happens, and knows the epoll
@@ -11,6 +11,7 @@
 #include "../kernel/task.h"
 #include "../maps.h"
 #include "../target/file.h"
+#include "lag.h"
 
 /* Bits of an epoll event that ask for no event themselves (fs/eventpoll.c, EP_PRIVATE_BITS). */
 #define EP_PRIVATE_BITS (1U << 28 | 1U << 29 | 1U << 30 | 1U << 31)
@@ -33,6 +34,7 @@ static __always_inline void learn_epoll(struct thread *t, __u32 tid, __s32 fd, _
 		bpf_map_delete_elem(&epolls, &t->epoll);
 	t->epoll = 0;
 	t->ready_at = 0;
+	forget_events(t);
 	if (!ep)
 		return;
 	if (bpf_map_update_elem(&epolls, &ep, &tid, BPF_ANY))
@@ -55,6 +57,7 @@ static __always_inline void note_ready(struct wait_queue_entry *wait, __u32 happ
 	__u64 ep = (__u64)BPF_CORE_READ(item, ep);
 	struct thread *t;
 	__u32 *tid, asked;
+	__u64 now;
 
 	tid = bpf_map_lookup_elem(&epolls, &ep);
 	if (!tid)
@@ -62,13 +65,15 @@ static __always_inline void note_ready(struct wait_queue_entry *wait, __u32 happ
 	t = bpf_map_lookup_elem(&threads, tid);
 	if (!t)
 		return;
-	if (t->in_wait ? !t->stop_since || t->late_from : t->ready_at >= t->since)
-		return;
 	asked = BPF_CORE_READ(item, event.events);
 	if (!(asked & ~EP_PRIVATE_BITS) || (happened && !(happened & asked)))
 		return;
+	now = bpf_ktime_get_ns();
+	begin_lag(t, (__u64)item, now);
+	if (t->in_wait ? !t->stop_since || t->late_from : t->ready_at >= t->since)
+		return;
 	if (t->in_wait)
-		t->late_from = bpf_ktime_get_ns();
+		t->late_from = now;
 	else
-		t->ready_at = bpf_ktime_get_ns();
+		t->ready_at = now;
 }

@@ -15,22 +15,17 @@
 #include "../target/file.h"
 #include "period.h"
 #include "sleepers.h"
-
-#define LONG_WAIT_S (1ULL << 32) /* a timer beyond is none */
+#include "timer.h"
 
 /* When a wait that began at `since` was to end at the latest, 0: not known or never. */
 static __always_inline __u64 deadline_of(const struct pt_regs___entry *regs, __s32 nr, __u64 since)
 {
-	__u64 timeout, s, ns;
+	__u64 due;
 
 	if (!since)
 		return 0;
-	timeout = syscall_argument(regs, 3);
-	if (nr != NR_EPOLL_PWAIT2)
-		return (__s32)timeout < 0 ? 0 : since + (__u32)timeout * 1000000ULL;
-	if (!timeout || read_u64(&s, timeout) || read_u64(&ns, timeout + 8) || s > LONG_WAIT_S)
-		return 0;
-	return since + s * 1000000000ULL + ns;
+	due = due_after(nr, syscall_argument(regs, 3), since);
+	return due == AT_ONCE ? since : due;
 }
 
 /* The wait on `fd` goes on, stopped, from `now`; it had begun at `since`, 0: not known. */

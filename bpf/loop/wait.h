@@ -7,9 +7,12 @@
 
 #include "../maps.h"
 #include "announce.h"
+#include "delayed.h"
+#include "lag.h"
 #include "offcpu.h"
 #include "period.h"
 #include "ready.h"
+#include "timer.h"
 
 static __always_inline __u32 fd_verdict(const struct thread *t, __s32 fd)
 {
@@ -19,7 +22,13 @@ static __always_inline __u32 fd_verdict(const struct thread *t, __s32 fd)
 	return VERDICT_PENDING;
 }
 
-static __always_inline int wait_enter(__s32 fd)
+/* What the timeout of a wait is given as. */
+enum timeout_form {
+	OF_FUNCTION, /* do_epoll_wait */
+	OF_SYSCALL,
+};
+
+static __always_inline int wait_enter(__s32 fd, __u64 timeout, enum timeout_form form, __s32 nr)
 {
 	__u64 id = bpf_get_current_pid_tgid(), now;
 	__u32 tgid = id >> 32, tid = (__u32)id, verdict;
@@ -52,6 +61,7 @@ static __always_inline int wait_enter(__s32 fd)
 	if (is_off_cpu(t))
 		catch_up(tid, now);
 	learn_epoll(t, tid, fd, now);
+	begin_timer(t, form == OF_FUNCTION ? due_at(timeout, now) : due_after(nr, timeout, now), now);
 	if (t->in_wait) { /* its return was missed: no period to close */
 		if (t->wait_fd != NO_FD)
 			count(MISSED_RETURNS);
@@ -110,8 +120,9 @@ static __always_inline int wait_exit(__s32 events)
 		go_on(t, current_task(), now);
 	} else {
 		count_wait(t, now);
+		return_events(t, events, now);
 		if (t->blocked)
-			send_delayed(t, tid, events);
+			send_delayed(t, tid, fd, events);
 		open_period(t, current_task(), now);
 	}
 	if (events == -EINTR) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "arguments.h"
+#include "delayed.h"
 #include "helpers.h"
 #include "waits.h"
 #include "../loop/histogram.h"
@@ -137,9 +138,6 @@ static void registers_command(void)
 		registers.regs[i] = read_number();
 #endif
 }
-
-#define FILES 1024
-static struct file *files[FILES];
 
 /* file FD MODE MAGIC FAMILY: a descriptor of this thread; FAMILY 0: it is no socket. */
 static void file_command(void)
@@ -288,15 +286,17 @@ static const struct {
 	{ "counters", counters_command }, { "dentry", dentry_command },
 	{ "file", file_command },	  { "hit", hit_command },
 	{ "holder", holder_command },	  { "layout", layout_command },
-	{ "leave", leave_command },
+	{ "leave", leave_command },	  { "listed", listed_command },
 	{ "memory", memory_command },	  { "mount", mount_command },
 	{ "now", now_command },		  { "off", off_command },
 	{ "path", path_command },	  { "preempted", preempted_command },
-	{ "queued", queued_command },
-	{ "registers", registers_command }, { "return", return_command },
+	{ "queued", queued_command },	  { "ready", ready_command },
+	{ "register", register_command }, { "registers", registers_command },
+	{ "return", return_command },
 	{ "running", running_command },	  { "site", site_command },
 	{ "statistics", statistics_command }, { "stopped", stopped_command },
 	{ "thread", thread_command },	  { "threshold", threshold_command },
+	{ "timed", timed_command },
 	{ "wait", wait_command },	  { "walk", walk_command },
 	{ "watch", watch_command },	  { "woken", woken_command },
 };

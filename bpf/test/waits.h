@@ -35,10 +35,38 @@ static void running_command(void)
 	current.sched_info.last_queued = 0;
 }
 
-/* wait FD and return EVENTS: entry and return of an epoll wait. */
+/* wait FD, timed FD MS, and return EVENTS: entry and return of an epoll wait. */
 static void wait_command(void)
 {
-	wait_enter(read_number());
+	wait_enter(read_number(), -1, OF_SYSCALL, 0);
+}
+
+static void timed_command(void)
+{
+	__s32 fd = read_number();
+
+	wait_enter(fd, read_number(), OF_SYSCALL, 0);
+}
+
+/* ready ITEM: an event of this item is ready for the thread. listed ITEM YES: whether the item is on the list of those that are. */
+static struct epitem items[READY_MAX * 2];
+
+static struct epitem *read_item(void)
+{
+	return &items[read_number() % (READY_MAX * 2)];
+}
+
+static void ready_command(void)
+{
+	watch_ready = 1;
+	begin_lag(this_thread(), (__u64)read_item(), clock_ns);
+}
+
+static void listed_command(void)
+{
+	struct epitem *item = read_item();
+
+	item->rdllink.next = read_number() ? 0 : &item->rdllink;
 }
 
 static void return_command(void)

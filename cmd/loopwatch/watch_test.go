@@ -95,6 +95,19 @@ func TestWatchCountsWhatASlowReaderMisses(t *testing.T) {
 	assert.EqualValues(t, 7, p.dropped.Load())
 }
 
+// What waits for a slow reader is bounded by its stacks, too.
+func TestWatchBoundsTheStacksThatWait(t *testing.T) {
+	p := &printer{queue: make(chan observe.Sighting, watchQueue)}
+	deep := observe.Sighting{Block: model.Block{Stacks: []model.Stack{{Frames: make([]model.Frame, watchQueueSize/4/64)}}}}
+	for range 10 {
+		p.enqueue(deep)
+	}
+	kept := watchQueueSize / deep.Size()
+	assert.Len(t, p.queue, kept)
+	assert.EqualValues(t, 10-kept, p.dropped.Load())
+	assert.EqualValues(t, kept*deep.Size(), p.waiting.Load())
+}
+
 func TestWatchAppends(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "blocks")
 	for range 2 {

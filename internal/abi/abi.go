@@ -22,7 +22,8 @@ const (
 	FullEpolls        = 13
 	MissedReturns     = 14
 	UnseenReturns     = 15
-	Counters          = 16
+	UntimedEvents     = 16
+	Counters          = 17
 )
 
 // enum listing_size of bpf/abi/listing.h.
@@ -316,14 +317,56 @@ type BlockRecord struct {
 	Pad         uint32
 }
 
+// enum delayed_size of bpf/abi/records.h.
+const (
+	DelayedEvents  = 128
+	DelayedSources = 16
+	SourceName     = 108
+	WakeupNumbers  = 8
+	NoRank         = 255
+)
+
+// enum source_kind of bpf/abi/records.h.
+const (
+	SourceOther     = 0
+	SourceInet      = 1
+	SourceUnix      = 2
+	SourcePair      = 3
+	SourceSocket    = 4
+	SourcePipe      = 5
+	SourceAnonymous = 6
+	SourcePidfd     = 7
+	SourceDevice    = 8
+)
+
+// EventSource is struct event_source of bpf/abi/records.h.
+type EventSource struct {
+	_        structs.HostLayout
+	Address  [2]uint64
+	Kind     uint8
+	Family   uint8
+	Protocol uint8
+	Rank     uint8
+	Port     uint16
+	Type     uint8
+	Pad      uint8
+	Events   uint32
+	Len      uint32
+	Name     [108]uint8
+	Pad2     uint32
+}
+
 // DelayedRecord is struct delayed_record of bpf/abi/records.h.
 type DelayedRecord struct {
-	_      structs.HostLayout
-	Type   uint32
-	Tgid   uint32
-	Tid    uint32
-	Events int32
-	Period uint64
+	_       structs.HostLayout
+	Type    uint32
+	Tgid    uint32
+	Tid     uint32
+	Events  int32
+	Period  uint64
+	Timer   uint32
+	Sources uint32
+	Source  [16]EventSource
 }
 
 // LifeRecord is struct life_record of bpf/abi/records.h.
@@ -344,18 +387,40 @@ const (
 	HistBuckets    = 386
 )
 
+// enum ready_size of bpf/abi/statistics.h.
+const (
+	ReadyMax = 64
+)
+
+// ReadyEvents is struct ready_events of bpf/abi/statistics.h.
+type ReadyEvents struct {
+	_        structs.HostLayout
+	N        uint32
+	Kept     uint32
+	Returned uint32
+	Pad      uint32
+	Seen     uint64
+	Events   [64]struct {
+		_    structs.HostLayout
+		Item uint64
+		At   uint64
+	}
+}
+
 // LoopStatistics is struct loop_statistics of bpf/abi/statistics.h.
 type LoopStatistics struct {
-	_             structs.HostLayout
-	Iterations    uint64
-	IdleNs        uint64
-	ActiveNs      uint64
-	LateNs        uint64
-	MaxNs         uint64
-	Blocks        uint64
-	UnrestedNs    uint64
-	UnrestedMaxNs uint64
-	Histogram     [386]uint64
+	_              structs.HostLayout
+	Iterations     uint64
+	IdleNs         uint64
+	ActiveNs       uint64
+	LateNs         uint64
+	MaxNs          uint64
+	Blocks         uint64
+	UnrestedNs     uint64
+	UnrestedMaxNs  uint64
+	Histogram      [386]uint64
+	ReadyMaxNs     uint64
+	ReadyHistogram [386]uint64
 }
 
 // enum target_size of bpf/abi/target.h.
@@ -562,6 +627,8 @@ type Thread struct {
 	StopSince      uint64
 	StopDeadline   uint64
 	InterruptedAt  uint64
+	Deadline       uint64
+	Due            uint64
 	AskedAt        uint64
 	ThreadId       uint64
 	Tgid           uint32

@@ -174,7 +174,7 @@ func (t *Tasks) callees(m process.Memory, names *typeNames, future uint64, owner
 }
 
 func (t *Tasks) calleesRead(m process.Memory, names *typeNames, future uint64, owners map[uint64][]uint64, others map[uint64]bool) (out []callee) {
-	for _, object := range t.calledBack(m, names, future) {
+	for _, object := range t.calledBack(m, names, future, maxCallbacks) {
 		known := owners[object] != nil || others[object]
 		out = append(out, callee{object, !known && isFuture(m, names, object)})
 	}
@@ -202,15 +202,15 @@ func (t *Tasks) leavesGroup(m process.Memory, at uint64) bool {
 	return false
 }
 
-// calledBack lists the objects that the callbacks of a future belong to or hold.
-func (t *Tasks) calledBack(m process.Memory, names *typeNames, future uint64) (out []uint64) {
+// calledBack lists the objects that the first so many callbacks of a future belong to or hold.
+func (t *Tasks) calledBack(m process.Memory, names *typeNames, future uint64, most int) (out []uint64) {
 	var callbacks []uint64
 	if first, err := words.At(m, future+offCallback); err == nil && first != 0 {
 		callbacks = append(callbacks, first)
 	}
 	if list, err := words.At(m, future+offCallbacks); err == nil && list != 0 {
 		items, _ := t.runtime.Items(m, list)
-		for _, item := range items[:min(len(items), maxCallbacks)] {
+		for _, item := range items[:min(len(items), most)] {
 			if pair, err := t.runtime.Items(m, item); err == nil && len(pair) == 2 { // with its context
 				callbacks = append(callbacks, pair[0])
 			}

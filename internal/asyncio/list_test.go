@@ -135,7 +135,7 @@ func listOf(t *testing.T, program *testpython.Program) (want map[string][][3]any
 	for _, task := range listed.Tasks {
 		assert.True(t, loops[task.Loop], "the loop of %s", task.Name)
 	}
-	resolver := symbolize.New(rt, p.Memory(), eventloop.IsApp, nil)
+	resolver := symbolize.New(rt, p.Memory(), eventloop.IsApp, nil, symbolize.NewPool(symbolize.MaxTogether))
 	return want, listed, func(task Pending) (out [][3]any) {
 		for _, s := range task.Awaits {
 			f := resolver.Frames([]cpython.RawFrame{s.Frame})[0]

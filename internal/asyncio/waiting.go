@@ -29,6 +29,7 @@ type waitingReader struct {
 	*functions
 	names   *typeNames
 	futures map[uint64]futureKind // by type
+	chained map[uint64]bool       // futures, see ofThreads
 }
 
 // futureKind says what an object that a task awaits is.
@@ -42,7 +43,7 @@ const (
 )
 
 func (t *Tasks) newWaitingReader(m process.Memory, names *typeNames) *waitingReader {
-	return &waitingReader{t.primitives(m), &functions{t, make(map[uint64]place)}, names, make(map[uint64]futureKind)}
+	return &waitingReader{t.primitives(m), &functions{t, make(map[uint64]place)}, names, make(map[uint64]futureKind), make(map[uint64]bool)}
 }
 
 // futureKind returns what kind of future an object is.
@@ -257,12 +258,22 @@ var classNames = map[model.WaitKind]string{
 	model.WaitQueue: "Queue", model.WaitBarrier: "Barrier",
 }
 
-// ofThreads reports whether a future ends with one of concurrent.futures, with which wrap_future has chained it.
-func (r *waitingReader) ofThreads(m process.Memory, future uint64) bool {
-	for _, object := range r.primitives.tasks.calledBack(m, r.names, future) {
-		if r.isFutureOfThreads(m, r.names, object) {
-			return true
+// chainedFirst is how many callbacks of a future are looked at: wrap_future has chained it before anybody awaited it.
+const chainedFirst = 2
+
+// ofThreads reports whether a future ends with one of concurrent.futures, with which wrap_future has chained it. Many tasks may
+// await the same.
+func (r *waitingReader) ofThreads(m process.Memory, future uint64) (is bool) {
+	if is, ok := r.chained[future]; ok {
+		return is
+	}
+	for _, object := range r.primitives.tasks.calledBack(m, r.names, future, chainedFirst) {
+		if is = r.isFutureOfThreads(m, r.names, object); is {
+			break
 		}
 	}
-	return false
+	if len(r.chained) < maxTypes {
+		r.chained[future] = is
+	}
+	return is
 }

@@ -6,8 +6,6 @@
 package attachment
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -40,9 +38,21 @@ type Kernel interface {
 	AttachUSDT(path string, kind probes.USDTKind, sites []usdt.Site) (*probes.USDT, error)
 }
 
+// probe is one kind of probe attached to one file, as *probes.USDT.
+type probe interface {
+	Hits() ([]uint64, error)
+	CloseStart() error
+	Close() error
+}
+
+// program is a process whose interpreter may have probes, as *python.Process.
+type program interface {
+	OpenProbes() (*process.File, *usdt.File, error)
+}
+
 // Files are the files with an interpreter in them in which a loop runs. Not safe for concurrent use.
 type Files struct {
-	kernel   Kernel
+	attach   func(path string, kind probes.USDTKind, sites []usdt.Site) (probe, error)
 	opts     Options
 	files    map[process.FileStamp]*File
 	running  sync.WaitGroup // what attaches and detaches probes
@@ -54,14 +64,20 @@ type Files struct {
 
 // New returns no files yet. failed is called with errors of the kernel.
 func New(k Kernel, o Options, failed func(error), log *slog.Logger) *Files {
+	attach := func(path string, kind probes.USDTKind, sites []usdt.Site) (probe, error) {
+		return k.AttachUSDT(path, kind, sites)
+	}
 	return &Files{
-		kernel: k, opts: o, files: make(map[process.FileStamp]*File),
+		attach: attach, opts: o, files: make(map[process.FileStamp]*File),
 		lost: make(map[string]int64), failed: failed, log: log,
 	}
 }
 
 // Lost counts by reason what could not be used.
 func (f *Files) Lost() map[string]int64 { return f.lost }
+
+// Len returns how many files have probes attached, or being attached.
+func (f *Files) Len() int { return len(f.files) }
 
 // File is one such file. Its probes are attached once for all processes.
 type File struct {
@@ -74,15 +90,8 @@ type File struct {
 	attaching chan attached
 }
 
-// attached is what came of attaching the probes of a file.
-type attached struct {
-	probes map[probes.USDTKind]*probes.USDT
-	failed int64 // kinds that could not be attached
-	full   bool  // there was no room in the kernel's table
-}
-
 type attachment struct {
-	probe   *probes.USDT
+	probe   probe
 	hits    []uint64 // by CPU
 	at      int64    // when they were counted
 	closing bool     // what had begun may end
@@ -113,6 +122,11 @@ func (f *Files) Use(p *python.Process) *File {
 		f.lost[ReasonUnreadable]++
 		return nil
 	}
+	return f.use(stamp, p)
+}
+
+// use is Use of a process with a known file.
+func (f *Files) use(stamp process.FileStamp, p program) *File {
 	b := f.files[stamp]
 	if b == nil {
 		b = &File{stamp: stamp, attached: map[probes.USDTKind]*attachment{}}
@@ -124,84 +138,10 @@ func (f *Files) Use(p *python.Process) *File {
 	return b
 }
 
-// startAttaching reads what probes a process's interpreter has, and has those attached that are wanted.
-func (f *Files) startAttaching(b *File, p *python.Process) {
-	binary, found, err := p.OpenProbes()
-	if err != nil {
-		f.lost[ReasonUnreadable]++
-		return
-	}
-	for _, n := range found.Refused {
-		f.lost[ReasonSites] += int64(n)
-	}
-	done := make(chan attached, 1)
-	b.attaching = done
-	f.running.Go(func() {
-		defer binary.Close()
-		done <- attachProbes(f.kernel, binary, found, f.opts.Kinds)
-	})
-}
-
-// attachProbes attaches the probes of a file that are wanted.
-func attachProbes(k Kernel, binary *process.File, found *usdt.File, kinds []probes.USDTKind) attached {
-	out := attached{probes: map[probes.USDTKind]*probes.USDT{}}
-	for _, kind := range kinds {
-		// By the open file, not by a path: nothing can take its place meanwhile.
-		probe, err := k.AttachUSDT(fmt.Sprintf("/proc/self/fd/%d", binary.Fd()), kind, found.Sites)
-		switch {
-		case err == nil:
-			out.probes[kind] = probe
-		case !errors.Is(err, probes.ErrNoUSDT):
-			out.failed++
-			out.full = out.full || errors.Is(err, probes.ErrFullUSDT)
-		}
-	}
-	return out
-}
-
-// takeAttached takes over what has been attached since the last time. wait says to wait for what has not.
-func (f *Files) takeAttached(wait bool) {
-	for _, b := range f.files {
-		if b.attaching == nil || !wait && len(b.attaching) == 0 {
-			continue
-		}
-		var got attached
-		select {
-		case got = <-b.attaching:
-		case <-time.After(patience):
-			got.failed = int64(len(f.opts.Kinds)) // the kernel waits for a file system that does not answer
-		}
-		b.attaching = nil
-		for kind, probe := range got.probes {
-			b.attached[kind] = &attachment{probe: probe}
-			f.log.Info("the interpreter's own probes attached", "kind", kind, "inode", b.stamp.Inode)
-		}
-		if got.failed > 0 {
-			f.lost[ReasonFailed] += got.failed
-			f.log.Warn("the interpreter's own probes not attached", "kinds", got.failed, "full", got.full)
-		}
-		if got.full {
-			f.dropIdle(0) // there is room for the next file
-		}
-	}
-}
-
 // Settle waits for what is being attached, and counts what has gone wrong so far.
 func (f *Files) Settle() {
 	f.takeAttached(true)
 	f.takeDetached()
-}
-
-// detach has something detached.
-func (f *Files) detach(how func() error) {
-	f.running.Go(func() { f.detached.add(how()) })
-}
-
-// takeDetached counts what could not be detached.
-func (f *Files) takeDetached() {
-	for _, err := range f.detached.take() {
-		f.failed(err)
-	}
 }
 
 // patience is how long the end of an observation may have to wait for the kernel.
@@ -222,26 +162,6 @@ func (f *Files) Close() {
 	}
 }
 
-// outcomes are what came of detaching probes. They are safe for concurrent use.
-type outcomes struct {
-	mu   sync.Mutex
-	errs []error
-}
-
-func (o *outcomes) add(err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.errs = append(o.errs, err)
-}
-
-func (o *outcomes) take() []error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	out := o.errs
-	o.errs = nil
-	return out
-}
-
 // Release notes that a process has ended that Use returned b for.
 func (f *Files) Release(b *File) {
 	if b == nil {
@@ -252,20 +172,32 @@ func (f *Files) Release(b *File) {
 	}
 }
 
-// idleAfter is how long probes stay that no process uses: short-lived processes follow one another.
-const idleAfter = 10 * time.Second
+// Probes that no process uses stay for a while: short-lived processes follow one another.
+const (
+	idleAfter = 10 * time.Second
+	maxIdle   = 16 // files
+)
 
-// dropIdle detaches what no process has used for so long.
-func (f *Files) dropIdle(after time.Duration) {
-	for stamp, b := range f.files {
-		if b.users > 0 || b.attaching != nil || time.Since(b.idle) < after {
-			continue
-		}
-		delete(f.files, stamp)
-		for _, a := range b.attached {
-			f.detach(a.probe.Close)
+// dropIdle forgets the files that no process has used for so long, and those that have been idle longest where there are too many.
+// It returns their probes, which are to be detached.
+func (f *Files) dropIdle(after time.Duration) (out []probe) {
+	var idle []*File
+	for _, b := range f.files {
+		if b.users == 0 && b.attaching == nil {
+			idle = append(idle, b)
 		}
 	}
+	slices.SortFunc(idle, func(x, y *File) int { return x.idle.Compare(y.idle) })
+	for i, b := range idle {
+		if len(idle)-i <= maxIdle && time.Since(b.idle) < after {
+			break
+		}
+		delete(f.files, b.stamp)
+		for _, a := range b.attached {
+			out = append(out, a.probe)
+		}
+	}
+	return out
 }
 
 // Limit withdraws what is hit too often to be worth it, and detaches what is idle. now is CLOCK_MONOTONIC nanoseconds. Call it
@@ -273,7 +205,9 @@ func (f *Files) dropIdle(after time.Duration) {
 func (f *Files) Limit(now int64) {
 	f.takeAttached(false)
 	f.takeDetached()
-	f.dropIdle(idleAfter)
+	for _, p := range f.dropIdle(idleAfter) {
+		f.detach(p.Close)
+	}
 	limit := f.opts.MaxRate
 	if limit == 0 {
 		return

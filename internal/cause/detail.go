@@ -87,14 +87,7 @@ func fileText(t *syscalls.Target) (text string, names bool) {
 }
 
 func inetText(t *syscalls.Target) (text string, names bool) {
-	name := protocols[t.Protocol]
-	switch {
-	case name != "":
-	case t.Datagram:
-		name = "udp"
-	default:
-		name = fmt.Sprintf("protocol %d", t.Protocol)
-	}
+	name := syscalls.ProtocolName(t.Protocol, t.Datagram)
 	switch {
 	case t.Local && t.Address.Port() == 0:
 		return name, false
@@ -104,15 +97,11 @@ func inetText(t *syscalls.Target) (text string, names bool) {
 	return name + " " + t.Address.String(), true
 }
 
-// unixText writes the NUL bytes of an abstract name as "@".
 func unixText(t *syscalls.Target) (text string, names bool) {
-	switch {
-	case t.Path == "":
+	if t.Path == "" {
 		return "unix", false
-	case t.Path[0] == 0:
-		return "unix @" + strings.ReplaceAll(t.Path[1:], "\x00", "@"), true
 	}
-	return "unix " + t.Path, true
+	return "unix " + syscalls.UnixName(t.Path), true
 }
 
 func childText(pid int) string {
@@ -120,11 +109,6 @@ func childText(pid int) string {
 		return "any child"
 	}
 	return fmt.Sprintf("child %d", pid)
-}
-
-var protocols = map[uint8]string{
-	unix.IPPROTO_TCP: "tcp", unix.IPPROTO_UDP: "udp", unix.IPPROTO_ICMP: "icmp", unix.IPPROTO_ICMPV6: "icmp6",
-	unix.IPPROTO_SCTP: "sctp", unix.IPPROTO_DCCP: "dccp", unix.IPPROTO_UDPLITE: "udplite",
 }
 
 var families = map[uint16]string{

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package delayed holds a block back until it is known how many events waited for it to end. In go blocks that have ended, and what
+// Package delayed holds a block back until it is known whose events waited for it to end. In go blocks that have ended, and what
 // the kernel says of the wait behind each; out come the blocks with that. It comes with the loop's next wait, or not at all: then a
 // block goes out without it.
 package delayed
@@ -8,6 +8,7 @@ package delayed
 import (
 	"time"
 
+	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
@@ -18,6 +19,7 @@ type Block struct {
 	Number   uint64 // of its active period
 	Last     bool   // it ended with its period
 	OldestNS int64  // how long the first event waited for it to end, 0 not known
+	Loop     eventloop.Kind
 }
 
 // Blocks are those held back, one of each loop at most. They go out in the order in which they end, loop by loop.
@@ -70,7 +72,7 @@ func (q *Blocks) Waited(e *wire.Delayed) {
 		return
 	}
 	if h.Last {
-		h.Delayed = &model.Delayed{Events: e.Events}
+		h.Delayed = &model.Delayed{Events: e.Events, By: by(e, h.Loop)}
 		if e.Events > 0 { // else the block itself took what came
 			h.Delayed.MaxNS = h.OldestNS
 		}

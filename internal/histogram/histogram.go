@@ -8,13 +8,14 @@ import (
 	"math"
 
 	"github.com/loopwatch/loopwatch/internal/abi"
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
-// Histogram counts active periods by length, in buckets no wider than a sixteenth of an octave. A
+// Histogram counts lengths, in buckets no wider than a sixteenth of an octave. A
 // difference of two may hold less than none.
 type Histogram [abi.HistBuckets]int64
 
-// BucketOf returns the bucket of an active period of ns nanoseconds, as bucket() does of bpf/loop/histogram.h.
+// BucketOf returns the bucket of a length of ns nanoseconds, as bucket() does of bpf/loop/histogram.h.
 func BucketOf(ns int64) int {
 	switch {
 	case ns < 1<<abi.HistMinShift:
@@ -47,7 +48,7 @@ func From(i int) int64 {
 	return low + low/abi.HistParts*int64(part)
 }
 
-// Quantile returns the active period's length below which the share q (0 to 1) of all lies,
+// Quantile returns the length below which the share q (0 to 1) of all lies,
 // within 3.1 % above 8.192 us; 0 where there was none.
 func (h *Histogram) Quantile(q float64) int64 {
 	var total int64
@@ -69,4 +70,20 @@ func (h *Histogram) Quantile(q float64) int64 {
 		}
 	}
 	return Middle(len(h) - 1)
+}
+
+// Percentiles sums the lengths up, of which the longest is longest nanoseconds.
+func (h *Histogram) Percentiles(longest int64) model.Percentiles {
+	at := func(q float64) int64 { return min(h.Quantile(q), longest) }
+	return model.Percentiles{P50: at(.5), P90: at(.9), P99: at(.99), Max: longest}
+}
+
+// Counts reports whether h counts anything.
+func (h *Histogram) Counts() bool {
+	for _, n := range h {
+		if n > 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -42,6 +42,9 @@ func (l *loop) figures(w Window, now int64) Figures {
 		f.Histogram = s.shown()
 		f.P50, f.P99 = time.Duration(s.quantile(.5)), time.Duration(s.quantile(.99))
 	}
+	if s.readyEvents > 0 {
+		f.Lag = time.Duration(min(s.ready.Quantile(.99), l.statistics.ReadyMaxNS))
+	}
 	f.Max = l.longest(w, now)
 	f.P50, f.P99 = min(f.P50, f.Max), min(f.P99, f.Max)
 	f.Active, f.Blocked = min(f.Active, f.Observed), min(f.Blocked, f.Counted, f.Active+f.Late) // an early block may be older than the statistics

@@ -70,6 +70,7 @@ type interval struct {
 	end        int64
 	statistics delta
 	histogram  []cell
+	ready      []cell // the same of events, by how long they were ready
 	maxNS      int64
 	blocks     int64
 	blockedNS  int64
@@ -97,6 +98,8 @@ type sum struct {
 	delta
 	histogram                    histogram.Histogram
 	bins                         [maxBins]int64 // the same, coarser
+	ready                        histogram.Histogram
+	readyEvents                  int64 // in it
 	blocks, blockedNS, countedNS int64
 }
 
@@ -111,6 +114,10 @@ func (s *sum) add(i *interval, sign int64) {
 	for _, c := range i.histogram {
 		s.histogram[c.bucket] += sign * int64(c.n)
 		s.bins[binOf[c.bucket]] += sign * int64(c.n)
+	}
+	for _, c := range i.ready {
+		s.ready[c.bucket] += sign * int64(c.n)
+		s.readyEvents += sign * int64(c.n)
 	}
 }
 
@@ -307,11 +314,9 @@ func (i *interval) enter(to, from *probes.Statistics) {
 	i.statistics = delta{to.Iterations - from.Iterations, to.IdleNS - from.IdleNS, to.LateNS - from.LateNS, to.ActiveNS - from.ActiveNS}
 	i.countedNS = i.statistics.idleNS + i.statistics.activeNS
 	longest := 0
-	for n := range to.Histogram {
-		if d := to.Histogram[n] - from.Histogram[n]; d != 0 {
-			i.histogram = append(i.histogram, cell{uint16(n), int32(min(max(d, math.MinInt32), math.MaxInt32))})
-			longest = n
-		}
+	i.histogram, i.ready = cells(&to.Histogram, &from.Histogram), cells(&to.Ready, &from.Ready)
+	if n := len(i.histogram); n > 0 {
+		longest = int(i.histogram[n-1].bucket)
 	}
 	switch {
 	case to.MaxNS > from.MaxNS:
@@ -322,4 +327,14 @@ func (i *interval) enter(to, from *probes.Statistics) {
 			i.maxNS = min(histogram.Middle(longest), to.MaxNS)
 		}
 	}
+}
+
+// cells are the buckets in which two histograms differ.
+func cells(to, from *histogram.Histogram) (out []cell) {
+	for n := range to {
+		if d := to[n] - from[n]; d != 0 {
+			out = append(out, cell{uint16(n), int32(min(max(d, math.MinInt32), math.MaxInt32))})
+		}
+	}
+	return out
 }

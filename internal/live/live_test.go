@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/loopwatch/loopwatch/internal/histogram"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/track"
@@ -390,4 +391,30 @@ func BenchmarkUpdate(b *testing.B) {
 		}
 		tracker.Update(now, present)
 	}
+}
+
+// The lag of a window is that of the events in it.
+func TestLag(t *testing.T) {
+	s := newScript()
+	s.look()
+	ready := func(ns int64, n int64) {
+		s.statistics.Ready[histogram.BucketOf(ns)] += n
+		s.statistics.ReadyMaxNS = max(s.statistics.ReadyMaxNS, ns)
+	}
+	assert.Zero(t, s.look().Figures[Whole].Lag, "nothing is known")
+	ready(50_000_000, 10)
+	s.active(10 * time.Millisecond)
+	s.idle(time.Second)
+	s.look()
+	for range 15 {
+		ready(20_000, 1)
+		s.active(10 * time.Millisecond)
+		s.idle(time.Second)
+		s.look()
+	}
+	l := s.look()
+	assert.InEpsilon(t, 20*time.Microsecond, l.Figures[TenSeconds].Lag, 0.04)
+	assert.InEpsilon(t, 50*time.Millisecond, l.Figures[Whole].Lag, 0.04)
+	assert.LessOrEqual(t, l.Figures[Whole].Lag, 50*time.Millisecond)
+	assert.Zero(t, l.Figures[LastInterval].Lag)
 }

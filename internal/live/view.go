@@ -70,6 +70,7 @@ type Figures struct {
 	Active        time.Duration
 	Late          time.Duration  // in its wait, woken or to be woken, and not let run
 	P50, P99, Max time.Duration  // of the active periods that ended in it; Max also of the one going on
+	Lag           time.Duration  // 99 % of the events were ready no longer before a wait returned them; 0 where it is not known
 	Blocks        int64          // that ended in it, and one going on
 	Blocked       time.Duration  // in blocks
 	Counted       time.Duration  // how much of Observed blocks were counted in, see View.Counting

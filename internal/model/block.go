@@ -81,7 +81,25 @@ const (
 type Delayed struct {
 	Events int64 `json:"events"`
 	MaxNS  int64 `json:"max_ns,omitempty"` // how long the oldest waited, 0 where it is not known
+	// By is where they came from, most events first, as far as it is known. A timer is none of Events.
+	By []DelayedBy `json:"by,omitempty"`
 }
+
+// DelayedBy counts the events of one sort: "tcp 0.0.0.0:8080" (the sockets' own address), "unix /run/app.sock", "pipe",
+// "eventfd", "wakeup" (the loop's own descriptor), "timer" and so on.
+type DelayedBy struct {
+	Target string `json:"target"`
+	Events int64  `json:"events"`
+}
+
+// TargetWakeup and TargetTimer are targets that stand for the loop's own.
+const (
+	TargetWakeup = "wakeup"
+	TargetTimer  = "timer"
+)
+
+// MaxDelayedBy bounds Delayed.By.
+const MaxDelayedBy = 8
 
 // Shape tells one long callback from many short ones. It is empty where neither can be shown.
 type Shape string

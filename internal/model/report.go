@@ -54,14 +54,16 @@ type Loop struct {
 	ActiveNS    int64       `json:"active_ns"`   // in waits in which it did not sleep, and outside the wait
 	Utilization float64     `json:"utilization"` // active over active and idle, 0 to 1
 	IterationNS Percentiles `json:"iteration_ns"`
-	Blocks      int64       `json:"blocks"`
-	BlockedNS   int64       `json:"blocked_ns"`
-	InBlockNS   int64       `json:"in_block_ns"` // so far, of the block it was in at the end
-	UnrestedNS  Unrested    `json:"unrested_ns"`
-	USDT        []string    `json:"usdt,omitempty"` // kinds of the interpreter's own probes in use
+	// ReadyDelayNS is the loop's lag: for how long events were ready before a wait returned them, nil where that cannot be had.
+	ReadyDelayNS *Percentiles `json:"ready_delay_ns,omitempty"`
+	Blocks       int64        `json:"blocks"`
+	BlockedNS    int64        `json:"blocked_ns"`
+	InBlockNS    int64        `json:"in_block_ns"` // so far, of the block it was in at the end
+	UnrestedNS   Unrested     `json:"unrested_ns"`
+	USDT         []string     `json:"usdt,omitempty"` // kinds of the interpreter's own probes in use
 }
 
-// Percentiles describes the distribution of the lengths of a loop's active periods.
+// Percentiles describes a distribution of times, in nanoseconds.
 type Percentiles struct {
 	P50 int64 `json:"p50"`
 	P90 int64 `json:"p90"`

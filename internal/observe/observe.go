@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -307,6 +308,28 @@ func (w *window) sweep() error {
 	ended := w.threads.FindEnded()
 	w.drain(context.Background())
 	w.threads.Forget(ended)
+	return w.logKept()
+}
+
+// logKept logs how much there is of all that is kept, and what was lost so far: what only grows in a long observation is seen there.
+func (w *window) logKept() error {
+	ctx := context.Background()
+	if !w.options.Log.Enabled(ctx, slog.LevelDebug) {
+		return nil
+	}
+	lost, err := w.threads.Losses()
+	if err != nil {
+		return err
+	}
+	attrs := []slog.Attr{slog.Int("goroutines", runtime.NumGoroutine()), slog.Int64("lost_events", lost.Events), slog.Int64("lost_stacks", lost.Stacks)}
+	for _, counts := range []map[string]int64{w.threads.Kept(), lost.Reasons} {
+		for _, name := range slices.Sorted(maps.Keys(counts)) {
+			if counts[name] != 0 {
+				attrs = append(attrs, slog.Int64(name, counts[name]))
+			}
+		}
+	}
+	w.options.Log.LogAttrs(ctx, slog.LevelDebug, "what is kept", attrs...)
 	return nil
 }
 

@@ -19,6 +19,7 @@ const MaxLoops = 4096
 func configure(spec *ebpf.CollectionSpec, o Options) error {
 	spec.Maps[loopwatchMapSamples].MaxEntries = uint32(o.Loops) * abi.SamplesPerLoop
 	spec.Maps[loopwatchMapStatistics].MaxEntries = uint32(o.Loops)
+	spec.Maps[loopwatchMapReadyEvents].MaxEntries = uint32(o.Loops)
 	spec.Maps[loopwatchMapUsdtAccounts].MaxEntries = uint32(o.Loops)
 	if err := spec.Variables[loopwatchVarSyscallObjects].Set(syscalls.Objects(abi.Syscalls)); err != nil {
 		return err
@@ -42,8 +43,8 @@ func flag(b bool) uint32 {
 	return 0
 }
 
-// BytesPerLoop is the kernel memory that the statistics, held samples and USDT account of one loop take.
-const BytesPerLoop = int(unsafe.Sizeof(abi.LoopStatistics{}) + unsafe.Sizeof(abi.UsdtAccount{}) + abi.SamplesPerLoop*unsafe.Sizeof(abi.HeldSample{}))
+// BytesPerLoop is the kernel memory that the statistics, ready events, held samples and USDT account of one loop take.
+const BytesPerLoop = int(unsafe.Sizeof(abi.LoopStatistics{}) + unsafe.Sizeof(abi.ReadyEvents{}) + unsafe.Sizeof(abi.UsdtAccount{}) + abi.SamplesPerLoop*unsafe.Sizeof(abi.HeldSample{}))
 
 // MapBytes returns the memory of all maps in bytes, as the kernel accounts it where it does
 // (memlock of fdinfo), for the sizes now loaded.

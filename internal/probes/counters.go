@@ -45,6 +45,7 @@ var counters = [abi.Counters]counter{
 	abi.FullEpolls:        {"epoll_instances_over_limit", losesDetail},
 	abi.MissedReturns:     {"returns_from_waits_missed", losesEvents},
 	abi.UnseenReturns:     {"returns_to_cpu_worked_out", losesDetail},
+	abi.UntimedEvents:     {"ready_events_not_timed", losesDetail},
 }
 
 // Counters returns everything that was given up so far, by reason; reasons that never happened are left

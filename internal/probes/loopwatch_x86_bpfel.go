@@ -16,50 +16,52 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	loopwatchMapBlankThreads   = "blank_threads"
-	loopwatchMapConfigs        = "configs"
-	loopwatchMapCounters       = "counters"
-	loopwatchMapEpolls         = "epolls"
-	loopwatchMapLayouts        = "layouts"
-	loopwatchMapProcesses      = "processes"
-	loopwatchMapRecords        = "records"
-	loopwatchMapSamples        = "samples"
-	loopwatchMapScratches      = "scratches"
-	loopwatchMapStatistics     = "statistics"
-	loopwatchMapThreads        = "threads"
-	loopwatchMapUsdtAccounts   = "usdt_accounts"
-	loopwatchMapUsdtHits       = "usdt_hits"
-	loopwatchMapUsdtSites      = "usdt_sites"
-	loopwatchMapWanted         = "wanted"
-	loopwatchProgEnterWait     = "enter_wait"
-	loopwatchProgExitWait      = "exit_wait"
-	loopwatchProgFentryWait    = "fentry_wait"
-	loopwatchProgFexitWait     = "fexit_wait"
-	loopwatchProgListPointers  = "list_pointers"
-	loopwatchProgOnExec        = "on_exec"
-	loopwatchProgOnExit        = "on_exit"
-	loopwatchProgOnFork        = "on_fork"
-	loopwatchProgOnReady       = "on_ready"
-	loopwatchProgOnSwitch      = "on_switch"
-	loopwatchProgOnTick        = "on_tick"
-	loopwatchProgOnWaking      = "on_waking"
-	loopwatchProgRemark        = "remark"
-	loopwatchProgSeed          = "seed"
-	loopwatchProgUsdt          = "usdt"
-	loopwatchVarEpoch          = "epoch"
-	loopwatchVarFiltered       = "filtered"
-	loopwatchVarFollowChildren = "follow_children"
-	loopwatchVarGeneration     = "generation"
-	loopwatchVarIgnored        = "ignored"
-	loopwatchVarListed         = "listed"
-	loopwatchVarMark           = "mark"
-	loopwatchVarMarkBefore     = "mark_before"
-	loopwatchVarSeeding        = "seeding"
-	loopwatchVarSleepers       = "sleepers"
-	loopwatchVarSyscallObjects = "syscall_objects"
-	loopwatchVarThreshold      = "threshold"
-	loopwatchVarTrackedTids    = "tracked_tids"
-	loopwatchVarWatchReady     = "watch_ready"
+	loopwatchMapBlankThreads     = "blank_threads"
+	loopwatchMapConfigs          = "configs"
+	loopwatchMapCounters         = "counters"
+	loopwatchMapDelayedScratches = "delayed_scratches"
+	loopwatchMapEpolls           = "epolls"
+	loopwatchMapLayouts          = "layouts"
+	loopwatchMapProcesses        = "processes"
+	loopwatchMapReadyEvents      = "ready_events"
+	loopwatchMapRecords          = "records"
+	loopwatchMapSamples          = "samples"
+	loopwatchMapScratches        = "scratches"
+	loopwatchMapStatistics       = "statistics"
+	loopwatchMapThreads          = "threads"
+	loopwatchMapUsdtAccounts     = "usdt_accounts"
+	loopwatchMapUsdtHits         = "usdt_hits"
+	loopwatchMapUsdtSites        = "usdt_sites"
+	loopwatchMapWanted           = "wanted"
+	loopwatchProgEnterWait       = "enter_wait"
+	loopwatchProgExitWait        = "exit_wait"
+	loopwatchProgFentryWait      = "fentry_wait"
+	loopwatchProgFexitWait       = "fexit_wait"
+	loopwatchProgListPointers    = "list_pointers"
+	loopwatchProgOnExec          = "on_exec"
+	loopwatchProgOnExit          = "on_exit"
+	loopwatchProgOnFork          = "on_fork"
+	loopwatchProgOnReady         = "on_ready"
+	loopwatchProgOnSwitch        = "on_switch"
+	loopwatchProgOnTick          = "on_tick"
+	loopwatchProgOnWaking        = "on_waking"
+	loopwatchProgRemark          = "remark"
+	loopwatchProgSeed            = "seed"
+	loopwatchProgUsdt            = "usdt"
+	loopwatchVarEpoch            = "epoch"
+	loopwatchVarFiltered         = "filtered"
+	loopwatchVarFollowChildren   = "follow_children"
+	loopwatchVarGeneration       = "generation"
+	loopwatchVarIgnored          = "ignored"
+	loopwatchVarListed           = "listed"
+	loopwatchVarMark             = "mark"
+	loopwatchVarMarkBefore       = "mark_before"
+	loopwatchVarSeeding          = "seeding"
+	loopwatchVarSleepers         = "sleepers"
+	loopwatchVarSyscallObjects   = "syscall_objects"
+	loopwatchVarThreshold        = "threshold"
+	loopwatchVarTrackedTids      = "tracked_tids"
+	loopwatchVarWatchReady       = "watch_ready"
 )
 
 // loadLoopwatch returns the embedded CollectionSpec for loopwatch.
@@ -125,21 +127,23 @@ type loopwatchProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type loopwatchMapSpecs struct {
-	BlankThreads *ebpf.MapSpec `ebpf:"blank_threads"`
-	Configs      *ebpf.MapSpec `ebpf:"configs"`
-	Counters     *ebpf.MapSpec `ebpf:"counters"`
-	Epolls       *ebpf.MapSpec `ebpf:"epolls"`
-	Layouts      *ebpf.MapSpec `ebpf:"layouts"`
-	Processes    *ebpf.MapSpec `ebpf:"processes"`
-	Records      *ebpf.MapSpec `ebpf:"records"`
-	Samples      *ebpf.MapSpec `ebpf:"samples"`
-	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
-	Statistics   *ebpf.MapSpec `ebpf:"statistics"`
-	Threads      *ebpf.MapSpec `ebpf:"threads"`
-	UsdtAccounts *ebpf.MapSpec `ebpf:"usdt_accounts"`
-	UsdtHits     *ebpf.MapSpec `ebpf:"usdt_hits"`
-	UsdtSites    *ebpf.MapSpec `ebpf:"usdt_sites"`
-	Wanted       *ebpf.MapSpec `ebpf:"wanted"`
+	BlankThreads     *ebpf.MapSpec `ebpf:"blank_threads"`
+	Configs          *ebpf.MapSpec `ebpf:"configs"`
+	Counters         *ebpf.MapSpec `ebpf:"counters"`
+	DelayedScratches *ebpf.MapSpec `ebpf:"delayed_scratches"`
+	Epolls           *ebpf.MapSpec `ebpf:"epolls"`
+	Layouts          *ebpf.MapSpec `ebpf:"layouts"`
+	Processes        *ebpf.MapSpec `ebpf:"processes"`
+	ReadyEvents      *ebpf.MapSpec `ebpf:"ready_events"`
+	Records          *ebpf.MapSpec `ebpf:"records"`
+	Samples          *ebpf.MapSpec `ebpf:"samples"`
+	Scratches        *ebpf.MapSpec `ebpf:"scratches"`
+	Statistics       *ebpf.MapSpec `ebpf:"statistics"`
+	Threads          *ebpf.MapSpec `ebpf:"threads"`
+	UsdtAccounts     *ebpf.MapSpec `ebpf:"usdt_accounts"`
+	UsdtHits         *ebpf.MapSpec `ebpf:"usdt_hits"`
+	UsdtSites        *ebpf.MapSpec `ebpf:"usdt_sites"`
+	Wanted           *ebpf.MapSpec `ebpf:"wanted"`
 }
 
 // loopwatchVariableSpecs contains global variables before they are loaded into the kernel.
@@ -182,21 +186,23 @@ func (o *loopwatchObjects) Close() error {
 //
 // It can be passed to loadLoopwatchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type loopwatchMaps struct {
-	BlankThreads *ebpf.Map `ebpf:"blank_threads"`
-	Configs      *ebpf.Map `ebpf:"configs"`
-	Counters     *ebpf.Map `ebpf:"counters"`
-	Epolls       *ebpf.Map `ebpf:"epolls"`
-	Layouts      *ebpf.Map `ebpf:"layouts"`
-	Processes    *ebpf.Map `ebpf:"processes"`
-	Records      *ebpf.Map `ebpf:"records"`
-	Samples      *ebpf.Map `ebpf:"samples"`
-	Scratches    *ebpf.Map `ebpf:"scratches"`
-	Statistics   *ebpf.Map `ebpf:"statistics"`
-	Threads      *ebpf.Map `ebpf:"threads"`
-	UsdtAccounts *ebpf.Map `ebpf:"usdt_accounts"`
-	UsdtHits     *ebpf.Map `ebpf:"usdt_hits"`
-	UsdtSites    *ebpf.Map `ebpf:"usdt_sites"`
-	Wanted       *ebpf.Map `ebpf:"wanted"`
+	BlankThreads     *ebpf.Map `ebpf:"blank_threads"`
+	Configs          *ebpf.Map `ebpf:"configs"`
+	Counters         *ebpf.Map `ebpf:"counters"`
+	DelayedScratches *ebpf.Map `ebpf:"delayed_scratches"`
+	Epolls           *ebpf.Map `ebpf:"epolls"`
+	Layouts          *ebpf.Map `ebpf:"layouts"`
+	Processes        *ebpf.Map `ebpf:"processes"`
+	ReadyEvents      *ebpf.Map `ebpf:"ready_events"`
+	Records          *ebpf.Map `ebpf:"records"`
+	Samples          *ebpf.Map `ebpf:"samples"`
+	Scratches        *ebpf.Map `ebpf:"scratches"`
+	Statistics       *ebpf.Map `ebpf:"statistics"`
+	Threads          *ebpf.Map `ebpf:"threads"`
+	UsdtAccounts     *ebpf.Map `ebpf:"usdt_accounts"`
+	UsdtHits         *ebpf.Map `ebpf:"usdt_hits"`
+	UsdtSites        *ebpf.Map `ebpf:"usdt_sites"`
+	Wanted           *ebpf.Map `ebpf:"wanted"`
 }
 
 func (m *loopwatchMaps) Close() error {
@@ -204,9 +210,11 @@ func (m *loopwatchMaps) Close() error {
 		m.BlankThreads,
 		m.Configs,
 		m.Counters,
+		m.DelayedScratches,
 		m.Epolls,
 		m.Layouts,
 		m.Processes,
+		m.ReadyEvents,
 		m.Records,
 		m.Samples,
 		m.Scratches,

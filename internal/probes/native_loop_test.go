@@ -3,8 +3,10 @@
 package probes
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -12,8 +14,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/loopwatch/loopwatch/internal/abi"
+	"github.com/loopwatch/loopwatch/internal/histogram"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
 )
 
@@ -242,4 +246,117 @@ func TestLateNow(t *testing.T) {
 	} {
 		assert.Equal(t, test.want, test.thread.LateNow(1000), name)
 	}
+}
+
+// Each event is timed from when it was ready to the return that tells of it. A script is of items that become ready, of waits and
+// returns.
+func TestNativeLag(t *testing.T) {
+	n := newNative(t, false)
+	begin := "threshold 100000000\n" + loopThread(true, 1_000_000_000, 3)
+	const ms = 1_000_000
+	wait := fmt.Sprintf(" wait %d ", loopFD)
+	timed := func(ms int) string { return fmt.Sprintf(" timed %d %d ", loopFD, ms) }
+	for name, test := range map[string]struct {
+		script string
+		lags   []int64 // ms
+	}{
+		"in the wait":            {"now 1010000000 ready 1 now 1012000000 return 1", []int64{2}},
+		"while it is active":     {"return 1 now 1010000000 ready 1 now 1060000000" + wait + "return 1", []int64{50}},
+		"several":                {"return 1 now 1010000000 ready 1 now 1020000000 ready 2 now 1060000000" + wait + "return 2", []int64{50, 40}},
+		"twice the same":         {"return 1 now 1010000000 ready 1 now 1020000000 ready 1 ready 65 now 1060000000" + wait + "return 2", []int64{50, 40}},
+		"handled on the side":    {"return 1 now 1010000000 ready 1 now 1060000000" + wait + "return 0", nil},
+		"one of two on the side": {"return 1 now 1010000000 ready 1 listed 1 0 now 1020000000 ready 2 listed 2 1 now 1060000000" + wait + "return 1", []int64{40}},
+		"more than the wait returns": {"return 1 now 1010000000 ready 1 listed 1 1 ready 2 listed 2 1 ready 3 listed 3 1 now 1060000000" + wait + "return 2 now 1070000000" + wait + "return 1",
+			[]int64{50, 50, 60}},
+		"interrupted":                              {"now 1010000000 ready 1 now 1012000000 return -4 now 1020000000" + wait + "return 1", []int64{10}},
+		"another one took it":                      {"now 1010000000 ready 1 woken now 1010001000 asleep now 1500000000 ready 1 now 1501000000 return 1", []int64{1}},
+		"asleep, having looked":                    {"return 1 now 1010000000 ready 1 now 1060000000" + wait + "asleep now 1100000000 ready 2 now 1101000000 return 1", []int64{1}},
+		"a timer":                                  {"return 1" + timed(10) + "now 1013000000 return 0", []int64{3}},
+		"a timer, before its time":                 {"return 1" + timed(10) + "now 1005000000 return 1 now 1006000000" + wait + "return 1", nil},
+		"a timer while active":                     {"return 1" + timed(10) + "now 1005000000 return 0 now 1050000000" + timed(0) + "return 0", []int64{40}},
+		"a timer that libev waits a moment behind": {"return 1" + timed(10) + "now 1005000000 return 0 now 1050000000" + timed(1) + "now 1050500000 return 0", []int64{40}},
+		"a timer that was cancelled":               {"return 1" + timed(10) + "now 1005000000 return 0 now 1050000000" + timed(500) + "now 1060000000 return 0", nil},
+		"a timer of an earlier wait":               {"return 1" + timed(10) + "now 1005000000 return 0" + timed(0) + "return 0 now 1050000000" + timed(0) + "return 0", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lines := n.run(t, begin+"now 1000000000 ready 9 return 1 "+wait+test.script+" statistics 0\n")
+			raw := unhex(t, lines[len(lines)-1], "statistics")
+			s := statisticsOf((*abi.LoopStatistics)(unsafe.Pointer(&raw[0])))
+			want, got := make(map[int]int64), make(map[int]int64) // by bucket
+			longest := int64(0)
+			for _, lag := range test.lags {
+				want[histogram.BucketOf(lag*ms)]++
+				longest = max(longest, lag*ms)
+			}
+			for i, n := range s.Ready {
+				if n > 0 {
+					got[i] = n
+				}
+			}
+			assert.Equal(t, want, got)
+			assert.InDelta(t, longest, s.ReadyMaxNS, ms)
+			assert.Equal(t, len(test.lags) > 0, s.ReadyDelay() != nil)
+		})
+	}
+}
+
+// More events than are timed are counted.
+func TestNativeManyReady(t *testing.T) {
+	n := newNative(t, false)
+	script := "threshold 100000000\n" + loopThread(false, 1_000_000_000, 3) + "now 1010000000"
+	for i := range abi.ReadyMax + 3 {
+		script += fmt.Sprintf(" ready %d", i)
+	}
+	lines := n.run(t, script+fmt.Sprintf(" now 1020000000 wait %d return %d statistics 0 counters\n", loopFD, abi.ReadyMax+3))
+	raw := unhex(t, lines[len(lines)-2], "statistics")
+	s := statisticsOf((*abi.LoopStatistics)(unsafe.Pointer(&raw[0])))
+	assert.EqualValues(t, abi.ReadyMax, s.Ready[histogram.BucketOf(10_000_000)])
+	assert.EqualValues(t, 3, numbers(t, lines[len(lines)-1], "counters")[abi.UntimedEvents])
+}
+
+// What a wait returns is the program's word, and counts only if the kernel has the descriptor in the loop's instance with that data.
+func TestNativeWhoWaited(t *testing.T) {
+	n := newNative(t, false)
+	const address, netlink, pipe = 0x10000, unix.AF_NETLINK, unix.S_IFIFO
+	var script strings.Builder
+	fmt.Fprintf(&script, "threshold 100000000\n%snow 1500000000\n", loopThread(false, 1_000_000_000, 3))
+	for fd, mode := range map[int]int{loopFD: unix.S_IFREG, 20: unix.S_IFREG, 6: pipe, 7: pipe, 9: pipe, 30: pipe, 31: unix.S_IFSOCK, 32: unix.S_IFSOCK} {
+		family := 0
+		if mode == unix.S_IFSOCK {
+			family = netlink
+		}
+		fmt.Fprintf(&script, "file %d %d 0 %d\n", fd, mode, family)
+	}
+	generation := int64(3) << 32 // as libev has it
+	for _, r := range [][3]int64{{loopFD, 6, 6}, {loopFD, 9, 9}, {20, 30, 30}, {loopFD, 30, 30}, {20, 7, 7}, {loopFD, 31, 31 | generation}, {loopFD, 32, 32}} {
+		fmt.Fprintf(&script, "register %d %d %d\n", r[0], r[1], r[2])
+	}
+	returned := []int64{
+		6, 9, 30, // pipes: two behind the instance's own number, and one that another instance has, too
+		7,                   // of another instance
+		31 | generation, 32, // sockets
+		31,              // with other data
+		8, 5000, -1, 10, // none, or not registered
+	}
+	size, at := 16, 8
+	if runtime.GOARCH == "amd64" {
+		size, at = 12, 4
+	}
+	memory := make([]byte, size*len(returned))
+	for i, data := range returned {
+		binary.NativeEndian.PutUint64(memory[size*i+at:], uint64(data))
+	}
+	fmt.Fprintf(&script, "memory %d %x\n", address, memory)
+	// The last two events lie where nothing is mapped.
+	fmt.Fprintf(&script, "registers %d %d 0 0 0 0 wait %d return %d\n", loopFD, address, loopFD, len(returned)+2)
+	var got *wire.Delayed
+	for _, e := range events(t, n.run(t, script.String())) {
+		if d, ok := e.(*wire.Delayed); ok {
+			got = d
+		}
+	}
+	assert.Equal(t, &wire.Delayed{TID: loopTID, Period: 3, Events: int64(len(returned) + 2), By: []wire.Source{
+		{Kind: wire.PipeSource, Events: 1, Rank: 0}, {Kind: wire.PipeSource, Events: 1, Rank: 2}, {Kind: wire.PipeSource, Events: 1, Rank: -1},
+		{Kind: wire.SocketSource, Events: 2, Rank: -1},
+	}}, got)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/abi"
 	"github.com/loopwatch/loopwatch/internal/histogram"
+	"github.com/loopwatch/loopwatch/internal/model"
 )
 
 // Statistics are the running totals of one loop. Times are nanoseconds. The period and the wait
@@ -24,6 +25,9 @@ type Statistics struct {
 	// Stretches of several active periods in which no wait could rest, of at least the threshold.
 	UnrestedNS, UnrestedMaxNS int64
 	Histogram                 histogram.Histogram // of the active periods' lengths
+	// How long events were ready before a wait returned them. Nothing where fentry is not.
+	Ready      histogram.Histogram
+	ReadyMaxNS int64
 }
 
 // Statistics reads the statistics in a slot.
@@ -63,10 +67,13 @@ func (p *Probes) AllStatistics(n uint32) ([]*Statistics, error) {
 func statisticsOf(k *abi.LoopStatistics) *Statistics {
 	s := &Statistics{
 		Iterations: int64(k.Iterations), IdleNS: int64(k.IdleNs), LateNS: int64(k.LateNs), ActiveNS: int64(k.ActiveNs), MaxNS: int64(k.MaxNs),
-		Blocks: int64(k.Blocks), UnrestedNS: int64(k.UnrestedNs), UnrestedMaxNS: int64(k.UnrestedMaxNs),
+		ReadyMaxNS: int64(k.ReadyMaxNs), Blocks: int64(k.Blocks), UnrestedNS: int64(k.UnrestedNs), UnrestedMaxNS: int64(k.UnrestedMaxNs),
 	}
 	for i, n := range k.Histogram {
 		s.Histogram[i] = int64(n)
+	}
+	for i, n := range k.ReadyHistogram {
+		s.Ready[i] = int64(n)
 	}
 	return s
 }
@@ -75,6 +82,9 @@ func statisticsOf(k *abi.LoopStatistics) *Statistics {
 func (p *Probes) ClearStatistics(slot uint32) error {
 	if err := p.coll.Maps[loopwatchMapStatistics].Put(slot, new(abi.LoopStatistics)); err != nil {
 		return fmt.Errorf("clear statistics in slot %d: %w", slot, err)
+	}
+	if err := p.coll.Maps[loopwatchMapReadyEvents].Put(slot, new(abi.ReadyEvents)); err != nil {
+		return fmt.Errorf("clear what is ready in slot %d: %w", slot, err)
 	}
 	if err := p.coll.Maps[loopwatchMapUsdtAccounts].Put(slot, new(abi.UsdtAccount)); err != nil {
 		return fmt.Errorf("clear what the probes said in slot %d: %w", slot, err)
@@ -111,8 +121,17 @@ func (s *Statistics) AddOpen(t *Thread, ns int64) {
 	}
 }
 
-// Quantile is Histogram.Quantile, and never above MaxNS.
-func (s *Statistics) Quantile(q float64) int64 { return min(s.Histogram.Quantile(q), s.MaxNS) }
+// Periods sums up the lengths of the active periods.
+func (s *Statistics) Periods() model.Percentiles { return s.Histogram.Percentiles(s.MaxNS) }
+
+// ReadyDelay sums up for how long events were ready before a wait returned them, nil where that is not known of any.
+func (s *Statistics) ReadyDelay() *model.Percentiles {
+	if !s.Ready.Counts() {
+		return nil
+	}
+	p := s.Ready.Percentiles(s.ReadyMaxNS)
+	return &p
+}
 
 // AddUnrested enters the stretch without a rest that has not ended, of a thread at the time now, if it is as long as the threshold.
 func (b *Statistics) AddUnrested(k *Thread, now, threshold int64) {

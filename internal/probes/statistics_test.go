@@ -20,14 +20,15 @@ func TestQuantile(t *testing.T) {
 		b.Add(all[i])
 	}
 	slices.Sort(all)
-	for _, q := range []float64{.5, .9, .99} {
-		assert.InEpsilon(t, all[int(q*float64(len(all)))-1], b.Quantile(q), 0.05)
+	got := b.Periods()
+	for q, ns := range map[float64]int64{.5: got.P50, .9: got.P90, .99: got.P99} {
+		assert.InEpsilon(t, all[int(q*float64(len(all)))-1], ns, 0.05)
 	}
-	assert.LessOrEqual(t, b.Quantile(1), b.MaxNS)
+	assert.Equal(t, all[len(all)-1], got.Max)
 	assert.EqualValues(t, len(all), b.Iterations)
 	for _, ns := range all {
 		b.Remove(ns)
 	}
-	assert.Zero(t, b.Quantile(.5))
+	assert.Zero(t, b.Periods().P50)
 	assert.Zero(t, b.ActiveNS)
 }

@@ -16,73 +16,75 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	withoutLoopMapBlankThreads   = "blank_threads"
-	withoutLoopMapConfigs        = "configs"
-	withoutLoopMapCounters       = "counters"
-	withoutLoopMapEpolls         = "epolls"
-	withoutLoopMapLayouts        = "layouts"
-	withoutLoopMapProcesses      = "processes"
-	withoutLoopMapRecords        = "records"
-	withoutLoopMapSamples        = "samples"
-	withoutLoopMapScratches      = "scratches"
-	withoutLoopMapStatistics     = "statistics"
-	withoutLoopMapThreads        = "threads"
-	withoutLoopMapUsdtAccounts   = "usdt_accounts"
-	withoutLoopMapUsdtHits       = "usdt_hits"
-	withoutLoopMapUsdtSites      = "usdt_sites"
-	withoutLoopMapWanted         = "wanted"
-	withoutLoopProgEnterWait     = "enter_wait"
-	withoutLoopProgExitWait      = "exit_wait"
-	withoutLoopProgFentryWait    = "fentry_wait"
-	withoutLoopProgFexitWait     = "fexit_wait"
-	withoutLoopProgListPointers  = "list_pointers"
-	withoutLoopProgOnExec        = "on_exec"
-	withoutLoopProgOnExit        = "on_exit"
-	withoutLoopProgOnFork        = "on_fork"
-	withoutLoopProgOnReady       = "on_ready"
-	withoutLoopProgOnSwitch      = "on_switch"
-	withoutLoopProgOnTick        = "on_tick"
-	withoutLoopProgOnWaking      = "on_waking"
-	withoutLoopProgRemark        = "remark"
-	withoutLoopProgSeed          = "seed"
-	withoutLoopProgUsdt0         = "usdt_0"
-	withoutLoopProgUsdt1         = "usdt_1"
-	withoutLoopProgUsdt10        = "usdt_10"
-	withoutLoopProgUsdt11        = "usdt_11"
-	withoutLoopProgUsdt12        = "usdt_12"
-	withoutLoopProgUsdt13        = "usdt_13"
-	withoutLoopProgUsdt14        = "usdt_14"
-	withoutLoopProgUsdt15        = "usdt_15"
-	withoutLoopProgUsdt16        = "usdt_16"
-	withoutLoopProgUsdt17        = "usdt_17"
-	withoutLoopProgUsdt18        = "usdt_18"
-	withoutLoopProgUsdt19        = "usdt_19"
-	withoutLoopProgUsdt2         = "usdt_2"
-	withoutLoopProgUsdt20        = "usdt_20"
-	withoutLoopProgUsdt21        = "usdt_21"
-	withoutLoopProgUsdt22        = "usdt_22"
-	withoutLoopProgUsdt23        = "usdt_23"
-	withoutLoopProgUsdt3         = "usdt_3"
-	withoutLoopProgUsdt4         = "usdt_4"
-	withoutLoopProgUsdt5         = "usdt_5"
-	withoutLoopProgUsdt6         = "usdt_6"
-	withoutLoopProgUsdt7         = "usdt_7"
-	withoutLoopProgUsdt8         = "usdt_8"
-	withoutLoopProgUsdt9         = "usdt_9"
-	withoutLoopVarEpoch          = "epoch"
-	withoutLoopVarFiltered       = "filtered"
-	withoutLoopVarFollowChildren = "follow_children"
-	withoutLoopVarGeneration     = "generation"
-	withoutLoopVarIgnored        = "ignored"
-	withoutLoopVarListed         = "listed"
-	withoutLoopVarMark           = "mark"
-	withoutLoopVarMarkBefore     = "mark_before"
-	withoutLoopVarSeeding        = "seeding"
-	withoutLoopVarSleepers       = "sleepers"
-	withoutLoopVarSyscallObjects = "syscall_objects"
-	withoutLoopVarThreshold      = "threshold"
-	withoutLoopVarTrackedTids    = "tracked_tids"
-	withoutLoopVarWatchReady     = "watch_ready"
+	withoutLoopMapBlankThreads     = "blank_threads"
+	withoutLoopMapConfigs          = "configs"
+	withoutLoopMapCounters         = "counters"
+	withoutLoopMapDelayedScratches = "delayed_scratches"
+	withoutLoopMapEpolls           = "epolls"
+	withoutLoopMapLayouts          = "layouts"
+	withoutLoopMapProcesses        = "processes"
+	withoutLoopMapReadyEvents      = "ready_events"
+	withoutLoopMapRecords          = "records"
+	withoutLoopMapSamples          = "samples"
+	withoutLoopMapScratches        = "scratches"
+	withoutLoopMapStatistics       = "statistics"
+	withoutLoopMapThreads          = "threads"
+	withoutLoopMapUsdtAccounts     = "usdt_accounts"
+	withoutLoopMapUsdtHits         = "usdt_hits"
+	withoutLoopMapUsdtSites        = "usdt_sites"
+	withoutLoopMapWanted           = "wanted"
+	withoutLoopProgEnterWait       = "enter_wait"
+	withoutLoopProgExitWait        = "exit_wait"
+	withoutLoopProgFentryWait      = "fentry_wait"
+	withoutLoopProgFexitWait       = "fexit_wait"
+	withoutLoopProgListPointers    = "list_pointers"
+	withoutLoopProgOnExec          = "on_exec"
+	withoutLoopProgOnExit          = "on_exit"
+	withoutLoopProgOnFork          = "on_fork"
+	withoutLoopProgOnReady         = "on_ready"
+	withoutLoopProgOnSwitch        = "on_switch"
+	withoutLoopProgOnTick          = "on_tick"
+	withoutLoopProgOnWaking        = "on_waking"
+	withoutLoopProgRemark          = "remark"
+	withoutLoopProgSeed            = "seed"
+	withoutLoopProgUsdt0           = "usdt_0"
+	withoutLoopProgUsdt1           = "usdt_1"
+	withoutLoopProgUsdt10          = "usdt_10"
+	withoutLoopProgUsdt11          = "usdt_11"
+	withoutLoopProgUsdt12          = "usdt_12"
+	withoutLoopProgUsdt13          = "usdt_13"
+	withoutLoopProgUsdt14          = "usdt_14"
+	withoutLoopProgUsdt15          = "usdt_15"
+	withoutLoopProgUsdt16          = "usdt_16"
+	withoutLoopProgUsdt17          = "usdt_17"
+	withoutLoopProgUsdt18          = "usdt_18"
+	withoutLoopProgUsdt19          = "usdt_19"
+	withoutLoopProgUsdt2           = "usdt_2"
+	withoutLoopProgUsdt20          = "usdt_20"
+	withoutLoopProgUsdt21          = "usdt_21"
+	withoutLoopProgUsdt22          = "usdt_22"
+	withoutLoopProgUsdt23          = "usdt_23"
+	withoutLoopProgUsdt3           = "usdt_3"
+	withoutLoopProgUsdt4           = "usdt_4"
+	withoutLoopProgUsdt5           = "usdt_5"
+	withoutLoopProgUsdt6           = "usdt_6"
+	withoutLoopProgUsdt7           = "usdt_7"
+	withoutLoopProgUsdt8           = "usdt_8"
+	withoutLoopProgUsdt9           = "usdt_9"
+	withoutLoopVarEpoch            = "epoch"
+	withoutLoopVarFiltered         = "filtered"
+	withoutLoopVarFollowChildren   = "follow_children"
+	withoutLoopVarGeneration       = "generation"
+	withoutLoopVarIgnored          = "ignored"
+	withoutLoopVarListed           = "listed"
+	withoutLoopVarMark             = "mark"
+	withoutLoopVarMarkBefore       = "mark_before"
+	withoutLoopVarSeeding          = "seeding"
+	withoutLoopVarSleepers         = "sleepers"
+	withoutLoopVarSyscallObjects   = "syscall_objects"
+	withoutLoopVarThreshold        = "threshold"
+	withoutLoopVarTrackedTids      = "tracked_tids"
+	withoutLoopVarWatchReady       = "watch_ready"
 )
 
 // loadWithoutLoop returns the embedded CollectionSpec for withoutLoop.
@@ -171,21 +173,23 @@ type withoutLoopProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type withoutLoopMapSpecs struct {
-	BlankThreads *ebpf.MapSpec `ebpf:"blank_threads"`
-	Configs      *ebpf.MapSpec `ebpf:"configs"`
-	Counters     *ebpf.MapSpec `ebpf:"counters"`
-	Epolls       *ebpf.MapSpec `ebpf:"epolls"`
-	Layouts      *ebpf.MapSpec `ebpf:"layouts"`
-	Processes    *ebpf.MapSpec `ebpf:"processes"`
-	Records      *ebpf.MapSpec `ebpf:"records"`
-	Samples      *ebpf.MapSpec `ebpf:"samples"`
-	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
-	Statistics   *ebpf.MapSpec `ebpf:"statistics"`
-	Threads      *ebpf.MapSpec `ebpf:"threads"`
-	UsdtAccounts *ebpf.MapSpec `ebpf:"usdt_accounts"`
-	UsdtHits     *ebpf.MapSpec `ebpf:"usdt_hits"`
-	UsdtSites    *ebpf.MapSpec `ebpf:"usdt_sites"`
-	Wanted       *ebpf.MapSpec `ebpf:"wanted"`
+	BlankThreads     *ebpf.MapSpec `ebpf:"blank_threads"`
+	Configs          *ebpf.MapSpec `ebpf:"configs"`
+	Counters         *ebpf.MapSpec `ebpf:"counters"`
+	DelayedScratches *ebpf.MapSpec `ebpf:"delayed_scratches"`
+	Epolls           *ebpf.MapSpec `ebpf:"epolls"`
+	Layouts          *ebpf.MapSpec `ebpf:"layouts"`
+	Processes        *ebpf.MapSpec `ebpf:"processes"`
+	ReadyEvents      *ebpf.MapSpec `ebpf:"ready_events"`
+	Records          *ebpf.MapSpec `ebpf:"records"`
+	Samples          *ebpf.MapSpec `ebpf:"samples"`
+	Scratches        *ebpf.MapSpec `ebpf:"scratches"`
+	Statistics       *ebpf.MapSpec `ebpf:"statistics"`
+	Threads          *ebpf.MapSpec `ebpf:"threads"`
+	UsdtAccounts     *ebpf.MapSpec `ebpf:"usdt_accounts"`
+	UsdtHits         *ebpf.MapSpec `ebpf:"usdt_hits"`
+	UsdtSites        *ebpf.MapSpec `ebpf:"usdt_sites"`
+	Wanted           *ebpf.MapSpec `ebpf:"wanted"`
 }
 
 // withoutLoopVariableSpecs contains global variables before they are loaded into the kernel.
@@ -228,21 +232,23 @@ func (o *withoutLoopObjects) Close() error {
 //
 // It can be passed to loadWithoutLoopObjects or ebpf.CollectionSpec.LoadAndAssign.
 type withoutLoopMaps struct {
-	BlankThreads *ebpf.Map `ebpf:"blank_threads"`
-	Configs      *ebpf.Map `ebpf:"configs"`
-	Counters     *ebpf.Map `ebpf:"counters"`
-	Epolls       *ebpf.Map `ebpf:"epolls"`
-	Layouts      *ebpf.Map `ebpf:"layouts"`
-	Processes    *ebpf.Map `ebpf:"processes"`
-	Records      *ebpf.Map `ebpf:"records"`
-	Samples      *ebpf.Map `ebpf:"samples"`
-	Scratches    *ebpf.Map `ebpf:"scratches"`
-	Statistics   *ebpf.Map `ebpf:"statistics"`
-	Threads      *ebpf.Map `ebpf:"threads"`
-	UsdtAccounts *ebpf.Map `ebpf:"usdt_accounts"`
-	UsdtHits     *ebpf.Map `ebpf:"usdt_hits"`
-	UsdtSites    *ebpf.Map `ebpf:"usdt_sites"`
-	Wanted       *ebpf.Map `ebpf:"wanted"`
+	BlankThreads     *ebpf.Map `ebpf:"blank_threads"`
+	Configs          *ebpf.Map `ebpf:"configs"`
+	Counters         *ebpf.Map `ebpf:"counters"`
+	DelayedScratches *ebpf.Map `ebpf:"delayed_scratches"`
+	Epolls           *ebpf.Map `ebpf:"epolls"`
+	Layouts          *ebpf.Map `ebpf:"layouts"`
+	Processes        *ebpf.Map `ebpf:"processes"`
+	ReadyEvents      *ebpf.Map `ebpf:"ready_events"`
+	Records          *ebpf.Map `ebpf:"records"`
+	Samples          *ebpf.Map `ebpf:"samples"`
+	Scratches        *ebpf.Map `ebpf:"scratches"`
+	Statistics       *ebpf.Map `ebpf:"statistics"`
+	Threads          *ebpf.Map `ebpf:"threads"`
+	UsdtAccounts     *ebpf.Map `ebpf:"usdt_accounts"`
+	UsdtHits         *ebpf.Map `ebpf:"usdt_hits"`
+	UsdtSites        *ebpf.Map `ebpf:"usdt_sites"`
+	Wanted           *ebpf.Map `ebpf:"wanted"`
 }
 
 func (m *withoutLoopMaps) Close() error {
@@ -250,9 +256,11 @@ func (m *withoutLoopMaps) Close() error {
 		m.BlankThreads,
 		m.Configs,
 		m.Counters,
+		m.DelayedScratches,
 		m.Epolls,
 		m.Layouts,
 		m.Processes,
+		m.ReadyEvents,
 		m.Records,
 		m.Samples,
 		m.Scratches,

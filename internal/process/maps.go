@@ -3,17 +3,21 @@
 package process
 
 import (
-	"bytes"
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Bounds of /proc/PID/maps. Kernels allow 65,530 mappings unless told otherwise.
 const (
 	maxMaps     = 1 << 18
-	maxMapsSize = 1 << 26
+	maxMapsSize = 8 << 20 // bytes
 )
 
 // Mapping is one line of /proc/PID/maps.
@@ -53,34 +57,62 @@ type FileID struct {
 }
 
 // Maps returns the mappings in ascending order of address. Kernel threads and zombies have
-// none. A process with more than 262,144 of them is refused.
+// none. A process with more than 262,144 of them, or 8 MiB of text about them, is refused.
 func (p *Process) Maps() ([]Mapping, error) {
-	b, err := p.readFile("maps", maxMapsSize+1)
-	if err != nil {
-		return nil, fmt.Errorf("read mappings of process %d: %w", p.PID, err)
-	}
-	maps, err := parseMaps(b)
+	maps, err := ask(p.memory, func() ([]Mapping, error) {
+		fd, err := ignoringEINTR(func() (int, error) { return unix.Open(p.path("maps"), unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+		if err != nil {
+			return nil, &os.PathError{Op: "open", Path: p.path("maps"), Err: err}
+		}
+		defer unix.Close(fd)
+		return parseMaps(descriptor(fd))
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read mappings of process %d: %w", p.PID, err)
 	}
 	return maps, nil
 }
 
-func parseMaps(b []byte) ([]Mapping, error) {
-	lines := bytes.Count(b, []byte{'\n'})
-	if len(b) > maxMapsSize || lines > maxMaps {
-		return nil, errors.New("too many mappings")
+// descriptor reads from an open file.
+type descriptor int
+
+func (d descriptor) Read(p []byte) (int, error) {
+	n, err := ignoringEINTR(func() (int, error) { return unix.Read(int(d), p) })
+	if err == nil && n == 0 && len(p) > 0 {
+		return 0, io.EOF
 	}
-	text := string(b) // one allocation that all the lines share
-	out := make([]Mapping, 0, lines)
-	for line := range strings.Lines(text) {
-		m, err := parseMapping(strings.TrimSuffix(line, "\n"))
+	return max(n, 0), err
+}
+
+var errTooManyMaps = errors.New("too many mappings")
+
+// parseMaps reads mappings line by line: of all the text no more is kept than each path once.
+func parseMaps(from io.Reader) (out []Mapping, err error) {
+	limited := &io.LimitedReader{R: from, N: maxMapsSize + 1}
+	lines := bufio.NewScanner(limited)
+	lines.Buffer(make([]byte, 0, 16<<10), maxMapsSize)
+	known := make(map[string]string)
+	for lines.Scan() {
+		m, err := parseMapping(lines.Text())
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, m)
+		for _, s := range []*string{&m.Perms, &m.Path} {
+			own, ok := known[*s]
+			if !ok {
+				own = strings.Clone(*s)
+				known[own] = own
+			}
+			*s = own
+		}
+		if out = append(out, m); len(out) > maxMaps {
+			return nil, errTooManyMaps
+		}
 	}
-	return out, nil
+	if limited.N == 0 {
+		return nil, errTooManyMaps
+	}
+	return out, lines.Err()
 }
 
 // parseMapping reads "start-end perms offset major:minor inode    path".

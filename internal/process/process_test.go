@@ -3,6 +3,7 @@
 package process
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -269,7 +270,7 @@ func FuzzParseMaps(f *testing.F) {
 	f.Add(own)
 	f.Add([]byte("ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 [vsyscall]\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		maps, err := parseMaps(b)
+		maps, err := parseMaps(bytes.NewReader(b))
 		if err != nil {
 			return
 		}

@@ -63,5 +63,8 @@ func (m *Modules) FindFresh(ip uint64) (name string, interpreter bool) {
 	return name, interpreter
 }
 
+// Cut reports whether the process has more executable mappings than are known.
+func (m *Modules) Cut() bool { return m.first().Cut() }
+
 // Mapping returns the executable mapping that an instruction lies in.
 func (m *Modules) Mapping(ip uint64) (process.Mapping, bool) { return m.first().Mapping(ip) }

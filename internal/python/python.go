@@ -51,11 +51,12 @@ type Opener struct {
 	locator   *locate.Locator
 	patterns  application.Patterns
 	functions native.Cache
+	names     *symbolize.Pool
 }
 
 // NewOpener returns an opener that knows no file yet. patterns are what the user says of which code is the application's.
 func NewOpener(patterns application.Patterns) *Opener {
-	return &Opener{locator: locate.New(), patterns: patterns}
+	return &Opener{locator: locate.New(), patterns: patterns, names: symbolize.NewPool(symbolize.MaxTogether)}
 }
 
 // New returns the process that a runtime was found in.
@@ -68,7 +69,7 @@ func (o *Opener) New(p *process.Process, rt *cpython.Runtime) *Process {
 		Process: p, Runtime: rt, Memory: memory, Modules: NewModules(p.Maps, rt), app: app,
 		Command: command, tasks: make(map[uint64]*asyncio.Tasks),
 	}
-	out.Names = symbolize.New(rt, memory, app.IsApp, symbolize.NewSources(p, out.templateOf))
+	out.Names = symbolize.New(rt, memory, app.IsApp, symbolize.NewSources(p, out.templateOf), o.names)
 	out.Container, out.Unit, _ = p.Cgroup()
 	return out
 }
@@ -132,6 +133,9 @@ var errTooManyInterpreters = errors.New("too many interpreters in one process")
 func (p *Process) NativeFunction(ip uint64) string {
 	m, ok := p.Modules.Mapping(ip)
 	if !ok {
+		if p.Modules.Cut() {
+			p.unnamedNative++
+		}
 		return ""
 	}
 	name, err := p.functions.Function(p.Process, m, ip)
@@ -145,7 +149,7 @@ func (p *Process) NativeFunction(ip uint64) string {
 const ReasonNative = "native_functions_over_budget"
 
 // UnnamedNative returns how many instructions have no function because the files of the process are too large, or change too
-// fast, to be read.
+// fast, to be read, or because it has too many mappings.
 func (p *Process) UnnamedNative() int64 { return p.unnamedNative }
 
 // Call returns the syscall that a thread of the process sleeps in.

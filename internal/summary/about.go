@@ -46,9 +46,28 @@ func AboutBlockers(r *model.Report) map[model.BlockerKey]*About {
 		if d := b.Delayed; d != nil {
 			a.Delayed.Events += d.Events
 			a.Delayed.MaxNS = max(a.Delayed.MaxNS, d.MaxNS)
+			a.addWaiters(d.By)
 		}
 	}
 	return out
+}
+
+// maxWaiters bounds the sorts of waiters that are added up.
+const maxWaiters = 64
+
+func (a *About) addWaiters(by []model.DelayedBy) {
+	all := a.Delayed.By
+	for _, b := range by {
+		i := slices.IndexFunc(all, func(x model.DelayedBy) bool { return x.Target == b.Target })
+		switch {
+		case i >= 0:
+			all[i].Events += b.Events
+		case len(all) < maxWaiters:
+			all = append(all, b)
+		}
+	}
+	slices.SortStableFunc(all, func(x, y model.DelayedBy) int { return cmp.Compare(y.Events, x.Events) })
+	a.Delayed.By = all
 }
 
 // Part is a cause's part of a split.

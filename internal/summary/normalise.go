@@ -50,6 +50,14 @@ func Normalise(b *model.Block, stacks int) (cut int64) {
 		bounded.Module = bound(i.Module)
 		b.Detail.Import = &bounded
 	}
+	if d := b.Delayed; d != nil && len(d.By) > 0 {
+		bounded := *d
+		bounded.By = slices.Clone(d.By[:min(len(d.By), model.MaxDelayedBy)])
+		for i := range bounded.By {
+			bounded.By[i].Target = bound(bounded.By[i].Target)
+		}
+		b.Delayed = &bounded
+	}
 	b.Detail.Audit = slices.Clone(b.Detail.Audit)
 	for i := range b.Detail.Audit {
 		b.Detail.Audit[i].Event = bound(b.Detail.Audit[i].Event)

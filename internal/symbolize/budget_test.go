@@ -80,7 +80,7 @@ func hostileResolver(t *testing.T, size uint64) (*Resolver, *hostile, *time.Time
 	require.NoError(t, err)
 	h := &hostile{layout: layout, size: size}
 	now := time.Unix(1000, 0)
-	r := New(&cpython.Runtime{Reader: object.Reader{Version: version, Layout: layout}, CodeType: codeType}, h, eventloop.IsApp, nil)
+	r := New(&cpython.Runtime{Reader: object.Reader{Version: version, Layout: layout}, CodeType: codeType}, h, eventloop.IsApp, nil, NewPool(MaxTogether))
 	r.now = func() time.Time { return now }
 	return r, h, &now
 }

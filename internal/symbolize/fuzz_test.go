@@ -41,7 +41,7 @@ func FuzzFrames(f *testing.F) {
 			return
 		}
 		m := &everywhere{memory, 1 << 20}
-		r := New(&cpython.Runtime{Reader: object.Reader{Version: version, Layout: layout}}, m, eventloop.IsApp, nil)
+		r := New(&cpython.Runtime{Reader: object.Reader{Version: version, Layout: layout}}, m, eventloop.IsApp, nil, NewPool(MaxTogether))
 		raw := []cpython.RawFrame{{Code: code, Instr: instr, Check: check}, {Code: other, Instr: -instr}, {Code: code, Instr: instr + 1, Check: check}}
 		for range 2 {
 			frames := r.Frames(raw)

@@ -58,7 +58,7 @@ func TestRealProcess(t *testing.T) {
 			raw, err := rt.Stack(p.Memory(), threads[0].Addr, 64)
 			require.NoError(t, err)
 
-			r := New(rt, p.Memory(), eventloop.IsApp, nil)
+			r := New(rt, p.Memory(), eventloop.IsApp, nil, NewPool(MaxTogether))
 			got := r.Frames(raw)
 			// Reading from stdin has a Python frame of its own in some releases.
 			require.GreaterOrEqual(t, len(got), len(want))

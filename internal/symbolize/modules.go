@@ -18,14 +18,30 @@ type Modules struct {
 	code        []process.Mapping // executable ones, by address
 	interpreter string            // path of the file with the Python runtime
 	extensions  map[string]bool   // names of directories with a shared object mapped
+	cut         bool              // there are more
 }
+
+// Bounds of what is kept of the executable mappings of a process. A program with all the libraries there are has a thousand.
+const (
+	maxMappings = 4096
+	maxPaths    = 256 << 10 // bytes of different ones
+)
 
 // NewModules sorts the mappings of the process that rt was found in.
 func NewModules(maps []process.Mapping, rt *cpython.Runtime) *Modules {
 	m := &Modules{interpreter: rt.Path, extensions: make(map[string]bool)}
+	paths, bytes := make(map[string]bool), 0
 	for _, mapping := range maps {
 		if !mapping.Executable() {
 			continue
+		}
+		if !paths[mapping.Path] {
+			paths[mapping.Path] = true
+			bytes += len(mapping.Path)
+		}
+		if len(m.code) >= maxMappings || bytes > maxPaths {
+			m.cut = true
+			break
 		}
 		m.code = append(m.code, mapping)
 		if strings.Contains(path.Base(mapping.Path), ".so") {
@@ -35,6 +51,9 @@ func NewModules(maps []process.Mapping, rt *cpython.Runtime) *Modules {
 	slices.SortFunc(m.code, func(a, b process.Mapping) int { return cmp.Compare(a.Start, b.Start) })
 	return m
 }
+
+// Cut reports whether the process has more executable mappings than are kept.
+func (m *Modules) Cut() bool { return m != nil && m.cut }
 
 // Extension reports whether a shared object in a directory of this name is mapped.
 func (m *Modules) Extension(dir string) bool { return m != nil && m.extensions[dir] }

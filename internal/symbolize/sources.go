@@ -99,9 +99,10 @@ func (r *Resolver) findTemplate(addr uint64, c *code) {
 	default:
 		if kept, _ := r.codes.Peek(addr); kept == c {
 			t.size = lines.Size()
-			r.bytes += t.size
+			r.account(t.size)
 		}
 		t.lines = lines
+		r.pool.fit(r)
 	}
 }
 

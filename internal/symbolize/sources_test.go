@@ -43,7 +43,7 @@ func (d *disk) ReadFile(path string, limit int64) ([]byte, error) {
 // resolved names one frame in line of file.
 func resolved(d *disk, of TemplateOf, file, name string, line int) model.Frame {
 	s := &shelf{codes: map[uint64]cpython.Code{1: {Name: name, File: file, FirstLine: line, Check: 11}}}
-	r := newResolver(s, &space{}, eventloop.IsApp)
+	r := newResolver(s, &space{}, eventloop.IsApp, NewPool(MaxTogether))
 	r.sources = NewSources(d, of)
 	return r.Frames([]cpython.RawFrame{{Code: 1, Instr: -1, Check: 11}})[0]
 }
@@ -106,7 +106,7 @@ func TestTemplates(t *testing.T) {
 // The map of a template is looked for a few times, and once found it is kept.
 func TestTemplateIsLookedForAgain(t *testing.T) {
 	s := &shelf{codes: map[uint64]cpython.Code{1: {Name: "root", File: "/srv/page.html", FirstLine: 2, Check: 11}}}
-	r := newResolver(s, &space{}, eventloop.IsApp)
+	r := newResolver(s, &space{}, eventloop.IsApp, NewPool(MaxTogether))
 	asked := 0
 	r.sources = NewSources(&disk{}, func(code uint64, file string) (*template.Map, int, error) {
 		asked++

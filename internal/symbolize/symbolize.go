@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -27,7 +28,7 @@ const Unreadable = model.Unreadable
 // Bounds of what one Resolver keeps.
 const (
 	maxCodes = 4096
-	maxBytes = 16 << 20
+	maxBytes = MaxTogether
 )
 
 // Reasons for frames without a name, as reports count them.
@@ -52,8 +53,11 @@ type Resolver struct {
 	memory   process.Memory
 	codes    *simplelru.LRU[uint64, *code]
 	bytes    int
-	probe    uint64 // an address that is mapped as long as the process lives
-	ended    bool   // the process is no longer there to be read
+	pool     *Pool
+	share    *share     // of the pool
+	busy     sync.Mutex // held by who uses codes
+	probe    uint64     // an address that is mapped as long as the process lives
+	ended    bool       // the process is no longer there to be read
 	failures map[string]int64
 	evicted  int64
 	budget   budget
@@ -89,25 +93,33 @@ type Stats struct {
 
 // New returns a Resolver for the process that rt was found in and mem reads. The caller sees to
 // it that this stays the same process. isApp reports whether code compiled from a file is the application's. sources, which
-// may be nil, tells where lines are to be looked up; without it every line counts as one of its file.
-func New(rt *cpython.Runtime, mem process.Memory, isApp func(file string) bool, sources *Sources) *Resolver {
-	r := newResolver(rt, mem, isApp)
+// may be nil, tells where lines are to be looked up; without it every line counts as one of its file. pool bounds what this
+// resolver and others keep.
+func New(rt *cpython.Runtime, mem process.Memory, isApp func(file string) bool, sources *Sources, pool *Pool) *Resolver {
+	r := newResolver(rt, mem, isApp, pool)
 	r.sources = sources
 	r.probe = rt.Addr
 	return r
 }
 
-func newResolver(s source, mem process.Memory, isApp func(file string) bool) *Resolver {
-	r := &Resolver{source: s, memory: mem, isApp: isApp, failures: make(map[string]int64), now: time.Now}
-	r.codes, _ = simplelru.NewLRU(maxCodes, func(_ uint64, c *code) { // fails for sizes below 1 only
-		r.bytes -= c.Size()
-	})
+func newResolver(s source, mem process.Memory, isApp func(file string) bool, pool *Pool) *Resolver {
+	r := &Resolver{source: s, memory: mem, isApp: isApp, pool: pool, failures: make(map[string]int64), now: time.Now}
+	r.share = pool.join(r)
+	r.codes, _ = simplelru.NewLRU(maxCodes, func(_ uint64, c *code) { r.account(-c.Size()) }) // fails for sizes below 1 only
 	return r
+}
+
+// account notes that so many bytes more are kept, or less.
+func (r *Resolver) account(n int) {
+	r.bytes += n
+	r.pool.add(r.share, n)
 }
 
 // Frames names a stack, innermost frame first. A frame that cannot be named keeps its place:
 // its function is then in brackets and it has no file.
 func (r *Resolver) Frames(raw []cpython.RawFrame) []model.Frame {
+	r.busy.Lock()
+	defer r.busy.Unlock()
 	out := make([]model.Frame, len(raw))
 	r.readNew(raw)
 	r.checkKnown(raw)
@@ -319,7 +331,8 @@ func (r *Resolver) keep(addr uint64, c *code) {
 		r.evicted++
 	}
 	r.codes.Add(addr, c)
-	r.bytes += c.Size()
+	r.account(c.Size())
+	r.pool.fit(r)
 }
 
 // Stats returns the state of the cache. The map is the Resolver's own.

@@ -51,7 +51,7 @@ func TestFramesAreNamedAndKept(t *testing.T) {
 		1: {Name: "get", QualName: "Handler.get", File: "/srv/app.py", FirstLine: 7, Check: 11},
 		2: {Name: "run", File: "/usr/lib/python3.9/asyncio/runners.py", FirstLine: 3, Check: 12},
 	}}
-	r := newResolver(s, &space{}, eventloop.IsApp)
+	r := newResolver(s, &space{}, eventloop.IsApp, NewPool(MaxTogether))
 	for range 3 {
 		frames := r.Frames([]cpython.RawFrame{{Code: 1, Instr: -1, Check: 11}, {Code: 2, Instr: -1, Check: 12}})
 		assert.Equal(t, []model.Frame{
@@ -65,7 +65,7 @@ func TestFramesAreNamedAndKept(t *testing.T) {
 
 func TestReusedAddressIsNoticed(t *testing.T) {
 	s := &shelf{codes: map[uint64]cpython.Code{1: {Name: "old", File: "/a.py", Check: 11}}}
-	r := newResolver(s, &space{}, eventloop.IsApp)
+	r := newResolver(s, &space{}, eventloop.IsApp, NewPool(MaxTogether))
 	assert.Equal(t, "old", r.Frames([]cpython.RawFrame{{Code: 1, Instr: -1, Check: 11}})[0].Function)
 
 	s.codes[1] = cpython.Code{Name: "new", File: "/a.py", Check: 22}
@@ -77,7 +77,7 @@ func TestReusedAddressIsNoticed(t *testing.T) {
 
 func TestUnreadableKeepsItsPlace(t *testing.T) {
 	s := &shelf{codes: map[uint64]cpython.Code{1: {Name: "main", File: "/a.py", Check: 11}}}
-	r := newResolver(s, &space{}, eventloop.IsApp)
+	r := newResolver(s, &space{}, eventloop.IsApp, NewPool(MaxTogether))
 	frames := r.Frames([]cpython.RawFrame{{Code: 99}, {Code: 1, Instr: cpython.InstrUnknown, Check: 11}})
 	require.Len(t, frames, 2)
 	assert.Equal(t, model.Frame{Function: "[unreadable]"}, frames[0])
@@ -92,7 +92,7 @@ func TestCacheIsBounded(t *testing.T) {
 	for addr := range uint64(n) {
 		s.codes[addr] = cpython.Code{Name: name, File: "/a.py"}
 	}
-	r := newResolver(s, &space{}, eventloop.IsApp)
+	r := newResolver(s, &space{}, eventloop.IsApp, NewPool(MaxTogether))
 	now := time.Unix(1000, 0)
 	r.now = func() time.Time { now = now.Add(time.Second); return now } // so that there is always room
 	for addr := range uint64(n) {
@@ -158,7 +158,7 @@ func (s *space) Read(uint64, []byte) error {
 // What is known of an ended process stays true, and it is asked no more.
 func TestEndedProcess(t *testing.T) {
 	s, m := &shelf{codes: map[uint64]cpython.Code{1: {Name: "<module>", File: "/a.py", Check: 11}}}, &space{}
-	r := newResolver(s, m, eventloop.IsApp)
+	r := newResolver(s, m, eventloop.IsApp, NewPool(MaxTogether))
 	known := cpython.RawFrame{Code: 1, Instr: -1, Check: 11}
 	require.Equal(t, "<module>", r.Frames([]cpython.RawFrame{known})[0].Function)
 	s.codes, m.ended = nil, true

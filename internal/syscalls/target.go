@@ -5,6 +5,7 @@ package syscalls
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -75,3 +76,27 @@ const (
 	AnonInodeFS = unix.ANON_INODE_FS_MAGIC
 	PipeFS      = unix.PIPEFS_MAGIC
 )
+
+var protocols = map[uint8]string{
+	unix.IPPROTO_TCP: "tcp", unix.IPPROTO_UDP: "udp", unix.IPPROTO_ICMP: "icmp", unix.IPPROTO_ICMPV6: "icmp6",
+	unix.IPPROTO_SCTP: "sctp", unix.IPPROTO_DCCP: "dccp", unix.IPPROTO_UDPLITE: "udplite",
+}
+
+// ProtocolName returns the name of a protocol of the internet, such as "tcp".
+func ProtocolName(protocol uint8, datagram bool) string {
+	switch name := protocols[protocol]; {
+	case name != "":
+		return name
+	case datagram:
+		return "udp"
+	}
+	return fmt.Sprintf("protocol %d", protocol)
+}
+
+// UnixName returns the name of a unix socket as people write it: with "@" for the NUL bytes of an abstract one.
+func UnixName(name string) string {
+	if strings.HasPrefix(name, "\x00") {
+		return "@" + strings.ReplaceAll(name[1:], "\x00", "@")
+	}
+	return name
+}

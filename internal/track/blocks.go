@@ -116,7 +116,7 @@ func (c *Tracker) finishBlock(t *thread, b *wire.Block, samples []*wire.Sample) 
 		c.doubt(t)
 	}
 	for _, found := range j.Blocks {
-		ready := delayed.Block{Block: found, Number: b.Period, Last: found.StartNS+found.DurationNS == b.End}
+		ready := delayed.Block{Block: found, Number: b.Period, Last: found.StartNS+found.DurationNS == b.End, Loop: t.loop.Kind}
 		if b.ReadyAt > 0 {
 			ready.OldestNS = max(b.End-b.ReadyAt, 0)
 		}

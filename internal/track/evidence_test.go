@@ -42,7 +42,7 @@ func TestJudgeTick(t *testing.T) {
 	}
 	read := func() ([]process.Mapping, error) { return maps, nil }
 	modules := python.NewModules(read, &cpython.Runtime{Path: "/usr/bin/python3.11"})
-	th := &thread{proc: &proc{Process: &python.Process{Modules: modules, Names: symbolize.New(&cpython.Runtime{}, nil, eventloop.IsApp, nil)}}}
+	th := &thread{proc: &proc{Process: &python.Process{Modules: modules, Names: symbolize.New(&cpython.Runtime{}, nil, eventloop.IsApp, nil, symbolize.NewPool(symbolize.MaxTogether))}}}
 	for _, c := range []struct {
 		ip      uint64
 		gil     wire.GIL

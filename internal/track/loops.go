@@ -36,7 +36,7 @@ func (c *Tracker) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
 	}
 	l := t.row()
 	l.Iterations, l.IdleNS, l.LateNS, l.ActiveNS = statistics.Iterations, statistics.IdleNS, statistics.LateNS, statistics.ActiveNS
-	l.IterationNS = model.Percentiles{P50: statistics.Quantile(.5), P90: statistics.Quantile(.9), P99: statistics.Quantile(.99), Max: statistics.MaxNS}
+	l.IterationNS, l.ReadyDelayNS = statistics.Periods(), statistics.ReadyDelay()
 	l.UnrestedNS = model.Unrested{Total: statistics.UnrestedNS, Max: statistics.UnrestedMaxNS}
 	c.ended = append(c.ended, l)
 }

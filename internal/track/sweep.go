@@ -56,3 +56,11 @@ func (c *Tracker) Forget(e Ended) {
 		}
 	}
 }
+
+// Kept counts what the tracker keeps, by what it is.
+func (c *Tracker) Kept() map[string]int64 {
+	return map[string]int64{
+		"processes": int64(len(c.procs)), "threads": int64(len(c.threads)), "loops": int64(c.Loops()), "ended_loops": int64(len(c.ended)),
+		"unwatched": int64(len(c.unwatched.PIDs())), "probed_files": int64(c.usdt.Len()),
+	}
+}

@@ -99,16 +99,24 @@ func section(b *strings.Builder, title string) { fmt.Fprintf(b, "\n%s\n", bold.R
 
 // figures prints the statistics by window.
 func (m *monitor) figures(b *strings.Builder, l *live.Loop) {
-	fmt.Fprintf(b, "%s\n", faint.Render(fmt.Sprintf("  %-16s %6s %6s %7s %7s %7s %6s %7s", "", "IT/S", "BUSY", "P50", "P99", "MAX", "BLOCKS", "BLOCKED")))
+	titles := fmt.Sprintf("  %-16s %6s %6s %7s %7s %7s %6s %7s", "", "IT/S", "BUSY", "P50", "P99", "MAX", "BLOCKS", "BLOCKED")
+	if hasLag(l) {
+		titles += fmt.Sprintf(" %7s", titleLag)
+	}
+	fmt.Fprintln(b, faint.Render(titles))
 	for w := range live.Windows {
 		f := &l.Figures[w]
 		mark := " "
 		if w == m.window {
 			mark = ">"
 		}
-		fmt.Fprintf(b, "%s %s %s %s %s %s %s %s %s\n", mark, safetext.Pad(windowName(w, m.shown), 16), left(rate(f.Rate()), 6),
+		lag := ""
+		if hasLag(l) {
+			lag = " " + left(orNone(f.Lag), 7)
+		}
+		fmt.Fprintf(b, "%s %s %s %s %s %s %s %s %s%s\n", mark, safetext.Pad(windowName(w, m.shown), 16), left(rate(f.Rate()), 6),
 			left(words.Percent(f.Utilization()), 6), left(orNone(f.P50), 7), left(orNone(f.P99), 7), left(orNone(f.Max), 7),
-			left(number(f.Blocks), 6), left(percentOrDash(f), 7))
+			left(number(f.Blocks), 6), left(percentOrDash(f), 7), lag)
 	}
 }
 

@@ -93,7 +93,7 @@ func ids(m *monitor) (out []int) {
 
 func TestSorts(t *testing.T) {
 	m := screens(incident(), 80, 24)
-	first := map[string]int{"blocked": 4711, "in block": 4711, "blocks": 4711, "max": 4711, "p99": 4711, "busy": 4711, "it/s": 4712, "name": 4711}
+	first := map[string]int{"blocked": 4711, "in block": 4711, "blocks": 4711, "max": 4711, "p99": 4711, "lag": 4711, "busy": 4711, "it/s": 4712, "name": 4711}
 	last := map[string]int{"blocked": 4720, "name": 4712, "it/s": 4720}
 	for range orders {
 		by := orders[m.sort].name

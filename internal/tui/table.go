@@ -41,18 +41,22 @@ type column struct {
 	style    func(l *live.Loop, f *live.Figures) lipgloss.Style // nil: plain
 }
 
-const titleWhere = "WHERE"
+const (
+	titleWhere = "WHERE"
+	titleLag   = "LAG"
+)
 
 var columns = []column{
 	{title: "LOOP", width: 19, stretch: 29, middle: true, cell: func(l *live.Loop, _ *live.Figures) string { return name(l) }},
 	{title: titleWhere, width: 14, stretch: 26, optional: 7, middle: true, cell: func(l *live.Loop, _ *live.Figures) string { return where(l) }},
-	{title: "PYTHON", width: 8, optional: 9, cell: func(l *live.Loop, _ *live.Figures) string { return orDash(safetext.Line(l.Python)) }},
+	{title: "PYTHON", width: 8, optional: 10, cell: func(l *live.Loop, _ *live.Figures) string { return orDash(safetext.Line(l.Python)) }},
 	{title: "KIND", width: 8, optional: 6, cell: func(l *live.Loop, _ *live.Figures) string { return orDash(safetext.Line(l.Loop.Loop)) }},
 	{title: "IT/S", width: 6, right: true, optional: 5, cell: func(_ *live.Loop, f *live.Figures) string { return rate(f.Rate()) }},
 	{title: "BUSY", width: 6, right: true, optional: 2, cell: func(_ *live.Loop, f *live.Figures) string { return words.Percent(f.Utilization()) }},
-	{title: "P50", width: 7, right: true, optional: 8, cell: func(_ *live.Loop, f *live.Figures) string { return orNone(f.P50) }},
+	{title: "P50", width: 7, right: true, optional: 9, cell: func(_ *live.Loop, f *live.Figures) string { return orNone(f.P50) }},
 	{title: "P99", width: 7, right: true, optional: 4, cell: func(_ *live.Loop, f *live.Figures) string { return orNone(f.P99) }},
 	{title: "MAX", width: 7, right: true, optional: 1, cell: func(_ *live.Loop, f *live.Figures) string { return orNone(f.Max) }},
+	{title: titleLag, width: 7, right: true, optional: 8, cell: func(_ *live.Loop, f *live.Figures) string { return orNone(f.Lag) }},
 	{title: "BLOCKS", width: 6, right: true, optional: 3, cell: func(_ *live.Loop, f *live.Figures) string { return number(f.Blocks) }},
 	{title: "BLOCKED", width: 7, right: true, cell: func(_ *live.Loop, f *live.Figures) string { return percentOrDash(f) }, style: shareStyle},
 	{title: "IN BLOCK", width: 8, right: true, cell: func(l *live.Loop, _ *live.Figures) string { return inBlock(l) }, style: nowStyle},
@@ -139,6 +143,7 @@ var orders = []order{
 	{"blocks", "BLOCKS", func(x, y *live.Loop, w live.Window) int { return cmp.Compare(y.Figures[w].Blocks, x.Figures[w].Blocks) }},
 	{"max", "MAX", func(x, y *live.Loop, w live.Window) int { return cmp.Compare(y.Figures[w].Max, x.Figures[w].Max) }},
 	{"p99", "P99", func(x, y *live.Loop, w live.Window) int { return cmp.Compare(y.Figures[w].P99, x.Figures[w].P99) }},
+	{"lag", titleLag, func(x, y *live.Loop, w live.Window) int { return cmp.Compare(y.Figures[w].Lag, x.Figures[w].Lag) }},
 	{"busy", "BUSY", func(x, y *live.Loop, w live.Window) int {
 		return cmp.Compare(y.Figures[w].Utilization(), x.Figures[w].Utilization())
 	}},
@@ -182,6 +187,9 @@ func matches(l *live.Loop, text string, w live.Window) bool {
 	return false
 }
 
+// hasLag reports whether the lag of a loop was seen since it was first seen.
+func hasLag(l *live.Loop) bool { return l.Figures[live.Whole].Lag > 0 }
+
 // layout is the columns that fit a width, and how wide they are.
 type layout struct {
 	columns []column
@@ -194,6 +202,9 @@ func fit(width int, rows []*live.Loop) layout {
 	kept := slices.Clone(columns)
 	if !slices.ContainsFunc(rows, func(l *live.Loop) bool { return l.Container != "" || l.Unit != "" }) {
 		kept = slices.DeleteFunc(kept, func(c column) bool { return c.title == titleWhere })
+	}
+	if !slices.ContainsFunc(rows, hasLag) {
+		kept = slices.DeleteFunc(kept, func(c column) bool { return c.title == titleLag })
 	}
 	gap := 2
 	if width < 100 {

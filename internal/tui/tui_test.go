@@ -36,7 +36,7 @@ func figures(rate float64, busy, blocked float64, blocks int64, top time.Duratio
 		seen := 10 * time.Second
 		out[w] = live.Figures{
 			Observed: seen, Counted: seen, Iterations: int64(rate * seen.Seconds()), Active: time.Duration(busy * float64(seen)),
-			P50: top / 1000, P99: top / 2, Max: top, Blocks: blocks, Blocked: time.Duration(blocked * float64(seen)), Worst: worst,
+			P50: top / 1000, P99: top / 2, Max: top, Lag: top / 4, Blocks: blocks, Blocked: time.Duration(blocked * float64(seen)), Worst: worst,
 			Histogram: []live.Bin{{From: 0, Count: 3}, {From: 10 * time.Microsecond, Count: 2000}, {From: 20 * time.Microsecond, Count: 900}, {From: 50 * time.Microsecond}, {From: 100 * time.Millisecond, Count: blocks}},
 		}
 	}

@@ -34,7 +34,9 @@ func TestHungMount(t *testing.T) {
 	}
 	copyFile(t, python.Path, filepath.Join(files, "python"))
 	home := filepath.Dir(filepath.Dir(python.Path))
-	fs := hungfs.Mount(t, files, mount)
+	fs, err := hungfs.Mount(files, mount)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, fs.Unmount()) })
 	defer fs.Answer() // before what was started is waited for
 
 	script := startAt(t, mount, home, python, filepath.Join(mount, "mounted.py"))
@@ -79,6 +81,7 @@ func startAt(t *testing.T, directory, home string, python testpython.Interp, scr
 	cmd := python.Command(script)
 	cmd.Dir = directory
 	cmd.Env = append(cmd.Env, "PYTHONHOME="+home) // where an interpreter elsewhere finds its library
+	hungfs.Through(cmd)
 	p := testpython.Start(t, cmd)
 	require.Equal(t, "ready", p.ReadLine(t))
 	return p

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -295,4 +296,46 @@ func TestProbesGone(t *testing.T) {
 	after, err := os.ReadFile("/sys/kernel/tracing/uprobe_events")
 	require.NoError(t, err)
 	assert.Equal(t, string(events), string(after))
+}
+
+// TestProbesOfShortLives: processes that live for a moment and follow one another have the probes of their interpreter attached
+// once. Some time after the last of them the probes are gone, while loopwatch goes on.
+func TestProbesOfShortLives(t *testing.T) {
+	python := ownCopy(t)
+	witness := python.Command("-c", "import time; time.sleep(3600)")
+	require.NoError(t, witness.Start())
+	t.Cleanup(func() { _ = witness.Process.Kill(); _ = witness.Wait() })
+	sites := probedBy(t, python.Path)
+	there := func() bool { return raised(t, witness.Process.Pid, sites)["gc__start"] > 0 }
+
+	w := watch(t, "--duration", "1h")
+	short := python.Script(t, "short.py", "import asyncio, sys\nasync def main():\n    while sys.argv[1:]:\n        await asyncio.sleep(0.01)\nasyncio.run(main())\n")
+	first := python.Command(short, "stay")
+	require.NoError(t, first.Start())
+	t.Cleanup(func() { _ = first.Process.Kill(); _ = first.Wait() })
+	require.Eventually(t, there, patience, 20*time.Millisecond, "the probes are not attached")
+	var gone atomic.Int64
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for tick := time.NewTicker(5 * time.Millisecond); ; {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				if !there() {
+					gone.Add(1)
+				}
+			}
+		}
+	}()
+	require.NoError(t, first.Process.Kill())
+	for range 20 {
+		require.NoError(t, python.Command(short).Run())
+	}
+	close(stop)
+	<-stopped
+	assert.Zero(t, gone.Load(), "they stay from one process to the next")
+	assert.Eventually(t, func() bool { return !there() }, patience, 100*time.Millisecond, "they stay for ever")
+	assert.Zero(t, w.stop(t).Lost.Reasons["usdt_probes_not_attached"])
 }

@@ -2,53 +2,66 @@
 
 // Package hungfs serves a directory by FUSE until it is told to hang: from then on it takes requests and answers none, as a
 // network file system whose server is gone. In go a directory and an empty one to mount it on.
+//
+// The process that serves it may not start a program that lies on it, or is to run in it: until exec is done, which needs an answer, Go's runtime
+// cannot stop that thread, and where it wants to collect garbage the threads that would answer have stopped. Through has another
+// process do it.
 package hungfs
 
 import (
+	"cmp"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
-	"testing"
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
-	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
 
 // FS is a mounted file system.
 type FS struct {
 	fuse.RawFileSystem
+	server *fuse.Server
 	mu     sync.Mutex
 	answer chan struct{} // closed while requests are answered
 }
 
-// Mount mounts a copy of directory at mountpoint until the test ends.
-func Mount(t testing.TB, directory, mountpoint string) *FS {
-	t.Helper()
+// Mount mounts a copy of directory at mountpoint, until Unmount.
+func Mount(directory, mountpoint string) (*FS, error) {
 	root, err := fs.NewLoopbackRoot(directory)
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	f := &FS{RawFileSystem: fs.NewNodeFS(root, &fs.Options{}), answer: make(chan struct{})}
 	close(f.answer)
-	server, err := fuse.NewServer(f, mountpoint, &fuse.MountOptions{DirectMountStrict: true, AllowOther: true, FsName: "hungfs"})
-	require.NoError(t, err)
-	go server.Serve()
-	require.NoError(t, server.WaitMount())
-	keepToItself(t)
-	t.Cleanup(func() {
-		f.Answer()
-		require.NoError(t, server.Unmount())
-	})
-	return f
+	f.server, err = fuse.NewServer(f, mountpoint, &fuse.MountOptions{DirectMountStrict: true, AllowOther: true, FsName: "hungfs"})
+	if err != nil {
+		return nil, err
+	}
+	go f.server.Serve()
+	if err := errors.Join(f.server.WaitMount(), keepToItself()); err != nil {
+		return nil, errors.Join(err, f.Unmount())
+	}
+	return f, nil
+}
+
+// Unmount answers all requests and takes the file system away. Nobody may use it any more.
+func (f *FS) Unmount() error {
+	f.Answer()
+	return f.server.Unmount()
 }
 
 // keepToItself sees to it that programs that are started do not inherit the connection to the kernel: it ends with this process.
-func keepToItself(t testing.TB) {
-	t.Helper()
+func keepToItself() error {
 	const fds = "/proc/self/fd"
 	all, err := os.ReadDir(fds)
-	require.NoError(t, err)
+	if err != nil {
+		return err
+	}
 	for _, entry := range all {
 		to, err := os.Readlink(filepath.Join(fds, entry.Name()))
 		fd, notNumber := strconv.Atoi(entry.Name())
@@ -56,6 +69,14 @@ func keepToItself(t testing.TB) {
 			unix.CloseOnExec(fd)
 		}
 	}
+	return nil
+}
+
+// Through changes a command so that a shell goes to its directory, starts the program, and becomes it: the process id is the
+// program's.
+func Through(cmd *exec.Cmd) {
+	cmd.Args = append([]string{"sh", "-c", `cd "$0" && exec "$@"`, cmp.Or(cmd.Dir, "."), cmd.Path}, cmd.Args[1:]...)
+	cmd.Path, cmd.Dir = "/bin/sh", ""
 }
 
 // Hang has all requests from now on wait.

@@ -23,15 +23,18 @@ var programs embed.FS
 
 // Programs to run, as Write names them.
 const (
-	Blocking  = "truth.py"   // LOOP --threshold SECONDS …
-	Causing   = "causes.py"  // the same, with evidence for the cause of each block
-	Resting   = "rest.py"    // FUNCTION
-	Tasks     = "tasks.py"   // asyncio|uvloop SECONDS ROUNDS
-	Holders   = "holders.py" // TIMES [WAY …]
-	Probed    = "probed.py"  // ROUNDS SECONDS
-	Storm     = "storm.py"   // PROCESSES RATE SECONDS TIMES
-	Hostile   = "hostile.py" // DIRECTORY WORDS...
-	Delaying  = "delaying.py"
+	Blocking = "truth.py"   // LOOP --threshold SECONDS …
+	Causing  = "causes.py"  // the same, with evidence for the cause of each block
+	Resting  = "rest.py"    // FUNCTION
+	Tasks    = "tasks.py"   // asyncio|uvloop SECONDS ROUNDS
+	Holders  = "holders.py" // TIMES [WAY …]
+	Probed   = "probed.py"  // ROUNDS SECONDS
+	Storm    = "storm.py"   // PROCESSES RATE SECONDS TIMES
+	Hostile  = "hostile.py" // DIRECTORY WORDS...
+	Delaying = "delaying.py"
+	Waiting  = "waiters.py" // asyncio|uvloop|gevent DIRECTORY
+	Lagging  = "lagging.py" // SECONDS
+
 	Standing  = "standing.py" // LOOP idle|sleep|spin|gil
 	Again     = "again.py"    // LOOP KIND --seconds S, of Causing's kinds
 	Brief     = "brief.py"    // KIND --loops N --iteration N --seconds S
@@ -178,6 +181,15 @@ type Delayed struct {
 	EndNS   int64     `json:"end_ns"`
 	Events  int64     // descriptors that became ready
 	FirstNS *[2]int64 `json:"first_ns"` // just before the first did and just after, nil: none did
+}
+
+// Waiters is a line of the log of Waiting: one block, and whose events waited for it to end.
+type Waiters struct {
+	Event   string // "done": there is nothing else
+	Kind    string
+	StartNS int64            `json:"start_ns"`
+	EndNS   int64            `json:"end_ns"`
+	By      map[string]int64 // nil: it cannot be said
 }
 
 // DurationNS is how long the block took.

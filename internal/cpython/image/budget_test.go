@@ -131,7 +131,18 @@ func TestChangingFileWaits(t *testing.T) {
 		_, err = c.Files(p).Get(m)
 		assert.ErrorIs(t, err, elffile.ErrChanges)
 	}
-	assert.Len(t, c.m, 1)
+	assert.Equal(t, 1, c.m.Len())
+}
+
+// TestManyFiles: of files that nobody asks for any more, no more than some are remembered, and those asked for stay.
+func TestManyFiles(t *testing.T) {
+	var c Cache
+	for i := range 10 * maxImages {
+		c.keep(process.FileStamp{Inode: uint64(i + 1)}, cached{})
+		_, known := c.known(process.FileStamp{Inode: 1})
+		require.True(t, known)
+	}
+	assert.Equal(t, maxImages, c.m.Len())
 }
 
 // TestSmallFileMayChange: a small file is read again at once when it has become another.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
 	"github.com/loopwatch/loopwatch/internal/elffile"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
@@ -15,8 +17,8 @@ import (
 // Cache remembers what was found in files, nothing included. The zero value is ready for use, by several goroutines.
 type Cache struct {
 	mu    sync.Mutex
-	m     map[process.FileStamp]cached
-	being map[elffile.Who]chan struct{} // read, until it is closed
+	m     *simplelru.LRU[process.FileStamp, cached] // nil: nothing yet
+	being map[elffile.Who]chan struct{}             // read, until it is closed
 	reads elffile.Reads
 }
 
@@ -27,8 +29,9 @@ type cached struct {
 
 // Bounds of what is read and remembered.
 const (
-	// A host has some hundred different executables and libraries that get looked at.
-	maxImages = 4096
+	// A host has some hundred different executables and libraries that get looked at. Each takes some kilobytes, and one that is
+	// replaced, as by an update, is not asked for again.
+	maxImages = 512
 	maxOfOne  = 256 << 20 // bytes of all files of one process that are not remembered yet
 	savedRead = 8 << 20   // bytes that are read of a file that changes, before it has to wait
 	// What of a file goes beyond maxSmall counts for all files: processes may make ever new ones. What is needed of a Python's
@@ -143,15 +146,17 @@ func (c *Cache) begin(file elffile.Who) (done func()) {
 func (c *Cache) known(stamp process.FileStamp) (cached, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	known, ok := c.m[stamp]
-	return known, ok
+	if c.m == nil {
+		return cached{}, false
+	}
+	return c.m.Get(stamp)
 }
 
 func (c *Cache) keep(stamp process.FileStamp, found cached) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.m == nil || len(c.m) >= maxImages {
-		c.m = map[process.FileStamp]cached{}
+	if c.m == nil {
+		c.m, _ = simplelru.NewLRU[process.FileStamp, cached](maxImages, nil) // fails for sizes below 1 only
 	}
-	c.m[stamp] = found
+	c.m.Add(stamp, found)
 }

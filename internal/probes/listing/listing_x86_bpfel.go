@@ -23,6 +23,7 @@ const (
 	listingMapLayouts        = "layouts"
 	listingMapListedSockets  = "listed_sockets"
 	listingMapProcesses      = "processes"
+	listingMapReadyEvents    = "ready_events"
 	listingMapRecords        = "records"
 	listingMapSamples        = "samples"
 	listingMapStatistics     = "statistics"
@@ -105,6 +106,7 @@ type listingMapSpecs struct {
 	Layouts       *ebpf.MapSpec `ebpf:"layouts"`
 	ListedSockets *ebpf.MapSpec `ebpf:"listed_sockets"`
 	Processes     *ebpf.MapSpec `ebpf:"processes"`
+	ReadyEvents   *ebpf.MapSpec `ebpf:"ready_events"`
 	Records       *ebpf.MapSpec `ebpf:"records"`
 	Samples       *ebpf.MapSpec `ebpf:"samples"`
 	Statistics    *ebpf.MapSpec `ebpf:"statistics"`
@@ -161,6 +163,7 @@ type listingMaps struct {
 	Layouts       *ebpf.Map `ebpf:"layouts"`
 	ListedSockets *ebpf.Map `ebpf:"listed_sockets"`
 	Processes     *ebpf.Map `ebpf:"processes"`
+	ReadyEvents   *ebpf.Map `ebpf:"ready_events"`
 	Records       *ebpf.Map `ebpf:"records"`
 	Samples       *ebpf.Map `ebpf:"samples"`
 	Statistics    *ebpf.Map `ebpf:"statistics"`
@@ -181,6 +184,7 @@ func (m *listingMaps) Close() error {
 		m.Layouts,
 		m.ListedSockets,
 		m.Processes,
+		m.ReadyEvents,
 		m.Records,
 		m.Samples,
 		m.Statistics,

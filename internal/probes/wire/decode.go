@@ -87,10 +87,10 @@ func (d *Decoder) Decode(raw []byte) (Event, error) {
 		}, nil
 	case abi.RecordDelayed:
 		var c abi.DelayedRecord
-		if err := fill(&c, raw, unsafe.Sizeof(c)); err != nil {
+		if err := fill(&c, raw, unsafe.Offsetof(c.Source)); err != nil {
 			return nil, err
 		}
-		return &Delayed{TID: int(c.Tid), Period: c.Period, Events: int64(c.Events)}, nil
+		return delayedOf(&c), nil
 	case abi.RecordUsdt:
 		var c abi.UsdtAccount
 		if err := fill(&c, raw, unsafe.Sizeof(c)); err != nil {

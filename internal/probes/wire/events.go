@@ -5,7 +5,11 @@
 // reads no map and asks no process.
 package wire
 
-import "github.com/loopwatch/loopwatch/internal/abi"
+import (
+	"net/netip"
+
+	"github.com/loopwatch/loopwatch/internal/abi"
+)
 
 // Event is one of *Wait, *Sample, *Account, *Block, *Delayed, *HalfBlock, *Exec, *Exit.
 type Event interface{ event() }
@@ -130,9 +134,38 @@ type Delayed struct {
 	TID    int
 	Period uint64
 	Events int64
+	Timer  bool // the loop's next timer came due in the block
+	By     []Source
 }
 
 func (*Delayed) event() {}
+
+// SourceKind says what events came from.
+type SourceKind uint8
+
+const (
+	OtherSource     = SourceKind(abi.SourceOther)
+	InetSource      = SourceKind(abi.SourceInet)   // Address, Protocol, Datagram
+	UnixSource      = SourceKind(abi.SourceUnix)   // Name
+	PairSource      = SourceKind(abi.SourcePair)   // a unix socket without a name on either side
+	SocketSource    = SourceKind(abi.SourceSocket) // of another family
+	PipeSource      = SourceKind(abi.SourcePipe)
+	AnonymousSource = SourceKind(abi.SourceAnonymous) // Name, such as "[eventfd]"
+	PidfdSource     = SourceKind(abi.SourcePidfd)
+	DeviceSource    = SourceKind(abi.SourceDevice)
+)
+
+// Source is what some of the events that a wait returned came from.
+type Source struct {
+	Kind     SourceKind
+	Events   int64
+	Address  netip.AddrPort // the socket's own
+	Protocol uint8
+	Datagram bool
+	Name     string // bytes of the process's making, of an abstract socket with NUL before it
+	// Rank is how many descriptors of its kind have a number between the epoll instance's and its own, -1 where that is unknown.
+	Rank int
+}
 
 // HalfBlock says that a loop sleeps in a period that is half a block by now. It may come late or not
 // at all.

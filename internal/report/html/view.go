@@ -49,10 +49,10 @@ type view struct {
 type fact struct{ Name, Value string }
 
 type loopView struct {
-	Name, Kind, Python, Where                                       string
-	Busy, Iterations, P50, P99, Max, Blocks, Blocked, InBlock, Late string
-	Hurt                                                            bool
-	Command                                                         string
+	Name, Kind, Python, Where                                            string
+	Busy, Iterations, P50, P99, Max, Lag, Blocks, Blocked, InBlock, Late string
+	Hurt                                                                 bool
+	Command                                                              string
 }
 
 type blockView struct {
@@ -145,8 +145,11 @@ func (v *view) loops(r *model.Report) {
 			Name: words.LoopName(l), Kind: cmp.Or(clean(l.Loop), "unknown"), Python: clean(l.Python),
 			Where: clean(cmp.Or(l.Container, l.Unit)), Command: clean(l.Command),
 			Busy: words.Percent(l.Utilization), Iterations: strconv.FormatInt(l.Iterations, 10),
-			P50: dash(l.IterationNS.P50), P99: dash(l.IterationNS.P99), Max: dash(l.IterationNS.Max),
+			P50: dash(l.IterationNS.P50), P99: dash(l.IterationNS.P99), Max: dash(l.IterationNS.Max), Lag: dash(0),
 			Blocks: strconv.FormatInt(l.Blocks, 10), Blocked: dash(l.BlockedNS), Hurt: l.Blocks > 0,
+		}
+		if d := l.ReadyDelayNS; d != nil {
+			row.Lag = dash(d.P99)
 		}
 		if l.Container != "" && l.Unit != "" {
 			row.Where = clean(l.Container) + ", " + clean(l.Unit)

@@ -42,7 +42,7 @@ func Example() *model.Report {
 	blocks = append(blocks,
 		model.Block{PID: 1234, TID: 1240, StartNS: 2500 * ms, DurationNS: 1812 * ms, Cause: model.CauseNet, Culprit: &backend, Task: "refresh of all prices of the catalogue",
 			Leaf: &netStack[0], Stacks: []model.Stack{{NS: 1812 * ms, Cause: model.CauseNet, Frames: netStack}},
-			BreakdownNS: map[model.Cause]int64{model.CauseNet: 1500 * ms, model.CauseCPU: 302 * ms, model.CauseRunqueue: 10 * ms}, Delayed: &model.Delayed{Events: 31, MaxNS: 1700 * ms},
+			BreakdownNS: map[model.Cause]int64{model.CauseNet: 1500 * ms, model.CauseCPU: 302 * ms, model.CauseRunqueue: 10 * ms}, Delayed: &model.Delayed{Events: 31, MaxNS: 1700 * ms, By: []model.DelayedBy{{Target: "tcp 10.0.0.5:8080", Events: 24}, {Target: "unix /run/shop/admin.sock", Events: 5}, {Target: "wakeup", Events: 1}, {Target: "timer", Events: 1}}},
 			Detail: model.Detail{Syscall: "recvfrom", FD: &fd, Target: "tcp 127.0.0.1:8081", GIL: model.GILReleased}},
 		model.Block{PID: 77, TID: 77, StartNS: 9000 * ms, DurationNS: 120 * ms, Cause: model.CauseRunqueue,
 			Stacks: []model.Stack{{NS: 120 * ms, Cause: model.CauseRunqueue, Frames: sleepStack}}},
@@ -57,7 +57,8 @@ func Example() *model.Report {
 		Unsupported: []model.Unsupported{{PID: 4321, Command: "/opt/old/bin/python3.7 /srv/legacy.py", Reason: "CPython 3.7 is older than 3.8"}},
 	}, []model.Loop{
 		{PID: 1234, TID: 1234, Command: "/usr/bin/python3 -X dev /usr/bin/uvicorn app:app --workers 4", Python: "3.11.2", Loop: "asyncio",
-			Unit: "web.service", Iterations: 12345, IdleNS: 7000 * ms, ActiveNS: 3000 * ms, IterationNS: model.Percentiles{P50: 41_000, P90: 90_000, P99: 301 * ms, Max: 308 * ms}},
+			Unit: "web.service", Iterations: 12345, IdleNS: 7000 * ms, ActiveNS: 3000 * ms, IterationNS: model.Percentiles{P50: 41_000, P90: 90_000, P99: 301 * ms, Max: 308 * ms},
+			ReadyDelayNS: &model.Percentiles{P50: 62_000, P90: 410_000, P99: 205 * ms, Max: 307 * ms}},
 		{PID: 1234, TID: 1240, Command: "/usr/bin/python3 -X dev /usr/bin/uvicorn app:app --workers 4", Python: "3.11.2", Loop: "uvloop",
 			Iterations: 12, IdleNS: 8100 * ms, ActiveNS: 1900 * ms, IterationNS: model.Percentiles{P50: 41_000, P90: 90_000, P99: 1812 * ms, Max: 1812 * ms}},
 		{PID: 77, TID: 77, Command: "python3 -m crunch", Python: "3.13.5", Loop: "trio", Iterations: 3, IdleNS: 9500 * ms, ActiveNS: 500 * ms},

@@ -46,7 +46,7 @@ func Hostile(s string) *model.Report {
 	f := model.Frame{Function: s, File: s, Line: 1, App: true}
 	g := model.Frame{Function: s}
 	blocks := []model.Block{
-		{PID: 1, TID: 2, DurationNS: 7, Task: s, Cause: model.Cause(s), Culprit: &f, Leaf: &f,
+		{PID: 1, TID: 2, DurationNS: 7, Delayed: &model.Delayed{Events: 4, By: []model.DelayedBy{{Target: "unix " + s, Events: 2}, {Target: s, Events: 1}}}, Task: s, Cause: model.Cause(s), Culprit: &f, Leaf: &f,
 			Stacks: []model.Stack{{NS: 3, Cause: model.Cause(s), Frames: []model.Frame{f, g, f}}, {NS: 3, Frames: []model.Frame{g, f}}}},
 		{PID: 1, TID: 1, DurationNS: 5, Stacks: []model.Stack{{NS: 5, Frames: []model.Frame{f}}}},
 	}
@@ -128,7 +128,7 @@ func Everything() *model.Report {
 			b.BreakdownNS = map[model.Cause]int64{model.CauseNet: d - d/10, model.CauseCPU: d / 10}
 			b.Stacks = []model.Stack{{NS: d - d/10, Cause: model.CauseNet, Frames: on(leaf, query)}, {NS: d / 10, Cause: model.CauseCPU, Frames: on(query)}}
 			b.Detail = model.Detail{Syscall: "recvfrom", FD: &fd, Target: "tcp 10.3.0.7:5432", GIL: model.GILReleased}
-			b.Delayed = &model.Delayed{Events: 12 + int64(i), MaxNS: d - 5*ms}
+			b.Delayed = &model.Delayed{Events: 12 + int64(i), MaxNS: d - 5*ms, By: []model.DelayedBy{{Target: "tcp 10.0.0.5:8080", Events: 10 + int64(i)}, {Target: "wakeup", Events: 2}}}
 		case 2:
 			b.Cause, b.Culprit, b.Leaf, b.Shape = model.CauseCPU, &page, &page, model.ShapeMany
 			b.BreakdownNS = map[model.Cause]int64{model.CauseCPU: d * 6 / 10, model.CauseGC: d * 2 / 10, model.CauseNative: d - d*6/10 - d*2/10}

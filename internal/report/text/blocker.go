@@ -31,6 +31,9 @@ func WriteStack(w io.Writer, b *model.Block, o Options) error {
 	if evidence := words.Evidence(b.Detail); evidence != "" {
 		t.printf("      %s\n", t.cut(evidence, t.width-6))
 	}
+	if b.Delayed != nil {
+		t.waited(b.Delayed)
+	}
 	switch {
 	case len(b.Stacks) == 0 && b.InWait:
 		t.printf("      %s\n", words.InWait(1, 1))
@@ -119,7 +122,12 @@ func (t *reportWriter) about(a *summary.About, gil model.GIL) {
 	if inWait := words.InWait(a.InWait, a.Blocks); inWait != "" {
 		t.printf("      %s\n", t.cut(inWait, t.width-6))
 	}
-	if waited := words.Waited(&a.Delayed); waited != "" {
+	t.waited(&a.Delayed)
+}
+
+// waited says who had to wait, if anybody.
+func (t *writer) waited(d *model.Delayed) {
+	if waited := words.WaitedIn(d, t.width-6); waited != "" {
 		t.printf("      %s\n", waited)
 	}
 }

@@ -62,7 +62,10 @@ func (t *reportWriter) headline() {
 	}
 }
 
-const titleLate = "LATE"
+const (
+	titleLate = "LATE"
+	titleLag  = "LAG"
+)
 
 func (t *reportWriter) loops() {
 	loops := t.r.Loops
@@ -78,12 +81,13 @@ func (t *reportWriter) loops() {
 		{Title: "P50", Right: true, Optional: 5},
 		{Title: "P99", Right: true, Optional: 1},
 		{Title: "MAX", Right: true},
+		{Title: titleLag, Right: true, Optional: 7},
 		{Title: "BLOCKS", Right: true},
 		{Title: "BLOCKED", Right: true},
 		{Title: titleLate, Right: true, Optional: 6},
 		{Title: "WHERE", Optional: 4, Flexible: true, Minimum: 12},
 	}
-	somewhere, anyLate := false, false
+	somewhere, anyLate, anyLag := false, false, false
 	var rows [][]string
 	n := t.shown(len(loops), textLoops)
 	for _, l := range loops[:n] {
@@ -93,17 +97,24 @@ func (t *reportWriter) loops() {
 		if words.IsLate(&l) {
 			late, anyLate = words.HumanDuration(l.LateNS), true
 		}
+		lag := "-"
+		if d := l.ReadyDelayNS; d != nil {
+			lag, anyLag = words.HumanDuration(d.P99), true
+		}
 		rows = append(rows, []string{
 			t.names.Of(model.LoopID{PID: l.PID, TID: l.TID}), word(l.Loop), word(l.Python), words.Percent(l.Utilization),
 			strconv.FormatInt(l.Iterations, 10), dashZero(l.IterationNS.P50), dashZero(l.IterationNS.P99),
-			dashZero(l.IterationNS.Max), strconv.FormatInt(l.Blocks, 10), dashZero(l.BlockedNS), late, where,
+			dashZero(l.IterationNS.Max), lag, strconv.FormatInt(l.Blocks, 10), dashZero(l.BlockedNS), late, where,
 		})
 	}
 	if !somewhere {
 		columns = columns[:len(columns)-1]
 	}
-	if !anyLate {
-		at := slices.IndexFunc(columns, func(c words.Column) bool { return c.Title == titleLate })
+	for title, any := range map[string]bool{titleLate: anyLate, titleLag: anyLag} {
+		if any {
+			continue
+		}
+		at := slices.IndexFunc(columns, func(c words.Column) bool { return c.Title == title })
 		columns = slices.Delete(columns, at, at+1)
 		for i := range rows {
 			rows[i] = slices.Delete(rows[i], at, at+1)

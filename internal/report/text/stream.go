@@ -78,7 +78,7 @@ const streamClock = time.TimeOnly + ".000"
 func (s *Stream) Write(b *model.Block, l model.Loop, start, now time.Time) error {
 	id := model.LoopID{PID: b.PID, TID: b.TID}
 	key := foldKey{id, b.Key()}
-	line := streamLine{word(string(b.Cause)), words.LoopName(l), words.CulpritName(b.Culprit), []string{streamNote(b)}}
+	line := streamLine{word(string(b.Cause)), words.LoopName(l), words.CulpritName(b.Culprit), []string{streamNote(b, s.o.Verbose)}}
 	f := s.folds[key]
 	folded := f != nil && now.Before(f.until)
 	if b.Ongoing {
@@ -109,8 +109,8 @@ func (s *Stream) Write(b *model.Block, l model.Loop, start, now time.Time) error
 	return s.print(start, words.BoundedDuration(b.DurationNS, b.AtLeast), line)
 }
 
-// streamNote is the evidence behind a block's cause, after what ≥ means where its line has one.
-func streamNote(b *model.Block) string {
+// streamNote is the evidence behind a block's cause, after what ≥ means where its line has one, and where verbose who had to wait.
+func streamNote(b *model.Block, verbose bool) string {
 	var parts []string
 	switch {
 	case b.Ongoing:
@@ -121,7 +121,11 @@ func streamNote(b *model.Block) string {
 	if b.InWait {
 		parts = append(parts, "in its wait")
 	}
-	for _, part := range []string{words.OfPeriod(b), words.Evidence(b.Detail)} {
+	waited := ""
+	if verbose && b.Delayed != nil {
+		waited = words.Waited(b.Delayed)
+	}
+	for _, part := range []string{words.OfPeriod(b), words.Evidence(b.Detail), waited} {
 		if part != "" {
 			parts = append(parts, part)
 		}

@@ -211,3 +211,17 @@ func TestStreamSaysThatItCannotWrite(t *testing.T) {
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, errors.New("no room") }
+
+// Who had to wait is told where the user wants to know more.
+func TestStreamTellsWhoWaited(t *testing.T) {
+	b := model.Block{PID: 7, TID: 7, DurationNS: int64(time.Second), Cause: model.CauseSleep, Detail: model.Detail{Syscall: "clock_nanosleep"},
+		Delayed: &model.Delayed{Events: 5, By: []model.DelayedBy{{Target: "tcp 0.0.0.0:8080", Events: 5}, {Target: "timer", Events: 1}}}}
+	for _, verbose := range []bool{false, true} {
+		s := newStreamed(Options{Verbose: verbose})
+		require.NoError(t, s.Write(&b, model.Loop{PID: 7, TID: 7, Command: "python3 app.py"}, s.now, s.now))
+		assert.Equal(t, verbose, strings.HasSuffix(s.lines()[0], "in clock_nanosleep, 5 connections on :8080 and a timer had to wait"))
+	}
+	var out bytes.Buffer
+	require.NoError(t, WriteStack(&out, &b, Options{Width: 80}))
+	assert.Contains(t, out.String(), "      5 connections on :8080 and a timer had to wait\n")
+}

@@ -72,15 +72,3 @@ func InWait(inWait, blocks int) string {
 func IsLate(l *model.Loop) bool {
 	return l.LateNS >= noticeableLate && 100*l.LateNS >= l.IdleNS+l.ActiveNS
 }
-
-// Waited says who waited for blocks to end, empty where nobody did or it is not known.
-func Waited(d *model.Delayed) string {
-	if d.Events <= 0 {
-		return ""
-	}
-	s := Plural(d.Events, "event") + " had to wait"
-	if d.MaxNS > 0 {
-		s += ", the longest for " + HumanDuration(d.MaxNS)
-	}
-	return s
-}

@@ -39,6 +39,7 @@ var reasonTexts = map[string]string{
 	"threads_over_limit":            "threads not watched: there were too many",
 	"processes_over_limit":          "processes not watched: there were too many",
 	"targets_unreadable":            "paths or addresses that could not be read",
+	"ready_events_not_timed":        "events that are not in a loop's lag: more than 64 were ready at one time",
 	"epoll_instances_over_limit":    "loops of which it is not known how long events waited",
 	"returns_to_cpu_worked_out":     "returns to a CPU worked out by loopwatch: nothing is lost",
 

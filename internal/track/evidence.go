@@ -10,6 +10,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
+	"github.com/loopwatch/loopwatch/internal/python"
 )
 
 // endedPeriod gathers the evidence on a period that has ended.
@@ -76,7 +77,7 @@ func (c *Tracker) samples(t *thread, samples []*wire.Sample) []block.Sample {
 }
 
 func (c *Tracker) sample(t *thread, s *wire.Sample) block.Sample {
-	raw := rawFrames(&s.Stack)
+	raw := python.RawFrames(&s.Stack)
 	n := t.name(s, raw)
 	out := block.Sample{
 		AtNS: s.At, NS: s.NS, CPUNS: s.CPUNS, WaitedNS: s.WaitedNS, ThrottledNS: s.ThrottledNS, Busy: interpreterOf(s),

@@ -61,6 +61,7 @@ static __always_inline int wait_enter(__s32 fd)
 			count_wait(t, now);
 		t->since = now;
 		t->slept = 0;
+		t->joined.ns = 0;
 		begin_wait(t);
 	} else if (t->again) { /* the wait that was interrupted */
 		t->in_wait = 1;
@@ -112,6 +113,7 @@ static __always_inline int wait_exit(__s32 events)
 		count_wait(t, now);
 		if (t->blocked)
 			send_delayed(t, tid, events);
+		t->prompted = events > 0 || t->slept;
 		open_period(t, current_task(), now);
 	}
 	if (events == -EINTR) {

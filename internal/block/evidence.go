@@ -29,11 +29,14 @@ type Evidence struct {
 	Account *Account `json:"account,omitempty"` // nil where the interpreter's own probes said nothing
 }
 
-// Late is how late the wait before a period returned: for so long the loop could have gone on, and was not let run.
+// Late is how late the wait before a period returned: for so long the loop could have gone on, and was not let run. Before it may
+// lie an iteration in which the loop was kept from running, too, and in which an answer began that this period gives.
 type Late struct {
 	NS          int64 `json:"ns"`
 	ThrottledNS int64 `json:"throttled_ns,omitempty"` // of it, held back by a cgroup's quota
 	StoppedNS   int64 `json:"stopped_ns,omitempty"`   // of it, stopped by a signal, a tracer or a freezer
+	RanNS       int64 `json:"ran_ns,omitempty"`       // of it, on the CPU in the iteration before
+	AsleepNS    int64 `json:"asleep_ns,omitempty"`    // of it, asleep there
 }
 
 // Kind says how a sample came about.

@@ -111,7 +111,7 @@ type Block struct {
 	// not known: DurationNS is a lower bound.
 	AtLeast bool `json:"at_least,omitempty"`
 	Ongoing bool `json:"ongoing"`
-	// InWait says that the block began inside the wait: the loop was woken, or should have been, and was not let run.
+	// InWait says that the block lies, also, inside the wait: the loop was woken, or should have been, and was not let run.
 	InWait      bool            `json:"in_wait,omitempty"`
 	Cause       Cause           `json:"cause"`
 	Shape       Shape           `json:"shape,omitempty"`

@@ -28,7 +28,7 @@ func (c *Tracker) endedPeriod(t *thread, b *wire.Block, samples []*wire.Sample) 
 func (c *Tracker) openPeriod(t *thread, k probes.Thread, samples []*wire.Sample, now int64) *block.Evidence {
 	if k.InWait {
 		e := c.evidence(t, openNumber(k))
-		e.StartNS, e.EndNS, e.Open, e.Late = now, now, true, block.Late(k.LateNow(now))
+		e.StartNS, e.EndNS, e.Open, e.Late = now, now, true, block.Late(k.Before(now))
 		return e
 	}
 	held, err := c.kernel.HeldSamples(k, now)
@@ -36,7 +36,7 @@ func (c *Tracker) openPeriod(t *thread, k probes.Thread, samples []*wire.Sample,
 		c.check(err)
 	}
 	e := c.evidence(t, k.Period)
-	e.StartNS, e.EndNS, e.Seeded, e.Open, e.Late = k.Since, now, k.Seeded, true, block.Late(k.Late)
+	e.StartNS, e.EndNS, e.Seeded, e.Open, e.Late = k.Since, now, k.Seeded, true, block.Late(k.Before(now))
 	e.OffNS, e.WaitedNS, e.ThrottledNS, e.StoppedNS = k.OffNS, k.WaitedNS, k.ThrottledNS, k.StoppedNS
 	if k.OffAt != 0 {
 		open := max(now-k.OffAt, 0)

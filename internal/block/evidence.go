@@ -76,7 +76,10 @@ type Sample struct {
 	Task     string   `json:"task,omitempty"`     // its name, empty where it could not be read
 	Callback Callback `json:"callback"`
 	Called   string   `json:"called,omitempty"` // what the loop calls, where that is no function of Python's and is known
-	Holder   *Holder  `json:"holder,omitempty"` // nil where it is not known
+	// Scheduled is the line that scheduled what the loop calls, where no line of the application's stands inside; nil where it is not
+	// known.
+	Scheduled *model.Frame `json:"scheduled,omitempty"`
+	Holder    *Holder      `json:"holder,omitempty"` // nil where it is not known
 }
 
 // Address is a frame by its code object and its instruction.

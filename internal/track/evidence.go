@@ -80,8 +80,8 @@ func (c *Tracker) sample(t *thread, s *wire.Sample) block.Sample {
 	n := t.name(s, raw)
 	out := block.Sample{
 		AtNS: s.At, NS: s.NS, CPUNS: s.CPUNS, WaitedNS: s.WaitedNS, ThrottledNS: s.ThrottledNS, Busy: interpreterOf(s),
-		Frames: n.frames, Raw: addresses(raw), Cut: s.Stack.Cut, Partial: s.Stack.Partial, HasTask: s.Task != nil, Task: n.task, Called: n.called,
-		Callback: block.Callback(s.Callback),
+		Frames: n.frames, Raw: addresses(raw), Cut: s.Stack.Cut, Partial: s.Stack.Partial, HasTask: s.Task != nil, Task: n.task, Called: n.called.Name,
+		Callback: block.Callback(s.Callback), Scheduled: n.called.Scheduled,
 	}
 	if h := c.holder(t, s); h != nil {
 		out.Holder = &block.Holder{ThreadPointer: s.Holder.ThreadID, Holder: *h}

@@ -194,9 +194,9 @@ func (c *Tracker) mayBlock(t *thread, k probes.Thread, now int64, limit time.Dur
 	return t.ended != openNumber(k) && openFor(k, now) >= limit
 }
 
-// openFor returns for how long a thread has been outside its wait, or late in it, or both.
+// openFor returns for how long a thread has been outside its wait, or late in it, or both, with an iteration that is joined.
 func openFor(k probes.Thread, now int64) time.Duration {
-	ns := k.LateNow(now).NS
+	ns := k.Before(now).NS
 	if !k.InWait {
 		ns += max(now-k.Since, 0)
 	}

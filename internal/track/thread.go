@@ -57,7 +57,7 @@ func (b *reported) is(period uint64, startNS int64, threshold time.Duration) boo
 type naming struct {
 	frames []model.Frame
 	task   string
-	called string // what the loop calls itself, see findCalled
+	called python.Call // what the loop calls itself, see findCalled
 }
 
 func (t *thread) isLoop() bool { return t.loop.Kind != "" && t.slot != probes.NoSlot }

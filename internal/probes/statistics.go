@@ -134,13 +134,13 @@ func (s *Statistics) ReadyDelay() *model.Percentiles {
 }
 
 // AddUnrested enters the stretch without a rest that has not ended, of a thread at the time now, if it is as long as the threshold.
-func (b *Statistics) AddUnrested(k *Thread, now, threshold int64) {
+func (s *Statistics) AddUnrested(k *Thread, now, threshold int64) {
 	end := now
 	if k.AtRest() {
 		end = k.Since
 	}
 	if ns := end - k.RestedAt; ns >= threshold && k.Period-k.RestedPeriod > 1 {
-		b.UnrestedNS += ns
-		b.UnrestedMaxNS = max(b.UnrestedMaxNS, ns)
+		s.UnrestedNS += ns
+		s.UnrestedMaxNS = max(s.UnrestedMaxNS, ns)
 	}
 }

@@ -28,6 +28,8 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Pinned: later ones need a module that is not served everywhere.
 NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 FUZZTIME ?= 10s
+FUZZPACKAGES ?= ./...
+FUZZNIGHTS ?= 14
 SOAK ?= 30m
 PREFIX ?= /usr/local
 
@@ -82,13 +84,18 @@ unit: need-go ## The tests of the packages alone, and the recordings judged agai
 	@$(GO) test ./cmd/... ./internal/... ./test/judge ./test/replay ./test/truth
 
 .PHONY: fuzz
-fuzz: need-go ## Every fuzz test for FUZZTIME (10s, or 1000x)
-	@$(GO) list -f '{{$$d := .ImportPath}}{{range .TestGoFiles}}{{$$d}} {{$$.Dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$d}} {{$$.Dir}}/{{.}}{{"\n"}}{{end}}' ./... \
+fuzz: need-go ## Every fuzz test of FUZZPACKAGES for FUZZTIME (10s, or 1000x)
+	@$(GO) list -f '{{$$d := .ImportPath}}{{range .TestGoFiles}}{{$$d}} {{$$.Dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$d}} {{$$.Dir}}/{{.}}{{"\n"}}{{end}}' $(FUZZPACKAGES) \
 	| while read -r package file; do \
 		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file" | while read -r name; do \
 			echo "$$name $$package"; \
 			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$package" </dev/null; \
 		done; done
+
+.PHONY: fuzz-nightly
+fuzz-nightly: need-go ## Every parser of foreign bytes: after FUZZNIGHTS (14) nights each has had 10^8 inputs
+	@$(MAKE) fuzz FUZZTIME=$$((100000000 / $(FUZZNIGHTS) + 1))x \
+		FUZZPACKAGES="$$($(GO) list ./internal/... | grep -v '/report/[^s]' | tr '\n' ' ')"
 
 .PHONY: lint
 lint: need-go ## gofmt, go vet, staticcheck

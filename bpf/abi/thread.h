@@ -88,11 +88,14 @@ struct stackless {
 	__u32 pad;
 };
 
-/* How late a wait returned: from when the loop was woken, or should have been, to when it went on. */
+/* How late a wait returned: from when the loop was woken, or should have been, to when it went on. Before it may lie an
+ * iteration that is joined with the one behind it (loop/joined.h). */
 struct late {
 	__u64 ns;
 	__u64 throttled_ns; /* of it held back by a quota */
 	__u64 stopped_ns;   /* of it stopped by a signal, a tracer or a freezer; the rest without a CPU */
+	__u64 ran_ns;       /* of it on the CPU, in the iteration before */
+	__u64 asleep_ns;    /* and asleep there */
 };
 
 /* What the kernel side knows of a thread. Only the kernel side writes it. */
@@ -148,11 +151,13 @@ struct thread {
 	__u8 again;    /* the period began in the middle of a wait that a stop has interrupted */
 	__u8 unreleased; /* the last wait for a lock in this period ended, and nobody was seen to end it */
 	__u8 released; /* the present sleep is a wait for a lock, and its sample says who ended it */
-	__u8 pad[4];
+	__u8 prompted; /* the period began with an event, or after a rest: somebody may wait for it */
+	__u8 pad[3];
 	__s32 asked_fd;
 	__s32 epoll_fd; /* whose instance `epoll` is */
 	__s32 interrupted_fd; /* what the wait was on that a signal ended, NO_FD: none */
 	struct late late; /* of the wait before this period */
+	struct late joined; /* the same with the iteration before; ns is 0 where that is not joined with this one */
 	struct stackless stackless; /* the longest of stackless_ns */
 	struct thread_config config;
 };

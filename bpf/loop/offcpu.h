@@ -70,6 +70,7 @@ static __always_inline void back_on_cpu(struct thread *t, __u32 tid, struct task
 		t->resting = 0;
 		again = waits_again(t, tid, now);
 		count_wait(t, now);
+		t->prompted = 1;
 		open_period(t, task, now);
 		t->again = again;
 		return;

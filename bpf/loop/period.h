@@ -11,6 +11,7 @@
 #include "../maps.h"
 #include "../python/phase.h"
 #include "histogram.h"
+#include "joined.h"
 #include "late.h"
 #include "sample.h"
 
@@ -44,6 +45,7 @@ static __always_inline void refresh(struct thread *t, __u32 tid)
 static __always_inline void open_period(struct thread *t, struct task_struct *task, __u64 now)
 {
 	take_late(t, task, now);
+	join_iteration(t, now - t->since);
 	t->interrupted_fd = NO_FD;
 	t->since = now;
 	t->period++;
@@ -68,7 +70,7 @@ static __always_inline void open_period(struct thread *t, struct task_struct *ta
 	t->in_wait = 0;
 }
 
-static __always_inline void send_block(struct thread *t, __u32 tid, __u64 now, __u32 flags)
+static __always_inline void send_block(struct thread *t, __u32 tid, __u64 now, __u32 flags, const struct late *late)
 {
 	struct block_record *b;
 	struct sample *s;
@@ -103,7 +105,7 @@ static __always_inline void send_block(struct thread *t, __u32 tid, __u64 now, _
 	b->ready_at = t->ready_at >= t->since ? t->ready_at : 0;
 	b->stackless_ns = t->stackless_ns;
 	b->stackless = t->stackless;
-	b->late = t->late;
+	b->late = *late;
 	b->samples = t->samples;
 	b->pad = 0;
 	bpf_ringbuf_submit(b, 0);
@@ -115,13 +117,15 @@ __attribute__((noinline)) int close_period(__u32 tid, __u64 now, __u32 flags)
 {
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
 	struct loop_statistics *sum = 0;
+	const struct late *before;
 	__u32 slot, n;
-	__u64 ns, late;
+	__u64 ns, late, length;
 
 	if (!t)
 		return 0;
-	ns = now - t->since;
+	ns = length = now - t->since;
 	late = t->late.ns;
+	before = &t->late;
 	slot = t->config.slot;
 	t->slept = 0;
 	t->blocked = 0;
@@ -141,12 +145,19 @@ __attribute__((noinline)) int close_period(__u32 tid, __u64 now, __u32 flags)
 			sum->histogram[n]++;
 	}
 	/* In between the loop did not rest. */
-	if (late >= threshold / LATE_PART)
+	if (t->joined.ns && mostly_held_back(t, ns)) {
+		before = &t->joined;
+		ns += t->joined.ns;
+	} else if (late >= threshold / LATE_PART) {
 		ns += late;
+	}
 	if (ns >= threshold && t->config.verdict != VERDICT_IGNORED) {
 		if (sum)
 			sum->blocks++;
-		send_block(t, tid, now, flags);
+		send_block(t, tid, now, flags, before);
+		t->joined.ns = 0;
+	} else {
+		keep_iteration(t, length);
 	}
 	t->since = now;
 	t->late.ns = 0;

@@ -71,6 +71,7 @@ static __always_inline int wait_enter(__s32 fd, __u64 timeout, enum timeout_form
 			count_wait(t, now);
 		t->since = now;
 		t->slept = 0;
+		t->joined.ns = 0;
 		begin_wait(t);
 	} else if (t->again) { /* the wait that was interrupted */
 		t->in_wait = 1;
@@ -123,6 +124,7 @@ static __always_inline int wait_exit(__s32 events)
 		return_events(t, events, now);
 		if (t->blocked)
 			send_delayed(t, tid, fd, events);
+		t->prompted = events > 0 || t->slept;
 		open_period(t, current_task(), now);
 	}
 	if (events == -EINTR) {

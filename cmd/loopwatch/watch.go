@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/observe"
 	"github.com/loopwatch/loopwatch/internal/output"
 	"github.com/loopwatch/loopwatch/internal/priority"
@@ -24,10 +23,10 @@ const formatJSONL = "jsonl"
 // printEvery is how often it is looked whether a line is due that no block brings with it.
 const printEvery = 250 * time.Millisecond
 
-// How many blocks may wait for a slow reader before they are dropped, and how many frames on their stacks.
+// watchQueue is how many blocks may wait for a slow reader before they are dropped, and watchQueueSize how many bytes of them.
 const (
-	watchQueue  = 4096
-	queuedStack = 1 << 18 // frames of 48 bytes
+	watchQueue     = 4096
+	watchQueueSize = 24 << 20
 )
 
 func (a *app) watchCommand() *cobra.Command {
@@ -115,34 +114,23 @@ type printer struct {
 	w       *output.Lines
 	text    *text.Stream // nil for jsonl
 	queue   chan observe.Sighting
-	frames  atomic.Int64 // of the blocks in queue
+	waiting atomic.Int64 // bytes in queue
 	dropped atomic.Int64
 	hangups <-chan os.Signal // each has reopen called
 	reopen  func()
 }
 
 func (p *printer) enqueue(s observe.Sighting) {
-	n := framesOf(&s.Block)
-	if p.frames.Add(n) <= queuedStack {
+	size := int64(s.Size())
+	if p.waiting.Add(size) <= max(watchQueueSize, size) { // or one that is too large would never be printed
 		select {
 		case p.queue <- s:
 			return
 		default:
 		}
 	}
-	p.frames.Add(-n)
+	p.waiting.Add(-size)
 	p.dropped.Add(1)
-}
-
-// framesOf counts the frames on all stacks of a block.
-func framesOf(b *model.Block) (n int64) {
-	for _, s := range b.Stacks {
-		n += int64(len(s.Frames))
-	}
-	if b.Detail.Holder != nil {
-		n += int64(len(b.Detail.Holder.Frames))
-	}
-	return n
 }
 
 // run prints until the queue is closed. Errors are the writer's to deal with.
@@ -158,7 +146,7 @@ func (p *printer) run() {
 				}
 				return
 			}
-			p.frames.Add(-framesOf(&s.Block))
+			p.waiting.Add(-int64(s.Size()))
 			p.print(&s)
 		case <-p.hangups:
 			p.reopen()

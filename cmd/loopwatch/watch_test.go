@@ -98,13 +98,14 @@ func TestWatchCountsWhatASlowReaderMisses(t *testing.T) {
 // What waits for a slow reader is bounded by its stacks, too.
 func TestWatchBoundsTheStacksThatWait(t *testing.T) {
 	p := &printer{queue: make(chan observe.Sighting, watchQueue)}
-	deep := observe.Sighting{Block: model.Block{Stacks: []model.Stack{{Frames: make([]model.Frame, queuedStack/4)}}}}
+	deep := observe.Sighting{Block: model.Block{Stacks: []model.Stack{{Frames: make([]model.Frame, watchQueueSize/4/64)}}}}
 	for range 10 {
 		p.enqueue(deep)
 	}
-	assert.Len(t, p.queue, 4)
-	assert.EqualValues(t, 6, p.dropped.Load())
-	assert.EqualValues(t, queuedStack, p.frames.Load())
+	kept := watchQueueSize / deep.Size()
+	assert.Len(t, p.queue, kept)
+	assert.EqualValues(t, 10-kept, p.dropped.Load())
+	assert.EqualValues(t, kept*deep.Size(), p.waiting.Load())
 }
 
 func TestWatchAppends(t *testing.T) {

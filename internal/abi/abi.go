@@ -596,6 +596,8 @@ type Late struct {
 	Ns          uint64
 	ThrottledNs uint64
 	StoppedNs   uint64
+	RanNs       uint64
+	AsleepNs    uint64
 }
 
 // Thread is struct thread of bpf/abi/thread.h.
@@ -652,12 +654,14 @@ type Thread struct {
 	Again          uint8
 	Unreleased     uint8
 	Released       uint8
-	Pad            [4]uint8
+	Prompted       uint8
+	Pad            [3]uint8
 	AskedFd        int32
 	EpollFd        int32
 	InterruptedFd  int32
 	_              [4]byte
 	Late           Late
+	Joined         Late
 	Stackless      Stackless
 	Config         ThreadConfig
 }

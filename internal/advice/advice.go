@@ -55,6 +55,7 @@ type rule struct {
 	syscalls []string // one of them
 	targets  []string // what its target begins with, one of them
 	direct   bool     // the application's own line did it, no library inside
+	loop     bool     // the application's own line runs a loop, which rests
 	// One of these, if there is any.
 	libraries []string // is inside the application's line
 	functions []string // the same
@@ -72,7 +73,7 @@ func (r *rule) matches(b *model.Blocker, in *inside) bool {
 	if len(r.causes) > 0 && !slices.Contains(r.causes, b.Cause) || r.gil != "" && r.gil != d.GIL || r.during != d.During && r.during != "" {
 		return false
 	}
-	if len(r.syscalls) > 0 && !slices.Contains(r.syscalls, d.Syscall) || r.direct && len(in.libraries) > 0 {
+	if len(r.syscalls) > 0 && !slices.Contains(r.syscalls, d.Syscall) || r.direct && len(in.libraries) > 0 || r.loop && !in.loop {
 		return false
 	}
 	if len(r.targets) > 0 && !slices.ContainsFunc(r.targets, func(t string) bool { return strings.HasPrefix(d.Target, t) }) {
@@ -114,10 +115,17 @@ func meet(a, b []string) bool {
 }
 
 // inside is what stands between the leaf and the application's innermost line.
-type inside struct{ libraries, functions, calls []string }
+type inside struct {
+	libraries, functions, calls []string
+	loop                        bool // a loop of its own at rest
+}
 
 // inner lists it. Where there is no line of the application, what called the loop, or the loop its callback, is no evidence.
 func inner(stack []model.Frame) (in inside) {
+	if app := slices.IndexFunc(stack, func(f model.Frame) bool { return f.App }); app > 0 {
+		v := eventloop.Classify(stack[:app], nil)
+		in.loop = v.Running && v.AtRest
+	}
 	for _, f := range stack {
 		if f.App || eventloop.IsMachinery(f) && !isSelector(f.File) {
 			break

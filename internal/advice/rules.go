@@ -16,6 +16,7 @@ var (
 	children  = causes{model.CauseSubprocess, model.CausePipe}
 	lock      = causes{model.CauseLock}
 	locking   = causes{model.CauseLock, model.CauseFile}
+	resting   = causes{model.CauseNet, model.CausePipe, model.CauseSleep, model.CauseUnknown} // what a loop's own wait may be told as
 	pipe      = causes{model.CausePipe}
 	sleep     = causes{model.CauseSleep}
 	net       = causes{model.CauseNet}
@@ -46,6 +47,7 @@ var rules = []rule{
 		all: "Build the SSL context once and keep it: every time it reads all certificates."},
 	{causes: waiting, libraries: []string{"logging"},
 		all: "Log through logging.handlers.QueueHandler and a QueueListener, so that a thread does the writing."},
+	{causes: resting, loop: true, all: "The line runs another loop inside a callback: use one loop for both, and await there what it runs; or run it in a thread."},
 
 	// Libraries and peers.
 	{causes: client, libraries: []string{"boto3", "botocore", "s3transfer"}, asyncio: "Use aioboto3, or run the call in a thread ({thread}).", other: inThread},

@@ -22,7 +22,9 @@ func named(command string) (out []string) {
 		launcher, args = script(args)
 		if strings.HasPrefix(launcher, "-m ") {
 			launcher = strings.TrimPrefix(launcher, "-m ")
-			out = appendPackage(out, launcher)
+			if isDotted(launcher) {
+				out = appendPackage(out, launcher)
+			}
 		}
 	}
 	runsOthers := isLauncher(launcher)

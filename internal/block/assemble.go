@@ -36,6 +36,9 @@ func (e *Evidence) block(p period) model.Block {
 	if b.Culprit == nil && b.Cause.BlamesLine() {
 		b.Detail.Called = mainCalled(pieces)
 	}
+	if b.Cause.BlamesLine() && (b.Culprit == nil || !b.Culprit.App) {
+		b.Detail.Scheduled = mainScheduled(pieces)
+	}
 	b.Detail.GIL = gilDuring(pieces, b.Cause)
 	b.Detail.Holder = mainHolder(pieces, b.Cause, b.Culprit)
 	p.describe(&b.Detail)
@@ -105,6 +108,20 @@ func mainCalled(pieces []piece) (longest string) {
 			ns[called] += max(pieces[i].ns, 1)
 			if ns[called] > ns[longest] {
 				longest = called
+			}
+		}
+	}
+	return longest
+}
+
+// mainScheduled returns the line that scheduled what the loop called for longest, nil where that is not known.
+func mainScheduled(pieces []piece) (longest *model.Frame) {
+	ns := make(map[model.Frame]int64)
+	for i := range pieces {
+		if at := pieces[i].sample.Scheduled; at != nil {
+			ns[*at] += max(pieces[i].ns, 1)
+			if longest == nil || ns[*at] > ns[*longest] {
+				longest = at
 			}
 		}
 	}

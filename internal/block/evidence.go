@@ -29,11 +29,14 @@ type Evidence struct {
 	Account *Account `json:"account,omitempty"` // nil where the interpreter's own probes said nothing
 }
 
-// Late is how late the wait before a period returned: for so long the loop could have gone on, and was not let run.
+// Late is how late the wait before a period returned: for so long the loop could have gone on, and was not let run. Before it may
+// lie an iteration in which the loop was kept from running, too, and in which an answer began that this period gives.
 type Late struct {
 	NS          int64 `json:"ns"`
 	ThrottledNS int64 `json:"throttled_ns,omitempty"` // of it, held back by a cgroup's quota
 	StoppedNS   int64 `json:"stopped_ns,omitempty"`   // of it, stopped by a signal, a tracer or a freezer
+	RanNS       int64 `json:"ran_ns,omitempty"`       // of it, on the CPU in the iteration before
+	AsleepNS    int64 `json:"asleep_ns,omitempty"`    // of it, asleep there
 }
 
 // Kind says how a sample came about.
@@ -73,7 +76,10 @@ type Sample struct {
 	Task     string   `json:"task,omitempty"`     // its name, empty where it could not be read
 	Callback Callback `json:"callback"`
 	Called   string   `json:"called,omitempty"` // what the loop calls, where that is no function of Python's and is known
-	Holder   *Holder  `json:"holder,omitempty"` // nil where it is not known
+	// Scheduled is the line that scheduled what the loop calls, where no line of the application's stands inside; nil where it is not
+	// known.
+	Scheduled *model.Frame `json:"scheduled,omitempty"`
+	Holder    *Holder      `json:"holder,omitempty"` // nil where it is not known
 }
 
 // Address is a frame by its code object and its instruction.

@@ -46,6 +46,27 @@ func TestLateReturnIsABlock(t *testing.T) {
 	}
 }
 
+// An iteration before the late return belongs to the block with all of its time.
+func TestLateWithAnIterationBefore(t *testing.T) {
+	e := late(Late{NS: 120 * ms, ThrottledNS: 70 * ms, StoppedNS: 10 * ms, RanNS: 15 * ms, AsleepNS: 5 * ms})
+	e.OffNS, e.WaitedNS = 8*ms, 8*ms
+	j := Judge(e)
+	require.Len(t, j.Blocks, 1)
+	b := j.Blocks[0]
+	assert.True(t, b.InWait)
+	assert.EqualValues(t, 880*ms, b.StartNS)
+	assert.EqualValues(t, 130*ms, b.DurationNS)
+	assert.Equal(t, model.CauseThrottled, b.Cause)
+	assert.Equal(t, map[model.Cause]int64{
+		model.CauseThrottled: 70 * ms, model.CauseRunqueue: 28 * ms, model.CauseStopped: 10 * ms, model.CauseCPU: 17 * ms, model.CauseUnknown: 5 * ms,
+	}, b.BreakdownNS)
+	p := e.period()
+	with := p
+	with.addLate(e.Late)
+	without := with.withoutLate()
+	assert.Equal(t, p, without)
+}
+
 func TestLateReturnTooShort(t *testing.T) {
 	assert.Empty(t, Judge(late(Late{NS: 89 * ms})).Blocks)
 	e := late(Late{NS: 10*ms - 1})

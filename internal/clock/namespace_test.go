@@ -87,3 +87,13 @@ func TestTimeNamespace(t *testing.T) {
 	_, err = Offset("/proc/" + strings.Repeat("9", 9))
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }
+
+func FuzzOffset(f *testing.F) {
+	f.Add([]byte("monotonic           0         0\nboottime            0         0\n"))
+	f.Add([]byte("monotonic -86400 999999999\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if ns, err := parseOffset(b); err == nil && (ns > 1<<63-1-1e9 || ns < -(1<<63-1)+1e9) {
+			t.Fatalf("%q: %d", b, ns)
+		}
+	})
+}

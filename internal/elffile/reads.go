@@ -72,10 +72,16 @@ func (r *Reads) Charge(who Who, n int64, now time.Time) {
 type Counter struct {
 	From  io.ReaderAt
 	Bytes int64
+	// Beyond, if set, is the error of reads beyond Most bytes.
+	Beyond error
+	Most   int64
 }
 
 // ReadAt reads as io.ReaderAt says.
 func (c *Counter) ReadAt(p []byte, off int64) (int, error) {
+	if c.Beyond != nil && c.Bytes+int64(len(p)) > c.Most {
+		return 0, c.Beyond
+	}
 	c.Bytes += int64(len(p))
 	return c.From.ReadAt(p, off)
 }

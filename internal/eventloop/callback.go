@@ -53,10 +53,13 @@ func CallerAt(frames []model.Frame, kind Kind) (int, Caller) {
 
 // RunsHandle reports whether asyncio's iteration runs a handle on this stack, the outermost such
 // iteration where there are several.
-func RunsHandle(frames []model.Frame) bool { return callsOne(frames, runOnceFrame, handleRunning) }
+func RunsHandle(frames []model.Frame) bool { return HandleAt(frames) >= 0 }
+
+// HandleAt returns the index of the frame in which it does, -1 where it does not.
+func HandleAt(frames []model.Frame) int { return calledAt(frames, runOnceFrame, handleRunning) }
 
 // RunsObject tells the same of Twisted's delayed calls, and a method whose object waits for this call alone.
-func RunsObject(frames []model.Frame) bool { return callsOne(frames, delayedCalls, ofObjects) }
+func RunsObject(frames []model.Frame) bool { return calledAt(frames, delayedCalls, ofObjects) >= 0 }
 
 // ArgumentsTell reports whether the outermost frame is of a function that gets what tells greenlets apart as its first three
 // arguments, and keeps them: a greenlet whose stack has ended leaves its place to the next at once.
@@ -68,12 +71,15 @@ func ArgumentsTell(frames []model.Frame) bool {
 	return greenletBegins.has(site{outermost.File, lastName(outermost.Function)})
 }
 
-// callsOne reports whether the outermost of the callers has called one of these functions.
-func callsOne(frames []model.Frame, callers, functions places) bool {
+// calledAt returns the index of the frame that the outermost of the callers has called, -1 where that is of none of these functions.
+func calledAt(frames []model.Frame, callers, functions places) int {
 	for i := len(frames) - 1; i > 0; i-- {
 		if callers.has(site{frames[i].File, lastName(frames[i].Function)}) {
-			return functions.has(site{frames[i-1].File, lastName(frames[i-1].Function)})
+			if functions.has(site{frames[i-1].File, lastName(frames[i-1].Function)}) {
+				return i - 1
+			}
+			return -1
 		}
 	}
-	return false
+	return -1
 }

@@ -91,7 +91,7 @@ func (l *loop) worst(w Window) *model.Blocker {
 	if l.block != nil {
 		b := l.blockers.Of(l.block)
 		if b == nil {
-			b, _ = summary.NewBlockers(1).Add(l.block)
+			b, _ = summary.NewBlockers(1, maxLoopFrames).Add(l.block)
 			b.Count, b.TotalNS = 0, 0
 		}
 		s := sums[b]

@@ -22,6 +22,7 @@ import (
 const (
 	maxIntervals       = 600  // of one loop: a minute in tenths of a second
 	maxLoopBlockers    = 32   // different blockers of one loop
+	maxLoopFrames      = 2048 // in the stacks of those
 	maxBlockers        = 4096 // of all loops together
 	maxEnded           = 100  // loops that have ended in the last ten seconds
 	stacksOfBlock      = 8
@@ -158,7 +159,7 @@ func (t *Tracker) loop(who model.Loop) *loop {
 	id := model.LoopID{PID: who.PID, TID: who.TID}
 	l := t.loops[id]
 	if l == nil {
-		l = &loop{blockers: summary.NewBlockers(maxLoopBlockers)}
+		l = &loop{blockers: summary.NewBlockers(maxLoopBlockers, maxLoopFrames)}
 		t.loops[id] = l
 	}
 	l.who = who
@@ -177,7 +178,7 @@ func (t *Tracker) Recount() {
 }
 
 func (l *loop) recount() {
-	l.blockers, l.advised, l.ungrouped = summary.NewBlockers(maxLoopBlockers), nil, 0
+	l.blockers, l.advised, l.ungrouped = summary.NewBlockers(maxLoopBlockers, maxLoopFrames), nil, 0
 	l.blockedNS, l.counted = 0, 0
 	for i := range l.past {
 		l.past[i].blocks, l.past[i].blockedNS, l.past[i].countedNS, l.past[i].blockers = 0, 0, 0, nil

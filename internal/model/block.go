@@ -31,13 +31,16 @@ type Holder struct {
 
 // Detail is the evidence behind a cause. A field that could not be read is absent.
 type Detail struct {
-	Syscall string  `json:"syscall,omitempty"`
-	FD      *int    `json:"fd,omitempty"`
-	Target  string  `json:"target,omitempty"` // a peer, a path or a child: docs/targets.md
-	Native  string  `json:"native,omitempty"` // the file name of the module whose code ran, and behind a space the function, if known
-	Called  string  `json:"called,omitempty"` // what the loop called itself, where no line of Python's is to blame: "time.sleep"
-	GIL     GIL     `json:"gil,omitempty"`
-	Holder  *Holder `json:"holder,omitempty"`
+	Syscall string `json:"syscall,omitempty"`
+	FD      *int   `json:"fd,omitempty"`
+	Target  string `json:"target,omitempty"` // a peer, a path or a child: docs/targets.md
+	Native  string `json:"native,omitempty"` // the file name of the module whose code ran, and behind a space the function, if known
+	Called  string `json:"called,omitempty"` // what the loop called itself, where no line of Python's is to blame: "time.sleep"
+	// Scheduled is the line that scheduled what the loop called, where no line of the application's stands inside and asyncio's
+	// debug mode keeps that.
+	Scheduled *Frame  `json:"scheduled,omitempty"`
+	GIL       GIL     `json:"gil,omitempty"`
+	Holder    *Holder `json:"holder,omitempty"`
 	// During is gc where what is told happened in the middle of a collection, in a finalizer or the like.
 	During Cause `json:"during,omitempty"`
 	// The interpreter's own probes report these, for the whole block.
@@ -129,7 +132,7 @@ type Block struct {
 	// not known: DurationNS is a lower bound.
 	AtLeast bool `json:"at_least,omitempty"`
 	Ongoing bool `json:"ongoing"`
-	// InWait says that the block began inside the wait: the loop was woken, or should have been, and was not let run.
+	// InWait says that the block lies, also, inside the wait: the loop was woken, or should have been, and was not let run.
 	InWait      bool            `json:"in_wait,omitempty"`
 	Cause       Cause           `json:"cause"`
 	Shape       Shape           `json:"shape,omitempty"`

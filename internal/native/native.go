@@ -25,7 +25,13 @@ const (
 const (
 	savedOfFile    = 8 << 20
 	savedOfProcess = 96 << 20
+	// What of a file goes beyond maxSmall counts for all files: processes may make ever new ones.
+	maxSmall   = 8 << 20
+	savedLarge = 512 << 20
 )
+
+// largeFiles is whose reads those of large files are: no file has this number.
+var largeFiles = elffile.FileOf(process.FileStamp{})
 
 // ErrTooMuch says that a file changes too fast, or that the files of a process are too large, to be read now.
 var ErrTooMuch = errors.New("too much was read of late")
@@ -66,13 +72,21 @@ func (c *Cache) Function(p *process.Process, m process.Mapping, ip uint64) (stri
 	}
 	defer f.Close()
 	r := &elffile.Counter{From: f}
+	if !c.reads.May(largeFiles, savedLarge, time.Now()) {
+		r.Beyond, r.Most = ErrTooMuch, maxSmall
+	}
 	defer func() {
 		c.reads.Charge(owner, r.Bytes, time.Now())
 		c.reads.Charge(file, r.Bytes, time.Now())
+		c.reads.Charge(largeFiles, max(r.Bytes-maxSmall, 0), time.Now())
 	}()
 	if t == nil {
-		if t, err = readTable(r, f.Size); errors.Is(err, process.ErrNoAnswer) {
+		t, err = readTable(r, f.Size)
+		switch {
+		case errors.Is(err, process.ErrNoAnswer):
 			return "", nil
+		case errors.Is(err, ErrTooMuch):
+			return "", err
 		}
 		c.keep(stamp, t)
 	}

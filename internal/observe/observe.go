@@ -282,7 +282,7 @@ func (w *window) observe(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		deadline := slices.MinFunc(chores, func(x, y chore) int { return x.next.Compare(y.next) }).next
-		for _, t := range []time.Time{end, w.threads.ReportDue(time.Now())} {
+		for _, t := range []time.Time{end, w.threads.ReportDue(time.Now()), w.threads.TakeLooks(time.Now())} {
 			if !t.IsZero() && t.Before(deadline) {
 				deadline = t
 			}

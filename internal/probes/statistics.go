@@ -132,3 +132,15 @@ func (s *Statistics) ReadyDelay() *model.Percentiles {
 	p := s.Ready.Percentiles(s.ReadyMaxNS)
 	return &p
 }
+
+// AddUnrested enters the stretch without a rest that has not ended, of a thread at the time now, if it is as long as the threshold.
+func (s *Statistics) AddUnrested(k *Thread, now, threshold int64) {
+	end := now
+	if k.AtRest() {
+		end = k.Since
+	}
+	if ns := end - k.RestedAt; ns >= threshold && k.Period-k.RestedPeriod > 1 {
+		s.UnrestedNS += ns
+		s.UnrestedMaxNS = max(s.UnrestedMaxNS, ns)
+	}
+}

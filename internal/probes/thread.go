@@ -33,6 +33,7 @@ type Thread struct {
 	HasStack                         bool           // of the stretch off the CPU going on, or the last one
 	Stackless                        wire.Stackless // of OffNS
 	Late                             wire.Late      // of the wait before the present period
+	Joined                           wire.Late      // the same with the iteration before; NS is 0 where that is not joined with this one
 	LateFrom                         int64          // the present wait could have ended, 0: it could not yet
 	LateStoppedNS                    int64          // since then stopped, ended stops only
 	StoppedAt                        int64          // stopped in the present wait since, 0: it is not
@@ -48,7 +49,7 @@ func threadOf(tid uint32, k *abi.Thread) Thread {
 		WaitedNS: int64(k.WaitedNs), ThrottledNS: int64(k.ThrottledNs), StoppedNS: int64(k.StoppedNs),
 		RestedAt: int64(k.RestedAt), RestedPeriod: k.RestedPeriod,
 		Stopped: k.Stopped != 0, Throttled: k.Throttled != 0, Seeded: k.Seeded != 0, HasStack: k.HasStack != 0, Stackless: wire.StacklessOf(k.StacklessNs, &k.Stackless),
-		Late: wire.LateOf(&k.Late), LateFrom: int64(k.LateFrom), LateStoppedNS: int64(k.LateStoppedNs), StoppedAt: int64(k.StopSince), Verdict: Verdict(k.Config.Verdict),
+		Late: wire.LateOf(&k.Late), Joined: wire.LateOf(&k.Joined), LateFrom: int64(k.LateFrom), LateStoppedNS: int64(k.LateStoppedNs), StoppedAt: int64(k.StopSince), Verdict: Verdict(k.Config.Verdict),
 		held: k.Held, slot: k.Config.Slot,
 	}
 }
@@ -69,6 +70,23 @@ func (t *Thread) LateNow(now int64) wire.Late {
 		late.StoppedNS += max(now-max(t.StoppedAt, t.LateFrom), 0)
 	}
 	late.StoppedNS = min(late.StoppedNS, late.NS)
+	return late
+}
+
+// Before returns what comes before the present period without a rest, by the time now: the late return of the wait, and the iteration
+// before it where the loop is held back in both. In a wait it is LateNow.
+func (t *Thread) Before(now int64) wire.Late {
+	late := t.LateNow(now)
+	if t.InWait || t.Joined.NS == 0 {
+		return late
+	}
+	held := late.NS + t.WaitedNS + t.StoppedNS
+	if t.OffAt != 0 && (!t.Asleep || t.Stopped) {
+		held += max(now-t.OffAt, 0)
+	}
+	if 2*held >= max(now-t.Since, 0)+late.NS {
+		return t.Joined
+	}
 	return late
 }
 

@@ -22,7 +22,7 @@ var ErrNoAnswer = errors.New("no answer in time")
 // How long a process may keep its reader waiting.
 const (
 	patience     = 500 * time.Millisecond // in one call
-	patienceMany = 2 * time.Second        // in many calls made together
+	patienceLook = 2 * time.Second        // in a look that makes many calls, of files, too
 	hangingHalve = 8                      // so many calls that hang halve it
 	mostRounds   = 20                     // of patience, for a call that only waits for a CPU
 	slow         = time.Millisecond       // a call that takes longer counts
@@ -57,14 +57,17 @@ type caller struct {
 
 // do has f called on a goroutine of its own. Where it returns ErrNoAnswer f may not have been called, or may go on for ever:
 // what f writes to is no longer the caller's then.
-func (c *caller) do(f func()) error {
+func (c *caller) do(f func()) error { return c.doWithin(patience, f) }
+
+// doWithin is do with so much patience.
+func (c *caller) doWithin(patience time.Duration, f func()) error {
 	if c == nil {
 		f()
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.call(patienceMany, func() {
+	return c.call(patience, func() {
 		runtime.LockOSThread() // call asks for the thread that it runs in
 		defer runtime.UnlockOSThread()
 		f()
@@ -229,7 +232,7 @@ func (c *caller) silent() bool {
 func Together[T any](p *Process, f func(p *Process) (T, error)) (T, error) {
 	at := *p
 	at.memory, at.files = nil, nil
-	return ask(p.memory, func() (T, error) { return f(&at) })
+	return askWithin(p.memory, patienceLook, func() (T, error) { return f(&at) })
 }
 
 // ReadTogether is Together for reads of memory.
@@ -267,13 +270,16 @@ func togetherWithin[T any](m *limited, f func(m Memory) (T, error)) (T, error) {
 }
 
 // ask is do for what returns something.
-func ask[T any](c *caller, f func() (T, error)) (T, error) {
+func ask[T any](c *caller, f func() (T, error)) (T, error) { return askWithin(c, patience, f) }
+
+// askWithin is ask with so much patience.
+func askWithin[T any](c *caller, patience time.Duration, f func() (T, error)) (T, error) {
 	var out struct {
 		value T
 		err   error
 	}
 	answer := &out
-	if err := c.do(func() { answer.value, answer.err = f() }); err != nil {
+	if err := c.doWithin(patience, func() { answer.value, answer.err = f() }); err != nil {
 		var none T
 		return none, err
 	}

@@ -319,6 +319,9 @@ func readFile(path string, limit int64) ([]byte, error) {
 		}
 		b = b[:len(b)+n]
 	}
+	if len(b) > len(room) { // it is elsewhere, and may be large
+		return b, nil
+	}
 	return bytes.Clone(b), nil
 }
 

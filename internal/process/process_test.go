@@ -387,3 +387,14 @@ func (c *counting) Read(addr uint64, p []byte) error {
 	c.n++
 	return c.m.Read(addr, p)
 }
+
+func FuzzParseSyscall(f *testing.F) {
+	f.Add("running\n")
+	f.Add("-1 0x7ffd0 0x7f00\n")
+	f.Add("230 0x0 0x0 0x7ffd0 0x0 0x0 0x0 0x7ffd0 0x7f00\n")
+	f.Add("pos:\t0\nflags:\t02000002\nPid:\t17\nNSpid:\t17\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		_, _ = parseSyscall(text)
+		require.LessOrEqual(t, len(parseFDInfo(text, "Pid", 1)), 1)
+	})
+}

@@ -78,7 +78,11 @@ func (p *Process) DescriptorInfo(fd int, name string, max int) (out []int) {
 	if err != nil {
 		return nil
 	}
-	for line := range strings.Lines(string(b)) {
+	return parseFDInfo(string(b), name, max)
+}
+
+func parseFDInfo(text, name string, max int) (out []int) {
+	for line := range strings.Lines(text) {
 		rest, ok := strings.CutPrefix(line, name+":")
 		if !ok || len(out) >= max {
 			continue

@@ -25,7 +25,7 @@ type Refusal struct {
 
 // AnswersAgain reports whether a process that was refused because it did not answer does so by now, or may do so.
 func (r *Refusal) AnswersAgain() bool {
-	return errors.Is(r.Err, elffile.ErrChanges) || r.process != nil && r.Kind() == Silent && !r.process.Silent()
+	return errors.Is(r.Err, elffile.ErrChanges) || errors.Is(r.Err, image.ErrLater) || r.process != nil && r.Kind() == Silent && !r.process.Silent()
 }
 
 // Kind is a kind of Refusal.
@@ -89,6 +89,8 @@ func (r *Refusal) Explain(purpose Purpose) (reason, do string) {
 	switch {
 	case errors.Is(r.Err, elffile.ErrChanges):
 		return elffile.ErrChanges.Error(), later
+	case errors.Is(r.Err, image.ErrLater):
+		return image.ErrLater.Error(), later
 	case errors.Is(r.Err, image.ErrTooMuch):
 		return image.ErrTooMuch.Error(), "nothing: what it maps may be its own doing"
 	}

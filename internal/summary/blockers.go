@@ -8,15 +8,20 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 )
 
-// Blockers groups blocks, so many groups at most. It is not safe for concurrent use.
+// Blockers groups blocks, so many groups at most, with so many frames in the stacks of all. It is not safe for concurrent use.
 type Blockers struct {
 	limit  int
+	room   int // frames there is room for
 	groups map[model.BlockerKey]*model.Blocker
 }
 
-// NewBlockers returns an empty grouping of at most limit blockers.
-func NewBlockers(limit int) *Blockers {
-	return &Blockers{limit: limit, groups: make(map[model.BlockerKey]*model.Blocker)}
+// fewFrames are kept of a stack, the innermost, where there is no room for all.
+const fewFrames = 16
+
+// NewBlockers returns an empty grouping of at most limit blockers, whose stacks have so many frames together, and some more each
+// where that is not enough.
+func NewBlockers(limit, frames int) *Blockers {
+	return &Blockers{limit: limit, room: frames, groups: make(map[model.BlockerKey]*model.Blocker)}
 }
 
 // Add enters a block and returns its blocker, or nil where there are too many already. heaviest
@@ -39,11 +44,22 @@ func (g *Blockers) Add(block *model.Block) (b *model.Blocker, heaviest bool) {
 		return b, false
 	}
 	b.MaxNS = max(b.MaxNS, block.DurationNS)
-	b.Culprit, b.Detail, b.Stack = block.Culprit, block.Detail, []model.Frame{}
+	b.Culprit, b.Detail = block.Culprit, block.Detail
+	g.keep(b, block)
+	return b, true
+}
+
+// keep has a blocker show the stack of a block.
+func (g *Blockers) keep(b *model.Blocker, block *model.Block) {
+	g.room += len(b.Stack)
+	b.Stack = []model.Frame{}
 	if len(block.Stacks) > 0 {
 		b.Stack = block.Stacks[0].Frames
 	}
-	return b, true
+	if len(b.Stack) > max(g.room, fewFrames) {
+		b.Stack = slices.Clone(b.Stack[:fewFrames]) // a copy, or all of it would stay
+	}
+	g.room -= len(b.Stack)
 }
 
 // Of returns the blocker that a block belongs to, nil where it has none yet.

@@ -18,7 +18,8 @@ import (
 // Limits bound what a report keeps; totals are exact all the same. Zero means the default.
 type Limits struct {
 	Blocks   int // blocks listed one by one, the longest stay; default 10,000
-	Frames   int // frames in the stacks of those blocks, together; default 200,000
+	Frames   int // frames in the stacks of those blocks, together, and in those of all blockers; default 200,000
+	Bytes    int // of those blocks, together; default 24 MiB
 	Stacks   int // stacks of one block, the heaviest stay; default 8
 	Blockers int // different blockers; default 10,000
 }
@@ -26,6 +27,7 @@ type Limits struct {
 func (l Limits) withDefaults() Limits {
 	l.Blocks = cmp.Or(l.Blocks, 10_000)
 	l.Frames = cmp.Or(l.Frames, 200_000)
+	l.Bytes = cmp.Or(l.Bytes, 24<<20)
 	l.Stacks = cmp.Or(l.Stacks, defaultStacks)
 	l.Blockers = cmp.Or(l.Blockers, 10_000)
 	return l
@@ -61,6 +63,7 @@ type Builder struct {
 	limits   Limits
 	kept     blockHeap
 	frames   int // in the stacks of kept
+	bytes    int // of kept
 	blockers *Blockers
 	blocked  map[*model.Blocker]map[model.LoopID]struct{}
 	loops    map[model.LoopID]*loopSum
@@ -78,7 +81,7 @@ func NewBuilder(limits Limits) *Builder {
 	limits = limits.withDefaults()
 	return &Builder{
 		limits:   limits,
-		blockers: NewBlockers(limits.Blockers),
+		blockers: NewBlockers(limits.Blockers, limits.Frames),
 		blocked:  map[*model.Blocker]map[model.LoopID]struct{}{},
 		loops:    map[model.LoopID]*loopSum{},
 		lost:     map[string]int64{},
@@ -94,10 +97,10 @@ func (b *Builder) Add(block model.Block) {
 	b.addBlocker(&block)
 
 	heap.Push(&b.kept, block)
-	b.frames += frameCount(&block)
-	for b.kept.Len() > b.limits.Blocks || b.frames > b.limits.Frames && b.kept.Len() > 1 {
+	b.frames, b.bytes = b.frames+frameCount(&block), b.bytes+block.Size()
+	for b.kept.Len() > b.limits.Blocks || (b.frames > b.limits.Frames || b.bytes > b.limits.Bytes) && b.kept.Len() > 1 {
 		shortest := heap.Pop(&b.kept).(model.Block)
-		b.frames -= frameCount(&shortest)
+		b.frames, b.bytes = b.frames-frameCount(&shortest), b.bytes-shortest.Size()
 		b.lost[ReasonBlocksOverLimit]++
 	}
 }

@@ -115,6 +115,31 @@ func TestBuilderBoundsFrames(t *testing.T) {
 	assert.Equal(t, []int64{17, 18, 19}, startsOf(r.Blocks))
 }
 
+// TestBuilderBoundsMemory: blocks of deep stacks and long names, each of a blocker of its own, take no more memory than there is
+// room for.
+func TestBuilderBoundsMemory(t *testing.T) {
+	b := NewBuilder(Limits{Frames: 1000, Bytes: 1 << 20})
+	for i := range 200 {
+		name := strings.Repeat(fmt.Sprint(i), maxString/4)
+		block := sleepBlock(1, 1, int64(i), int64(i+1), name)
+		block.Stacks[0].Frames = slices.Repeat(block.Stacks[0].Frames, 100)
+		b.Add(block)
+	}
+	r := b.Report(Meta{}, nil)
+	require.NotEmpty(t, r.Blocks)
+	size, frames := 0, 0
+	for i := range r.Blocks {
+		size += r.Blocks[i].Size()
+	}
+	for _, blocker := range r.Blockers {
+		assert.NotEmpty(t, blocker.Stack)
+		frames += len(blocker.Stack)
+	}
+	assert.LessOrEqual(t, size, 1<<20)
+	assert.Len(t, r.Blockers, 200)
+	assert.LessOrEqual(t, frames, 1000+200*fewFrames)
+}
+
 func TestAssembleBoundsForeignStrings(t *testing.T) {
 	shared := []model.Frame{{Function: strings.Repeat("é", 100_000), File: "a\xffb"}}
 	block := model.Block{PID: 1, TID: 1, DurationNS: 1, Culprit: &shared[0], Stacks: []model.Stack{{NS: 1, Frames: shared}}}

@@ -40,6 +40,7 @@ func Normalise(b *model.Block, stacks int) (cut int64) {
 	b.Culprit, b.Leaf = boundFrame(b.Culprit), boundFrame(b.Leaf)
 	b.Task = bound(b.Task)
 	b.Detail.Target, b.Detail.Native = bound(b.Detail.Target), bound(b.Detail.Native)
+	b.Detail.Called, b.Detail.Scheduled = bound(b.Detail.Called), boundFrame(b.Detail.Scheduled)
 	if h := b.Detail.Holder; h != nil {
 		held := *h
 		held.Thread, held.Frames = bound(h.Thread), boundFrames(h.Frames)

@@ -10,6 +10,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
+	"github.com/loopwatch/loopwatch/internal/python"
 )
 
 // earlyBlock is a block that ended before its thread was judged.
@@ -28,27 +29,44 @@ func (c *Tracker) onSample(s *wire.Sample) {
 		c.lost[reasonOrphan]++
 	case s.Period < t.period: // of a block whose record was lost
 	case s.Period > t.period:
-		t.period, t.samples = s.Period, []*wire.Sample{s}
-	case len(t.samples) >= maxPending:
-		c.lost[reasonSamples]++
+		c.forgetSamples(t, s.Period)
+		c.addSample(t, s)
 	default:
-		t.samples = append(t.samples, s)
+		c.addSample(t, s)
 	}
 	if t != nil && t.slot != probes.NoSlot && s.Period == t.period {
-		t.name(s, rawFrames(&s.Stack))
+		t.name(s, python.RawFrames(&s.Stack))
 		c.findCalled(t, s)
 		c.holder(t, s)
 		c.meetReleaser(s.Holder)
 	}
 }
 
+// addSample keeps a sample of the period that a thread is in, if there is room for it.
+func (c *Tracker) addSample(t *thread, s *wire.Sample) {
+	if len(t.samples) >= maxPending || len(t.samples) > 0 && c.frames+len(s.Stack.Frames) > maxFrames {
+		c.lost[reasonSamples]++
+		return
+	}
+	t.samples = append(t.samples, s)
+	c.frames += len(s.Stack.Frames)
+}
+
+// forgetSamples has a thread keep none until those of this period come.
+func (c *Tracker) forgetSamples(t *thread, period uint64) {
+	for _, s := range t.samples {
+		c.frames -= len(s.Stack.Frames)
+	}
+	t.period, t.samples = period, nil
+}
+
 // takeSamples hands over the samples of one period.
-func (t *thread) takeSamples(period uint64) []*wire.Sample {
+func (c *Tracker) takeSamples(t *thread, period uint64) []*wire.Sample {
 	if t.period != period {
 		return nil
 	}
 	samples := t.samples
-	t.samples = nil
+	c.forgetSamples(t, period)
 	return samples
 }
 
@@ -57,7 +75,7 @@ func (c *Tracker) onBlock(b *wire.Block) {
 	if t == nil {
 		return // never announced as a thread of a Python process
 	}
-	samples := t.takeSamples(b.Period)
+	samples := c.takeSamples(t, b.Period)
 	if !t.isLoop() {
 		switch {
 		case b.Exited, t.verdict == probes.Pending && len(t.early) >= maxEarly:
@@ -147,7 +165,7 @@ func (c *Tracker) finishOpen(t *thread, k probes.Thread, now int64) (openNS int6
 	if !c.mayBlock(t, k, now, c.opts.Threshold) {
 		return openNS
 	}
-	e := c.openPeriod(t, k, t.takeSamples(openNumber(k)), now)
+	e := c.openPeriod(t, k, c.takeSamples(t, openNumber(k)), now)
 	c.record(e)
 	j := c.judgeNow(t, e)
 	t.fix.Enter(j.Correction)
@@ -176,9 +194,9 @@ func (c *Tracker) mayBlock(t *thread, k probes.Thread, now int64, limit time.Dur
 	return t.ended != openNumber(k) && openFor(k, now) >= limit
 }
 
-// openFor returns for how long a thread has been outside its wait, or late in it, or both.
+// openFor returns for how long a thread has been outside its wait, or late in it, or both, with an iteration that is joined.
 func openFor(k probes.Thread, now int64) time.Duration {
-	ns := k.LateNow(now).NS
+	ns := k.Before(now).NS
 	if !k.InWait {
 		ns += max(now-k.Since, 0)
 	}

@@ -3,29 +3,29 @@
 package track
 
 import (
-	"github.com/loopwatch/loopwatch/internal/asyncio"
+	"slices"
+
 	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
+	"github.com/loopwatch/loopwatch/internal/python"
 )
 
-// findCalled names what asyncio's loop calls in a sample of the period going on, where that is a function of C and so has no
-// frame: only the loop's handle says what it is. The handle is freed when the call ends, so this is read while it goes on.
+// findCalled reads what asyncio's loop calls in a sample of the period going on, where no line of the application's stands inside. The
+// handle is freed when the call ends, so this is read while it goes on.
 func (c *Tracker) findCalled(t *thread, s *wire.Sample) {
 	named := t.named[s.At]
-	if t.inNamed != s.Period || named.called != "" || len(named.frames) < 2 || !eventloop.RunsHandle(named.frames[:2]) {
-		return // it calls a function that has a frame
+	at := eventloop.HandleAt(named.frames)
+	if t.inNamed != s.Period || named.called != (python.Call{}) || at < 0 || s.Stack.Cut > 0 ||
+		slices.ContainsFunc(named.frames[:at], func(f model.Frame) bool { return f.App }) {
+		return
 	}
-	const tag = 7 // the low bits of a reference in a frame
-	runtime, memory, handle := t.proc.Runtime, t.proc.Memory, s.Callback.Local&^tag
-	called, err := asyncio.Calls(runtime, memory, handle)
-	if err != nil {
-		return // the stack says as much without
+	call := t.proc.HandleCall(s.Callback.Local, s.Callback.Frame, s.Stack.Frames[at].Code)
+	if at > 0 {
+		call.Name = "" // the stack says as much without
 	}
-	self, err := runtime.Local(memory, s.Callback.Frame, s.Stack.Frames[0].Code, "self")
-	now, ok, kernelErr := c.kernel.Thread(t.tid)
-	if err != nil || kernelErr != nil || self&^tag != handle || !ok || now.InWait || now.Period != s.Period {
-		return // the call may have ended, and another handle be in its place
+	if now, ok, err := c.kernel.Thread(t.tid); err == nil && ok && !now.InWait && now.Period == s.Period {
+		named.called = call
+		t.named[s.At] = named
 	}
-	named.called = called
-	t.named[s.At] = named
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/loopwatch/loopwatch/internal/cpython/locate"
 	"github.com/loopwatch/loopwatch/internal/model"
@@ -148,30 +149,50 @@ func (c *Tracker) ignore(u model.Unsupported) {
 	c.opts.Log.Info("process not watched", "pid", u.PID, "command", u.Command, "reason", u.Reason)
 }
 
+// TakeLooks goes on with the processes that have been looked at beside the events. It returns when to call it again: the zero
+// time where no look is under way.
+func (c *Tracker) TakeLooks(now time.Time) (next time.Time) { return c.looks.Take(now, c.looked) }
+
+// looked enters a process that has been looked at, and judges its threads.
+func (c *Tracker) looked(pid int, o python.Opened, waits []*wire.Wait) {
+	p := c.meet(pid, o)
+	for _, w := range waits {
+		if p != nil {
+			c.onWait(w)
+		} else {
+			c.leaveThread(w.TID)
+		}
+	}
+}
+
 // process returns the Python process with this id, looking at it if it is new; nil if it is
-// none or cannot be watched.
-func (c *Tracker) process(pid int) *proc {
+// none or cannot be watched, or, with known false, if the look at it has not ended.
+func (c *Tracker) process(pid int) (p *proc, known bool) {
 	if p := c.procs[pid]; p != nil {
 		if p.Same() {
-			return p
+			return p, true
 		}
 		c.check(c.kernel.ForgetProcess(pid)) // its end was missed, and the process id is used again
 		c.forgetProcess(pid)
 	}
 	if pid == c.opts.Self {
-		return nil
+		return nil, true
 	}
 	if listed, again := c.unwatched.Listed(pid); listed {
 		if !again {
-			return nil
+			return nil, true
 		}
 		c.unwatched.Drop(pid)
 	}
-	opened, refusal := c.python.Open(pid)
-	return c.meet(pid, python.Opened{Process: opened, Refusal: refusal})
+	opened, ok := c.looks.Ask(pid)
+	if !ok {
+		return nil, false
+	}
+	return c.meet(pid, opened), true
 }
 
 func (c *Tracker) onExit(e *wire.Exit) {
+	c.looks.EndThread(e.PID, e.TID)
 	c.endThread(e.TID)
 	if e.Last {
 		c.forgetProcess(e.PID)
@@ -192,6 +213,7 @@ func (c *Tracker) endThread(tid int) {
 
 // forgetProcess drops a process that ended or became another program.
 func (c *Tracker) forgetProcess(pid int) {
+	c.looks.Drop(pid)
 	if c.unwatched.Drop(pid).Maybe {
 		c.lost[reasonOpaque]++ // it is no longer listed
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/eventloop"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
+	"github.com/loopwatch/loopwatch/internal/slots"
 )
 
 // newRuntime is one of up to 3.11, whose GIL lies in the runtime itself.
@@ -24,33 +25,33 @@ func newRuntime(addr uint64, gil, size uint32) *cpython.Runtime {
 
 // A thread gives its place back once, however it is forgotten.
 func TestForgottenThreadsGiveTheirSlotBack(t *testing.T) {
-	c := &Tracker{threads: make(map[int]*thread), slots: probes.NewSlots(1)}
-	slot, _ := c.slots.Take()
+	c := &Tracker{threads: make(map[int]*thread), slots: slots.New(1)}
+	slot, _ := c.slots.Take(7)
 	th := &thread{tid: 7, slot: slot}
 	c.threads[7] = th
 	c.dropThread(7)
 	c.releaseSlot(th)
 	c.dropThread(7)
 	assert.Empty(t, c.threads)
-	again, ok := c.slots.Take()
+	again, ok := c.slots.Take(7)
 	assert.True(t, ok)
 	assert.Equal(t, slot, again)
-	_, ok = c.slots.Take()
+	_, ok = c.slots.Take(7)
 	assert.False(t, ok, "once")
 }
 
 func TestOwnDescriptorsOutliveOthers(t *testing.T) {
 	th := &thread{}
-	th.setFD(3, probes.Watched)
+	th.fds.Set(3, probes.Watched)
 	for fd := 10; fd < 10+3*probes.FDs; fd++ {
-		th.setFD(fd, probes.Ignored)
+		th.fds.Set(fd, probes.Ignored)
 		assert.Contains(t, th.fds, probes.FDVerdict{FD: 3, Verdict: probes.Watched})
 		assert.Contains(t, th.fds, probes.FDVerdict{FD: fd, Verdict: probes.Ignored})
 		assert.LessOrEqual(t, len(th.fds), probes.FDs)
 	}
-	th.setFD(3, probes.Ignored) // the number was used again for something else
+	th.fds.Set(3, probes.Ignored) // the number was used again for something else
 	assert.Contains(t, th.fds, probes.FDVerdict{FD: 3, Verdict: probes.Ignored})
-	th.setFD(-1, probes.Watched)
+	th.fds.Set(-1, probes.Watched)
 	assert.NotContains(t, th.fds, probes.FDVerdict{FD: -1, Verdict: probes.Watched})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
+	"github.com/loopwatch/loopwatch/internal/python"
 )
 
 // endedPeriod gathers the evidence on a period that has ended.
@@ -28,7 +29,7 @@ func (c *Tracker) endedPeriod(t *thread, b *wire.Block, samples []*wire.Sample) 
 func (c *Tracker) openPeriod(t *thread, k probes.Thread, samples []*wire.Sample, now int64) *block.Evidence {
 	if k.InWait {
 		e := c.evidence(t, openNumber(k))
-		e.StartNS, e.EndNS, e.Open, e.Late = now, now, true, block.Late(k.LateNow(now))
+		e.StartNS, e.EndNS, e.Open, e.Late = now, now, true, block.Late(k.Before(now))
 		return e
 	}
 	held, err := c.kernel.HeldSamples(k, now)
@@ -36,7 +37,7 @@ func (c *Tracker) openPeriod(t *thread, k probes.Thread, samples []*wire.Sample,
 		c.check(err)
 	}
 	e := c.evidence(t, k.Period)
-	e.StartNS, e.EndNS, e.Seeded, e.Open, e.Late = k.Since, now, k.Seeded, true, block.Late(k.Late)
+	e.StartNS, e.EndNS, e.Seeded, e.Open, e.Late = k.Since, now, k.Seeded, true, block.Late(k.Before(now))
 	e.OffNS, e.WaitedNS, e.ThrottledNS, e.StoppedNS = k.OffNS, k.WaitedNS, k.ThrottledNS, k.StoppedNS
 	if k.OffAt != 0 {
 		open := max(now-k.OffAt, 0)
@@ -76,12 +77,12 @@ func (c *Tracker) samples(t *thread, samples []*wire.Sample) []block.Sample {
 }
 
 func (c *Tracker) sample(t *thread, s *wire.Sample) block.Sample {
-	raw := rawFrames(&s.Stack)
+	raw := python.RawFrames(&s.Stack)
 	n := t.name(s, raw)
 	out := block.Sample{
 		AtNS: s.At, NS: s.NS, CPUNS: s.CPUNS, WaitedNS: s.WaitedNS, ThrottledNS: s.ThrottledNS, Busy: interpreterOf(s),
-		Frames: n.frames, Raw: addresses(raw), Cut: s.Stack.Cut, Partial: s.Stack.Partial, HasTask: s.Task != nil, Task: n.task, Called: n.called,
-		Callback: block.Callback(s.Callback),
+		Frames: n.frames, Raw: addresses(raw), Cut: s.Stack.Cut, Partial: s.Stack.Partial, HasTask: s.Task != nil, Task: n.task, Called: n.called.Name,
+		Callback: block.Callback(s.Callback), Scheduled: n.called.Scheduled,
 	}
 	if h := c.holder(t, s); h != nil {
 		out.Holder = &block.Holder{ThreadPointer: s.Holder.ThreadID, Holder: *h}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
+	"github.com/loopwatch/loopwatch/internal/python"
 	"github.com/loopwatch/loopwatch/internal/symbolize"
 )
 
@@ -14,7 +15,7 @@ import (
 // walked the next time.
 func (c *Tracker) meetReleaser(h *wire.Holder) {
 	if h != nil && h.PID != 0 && len(c.opts.PIDs) == 0 {
-		c.process(h.PID)
+		_, _ = c.process(h.PID)
 	}
 }
 
@@ -38,7 +39,7 @@ func (c *Tracker) holder(t *thread, s *wire.Sample) *model.Holder {
 		owner = c.procs[h.PID]
 	}
 	if owner != nil {
-		out.Frames = owner.Names.Frames(rawFrames(&h.Stack))
+		out.Frames = owner.Names.Frames(python.RawFrames(&h.Stack))
 	}
 	if h.Stack.Cut > 0 && h.Stack.CutAt <= len(out.Frames) {
 		out.Frames = slices.Insert(out.Frames, h.Stack.CutAt, symbolize.CutMarker(h.Stack.Cut))

@@ -15,10 +15,11 @@ import (
 
 // onWait judges a thread that waits on a descriptor nobody has judged.
 func (c *Tracker) onWait(w *wire.Wait) {
-	p := c.process(w.PID)
+	p, known := c.process(w.PID)
 	if p == nil {
-		c.dropThread(w.TID)
-		c.check(c.kernel.ForgetThread(w.TID))
+		if known || !c.looks.Keep(w) { // or the kernel will ask again
+			c.leaveThread(w.TID)
+		}
 		return
 	}
 	t := c.threads[w.TID]
@@ -35,7 +36,7 @@ func (c *Tracker) onWait(w *wire.Wait) {
 		}
 	}
 	if w.Stack != nil && t.state.Addr == walked { // not in another interpreter since
-		c.judge(t, w.FD, rawFrames(w.Stack))
+		c.judge(t, w.FD, python.RawFrames(w.Stack))
 		return
 	}
 	here, ok := c.walkHere(t)
@@ -46,8 +47,7 @@ func (c *Tracker) onWait(w *wire.Wait) {
 		c.judge(t, -1, here.raw)
 		c.lookAgain(t)
 	case ok && w.FD < 0: // in no wait and in no loop: one of a program's other threads
-		c.dropThread(w.TID)
-		c.check(c.kernel.ForgetThread(w.TID))
+		c.leaveThread(w.TID)
 	default: // the kernel can walk from now on, and will ask again
 		if t.slot == probes.NoSlot {
 			// It may be a loop in a block already: with a place for samples its stacks are kept.
@@ -107,12 +107,11 @@ func (c *Tracker) judgeInside(t *thread) {
 // refuseThread ignores a thread that has no Python thread state.
 func (c *Tracker) refuseThread(t *thread, fd int) {
 	if fd < 0 {
-		c.dropThread(t.tid)
-		c.check(c.kernel.ForgetThread(t.tid))
+		c.leaveThread(t.tid)
 		return
 	}
 	t.verdict = probes.Ignored
-	t.setFD(fd, probes.Ignored)
+	t.fds.Set(fd, probes.Ignored)
 	c.configure(t)
 }
 
@@ -136,19 +135,19 @@ func (c *Tracker) judge(t *thread, fd int, raw []cpython.RawFrame) {
 		t.loop.Kind, t.verdict = v.Kind, probes.Watched
 		t.loop.Anchor, t.loop.Bare = block.Codes(at), false
 		t.loop.Caller, t.loop.CallerCode = block.FindCaller(at, frames, v.Kind)
-		t.setFD(fd, probes.Watched)
+		t.fds.Set(fd, probes.Watched)
 	case v.Running && !t.isLoop(): // a loop, but this is no wait of its own
 		t.loop.Kind, t.verdict = v.Kind, probes.Pending
 		t.learnCaller(at, frames)
-		t.setFD(fd, probes.Ignored)
+		t.fds.Set(fd, probes.Ignored)
 	case t.isLoop():
-		t.setFD(fd, probes.Ignored)
+		t.fds.Set(fd, probes.Ignored)
 	case bare != "":
 		t.loop.Kind, t.verdict, t.loop.Bare = bare, probes.Pending, true
 		t.learnCaller(at, frames)
 	default:
 		t.verdict = probes.Ignored
-		t.setFD(fd, probes.Ignored)
+		t.fds.Set(fd, probes.Ignored)
 	}
 	if t.loop.Kind != "" && t.slot == probes.NoSlot {
 		if err := c.assignSlot(t); err != nil {
@@ -184,7 +183,7 @@ func (c *Tracker) doubt(t *thread) {
 }
 
 func (c *Tracker) assignSlot(t *thread) error {
-	slot, ok := c.slots.Take()
+	slot, ok := c.slots.Take(t.proc.PID)
 	if !ok {
 		return errTooManyLoops
 	}
@@ -207,9 +206,16 @@ func (c *Tracker) releaseSlot(t *thread) {
 // dropThread forgets a thread; of a loop the statistics are kept, see endLoop.
 func (c *Tracker) dropThread(tid int) {
 	if t := c.threads[tid]; t != nil {
+		c.forgetSamples(t, 0)
 		c.releaseSlot(t)
 		delete(c.threads, tid)
 	}
+}
+
+// leaveThread forgets a thread, here and in the kernel.
+func (c *Tracker) leaveThread(tid int) {
+	c.dropThread(tid)
+	c.check(c.kernel.ForgetThread(tid))
 }
 
 // configure sends the kernel what is known of a thread.

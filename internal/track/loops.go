@@ -6,6 +6,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
+	"github.com/loopwatch/loopwatch/internal/python"
 )
 
 // endLoop makes a loop's row out of its statistics and frees its place. k is its thread's present
@@ -31,7 +32,7 @@ func (c *Tracker) endLoop(t *thread, k *probes.Thread, now, openNS int64) {
 	if k != nil {
 		statistics.LateNS += k.LateNow(now).NS
 		statistics.AddOpen(k, openNS)
-		addUnrested(statistics, k, now, int64(c.opts.Threshold))
+		statistics.AddUnrested(k, now, int64(c.opts.Threshold))
 	}
 	l := t.row()
 	l.Iterations, l.IdleNS, l.LateNS, l.ActiveNS = statistics.Iterations, statistics.IdleNS, statistics.LateNS, statistics.ActiveNS
@@ -55,18 +56,6 @@ func (c *Tracker) Identify(tid int) model.Loop {
 		return t.row()
 	}
 	return model.Loop{TID: tid}
-}
-
-// addUnrested enters the stretch without a rest that has not ended.
-func addUnrested(b *probes.Statistics, k *probes.Thread, now, threshold int64) {
-	end := now
-	if k.AtRest() {
-		end = k.Since
-	}
-	if ns := end - k.RestedAt; ns >= threshold && k.Period-k.RestedPeriod > 1 {
-		b.UnrestedNS += ns
-		b.UnrestedMaxNS = max(b.UnrestedMaxNS, ns)
-	}
 }
 
 // Poll looks at the blocks going on right now, in case the kernel did not report one. Call it
@@ -113,7 +102,7 @@ func (c *Tracker) nameOpen(t *thread, k probes.Thread) {
 		return
 	}
 	for _, s := range held {
-		t.name(s, rawFrames(&s.Stack))
+		t.name(s, python.RawFrames(&s.Stack))
 		c.holder(t, s)
 		c.findCalled(t, s)
 	}

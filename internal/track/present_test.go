@@ -15,6 +15,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/python"
+	"github.com/loopwatch/loopwatch/internal/slots"
 )
 
 const ms = 1_000_000
@@ -52,8 +53,8 @@ func (m *moving) AllStatistics(uint32) ([]*probes.Statistics, error) {
 
 func present(t *testing.T, m *moving, now int64) Present {
 	t.Helper()
-	c := &Tracker{kernel: m, threads: map[int]*thread{}, opts: Options{Threshold: 100 * time.Millisecond}, slots: probes.NewSlots(1), delayed: delayed.New(nil)}
-	c.slots.Take()
+	c := &Tracker{kernel: m, threads: map[int]*thread{}, opts: Options{Threshold: 100 * time.Millisecond}, slots: slots.New(1), delayed: delayed.New(nil)}
+	c.slots.Take(7)
 	c.threads[7] = &thread{tid: 7, loop: block.Loop{Kind: "asyncio"}, proc: newProc(python.NewOpener(nil).New(&process.Process{PID: 7}, &cpython.Runtime{}), nil)}
 	out, err := c.Present(now)
 	require.NoError(t, err)

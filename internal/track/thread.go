@@ -26,7 +26,7 @@ type thread struct {
 	loopSince uint64             // when it became known as a loop, in the unit of process.Process.StartTime
 	verdict   probes.Verdict
 	slot      uint32
-	fds       []probes.FDVerdict
+	fds       probes.FDVerdicts
 
 	period   uint64 // that the samples belong to
 	ended    uint64 // the last period that was reported as a block
@@ -57,7 +57,7 @@ func (b *reported) is(period uint64, startNS int64, threshold time.Duration) boo
 type naming struct {
 	frames []model.Frame
 	task   string
-	called string // what the loop calls itself, see findCalled
+	called python.Call // what the loop calls itself, see findCalled
 }
 
 func (t *thread) isLoop() bool { return t.loop.Kind != "" && t.slot != probes.NoSlot }
@@ -74,50 +74,12 @@ func (t *thread) findState(threadID uint64) (ok bool) {
 	return ok
 }
 
-// setFD remembers the verdict on a descriptor. Where there are too many, one that is not the
-// loop's own goes first.
-func (t *thread) setFD(fd int, v probes.Verdict) {
-	if fd < 0 {
-		return
-	}
-	for i := range t.fds {
-		if t.fds[i].FD == fd {
-			t.fds[i].Verdict = v
-			return
-		}
-	}
-	if len(t.fds) == probes.FDs {
-		victim := 0
-		for i, f := range t.fds {
-			if f.Verdict == probes.Ignored {
-				victim = i
-				break
-			}
-		}
-		t.fds = append(t.fds[:victim], t.fds[victim+1:]...)
-	}
-	t.fds = append(t.fds, probes.FDVerdict{FD: fd, Verdict: v})
-}
-
 // learnCaller finds out what calls the callbacks of a loop that is met outside its wait. It may never come to one: eventlet's
 // hub sleeps while it has no descriptors. A uvloop without frames of its own shows that at its wait alone.
 func (t *thread) learnCaller(at []block.Address, frames []model.Frame) {
 	if t.loop.Kind != eventloop.UVLoop {
 		t.loop.Caller, t.loop.CallerCode = block.FindCaller(at, frames, t.loop.Kind)
 	}
-}
-
-// rawFrames converts a stack of the kernel's. Where its middle was cut, a frame without code
-// stands for what is missing.
-func rawFrames(s *wire.Stack) []cpython.RawFrame {
-	if s == nil {
-		return nil
-	}
-	out := make([]cpython.RawFrame, 0, len(s.Frames))
-	for _, f := range s.Frames {
-		out = append(out, cpython.RawFrame(f))
-	}
-	return out
 }
 
 // addresses returns what tells frames apart.

@@ -17,10 +17,12 @@ import (
 	"github.com/loopwatch/loopwatch/internal/delayed"
 	"github.com/loopwatch/loopwatch/internal/kernelstack"
 	"github.com/loopwatch/loopwatch/internal/layout"
+	"github.com/loopwatch/loopwatch/internal/look"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes"
 	"github.com/loopwatch/loopwatch/internal/probes/wire"
 	"github.com/loopwatch/loopwatch/internal/python"
+	"github.com/loopwatch/loopwatch/internal/slots"
 	"github.com/loopwatch/loopwatch/internal/unwatched"
 )
 
@@ -72,8 +74,10 @@ type Options struct {
 
 // Bounds of what one observation keeps.
 const (
-	maxEndedLoops = 10_000 // loops whose thread has ended
-	maxPending    = 4096   // samples of one active period
+	lastLook      = time.Second // for so long its end waits for looks at processes
+	maxEndedLoops = 10_000      // loops whose thread has ended
+	maxPending    = 4096        // samples of one active period
+	maxFrames     = 1 << 19     // in the samples of the active periods of all loops; each may have one more
 )
 
 // Reasons under which model.Lost counts what was given up here; the kernel's own stand beside
@@ -103,12 +107,14 @@ type Tracker struct {
 	procs   map[int]*proc   // Python processes watched, by process id
 	threads map[int]*thread // their threads that wait in epoll, by thread id
 	delayed *delayed.Blocks // ended, and not told yet
-	slots   probes.Slots
+	slots   slots.Slots
 	python  *python.Opener
+	looks   *look.Looks
 	symbols *kernelstack.Symbols
 	usdt    *attachment.Files // with the interpreters' own probes
 
 	open       []probes.Thread // thread states when the observation ended
+	frames     int             // in the samples that are kept
 	blockCount int64
 	met        int          // Python processes ever watched, including ended ones
 	ended      []model.Loop // rows of loops that have ended
@@ -121,11 +127,12 @@ type Tracker struct {
 func New(k Kernel, o Options) *Tracker {
 	c := &Tracker{
 		kernel: k, opts: o,
-		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: probes.NewSlots(k.Loops()),
+		procs: make(map[int]*proc), threads: make(map[int]*thread), slots: slots.New(k.Loops()),
 		python: python.NewOpener(o.Patterns), symbols: kernelstack.New(),
 		layouts: layout.New(k), lost: make(map[string]int64),
 	}
 	c.delayed = delayed.New(c.emit)
+	c.looks = look.New(c.python.Open)
 	if c.opts.Log == nil {
 		c.opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -210,6 +217,7 @@ func (c *Tracker) NoteOpen() (err error) {
 // Finish closes the statistics at the time now (CLOCK_MONOTONIC nanoseconds): blocks still going on
 // are reported as such, and every loop gets its row.
 func (c *Tracker) Finish(now int64) (Result, error) {
+	c.lost[reasonSilent] += int64(c.looks.Settle(lastLook, c.looked))
 	c.usdt.Settle()
 	for _, k := range c.open {
 		t := c.threads[k.TID]

@@ -34,19 +34,21 @@ type placed struct {
 	Causes   []model.Cause `json:"causes"`
 	Holder   string        `json:"holder"`
 	Called   string        `json:"called"` // what the loop called itself
-	Native   string        `json:"native"` // the native code, by function
-	PID      int           `json:"pid"`
+	// Scheduled is the function that scheduled that, where debug mode keeps it.
+	Scheduled string `json:"scheduled"`
+	Native    string `json:"native"` // the native code, by function
+	PID       int    `json:"pid"`
 }
 
 // placesShapes are the shapes of places.py.
-var placesShapes = []string{"script", "thread", "spawn", "framework", "source", "module", "builtin", "own", "slices", "uvloop", "subinterpreter", "import", "template"}
+var placesShapes = []string{"script", "thread", "spawn", "framework", "source", "module", "builtin", "debug", "own", "slices", "uvloop", "subinterpreter", "import", "template"}
 
 // TestPlaces: blocks that are easily blamed on the wrong line, since the application is installed like a library, no line of
 // it stands inside the loop, or the loop is not where one looks.
 func TestPlaces(t *testing.T) {
 	pythons := slices.DeleteFunc(testpython.All(t), func(p testpython.Interp) bool { return !p.Supported() })
 	expected := make(map[string]int)
-	var calls placedCalls
+	var calls, schedules placedCalls
 	for len(pythons) > 0 {
 		n := min(3, len(pythons))
 		w := watch(t, "--duration", "1h")
@@ -77,16 +79,18 @@ func TestPlaces(t *testing.T) {
 		}
 		rep := w.stop(t)
 		for name, log := range logs {
-			judgePlaces(t, rep, name, log, &calls)
+			judgePlaces(t, rep, name, log, &calls, &schedules)
 		}
 		pythons = pythons[n:]
 	}
 	for _, shape := range placesShapes {
 		assert.NotZero(t, expected[shape], shape)
 	}
-	t.Logf("blocks by shape: %v; calls of the loop's: %+v", expected, calls)
-	assert.Zero(t, calls.wrong)
-	assert.GreaterOrEqual(t, 2*calls.named, calls.made, "on a machine with much to do the call has ended when it is read")
+	t.Logf("blocks by shape: %v; calls of the loop's: %+v, where they were scheduled: %+v", expected, calls, schedules)
+	for _, c := range []placedCalls{calls, schedules} {
+		assert.Zero(t, c.wrong)
+		assert.GreaterOrEqual(t, 2*c.named, c.made, "on a machine with much to do the call has ended when it is read")
+	}
 }
 
 // placedCalls are the functions of C that a loop called itself, and how many of them were named.
@@ -132,7 +136,7 @@ func addPackages(t *testing.T, dir string) {
 }
 
 // judgePlaces holds a report against what a program logged.
-func judgePlaces(t *testing.T, rep *model.Report, name string, log []placed, calls *placedCalls) {
+func judgePlaces(t *testing.T, rep *model.Report, name string, log []placed, calls, schedules *placedCalls) {
 	t.Helper()
 	for _, said := range log {
 		b := blockOf(rep, said)
@@ -145,6 +149,12 @@ func judgePlaces(t *testing.T, rep *model.Report, name string, log []placed, cal
 		what := judge.Describe(b.Culprit) + "\n" + judge.StacksOf(b)
 		assert.Contains(t, said.Causes, b.Cause, "%s: %s", name, what)
 		calls.judge(said.Called, b.Detail.Called)
+		if at := b.Detail.Scheduled; at == nil {
+			schedules.judge(said.Scheduled, "")
+		} else {
+			assert.True(t, said.Scheduled == "" || at.App && at.Line > 0, "%s: scheduled by %v", name, at)
+			schedules.judge(said.Scheduled, at.Function)
+		}
 		if said.Function == nil {
 			assert.Nil(t, b.Culprit, "%s: %s", name, what)
 		} else if assert.NotNil(t, b.Culprit, "%s: %s", name, what) {

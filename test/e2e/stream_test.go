@@ -182,23 +182,32 @@ type line struct {
 	text []byte
 }
 
-// readAtOnce reads lines as they come, with real-time priority: what it is late is not the machine's
-// doing. The channel has all of them once the pipe is closed.
+// readAtOnce reads lines as they come. The channel has all of them once the pipe is closed.
 func readAtOnce(t testing.TB, pipe *os.File) <-chan []line {
 	t.Helper()
+	var lines []line
+	all := make(chan []line, 1)
+	done := readLines(t, pipe, func(l line) { lines = append(lines, l) })
+	go func() { <-done; all <- lines }()
+	return all
+}
+
+// readLines has take called with lines as they come, with real-time priority: what it is late is not the machine's doing. The
+// channel is closed once the pipe is.
+func readLines(t testing.TB, pipe *os.File, take func(line)) <-chan struct{} {
+	t.Helper()
 	fd := int(pipe.Fd()) // blocking from now on
-	failed, all := make(chan error, 1), make(chan []line, 1)
+	failed, done := make(chan error, 1), make(chan struct{})
 	go func() {
 		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
+		defer close(done)
 		defer pipe.Close()
 		failed <- unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}, 0)
-		var lines []line
 		var rest []byte
 		buffer := make([]byte, 64<<10)
 		for {
 			n, err := unix.Read(fd, buffer)
 			if n <= 0 || err != nil {
-				all <- lines
 				return
 			}
 			now := monotonic()
@@ -208,13 +217,13 @@ func readAtOnce(t testing.TB, pipe *os.File) <-chan []line {
 				if end < 0 {
 					break
 				}
-				lines = append(lines, line{now, bytes.Clone(rest[:end])})
+				take(line{now, bytes.Clone(rest[:end])})
 				rest = rest[end+1:]
 			}
 		}
 	}()
 	require.NoError(t, <-failed)
-	return all
+	return done
 }
 
 // TestWatchTellsInTime: a block is printed within 200 ms of its end, and one still going on within a

@@ -169,3 +169,44 @@ func TestFilesOfOneProcess(t *testing.T) {
 	_, err = files.Get(m)
 	assert.ErrorIs(t, err, ErrNothing, "what is known costs nothing")
 }
+
+// TestManyLargeFiles: once much has been read of large files, no more is read of another one than a Python's needs, until later.
+func TestManyLargeFiles(t *testing.T) {
+	const size = 8 << 20
+	p, large, _ := mapped(t, headers(nil, []elf.Section64{{}, {Type: elffile.SectionDynamic, Link: 1, Off: 0, Size: size}}), size)
+	_, small, _ := mapped(t, headers(nil, []elf.Section64{{}, {Type: elffile.SectionDynamic, Link: 1, Off: 0, Size: maxSmall / 4}}), size)
+	var c Cache
+	now := time.Now()
+	c.reads.Charge(largeFiles, savedLarge+64<<20, now)
+	_, err := c.Files(p).Get(large)
+	assert.ErrorIs(t, err, ErrLater)
+	_, err = c.Files(p).Get(small)
+	assert.ErrorIs(t, err, ErrNothing)
+	c.reads = elffile.Reads{} // later
+	_, err = c.Files(p).Get(large)
+	assert.ErrorIs(t, err, ErrNothing, "that it could not be read is not remembered")
+	assert.False(t, c.reads.May(largeFiles, 0, now), "what it took counts for all")
+}
+
+// TestOneReaderOfAFile: who wants to read a file that another look reads waits for that.
+func TestOneReaderOfAFile(t *testing.T) {
+	var c Cache
+	file, other := elffile.FileOf(process.FileStamp{Inode: 1}), elffile.FileOf(process.FileStamp{Inode: 2})
+	first := c.begin(file)
+	c.begin(other)()
+	ended, waited := make(chan struct{}), make(chan bool)
+	go func() {
+		done := c.begin(file)
+		defer done()
+		select {
+		case <-ended:
+			waited <- true
+		default:
+			waited <- false
+		}
+	}()
+	close(ended)
+	first()
+	assert.True(t, <-waited)
+	assert.Eventually(t, func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.being) == 0 }, time.Minute, time.Millisecond)
+}

@@ -156,3 +156,15 @@ func (m fakeMemory) Read(addr uint64, p []byte) error {
 	copy(p, m[addr:])
 	return nil
 }
+
+// FuzzLiveVersion looks for a version in whatever a process has where a file promises zeros.
+func FuzzLiveVersion(f *testing.F) {
+	f.Add([]byte("\x003.9.2 (default, Feb 28 2021, 17:03:44) \n"), uint64(0), uint64(64), -1)
+	f.Add([]byte("\x003.10.0rc2+ (heads/3.10:1234) \n\x00"), uint64(8), uint64(1<<40), 10)
+	f.Fuzz(func(t *testing.T, b []byte, addr, size uint64, minor int) {
+		img := &Image{segments: []elffile.Segment{{MemSize: uint64(len(b))}, {Addr: addr, MemSize: size}}}
+		if v := img.LiveVersion(fakeMemory(b), 0, minor); v != 0 && minor >= 0 {
+			require.Equal(t, minor, v.Minor())
+		}
+	})
+}

@@ -56,13 +56,16 @@ type Mappings map[uint64][]uint64
 func NewMappings(maps []process.Mapping) Mappings {
 	out := make(Mappings)
 	for _, m := range maps {
-		out[m.Offset] = append(out[m.Offset], m.Start)
+		out.Add(m)
 	}
 	for _, starts := range out {
 		slices.Sort(starts)
 	}
 	return out
 }
+
+// Add adds a mapping that lies behind those that are there.
+func (m Mappings) Add(next process.Mapping) { m[next.Offset] = append(m[next.Offset], next.Start) }
 
 // maxVotes bounds the mappings of one segment that are asked where the file is loaded. There are two or three.
 const maxVotes = 32

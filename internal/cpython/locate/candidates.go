@@ -25,11 +25,12 @@ func Named(pid int) bool {
 // interpreterName matches what interpreters are called, and not tools written in Python.
 var interpreterName = regexp.MustCompile(`^(python|pypy)[0-9.]*$`)
 
-// file is a file with its mappings, in ascending order.
+// file is a file that is mapped.
 type file struct {
-	maps   []process.Mapping
-	places image.Mappings // the same
-	named  bool           // it is called as an interpreter or its library is
+	first  process.Mapping // by address
+	places image.Mappings
+	code   bool // code of it is mapped
+	named  bool // it is called as an interpreter or its library is
 }
 
 // candidates lists the files that may hold the runtime: the executable first, then what is
@@ -44,7 +45,7 @@ func candidates(maps []process.Mapping, p *process.Process) []file {
 		}
 		f := byID[m.File()]
 		if f == nil {
-			f = &file{}
+			f = &file{first: m, places: make(image.Mappings)}
 			name := strings.ToLower(m.Name())
 			f.named = strings.HasPrefix(name, "python") || strings.HasPrefix(name, "libpython") ||
 				strings.HasPrefix(name, "pypy") || strings.HasPrefix(name, "libpypy")
@@ -52,12 +53,13 @@ func candidates(maps []process.Mapping, p *process.Process) []file {
 			byID[m.File()] = f
 			order = append(order, f)
 		}
-		f.maps = append(f.maps, m)
+		f.places.Add(m)
+		f.code = f.code || m.Executable()
 	}
 	exe, _ := p.Exe() // without it the executable is tried like the rest
 	rank := func(f *file) int {
 		switch {
-		case exe != "" && f.maps[0].Path == exe:
+		case exe != "" && f.first.Path == exe:
 			return 0
 		case f.named:
 			return 1
@@ -70,12 +72,8 @@ func candidates(maps []process.Mapping, p *process.Process) []file {
 		if rank(f) == 2 && !hint {
 			break
 		}
-		for _, m := range f.maps {
-			if m.Executable() {
-				f.places = image.NewMappings(f.maps)
-				out = append(out, *f)
-				break
-			}
+		if f.code {
+			out = append(out, *f)
 		}
 	}
 	return out

@@ -55,7 +55,7 @@ func (l *Locator) Locate(p *process.Process) (*cpython.Runtime, error) {
 	runtimes := 0
 	images := l.images.Files(p)
 	for i, f := range files {
-		img, err := images.Get(f.maps[0])
+		img, err := images.Get(f.first)
 		switch {
 		case err == nil:
 		case errors.Is(err, elffile.Err32Bit) && f.named:
@@ -87,7 +87,7 @@ func (l *Locator) Locate(p *process.Process) (*cpython.Runtime, error) {
 		case img.Runtime != 0:
 			rt, err := open(p.Memory(), img, program, f.places, files[0].places)
 			if err == nil {
-				rt.Path, rt.Image = f.maps[0].Path, f.maps[0]
+				rt.Path, rt.Image = f.first.Path, f.first
 				rt.Images, rt.Hints = l.images, l.hints
 				return rt, nil
 			}
@@ -107,8 +107,8 @@ func (l *Locator) Locate(p *process.Process) (*cpython.Runtime, error) {
 		return nil, fmt.Errorf("look for Python: %w", unreadable)
 	case starting: // libpython is not mapped yet
 		return nil, cpython.ErrNotReady
-	case files[0].named && interpreterName.MatchString(files[0].maps[0].Name()):
-		return nil, &release.UnsupportedError{Reason: "no CPython runtime in " + files[0].maps[0].Name() + ": a wrapper, or stripped of all symbols"}
+	case files[0].named && interpreterName.MatchString(files[0].first.Name()):
+		return nil, &release.UnsupportedError{Reason: "no CPython runtime in " + files[0].first.Name() + ": a wrapper, or stripped of all symbols"}
 	}
 	return nil, ErrNotPython
 }

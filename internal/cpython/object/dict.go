@@ -191,6 +191,9 @@ func (r *Reader) IsText(m process.Memory, addr uint64, text string) bool {
 
 // hasText reports whether a str object that is seen as far as such a text would go has it.
 func hasText(l *release.Layout, b []byte, text string) bool {
+	if max(l.StrState+4, l.StrLength+8) > l.StrASCII {
+		return false // a process may say anything of how its objects are laid out
+	}
 	state := binary.LittleEndian.Uint32(b[l.StrState:])
 	return binary.LittleEndian.Uint64(b[l.StrLength:]) == uint64(len(text)) && state>>l.StrCompactBit&1 == 1 &&
 		state>>l.StrASCIIBit&1 == 1 && string(b[l.StrASCII:]) == text

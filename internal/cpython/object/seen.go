@@ -48,7 +48,7 @@ func (r *Reader) TextTypes(m process.Memory, interp uint64) (TextTypes, error) {
 
 // TextOrNumber reads a str or a small int that is not negative: then isNumber is set.
 func (r *Reader) TextOrNumber(m process.Memory, types TextTypes, o Seen) (text string, number uint64, isNumber bool, err error) {
-	if len(o.Object) < minSeen {
+	if len(o.Object) < minSeen || !o.has(r.Layout.ObjectType) {
 		return "", 0, false, errShort
 	}
 	switch typ := o.word(r.Layout.ObjectType); {
@@ -71,12 +71,18 @@ func (r *Reader) TextOrNumber(m process.Memory, types TextTypes, o Seen) (text s
 	}
 }
 
+// has reports whether the word at an offset was seen: a process may say anything of how its objects are laid out.
+func (o Seen) has(offset uint32) bool { return uint64(offset)+8 <= uint64(len(o.Object)) }
+
 func (o Seen) word(offset uint32) uint64 { return binary.LittleEndian.Uint64(o.Object[offset:]) }
 
 // seenInt reads an int of at most two digits, which is below 2^60, of 3.12 or later.
 func (r *Reader) seenInt(o Seen) (uint64, error) {
 	// From 3.12 on the low three bits say sign and more, the others how many digits there are.
 	const signMask, negative = 3, 2
+	if !o.has(r.Layout.LongSize) || !o.has(r.Layout.LongDigits) {
+		return 0, errShort
+	}
 	tag := o.word(r.Layout.LongSize)
 	if tag>>3 > 2 || tag&signMask == negative {
 		return 0, fmt.Errorf("an int of %d digits", tag>>3)
@@ -96,7 +102,7 @@ func (r *Reader) seenInt(o Seen) (uint64, error) {
 // ellipsis behind it.
 func (r *Reader) seenStr(m process.Memory, o Seen) (string, error) {
 	l := &r.Layout
-	if len(o.Object) < int(l.StrState)+4 {
+	if len(o.Object) < int(l.StrState)+4 || !o.has(l.StrLength) {
 		return "", errShort
 	}
 	h, err := headOf(l, o.word(l.StrLength), binary.LittleEndian.Uint32(o.Object[l.StrState:]))

@@ -155,3 +155,24 @@ func FuzzForeignObjects(f *testing.F) {
 		_, _ = r.Module(m, base, "asyncio.tasks")
 	})
 }
+
+// TestLayoutsOfTheProcesssOwnMaking: a process may say that its objects keep things anywhere.
+func TestLayoutsOfTheProcesssOwnMaking(t *testing.T) {
+	m := region{base, make([]byte, 8192)}
+	for _, field := range []func(l *release.Layout) *uint32{
+		func(l *release.Layout) *uint32 { return &l.StrLength }, func(l *release.Layout) *uint32 { return &l.StrState },
+		func(l *release.Layout) *uint32 { return &l.LongSize }, func(l *release.Layout) *uint32 { return &l.LongDigits },
+		func(l *release.Layout) *uint32 { return &l.ObjectType },
+	} {
+		for _, at := range []uint32{24, 56, 60, 120, 124, 4088} {
+			layout := measured(t, 12)
+			m.put(base+uint64(layout.ObjectType), intType)
+			*field(&layout) = at
+			r := &Reader{Layout: layout}
+			assert.False(t, r.IsText(m, base, "key"))
+			for _, types := range []TextTypes{{Str: intType}, {Int: intType}, {Str: 0}, {Int: 0}} {
+				_, _, _, _ = r.TextOrNumber(m, types, m.seen(base, 64))
+			}
+		}
+	}
+}

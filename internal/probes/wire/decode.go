@@ -22,7 +22,9 @@ func StacklessOf(total uint64, c *abi.Stackless) Stackless {
 
 // LateOf returns how late a wait returned.
 func LateOf(c *abi.Late) Late {
-	return Late{NS: int64(c.Ns), ThrottledNS: int64(c.ThrottledNs), StoppedNS: int64(c.StoppedNs)}
+	return Late{
+		NS: int64(c.Ns), ThrottledNS: int64(c.ThrottledNs), StoppedNS: int64(c.StoppedNs), RanNS: int64(c.RanNs), AsleepNS: int64(c.AsleepNs),
+	}
 }
 
 // Decoder turns records into events. The zero value is ready. It is not safe for concurrent use.

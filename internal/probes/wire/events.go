@@ -112,11 +112,14 @@ type Block struct {
 	Seeded      bool // it was going on when first seen: Start is when that was
 }
 
-// Late is how late a wait returned: for so long the loop could have gone on, and was not let run.
+// Late is how late a wait returned: for so long the loop could have gone on, and was not let run. Before it may lie an iteration
+// that is joined with the one behind it.
 type Late struct {
 	NS          int64
 	ThrottledNS int64 // of it, held back by a cgroup's quota
 	StoppedNS   int64 // of it, stopped by a signal, a tracer or a freezer
+	RanNS       int64 // of it, on the CPU in the iteration before
+	AsleepNS    int64 // of it, asleep there
 }
 
 // Stackless is time asleep in a period that no sample has, because no stack could be taken when it began.

@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"unsafe"
@@ -211,4 +212,20 @@ func TestHoldersOfLostSamplesAreBounded(t *testing.T) {
 		require.NoError(t, err)
 		require.LessOrEqual(t, len(d.holders), maxHolders)
 	}
+}
+
+// FuzzReadAll reads whatever an iterator writes.
+func FuzzReadAll(f *testing.F) {
+	f.Add(make([]byte, 3*unsafe.Sizeof(abi.ListedThread{})), 2)
+	f.Fuzz(func(t *testing.T, raw []byte, most int) {
+		most = min(max(most, 0), 1000)
+		threads, err := ReadAll[abi.ListedThread](bytes.NewReader(raw), most)
+		if err != nil || len(threads) > most {
+			t.Fatalf("%d of %d: %v", len(threads), most, err)
+		}
+		sockets, _ := ReadAll[abi.ListedSocket](bytes.NewReader(raw), most)
+		for i := range sockets {
+			_ = TargetOf(&sockets[i].Target)
+		}
+	})
 }

@@ -77,6 +77,7 @@ func (f *figures) detail(d *model.Detail) {
 	if d.FD != nil {
 		f.number("detail.fd", int64(max(*d.FD, 0)), maxID)
 	}
+	f.frame("detail.scheduled", d.Scheduled)
 	if h := d.Holder; h != nil {
 		f.number("detail.holder.pid", int64(h.PID), maxID)
 		f.number("detail.holder.tid", int64(h.TID), maxID)

@@ -54,7 +54,7 @@ func Line(s string) string {
 		}
 		i += n
 	}
-	return b.String()
+	return middleBytes(b.String(), maxBytes) // what is spelled out is longer
 }
 
 // maxMarks is how many combining marks in a row are shown: no script in use stacks more,

@@ -24,6 +24,9 @@ func Evidence(d model.Detail) string {
 	if d.Called != "" {
 		parts = append(parts, "the loop itself called "+safetext.Line(d.Called))
 	}
+	if d.Scheduled != nil {
+		parts = append(parts, "scheduled by "+CulpritName(d.Scheduled))
+	}
 	if d.Syscall != "" {
 		s := "in " + safetext.Line(d.Syscall)
 		if d.FD != nil {

@@ -92,6 +92,27 @@ async def main():
 def start_service(): asyncio.run(main())
 start_service()
 ''',
+    # In debug mode asyncio keeps where that was scheduled.
+    "debug": '''
+from times import *
+
+def schedule(loop, *call):
+    loop.call_soon(*call)
+
+async def main():
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(0.3)
+    for _ in range(3):
+        done = loop.create_future()
+        start = time.monotonic_ns()
+        schedule(loop, time.sleep, SECONDS)
+        loop.call_soon(done.set_result, None)
+        await done
+        os.write(1, (json.dumps(dict(start_ns=start, end_ns=time.monotonic_ns(), function=None, called="time.sleep", scheduled="schedule", causes=["sleep"], pid=os.getpid())) + chr(10)).encode())
+        await asyncio.sleep(0.1)
+
+asyncio.run(main(), debug=True)
+''',
     # A package of the application's is called as one of the standard library's.
     "own": '''
 from times import *

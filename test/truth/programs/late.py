@@ -4,6 +4,7 @@
 
 Prints "ready", waits for its standard input to end, and then prints one JSON object for each answer that a client waited
 for, as the client saw it, and for each timer that was late; "done" is the last. Where nobody asks, there are none.
+"run_delay_ns" of an answer is for how long the client itself waited for a CPU meanwhile.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ import socket
 import sys
 import time
 
-from record import clock
+from record import clock, run_delay
 
 AWAY, BACK = 0.4, 0.25  # the server is stopped, and let go on
 WORTH_TELLING = 20e6
@@ -128,15 +129,16 @@ def go_on(server):
 
 freezer = Freezer()
 signals = alternate(stop, go_on)
-# What keeps it from running, by what causes, whether clients ask, and whether it has timers.
+# What keeps it from running, by what causes, how many clients ask, and whether it has timers.
 WAYS = {
-    "crowd": (crowd, ["runqueue"], True, False),
-    "quota": (quota, ["throttled", "runqueue"], True, False),
-    "signal": (signals, ["stopped", "runqueue"], True, False),
-    "tracer": (alternate(trace, lambda server: ptrace(DETACH, server)), ["stopped", "runqueue"], True, False),
-    "freezer": (alternate(freezer.freeze, freezer.thaw), ["stopped", "runqueue"], True, False),
-    "timer": (signals, ["stopped", "runqueue"], False, True),
-    "nobody": (signals, [], False, False),
+    "crowd": (crowd, ["runqueue"], 1, False),
+    "quota": (quota, ["throttled", "runqueue"], 1, False),
+    "queue": (quota, ["throttled", "runqueue"], 4, False),
+    "signal": (signals, ["stopped", "runqueue"], 1, False),
+    "tracer": (alternate(trace, lambda server: ptrace(DETACH, server)), ["stopped", "runqueue"], 1, False),
+    "freezer": (alternate(freezer.freeze, freezer.thaw), ["stopped", "runqueue"], 1, False),
+    "timer": (signals, ["stopped", "runqueue"], 0, True),
+    "nobody": (signals, [], 0, False),
 }
 
 
@@ -144,22 +146,26 @@ def ask(port, kind, causes, end):
     os.nice(-10)
     s = socket.create_connection(("127.0.0.1", port))
     while clock() < end:
-        begin = clock()
+        delay, begin = run_delay(), clock()
         s.send(b"x")
         s.recv(1)
-        now = clock()
+        now, delay = clock(), run_delay() - delay
         if now - begin > WORTH_TELLING:
-            tell(kind=kind, causes=causes, start_ns=begin, end_ns=now, nobody=True)
+            tell(kind=kind, causes=causes, start_ns=begin, end_ns=now, run_delay_ns=delay, nobody=True)
         time.sleep(0.03)
     time.sleep(2 * AWAY)  # hanging up is an event, too: nothing is to keep the server from running then
 
 
-def answering(left):
+def answering(clients, left):
+    there = set(range(clients))
+
     async def answer(reader, writer):
         while await reader.read(1):
             writer.write(b"x")
             await writer.drain()
-        left.set()
+        there.pop()
+        if not there:
+            left.set()
 
     return answer
 
@@ -175,7 +181,7 @@ async def remind(kind, causes, end):
 
 async def serve(listener, kind, causes, clients, timers, end):
     left = asyncio.Event()
-    server = await asyncio.start_server(answering(left), sock=listener)
+    server = await asyncio.start_server(answering(clients, left), sock=listener)
     done = asyncio.Event()
     asyncio.get_running_loop().add_reader(0, done.set)
     tell(event="ready")
@@ -208,7 +214,7 @@ def when_begun(function, *args):
 
 
 children = [start(when_begun, way, os.getpid())]
-if clients:
+for _ in range(clients):
     children.append(start(when_begun, ask, port, kind, causes))
 asyncio.run(serve(listener, kind, causes, clients, timers, seconds + 1))
 for pid in children:

@@ -131,6 +131,6 @@ func TestPace(t *testing.T) {
 }
 
 func TestShare(t *testing.T) {
-	assert.InDelta(t, 0.01-0.2/60, shareFor(time.Minute, 200*time.Millisecond), 1e-9)
-	assert.InDelta(t, 0.005, shareFor(10*time.Second, 200*time.Millisecond), 1e-9, "of a short observation half is for samples")
+	assert.InDelta(t, mostCPU-0.2/60, shareFor(time.Minute, 200*time.Millisecond), 1e-9)
+	assert.InDelta(t, mostCPU/2, shareFor(10*time.Second, 200*time.Millisecond), 1e-9, "of a short observation half is for samples")
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package waits samples what the tasks of asyncio wait for, and adds up where they spend that time. In go process ids, or none for all;
-// out comes a model.WaitProfile. Memory is read from outside, no process is stopped, and this process takes no more than a hundredth of a CPU for it
-// once it has begun.
+// out comes a model.WaitProfile. Memory is read from outside, no process is stopped, and samples are
+// left out where this process would need more than a hundredth of a CPU.
 package waits
 
 import (

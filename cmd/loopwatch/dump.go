@@ -21,16 +21,38 @@ import (
 type dumpFlags struct {
 	pids      pidList
 	threshold durationValue
-	format    choice
-	output    string
-	nice      niceValue
-	code      codeFlags
-	noColor   bool
-	verbose   bool
+	lookFlags
+}
+
+// lookFlags are those of the commands that hook nothing.
+type lookFlags struct {
+	format  choice
+	output  string
+	nice    niceValue
+	code    codeFlags
+	noColor bool
+	verbose bool
+}
+
+// register declares the flags on c. everything is what --verbose shows.
+func (f *lookFlags) register(c *cobra.Command, everything string) {
+	flags := c.Flags()
+	flags.VarP(&f.format, "format", "f", "what to print: "+f.format.list())
+	flags.StringVarP(&f.output, "output", "o", "", "write the result to this `file` instead of stdout")
+	f.code.register(c)
+	f.nice.register(c)
+	flags.BoolVar(&f.noColor, "no-color", false, "no colours (also: the environment variable NO_COLOR, or stdout is no terminal)")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show everything: "+everything)
+	complete(c, "format", f.format.allowed)
+}
+
+// shared returns those of the flags that the commands have that observe.
+func (f *lookFlags) shared() observeFlags {
+	return observeFlags{nice: f.nice, output: f.output, noColor: f.noColor, verbose: f.verbose}
 }
 
 func (a *app) dumpCommand() *cobra.Command {
-	f := dumpFlags{threshold: durationValue(defaultThreshold), format: choice{formatText, []string{formatText, formatJSON}}}
+	f := dumpFlags{threshold: durationValue(defaultThreshold), lookFlags: lookFlags{format: choice{formatText, []string{formatText, formatJSON}}}}
 	c := &cobra.Command{
 		Use:   "dump [PID...]",
 		Short: "Say what every event loop is doing right now, with its stack",
@@ -50,7 +72,7 @@ Exit status: 0 done, 1 could not do it, 2 wrong usage.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			shared := observeFlags{nice: f.nice, output: f.output, verbose: f.verbose}
+			shared := f.shared()
 			return a.prefer(c, &shared, priority.Own, func(usualPriority) error { return a.dump(c, &f) })
 		},
 	}
@@ -58,13 +80,7 @@ Exit status: 0 done, 1 could not do it, 2 wrong usage.`,
 	flags.SortFlags = false
 	flags.VarP(&f.pids, "pid", "p", "look only at this process, as if it were an argument; may be given several times")
 	flags.VarP(&f.threshold, "threshold", "t", "a loop that has been active for at least this long is blocked")
-	flags.VarP(&f.format, "format", "f", "what to print: "+f.format.list())
-	flags.StringVarP(&f.output, "output", "o", "", "write the result to this `file` instead of stdout")
-	f.code.register(c)
-	f.nice.register(c)
-	flags.BoolVar(&f.noColor, "no-color", false, "no colours (also: the environment variable NO_COLOR, or stdout is no terminal)")
-	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show everything: whole stacks, every process, every task")
-	complete(c, "format", f.format.allowed)
+	f.register(c, "whole stacks, every process, every task")
 	return c
 }
 
@@ -79,6 +95,7 @@ func (a *app) dump(c *cobra.Command, f *dumpFlags) error {
 	defer out.Abandon()
 	var d *model.Dump
 	var refused []*python.PIDError
+	shared := f.shared()
 	ctx := c.Context()
 	err = interruptibly(ctx, func() (err error) {
 		d, refused, err = a.takeDump(ctx, dump.Options{PIDs: f.pids, Threshold: time.Duration(f.threshold), Patterns: f.code.patterns})
@@ -91,11 +108,16 @@ func (a *app) dump(c *cobra.Command, f *dumpFlags) error {
 		if f.format.value == formatJSON {
 			return json.WriteDump(w, d)
 		}
-		return text.WriteDump(w, d, a.textOptions(&observeFlags{output: f.output, noColor: f.noColor, verbose: f.verbose}))
+		return text.WriteDump(w, d, a.textOptions(&shared))
 	})
 	if err != nil {
 		return err
 	}
+	return a.sayRefused(refused)
+}
+
+// sayRefused says why some of the processes asked for are missing.
+func (a *app) sayRefused(refused []*python.PIDError) error {
 	for i, r := range refused {
 		if i == len(refused)-1 {
 			return r

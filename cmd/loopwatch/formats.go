@@ -31,7 +31,11 @@ func reportFormats() choice { return choice{formatText, report.Names()} }
 // checkFormat refuses to fill a terminal with bytes it would obey.
 func (a *app) checkFormat(c *cobra.Command, format, file string) error {
 	f, _ := report.Named(format)
-	if _, terminal := a.screen(a.stdout); f.Binary && terminal && (file == "" || file == output.Stdout) {
+	return a.checkBinary(c, format, f.Binary, file)
+}
+
+func (a *app) checkBinary(c *cobra.Command, format string, binary bool, file string) error {
+	if _, terminal := a.screen(a.stdout); binary && terminal && (file == "" || file == output.Stdout) {
 		return usage(c, "a %s profile is no text: add --output FILE", format)
 	}
 	return nil

@@ -22,6 +22,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/observe"
 	"github.com/loopwatch/loopwatch/internal/priority"
 	"github.com/loopwatch/loopwatch/internal/python"
+	"github.com/loopwatch/loopwatch/internal/waits"
 )
 
 // Exit statuses.
@@ -40,7 +41,7 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	a := &app{
 		stdout: stdout, stderr: stderr, screen: screenOf, observe: observe.Run, watchBlocks: observe.Watch, watchLive: observe.Live,
-		takeDump: dump.Take, examine: doctor.Examine, raise: priority.Raise,
+		takeDump: dump.Take, takeWaits: waits.Profile, examine: doctor.Examine, raise: priority.Raise,
 	}
 	return a.run(args)
 }
@@ -51,6 +52,7 @@ type app struct {
 	screen         func(io.Writer) (columns int, terminal bool)
 	observe        func(context.Context, observe.Options) (*model.Report, error)
 	takeDump       func(context.Context, dump.Options) (*model.Dump, []*python.PIDError, error)
+	takeWaits      func(context.Context, waits.Options) (*model.WaitProfile, []*python.PIDError, error)
 	watchBlocks    func(context.Context, observe.Options, func(observe.Sighting)) (model.Lost, error)
 	watchLive      func(context.Context, observe.Options, observe.LiveOptions) (model.Lost, error)
 	examine        func(ctx context.Context, pids []int) (*doctor.Diagnosis, error)

@@ -32,7 +32,7 @@ says what is there.`,
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, "%w", err) })
-	root.AddCommand(a.reportCommand(), a.watchCommand(), a.topCommand(), a.runCommand(), a.dumpCommand(), a.diffCommand(), a.doctorCommand(), a.versionCommand())
+	root.AddCommand(a.reportCommand(), a.watchCommand(), a.topCommand(), a.runCommand(), a.dumpCommand(), a.waitsCommand(), a.diffCommand(), a.doctorCommand(), a.versionCommand())
 	root.AddCommand(buildCommands()...)
 	root.SetHelpCommand(helpCommand())
 	root.InitDefaultCompletionCmd()

@@ -75,7 +75,12 @@ func (a *app) newProgress(duration time.Duration) *progress {
 func (p *progress) update(s observe.Status) {
 	text := fmt.Sprintf("%s in %s, %s", count(int64(s.Loops), "loop"),
 		count(int64(s.Processes), "Python process"), count(s.Blocks, "block"))
-	if left := p.duration - s.Elapsed; left > 0 {
+	p.running(s.Elapsed, text)
+}
+
+// running shows what is watched, and how long that goes on.
+func (p *progress) running(elapsed time.Duration, text string) {
+	if left := p.duration - elapsed; left > 0 {
 		text += fmt.Sprintf(", %d s left", (left+time.Second-1)/time.Second)
 	}
 	p.show("watching "+text+" (Ctrl-C ends early)", false)

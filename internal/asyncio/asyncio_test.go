@@ -85,13 +85,7 @@ func TestNoAsyncio(t *testing.T) {
 		t.Run(py.Name, func(t *testing.T) {
 			program := testpython.Start(t, py.Command("-c", "import time; print(1); time.sleep(600)"))
 			program.ReadLine(t)
-			p, err := process.Open(program.PID)
-			require.NoError(t, err)
-			rt, err := locate.New().Locate(p)
-			require.NoError(t, err)
-			threads, err := rt.Threads(p.Memory())
-			require.NoError(t, err)
-			tasks, err := Find(p, rt, threads[0].Interp)
+			p, threads, tasks, err := tasksOf(t, program.PID)
 			if py.Minor >= 15 { // _asyncio is part of the interpreter and always describes itself
 				require.NoError(t, err)
 				task, err := tasks.Running(p.Memory(), threads[0].Addr)

@@ -75,26 +75,11 @@ const (
 
 // connect finds out who awaits whom from what the tasks' callbacks lead to.
 func (t *Tasks) connect(m process.Memory, names *typeNames, tasks []Pending, budget *Budget, room *room) {
-	groups := make(map[uint64]bool)     // code objects: whether they leave a group
-	owners := make(map[uint64][]uint64) // of futures waited for and groups left: tasks
-	var first [][]callee                // of some tasks themselves
+	groups := make(map[uint64]bool)
+	owners := make(map[uint64][]uint64)
+	var first [][]callee // of some tasks themselves
 	for i := range tasks {
-		task := &tasks[i]
-		if task.waiter != 0 {
-			owners[task.waiter] = append(owners[task.waiter], task.Addr)
-		}
-		for _, frame := range task.Awaits {
-			code := frame.Frame.Code
-			leaves, known := groups[code]
-			if !known && frame.Self != 0 {
-				leaves = t.leavesGroup(m, code)
-				groups[code] = leaves
-			}
-			if frame.Self != 0 && leaves {
-				owners[frame.Self] = append(owners[frame.Self], task.Addr)
-				break // the outermost group's frames come first
-			}
-		}
+		t.owns(m, &tasks[i], groups, owners)
 	}
 	others := make(map[uint64]bool) // objects that are no futures: many tasks lead to the same
 	for i := range tasks {
@@ -102,7 +87,7 @@ func (t *Tasks) connect(m process.Memory, names *typeNames, tasks []Pending, bud
 		if i%together == 0 {
 			first = t.calleesOf(m, names, tasks[i:min(i+together, len(tasks))], owners, others)
 		}
-		seen, asked := map[uint64]bool{task.Addr: true}, map[uint64]bool{}
+		seen := map[uint64]bool{task.Addr: true}
 		add := func(by []uint64) {
 			for _, addr := range by {
 				if addr != task.Addr && !seen[addr] {
@@ -115,32 +100,61 @@ func (t *Tasks) connect(m process.Memory, names *typeNames, tasks []Pending, bud
 			}
 		}
 		add(owners[task.Addr])
-		futures := []uint64{task.Addr}
-		for n := 0; n < len(futures) && n < maxFutures; n++ {
-			var leads []callee
-			switch {
-			case n > 0:
-				leads = t.callees(m, names, futures[n], owners, others)
-			case i%together < len(first):
-				leads = first[i%together]
-			}
-			for _, c := range leads {
-				if asked[c.object] {
-					continue
-				}
-				asked[c.object] = true
-				switch by := owners[c.object]; {
-				case by != nil:
-					add(by)
-				case c.future && !seen[c.object]: // a gather in a gather
-					seen[c.object] = true
-					futures = append(futures, c.object)
-				case !c.future && len(others) < maxOthers:
-					others[c.object] = true
-				}
-			}
+		var own []callee
+		if i%together < len(first) {
+			own = first[i%together]
+		}
+		for _, object := range t.leads(m, names, own, task.Addr, owners, others) {
+			add(owners[object])
 		}
 		task.dropped = task.dropped || budget.Spent()
+	}
+}
+
+// leads returns the objects that the callbacks of a task lead to, which are own, also by way of futures that no task waits for.
+// What is no future it adds to others.
+func (t *Tasks) leads(m process.Memory, names *typeNames, own []callee, task uint64, owners map[uint64][]uint64, others map[uint64]bool) (out []uint64) {
+	asked := map[uint64]bool{task: true}
+	futures := []uint64{task}
+	for n := 0; n < len(futures) && n < maxFutures; n++ {
+		if n > 0 {
+			own = t.callees(m, names, futures[n], owners, others)
+		}
+		for _, c := range own {
+			if asked[c.object] {
+				continue
+			}
+			asked[c.object] = true
+			out = append(out, c.object)
+			switch {
+			case owners[c.object] != nil:
+			case c.future: // a gather in a gather
+				futures = append(futures, c.object)
+			case len(others) < maxOthers:
+				others[c.object] = true
+			}
+		}
+	}
+	return out
+}
+
+// owns notes what a task waits for, which is a future or a group that it leaves. groups are code objects: whether they leave a
+// group. owners are by future and group the tasks.
+func (t *Tasks) owns(m process.Memory, task *Pending, groups map[uint64]bool, owners map[uint64][]uint64) {
+	if task.waiter != 0 {
+		owners[task.waiter] = append(owners[task.waiter], task.Addr)
+	}
+	for _, frame := range task.Awaits {
+		code := frame.Frame.Code
+		leaves, known := groups[code]
+		if !known && frame.Self != 0 {
+			leaves = t.leavesGroup(m, code)
+			groups[code] = leaves
+		}
+		if frame.Self != 0 && leaves {
+			owners[frame.Self] = append(owners[frame.Self], task.Addr)
+			return // the outermost group's frames come first
+		}
 	}
 }
 

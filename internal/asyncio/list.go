@@ -35,6 +35,8 @@ type Pending struct {
 
 	waiter  uint64 // the future that it waits for
 	dropped bool   // something of it, for want of room
+	coro    uint64 // address of its coroutine
+	named   uint64 // and of what names it
 }
 
 // Listed is what List has found.
@@ -99,7 +101,7 @@ func (t *Tasks) List(m process.Memory, threads []cpython.Thread, budget *Budget,
 	var out Listed
 	room := room(space)
 	m = budget.reads.Of(m)
-	addrs, err := t.addresses(m, threads, &out)
+	addrs, err := t.addresses(m, threads, nil, &out)
 	if err != nil {
 		return out, err
 	}
@@ -159,18 +161,13 @@ func (t *Tasks) severalPending(m process.Memory, addrs []uint64) ([]Pending, err
 	})
 }
 
-// addresses lists the tasks there are, some of which may have ended.
-func (t *Tasks) addresses(m process.Memory, threads []cpython.Thread, out *Listed) ([]uint64, error) {
+// addresses lists the tasks there are, some of which may have ended. known, which may be nil, tells which objects are known to
+// be tasks.
+func (t *Tasks) addresses(m process.Memory, threads []cpython.Thread, known func(uint64) bool, out *Listed) ([]uint64, error) {
 	var addrs []uint64
 	if t.Current == 0 {
 		seen := make(map[uint64]bool)
-		heads := []uint64{t.interp + uint64(t.debug.InterpTasks)}
-		for _, thread := range threads {
-			if thread.Interp == t.interp {
-				heads = append(heads, thread.Addr+uint64(t.debug.ThreadTasks))
-			}
-		}
-		for _, head := range heads {
+		for _, head := range t.heads(threads) {
 			if err := t.linked(m, head, seen, &addrs); err != nil {
 				return nil, err
 			}
@@ -200,7 +197,7 @@ func (t *Tasks) addresses(m process.Memory, threads []cpython.Thread, out *Liste
 		}
 		for at := 0; at < len(found); at += together {
 			some := found[at:min(at+together, len(found))]
-			ours, err := process.ReadPaged(m, func(m process.Memory) ([]bool, error) { return t.areTasks(m, some), nil })
+			ours, err := process.ReadPaged(m, func(m process.Memory) ([]bool, error) { return t.areTasks(m, some, known), nil })
 			if err != nil {
 				return nil, fmt.Errorf("read the tasks: %w", err)
 			}
@@ -217,6 +214,17 @@ func (t *Tasks) addresses(m process.Memory, threads []cpython.Thread, out *Liste
 		}
 	}
 	return addrs, nil
+}
+
+// heads returns the addresses of the lists of tasks (3.14 on): that of the interpreter, and those of its threads.
+func (t *Tasks) heads(threads []cpython.Thread) []uint64 {
+	heads := []uint64{t.interp + uint64(t.debug.InterpTasks)}
+	for _, thread := range threads {
+		if thread.Interp == t.interp {
+			heads = append(heads, thread.Addr+uint64(t.debug.ThreadTasks))
+		}
+	}
+	return heads
 }
 
 // foreign counts the tasks that asyncio keeps in sets because they are not the C module's (3.14 on).
@@ -236,9 +244,9 @@ func (t *Tasks) foreign(m process.Memory) (n int, err error) {
 // linked follows one list of tasks, which begins and ends at its head.
 func (t *Tasks) linked(m process.Memory, head uint64, seen map[uint64]bool, to *[]uint64) error {
 	for node := head; len(*to) < MaxTasks; {
-		nodes, err := followed(m, node, head)
+		nodes, err := followed(m, node, head, nil)
 		if err != nil {
-			return fmt.Errorf("read the list of tasks: %w", err)
+			return errList(err)
 		}
 		for _, node = range nodes {
 			if node == head || node == 0 || len(*to) >= MaxTasks {
@@ -246,7 +254,7 @@ func (t *Tasks) linked(m process.Memory, head uint64, seen map[uint64]bool, to *
 			}
 			task := node - uint64(t.debug.TaskNode)
 			if seen[task] {
-				return errors.New("read the list of tasks: it runs in a circle, or changes")
+				return errList(errCircle)
 			}
 			seen[task] = true
 			*to = append(*to, task)
@@ -255,15 +263,19 @@ func (t *Tasks) linked(m process.Memory, head uint64, seen map[uint64]bool, to *
 	return nil
 }
 
-// followed reads the next nodes of a list, up to its head, where it ends.
-func followed(m process.Memory, node, head uint64) ([]uint64, error) {
+var errCircle = errors.New("it runs in a circle, or changes")
+
+func errList(err error) error { return fmt.Errorf("read the list of tasks: %w", err) }
+
+// followed reads the next nodes of a list, up to its head, where it ends, or to one that is known; known may be nil.
+func followed(m process.Memory, node, head uint64, known func(uint64) bool) ([]uint64, error) {
 	const most = 256
 	return process.ReadTogether(m, func(m process.Memory) (out []uint64, err error) {
 		for range most {
 			if node, err = words.At(m, node); err != nil {
 				return nil, err
 			}
-			if out = append(out, node); node == head || node == 0 {
+			if out = append(out, node); node == head || node == 0 || known != nil && known(node) {
 				break
 			}
 		}
@@ -274,11 +286,11 @@ func followed(m process.Memory, node, head uint64) ([]uint64, error) {
 // maxBases bounds the classes between a task's own and the C module's.
 const maxBases = 16
 
-// areTasks asks isTask of several.
-func (t *Tasks) areTasks(m process.Memory, addrs []uint64) []bool {
+// areTasks asks isTask of several that are not known.
+func (t *Tasks) areTasks(m process.Memory, addrs []uint64, known func(uint64) bool) []bool {
 	out := make([]bool, len(addrs))
 	for i, addr := range addrs {
-		out[i] = t.isTask(m, addr)
+		out[i] = known != nil && known(addr) || t.isTask(m, addr)
 	}
 	return out
 }
@@ -311,8 +323,9 @@ func (t *Tasks) pending(m process.Memory, addr uint64) (task Pending, ok bool) {
 	if err != nil || coro == 0 {
 		return task, false
 	}
-	task.waiter = t.waiter(m, addr)
+	task.coro, task.waiter = coro, t.waiter(m, addr)
 	if named, err := t.read(m, addr); err == nil {
+		task.named = named.Name.Addr
 		task.Name, _ = t.NameOf(m, named.Name)
 	}
 	task.Awaits, task.Leaf, err = t.runtime.Awaits(m, coro)

@@ -88,13 +88,7 @@ func TestManyTasksWithinTheBudget(t *testing.T) {
 		t.Run(py.Name, func(t *testing.T) {
 			program := testpython.Start(t, py.Command(py.Script(t, "crowd.py", manyTasks)))
 			require.Equal(t, "ready", program.ReadLine(t))
-			p, err := process.Open(program.PID)
-			require.NoError(t, err)
-			rt, err := locate.New().Locate(p)
-			require.NoError(t, err)
-			threads, err := rt.Threads(p.Memory())
-			require.NoError(t, err)
-			tasks, err := Find(p, rt, threads[0].Interp)
+			p, threads, tasks, err := tasksOf(t, program.PID)
 			require.NoError(t, err)
 			budget := NewBudget()
 			for range 2 {

@@ -21,6 +21,9 @@ type Waits struct {
 	Task uint64
 	// Consumer says that the task's own outermost coroutine made the call.
 	Consumer bool
+
+	settles bool // its future is the C module's, so that it says whether it has a result
+	done    bool // it has
 }
 
 // waitingReader finds out what tasks wait for. It is for one moment only.
@@ -86,14 +89,19 @@ func (r *waitingReader) futureKind(m process.Memory, object uint64) (kind future
 
 // done reports whether a future of the C module has a result already, so that who awaits it is about to run.
 func (t *Tasks) done(m process.Memory, future uint64) bool {
-	at := t.state
-	if t.Current == 0 { // fut_state follows fut_awaited_by, and two bytes follow it
-		if at = t.debug.TaskAwaitedBy + 8; t.debug.TaskBySet != at+5 {
-			return false
-		}
-	}
+	at, ok := t.stateAt()
 	var b [4]byte
-	return m.Read(future+uint64(at), b[:]) == nil && b != [4]byte{}
+	return ok && m.Read(future+uint64(at), b[:]) == nil && b != [4]byte{}
+}
+
+// stateAt returns where a future of the C module has its state: 4 bytes, 0 while it has no result.
+func (t *Tasks) stateAt() (at uint32, ok bool) {
+	if t.Current != 0 {
+		return t.state, true
+	}
+	// fut_state follows fut_awaited_by, and two bytes follow it.
+	at = t.debug.TaskAwaitedBy + 8
+	return at, t.debug.TaskBySet == at+5
 }
 
 // readWaits finds out what the tasks wait for, and, where one of them waits for a lock, what they hold.
@@ -165,7 +173,9 @@ func (r *waitingReader) waits(m process.Memory, task *Pending) (out Waits) {
 		return out
 	}
 	awaited := r.futureKind(m, future)
-	if awaited != otherAwaitable && r.primitives.tasks.done(m, future) {
+	out.settles = awaited != otherAwaitable
+	if out.settles && r.primitives.tasks.done(m, future) {
+		out.done = true
 		return out
 	}
 	out.On = model.WaitFuture

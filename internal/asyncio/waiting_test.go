@@ -10,9 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/loopwatch/loopwatch/internal/cpython/locate"
 	"github.com/loopwatch/loopwatch/internal/model"
-	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
 
@@ -28,13 +26,7 @@ func TestWaits(t *testing.T) {
 			var want map[string][3]*string
 			require.NoError(t, json.Unmarshal([]byte(program.ReadLine(t)), &[]any{&count, &want}))
 			require.Len(t, want, count)
-			p, err := process.Open(program.PID)
-			require.NoError(t, err)
-			rt, err := locate.New().Locate(p)
-			require.NoError(t, err)
-			threads, err := rt.Threads(p.Memory())
-			require.NoError(t, err)
-			tasks, err := Find(p, rt, threads[0].Interp)
+			p, threads, tasks, err := tasksOf(t, program.PID)
 			require.NoError(t, err)
 			listed, err := tasks.List(p.Memory(), threads, NewBudget(), MaxKept)
 			require.NoError(t, err)

@@ -52,11 +52,8 @@ func Waits(tasks []Task, holders Holders) map[uint64][]model.Wait {
 		if t.Waits.On == "" {
 			continue
 		}
-		on := t.Waits.On
-		if on == model.WaitFuture && t.Awaits {
-			on = model.WaitTask
-		}
-		place := t.place()
+		on := Kind(t.Waits, t.Awaits)
+		place := Place(t.Frames, t.Waits.Library)
 		k := key{loop: t.Loop, on: on, object: t.Waits.Object}
 		if on == model.WaitQueue { // who takes and who puts is not the same
 			k.call = t.Waits.Call
@@ -66,7 +63,7 @@ func Waits(tasks []Task, holders Holders) map[uint64][]model.Wait {
 		}
 		g := groups[k]
 		if g == nil {
-			g = &group{Wait: model.Wait{On: on, Call: t.Waits.Call, Queued: on == model.WaitExecutor && t.Waits.Object != 0, Consumers: true}, places: make(map[model.Frame]int)}
+			g = &group{Wait: model.Wait{On: on, Call: t.Waits.Call, Queued: Queued(t.Waits), Consumers: true}, places: make(map[model.Frame]int)}
 			if on == model.WaitLock {
 				g.lock = t.Waits.Object
 			}
@@ -77,7 +74,7 @@ func Waits(tasks []Task, holders Holders) map[uint64][]model.Wait {
 		if len(g.IDs) < model.MaxWaitIDs {
 			g.IDs = append(g.IDs, t.ID)
 		}
-		g.Consumers = g.Consumers && on == model.WaitQueue && t.Waits.Consumer && strings.HasSuffix(t.Waits.Call, ".get")
+		g.Consumers = g.Consumers && Consumes(t.Waits)
 		g.places[place]++
 	}
 	out := make(map[uint64][]model.Wait)
@@ -86,12 +83,7 @@ func Waits(tasks []Task, holders Holders) map[uint64][]model.Wait {
 		if place := most(g.places); place != (model.Frame{}) {
 			g.Place = &place
 		}
-		if holder := holders.Of(g.lock); holder != nil {
-			at := len(holder.task.Frames) - 1 - holder.at
-			if at >= 0 {
-				g.Holder = &model.WaitHolder{Task: holder.task.ID, Name: holder.task.Name, Frames: holder.task.Frames[at:]}
-			}
-		}
+		g.Holder = holders.Of(g.lock).Named()
 		out[k.loop] = append(out[k.loop], g.Wait)
 	}
 	for _, waits := range out {
@@ -100,9 +92,26 @@ func Waits(tasks []Task, holders Holders) map[uint64][]model.Wait {
 	return out
 }
 
-// place returns where the application waits: its innermost frame, the one that made the call where the application has none.
-func (t *Task) place() model.Frame {
-	outside := t.Frames[min(t.Waits.Library, len(t.Frames)):]
+// Kind returns what a task waits for. awaits says that other tasks say that it awaits them.
+func Kind(w asyncio.Waits, awaits bool) model.WaitKind {
+	if w.On == model.WaitFuture && awaits {
+		return model.WaitTask
+	}
+	return w.On
+}
+
+// Consumes reports whether a task waits for work, an item of a queue, by its own outermost coroutine.
+func Consumes(w asyncio.Waits) bool {
+	return w.On == model.WaitQueue && w.Consumer && strings.HasSuffix(w.Call, ".get")
+}
+
+// Queued reports whether a task waits for a free thread.
+func Queued(w asyncio.Waits) bool { return w.On == model.WaitExecutor && w.Object != 0 }
+
+// Place returns where the application waits, of the frames of a task, innermost first, of which so many are the library's that it
+// called: its innermost frame, the one that made the call where the application has none.
+func Place(frames []model.Frame, library int) model.Frame {
+	outside := frames[min(library, len(frames)):]
 	for _, f := range outside {
 		if f.App {
 			return f
@@ -111,8 +120,8 @@ func (t *Task) place() model.Frame {
 	if len(outside) > 0 {
 		return outside[0]
 	}
-	if len(t.Frames) > 0 {
-		return t.Frames[len(t.Frames)-1]
+	if len(frames) > 0 {
+		return frames[len(frames)-1]
 	}
 	return model.Frame{}
 }
@@ -163,6 +172,18 @@ func (h Holders) Of(lock uint64) *Holder {
 	return h.by[lock]
 }
 
+// Named says who the holder is and where it holds the lock, nil where that is not known.
+func (h *Holder) Named() *model.WaitHolder {
+	if h == nil {
+		return nil
+	}
+	at := len(h.task.Frames) - 1 - h.at
+	if at < 0 {
+		return nil
+	}
+	return &model.WaitHolder{Task: h.task.ID, Name: h.task.Name, Frames: h.task.Frames[at:]}
+}
+
 // Deadlocks finds the circles of tasks of which each waits for a lock that the next one holds, or for its end. A circle in
 // which one waits for a limited time only is none: it ends by itself.
 func Deadlocks(tasks []Task, holders Holders) [][]model.DeadlockMember {
@@ -204,7 +225,7 @@ func Deadlocks(tasks []Task, holders Holders) [][]model.DeadlockMember {
 			to, holds, _ := next(at)
 			t := &tasks[to]
 			member := model.DeadlockMember{Task: t.ID, Name: t.Name, Holds: holds}
-			if place := t.place(); place != (model.Frame{}) {
+			if place := Place(t.Frames, t.Waits.Library); place != (model.Frame{}) {
 				member.Frame = &place
 			}
 			circle = append(circle, member)

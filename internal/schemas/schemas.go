@@ -30,6 +30,7 @@ var formats = map[string]any{
 	"report.v1":           model.Report{},
 	"block.v1":            model.Block{},
 	"dump.v1":             model.Dump{},
+	"waits.v1":            model.WaitProfile{},
 	"diff.v1":             model.Diff{},
 	"doctor.v1":           doctor.Diagnosis{},
 	"recording.v1.header": recording.Header{},

@@ -66,6 +66,8 @@ func TestReports(t *testing.T) {
 	require.NoError(t, err)
 	valid(t, "diff.v1", func(b *bytes.Buffer) error { return json.WriteDiff(b, d) })
 	valid(t, "dump.v1", func(b *bytes.Buffer) error { return json.WriteDump(b, reporttest.Dump("x")) })
+	valid(t, "waits.v1", func(b *bytes.Buffer) error { return json.WriteWaits(b, reporttest.Waits("x")) })
+	valid(t, "waits.v1", func(b *bytes.Buffer) error { return json.WriteWaits(b, &model.WaitProfile{}) })
 }
 
 // Every line of the recordings that blocks are judged from again.

@@ -73,16 +73,7 @@ func NormaliseDump(d *model.Dump) {
 	if d.Processes == nil {
 		d.Processes = []model.DumpProcess{}
 	}
-	if d.Lost == nil {
-		d.Lost = map[string]int64{}
-	}
-	if d.Unsupported == nil {
-		d.Unsupported = []model.Unsupported{}
-	}
-	for i := range d.Unsupported {
-		u := &d.Unsupported[i]
-		u.Command, u.Reason = bound(u.Command), bound(u.Reason)
-	}
+	normaliseMissing(&d.Lost, &d.Unsupported)
 	for i := range d.Processes {
 		p := &d.Processes[i]
 		p.Command, p.Container, p.Unit = bound(p.Command), bound(p.Container), bound(p.Unit)
@@ -115,15 +106,58 @@ func NormaliseDump(d *model.Dump) {
 	}
 }
 
+// NormaliseWaits gives a profile of awaits the form the machine format promises: no null lists, every foreign string bounded and UTF-8.
+func NormaliseWaits(p *model.WaitProfile) {
+	p.Schema = model.SchemaWaits
+	if p.Loops == nil {
+		p.Loops = []model.WaitLoop{}
+	}
+	if p.Waits == nil {
+		p.Waits = []model.TaskWaits{}
+	}
+	normaliseMissing(&p.Lost, &p.Unsupported)
+	for i := range p.Loops {
+		l := &p.Loops[i]
+		l.Command, l.Container, l.Unit = bound(l.Command), bound(l.Container), bound(l.Unit)
+	}
+	for i := range p.Waits {
+		w := &p.Waits[i]
+		w.Place, w.Chain = boundFrame(w.Place), boundFrames(w.Chain)
+		if w.Loops == nil {
+			w.Loops = []model.LoopWaits{}
+		}
+		w.Holder = boundHolder(w.Holder)
+	}
+}
+
+// normaliseMissing does the same to what is said of what is missing.
+func normaliseMissing(lost *map[string]int64, unsupported *[]model.Unsupported) {
+	if *lost == nil {
+		*lost = map[string]int64{}
+	}
+	if *unsupported == nil {
+		*unsupported = []model.Unsupported{}
+	}
+	for i := range *unsupported {
+		u := &(*unsupported)[i]
+		u.Command, u.Reason = bound(u.Command), bound(u.Reason)
+	}
+}
+
+func boundHolder(h *model.WaitHolder) *model.WaitHolder {
+	if h == nil {
+		return nil
+	}
+	held := *h
+	held.Name, held.Frames = bound(h.Name), boundFrames(h.Frames)
+	return &held
+}
+
 func normaliseWaits(waits []model.Wait) {
 	for i := range waits {
 		w := &waits[i]
 		w.Place = boundFrame(w.Place)
-		if w.Holder != nil {
-			held := *w.Holder
-			held.Name, held.Frames = bound(held.Name), boundFrames(held.Frames)
-			w.Holder = &held
-		}
+		w.Holder = boundHolder(w.Holder)
 	}
 }
 

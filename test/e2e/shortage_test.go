@@ -20,7 +20,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/testpython"
 )
 
-// TestShortages: a dump of a FastAPI application says in its first line what is short: sessions, of which it has two, or with
+// TestShortages: a dump of a FastAPI application, and a profile of awaits, say in their first line what is short: sessions, of which it has two, or with
 // them given back the threads that anyio has for functions that are not asynchronous.
 func TestShortages(t *testing.T) {
 	dir := t.TempDir()
@@ -71,8 +71,8 @@ func TestShortages(t *testing.T) {
 		}
 		return out
 	}
-	first := func() string {
-		got := do(t, 0, "dump", itoa(server.PID))
+	first := func(command string, args ...string) string {
+		got := do(t, 0, append([]string{command, "-p", itoa(server.PID)}, args...)...)
 		require.Zero(t, got.status, got.stderr)
 		line, _, _ := strings.Cut(got.stdout, "\n")
 		return line
@@ -83,16 +83,18 @@ func TestShortages(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return waiting(model.WaitQueue, "acquire", false).Tasks == 17 && waiting(model.WaitLock, "cached", false).Tasks == 5
 	}, patience, 50*time.Millisecond)
-	assert.Regexp(t, `^17 tasks wait for an item of a queue at .*acquire short.py:20, in uvicorn\[\d+\]; no loop is blocked$`, first())
+	assert.Regexp(t, `^17 tasks wait for an item of a queue at .*acquire short.py:18, in uvicorn\[\d+\]; no loop is blocked$`, first("dump"))
+	assert.Regexp(t, `^Tasks waited most for an item of a queue at .*acquire short.py:18: 77 % of .* task-seconds, 17 at once at most\.$`, first("waits", "-d", "1s"))
 	lock := waiting(model.WaitLock, "cached", false)
 	require.NotNil(t, lock.Holder)
-	assert.Equal(t, []any{"cached", 46}, []any{lock.Holder.Frames[0].Function, lock.Holder.Frames[0].Line})
+	assert.Equal(t, []any{"cached", 42}, []any{lock.Holder.Frames[0].Function, lock.Holder.Frames[0].Line})
 	assert.False(t, lock.Consumers)
 
 	const threads = 40 // what anyio has by default
 	ask("/report", threads+23)
 	require.Eventually(t, func() bool { return waiting(model.WaitExecutor, "run_in_threadpool", true).Tasks == 23 }, patience, 50*time.Millisecond)
-	assert.Regexp(t, `^23 calls wait for one of the 40 threads of the thread pool anyio, busy in report short.py:56, in uvicorn\[\d+\]; no loop is blocked$`, first())
+	assert.Regexp(t, `^23 calls wait for one of the 40 threads of the thread pool anyio, busy in report short.py:51, in uvicorn\[\d+\]; no loop is blocked$`, first("dump"))
+	assert.Regexp(t, `^Tasks waited most for a free thread at .*run_in_threadpool .*: 51 % of .* task-seconds, 23 at once at most\.$`, first("waits", "-d", "1s"))
 	pools := look().Executors
 	require.Len(t, pools, 1)
 	assert.Equal(t, []any{threads, threads, threads, 23}, []any{pools[0].Threads, *pools[0].Max, pools[0].Busy, *pools[0].Queued})

@@ -55,12 +55,18 @@ type tab struct {
 // would load, fails the test.
 func open(t *testing.T, r *model.Report, width int, scheme string) tab {
 	t.Helper()
+	return openPage(t, written(t, r), width, scheme)
+}
+
+// openPage is open for the text of a page.
+func openPage(t *testing.T, page string, width int, scheme string) tab {
+	t.Helper()
 	running, err := browser()
 	require.NoError(t, err)
 	ctx, cancel := chromedp.NewContext(running)
 	ctx, stop := context.WithTimeout(ctx, 5*time.Minute)
 	file := filepath.Join(t.TempDir(), "report.html")
-	require.NoError(t, os.WriteFile(file, []byte(written(t, r)), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(page), 0o600))
 
 	var mu sync.Mutex
 	var complaints []string

@@ -17,6 +17,8 @@ import (
 // graphs is what the script draws from. Rows are arrays to keep the file small; script.js
 // names their columns.
 type graphs struct {
+	What      string   `json:"what"`           // is drawn
+	Unit      string   `json:"unit,omitempty"` // of seconds, where they are no plain ones
 	StartedAt string   `json:"startedAt"`
 	WindowNS  int64    `json:"window"`
 	Causes    []string `json:"causes"`
@@ -29,6 +31,7 @@ type graphs struct {
 	strings   map[string]int
 	causes    map[model.Cause]int
 	frames    map[profile.Frame]int
+	kind      func(model.Cause) causeView
 }
 
 type lane struct {
@@ -39,14 +42,19 @@ type lane struct {
 }
 
 func newGraphs(r *model.Report, v *view) *graphs {
-	g := &graphs{
-		StartedAt: clean(r.StartedAt), WindowNS: max(r.EndedNS-r.StartedNS, 0),
-		Causes: []string{}, Classes: []string{}, Lanes: []lane{}, Blocks: [][]any{}, Strings: []string{}, Frames: [][]any{},
+	g := emptyGraphs(blockedTime, causeOf)
+	g.StartedAt, g.WindowNS = clean(r.StartedAt), max(r.EndedNS-r.StartedNS, 0)
+	g.timeline(r, v)
+	g.flame(profile.Samples(r), &v.leftOut)
+	return g
+}
+
+// emptyGraphs returns graphs of something, with nothing drawn yet. kind says how a kind of it is shown.
+func emptyGraphs(what string, kind func(model.Cause) causeView) *graphs {
+	return &graphs{
+		What: what, kind: kind, Causes: []string{}, Classes: []string{}, Lanes: []lane{}, Blocks: [][]any{}, Strings: []string{}, Frames: [][]any{},
 		strings: map[string]int{}, causes: map[model.Cause]int{}, frames: map[profile.Frame]int{},
 	}
-	g.timeline(r, v)
-	g.flame(r, v)
-	return g
 }
 
 func (g *graphs) string(s string) int {
@@ -65,7 +73,7 @@ func (g *graphs) cause(c model.Cause) int {
 	if !known {
 		i = len(g.Causes)
 		g.causes[c] = i
-		named := causeOf(c)
+		named := g.kind(c)
 		g.Causes, g.Classes = append(g.Causes, named.Name), append(g.Classes, named.Class)
 	}
 	return i
@@ -186,11 +194,11 @@ func (n *node) add(cause int, ns int64) {
 
 // flame builds the tree: all, its loops, their frames outermost first. Of a tree too large the
 // smallest boxes go; their time stays in the box above.
-func (g *graphs) flame(r *model.Report, v *view) {
+func (g *graphs) flame(samples []profile.Sample, v *leftOut) {
 	root := newNode(g.frame(profile.Frame{Function: "all loops"}))
 	nodes := 1
-	for _, s := range profile.Samples(r) {
-		cause := g.cause(s.Cause)
+	for _, s := range samples {
+		cause := g.cause(model.Cause(s.Kind))
 		at := root
 		at.add(cause, s.NS)
 		label := s.Loop.Process + " " + s.Loop.Name

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package html writes a report as one HTML file for people: the answer, loops, blockers with
-// their stacks, a timeline of the blocks and a flame graph of the blocked time. The file needs
+// their stacks, a timeline of the blocks and a flame graph of the blocked time; and a profile of awaits in the same way. The file needs
 // nothing but itself; a content security policy keeps it from loading or running anything else.
-// A report goes in, the page goes out; what a watched process chose is neutralised
+// A report or such a profile goes in, the page goes out; what a watched process chose is neutralised
 // (package safetext) and escaped (html/template, JSON read by text nodes alone).
 package html
 
@@ -45,6 +45,9 @@ const (
 //go:embed assets/page.html.tmpl
 var pageText string
 
+//go:embed assets/waits.html.tmpl
+var waitsText string
+
 //go:embed assets/style.css
 var styleFile string
 
@@ -52,10 +55,15 @@ var styleFile string
 var scriptText string
 
 // style is the page's style sheet. The rules that colour the causes are made from the table of causes.
-func style() string { return strings.Replace(styleFile, causesHere, causeRules(), 1) }
+func style() string { return strings.Replace(styleFile, causesHere, causeRules()+"\n"+kindRules(), 1) }
 
 // page is parsed when it is first needed: most commands write no page.
 var page = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageText)) })
+
+// waitsPage is the page of a profile of awaits: it shares the parts of the other one.
+var waitsPage = sync.OnceValue(func() *template.Template {
+	return template.Must(template.Must(template.New("page").Parse(pageText)).New("waits").Parse(waitsText))
+})
 
 // policy lets the page use its own style and script and nothing else.
 func policy(style string) string {
@@ -71,15 +79,23 @@ func hashOf(text string) string {
 // Write writes r as one HTML file.
 func Write(w io.Writer, r *model.Report) error {
 	v := newView(r)
-	data, err := json.Marshal(newGraphs(r, v)) // escapes <, > and &
+	if err := v.shell.fill(newGraphs(r, v)); err != nil {
+		return err
+	}
+	if err := page().Execute(w, v); err != nil {
+		return fmt.Errorf("write page: %w", err)
+	}
+	return nil
+}
+
+// fill takes what is drawn, and what draws it.
+func (s *shell) fill(g *graphs) error {
+	data, err := json.Marshal(g) // escapes <, > and &
 	if err != nil {
 		return fmt.Errorf("encode the graphs: %w", err)
 	}
 	css := style()
-	v.Policy = policy(css)
-	v.Style, v.Script, v.Data = template.CSS(css), template.JS(scriptText), template.JS(data)
-	if err := page().Execute(w, v); err != nil {
-		return fmt.Errorf("write page: %w", err)
-	}
+	s.Policy = policy(css)
+	s.Style, s.Script, s.Data = template.CSS(css), template.JS(scriptText), template.JS(data)
 	return nil
 }

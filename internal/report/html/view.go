@@ -18,14 +18,28 @@ import (
 	"github.com/loopwatch/loopwatch/internal/summary"
 )
 
-// view is what the template shows. Its strings are fit to be shown.
-type view struct {
+// shell is what every page has around what it says.
+type shell struct {
 	Policy string
 	Style  template.CSS
 	Script template.JS
 	Data   template.JS
-
 	Title  string
+}
+
+// leftOut is what a page does not show, and why. Its strings are fit to be shown.
+type leftOut struct {
+	Limits   []string // what the drawings leave out
+	Lost     []fact
+	LostNote string
+	Problems []fact
+	ProbsOut string
+}
+
+// view is what the template shows. Its strings are fit to be shown.
+type view struct {
+	shell
+	leftOut
 	Answer words.Answer
 	// LetThrough is what was let through as known, and the rules that matched nothing.
 	LetThrough []string
@@ -40,13 +54,14 @@ type view struct {
 	RestOut    string
 	Longest    []blockView
 	Blocks     int
-	Limits     []string // what the drawings leave out
-	Lost       []fact
-	LostNote   string
-	Problems   []fact
-	ProbsOut   string
 	Causes     []causeView // those that occur
 }
+
+// Flamed is what the flame graph shows, Drawn whether there is something to draw.
+func (v *view) Flamed() string { return blockedTime }
+func (v *view) Drawn() bool    { return v.Blocks > 0 }
+
+const blockedTime, waitingTime = "blocked time", "waiting time"
 
 type fact struct{ Name, Value string }
 
@@ -77,7 +92,8 @@ func glued(s string) string { return units.ReplaceAllString(s, "$1\u00a0$2") }
 var units = regexp.MustCompile(`(\d) (ns|µs|ms|s|min|h)\b`)
 
 func newView(r *model.Report) *view {
-	v := &view{Answer: words.AnswerOf(r), Blocks: len(r.Blocks), Title: "loopwatch report"}
+	v := &view{Answer: words.AnswerOf(r), Blocks: len(r.Blocks)}
+	v.Title = "loopwatch report"
 	if r.Host.Hostname != "" {
 		v.Title += " of " + clean(r.Host.Hostname)
 	}
@@ -90,7 +106,8 @@ func newView(r *model.Report) *view {
 	v.loops(r)
 	v.blockers(r, names)
 	v.longest(r, names)
-	v.problems(r)
+	v.LostNote = words.LostLine(r.Lost)
+	v.leftOut.fill(r.Lost.Reasons, r.Unsupported)
 	occurring := map[model.Cause]bool{}
 	for i := range r.Blocks {
 		occurring[r.Blocks[i].Cause] = true
@@ -196,20 +213,19 @@ func (v *view) longest(r *model.Report, names words.LoopNames) {
 	}
 }
 
-func (v *view) problems(r *model.Report) {
-	l := r.Lost
-	v.LostNote = words.LostLine(l)
-	reasons := slices.DeleteFunc(slices.Sorted(maps.Keys(l.Reasons)), func(reason string) bool {
+// fill says what was lost and who could not be watched.
+func (v *leftOut) fill(lost map[string]int64, unsupported []model.Unsupported) {
+	reasons := slices.DeleteFunc(slices.Sorted(maps.Keys(lost)), func(reason string) bool {
 		return reason == summary.ReasonBlocksOverLimit // has a sentence of its own, see graphs.timeline
 	})
 	for _, reason := range reasons[:min(len(reasons), 2*maxProblems)] {
-		value := strconv.FormatInt(l.Reasons[reason], 10)
+		value := strconv.FormatInt(lost[reason], 10)
 		if says := words.ReasonText(reason); says != "" {
 			value += ": " + says
 		}
 		v.Lost = append(v.Lost, fact{clean(reason), value})
 	}
-	groups := words.UnwatchedGroups(r.Unsupported)
+	groups := words.UnwatchedGroups(unsupported)
 	for _, g := range groups[:min(len(groups), maxProblems)] {
 		who, why := words.UnwatchedText(g, blockerLoops)
 		v.Problems = append(v.Problems, fact{cleanUpTo(who, 2*maxName), cleanUpTo(why, 2*maxName)})

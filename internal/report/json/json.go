@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package json writes the machine formats: a report, one block on a line, and a dump. What goes in has the form of package
+// Package json writes the machine formats: a report, one block on a line, a dump, and a profile of awaits. What goes in has the form of package
 // model already; what comes out is printable, whatever a watched process chose (package safetext).
 package json
 
@@ -75,9 +75,20 @@ func WriteBlock(w io.Writer, b model.Block) error {
 // WriteDump writes d as one indented JSON document (schema loopwatch.dump/v1).
 func WriteDump(w io.Writer, d *model.Dump) error {
 	summary.NormaliseDump(d)
+	return writeWhole(w, d, "dump")
+}
+
+// WriteWaits writes p as one indented JSON document (schema loopwatch.waits/v1).
+func WriteWaits(w io.Writer, p *model.WaitProfile) error {
+	summary.NormaliseWaits(p)
+	return writeWhole(w, p, "profile of awaits")
+}
+
+// writeWhole writes a document that is encoded at once.
+func writeWhole(w io.Writer, v any, what string) error {
 	var b bytes.Buffer
-	if err := encode(&b, d, ""); err != nil {
-		return fmt.Errorf("encode dump: %w", err)
+	if err := encode(&b, v, ""); err != nil {
+		return fmt.Errorf("encode %s: %w", what, err)
 	}
 	return writeAll(w, b.Bytes(), []byte("\n"))
 }

@@ -46,7 +46,7 @@ func TestJSONKeepsThePromises(t *testing.T) {
 func assertNoNullLists(t *testing.T, at string, v any) {
 	switch v := v.(type) {
 	case nil:
-		assert.Regexp(t, `\.(culprit|leaf)$`, at)
+		assert.Regexp(t, `\.(culprit|leaf|holder|place)$`, at)
 	case map[string]any:
 		for k, e := range v {
 			assertNoNullLists(t, at+"."+k, e)
@@ -104,6 +104,19 @@ func TestLowerBoundsInJSON(t *testing.T) {
 	out.Reset()
 	require.NoError(t, WriteBlock(&out, began))
 	assert.Contains(t, out.String(), `"at_least":true`)
+}
+
+// TestWaits: no list is null, and nothing a process has made is printed as it is.
+func TestWaits(t *testing.T) {
+	for _, p := range []*model.WaitProfile{{}, reporttest.Waits("\x1b[31m")} {
+		var b bytes.Buffer
+		require.NoError(t, WriteWaits(&b, p))
+		var v map[string]any
+		require.NoError(t, json.Unmarshal(b.Bytes(), &v))
+		assert.Equal(t, model.SchemaWaits, v["schema"])
+		assertNoNullLists(t, "", v)
+		assert.NotContains(t, b.String(), "\x1b")
+	}
 }
 
 // FuzzWrite lets a watched process choose every string and looks for what is no JSON, or would be obeyed by a terminal.

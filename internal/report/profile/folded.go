@@ -14,10 +14,15 @@ import (
 
 // WriteFolded writes a line for each different stack, "process;loop;outermost;…;innermost N",
 // N being nanoseconds of blocked time: the input of flamegraph.pl, inferno and their like.
-func WriteFolded(w io.Writer, r *model.Report) error {
+func WriteFolded(w io.Writer, r *model.Report) error { return blocked(r).writeFolded(w) }
+
+// WriteFoldedWaits does the same for waiting time.
+func WriteFoldedWaits(w io.Writer, p *model.WaitProfile) error { return waiting(p).writeFolded(w) }
+
+func (f *file) writeFolded(w io.Writer) error {
 	sums := make(map[string]int64)
 	var line strings.Builder
-	for _, s := range Samples(r) {
+	for _, s := range f.samples {
 		line.Reset()
 		line.WriteString(foldedName(s.Loop.Process))
 		line.WriteByte(';')

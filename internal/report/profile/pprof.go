@@ -18,8 +18,13 @@ import (
 )
 
 // WritePprof writes r as a gzipped pprof profile.
-func WritePprof(w io.Writer, r *model.Report) error {
-	if err := Pprof(r).Write(w); err != nil {
+func WritePprof(w io.Writer, r *model.Report) error { return writePprof(w, Pprof(r)) }
+
+// WritePprofWaits writes p as a gzipped pprof profile.
+func WritePprofWaits(w io.Writer, p *model.WaitProfile) error { return writePprof(w, PprofWaits(p)) }
+
+func writePprof(w io.Writer, p *profile.Profile) error {
+	if err := p.Write(w); err != nil {
 		return fmt.Errorf("write pprof profile: %w", err)
 	}
 	return nil
@@ -29,24 +34,33 @@ func WritePprof(w io.Writer, r *model.Report) error {
 // at its heaviest stack, and blocked nanoseconds, which tools show unless told otherwise. Labels
 // say the cause, the process and the loop.
 func Pprof(r *model.Report) *profile.Profile {
-	p := &profile.Profile{
-		SampleType:        []*profile.ValueType{{Type: "blocks", Unit: "count"}, {Type: "blocked", Unit: "nanoseconds"}},
-		DefaultSampleType: "blocked",
-		DurationNanos:     max(r.EndedNS-r.StartedNS, 0),
-		Comments:          []string{"loopwatch: " + title(r), "threshold: " + words.HumanDuration(r.ThresholdNS)},
-	}
-	if started, err := time.Parse(time.RFC3339Nano, r.StartedAt); err == nil {
-		p.TimeNanos = started.UnixNano()
-	}
+	p := blocked(r).pprof()
 	if n := r.Lost.Reasons[summary.ReasonBlocksOverLimit]; n > 0 {
 		p.Comments = append(p.Comments, fmt.Sprintf("left out: %s, the shortest", words.Plural(n, "block")))
 	}
+	return p
+}
+
+// PprofWaits returns the waiting time of p as a pprof profile with two values: how often tasks were found waiting, and
+// nanoseconds summed over tasks, which tools show unless told otherwise. Labels say what they waited for, the process and the loop.
+func PprofWaits(p *model.WaitProfile) *profile.Profile { return waiting(p).pprof() }
+
+func (f *file) pprof() *profile.Profile {
+	p := &profile.Profile{
+		SampleType:        []*profile.ValueType{{Type: f.counted, Unit: "count"}, {Type: f.weighed, Unit: "nanoseconds"}},
+		DefaultSampleType: f.weighed,
+		DurationNanos:     f.durationNS,
+		Comments:          append([]string{"loopwatch: " + f.title}, f.comment),
+	}
+	if started, err := time.Parse(time.RFC3339Nano, f.startedAt); err == nil {
+		p.TimeNanos = started.UnixNano()
+	}
 	// Named, or pprof complains about a binary it does not find; complete, or it looks for one.
 	p.Mapping = []*profile.Mapping{{ID: 1, File: "python", HasFunctions: true, HasFilenames: true, HasLineNumbers: true}}
-	b := pprofBuilder{p: p, functions: map[Frame]*profile.Function{}, locations: map[Frame]*profile.Location{},
+	b := pprofBuilder{p: p, label: f.label, functions: map[Frame]*profile.Function{}, locations: map[Frame]*profile.Location{},
 		samples: map[string]*profile.Sample{}}
-	for _, s := range Samples(r) {
-		b.add(&s)
+	for i := range f.samples {
+		b.add(&f.samples[i])
 	}
 	slices.SortStableFunc(p.Sample, func(x, y *profile.Sample) int { return cmp.Compare(y.Value[1], x.Value[1]) })
 	return p
@@ -54,6 +68,7 @@ func Pprof(r *model.Report) *profile.Profile {
 
 type pprofBuilder struct {
 	p         *profile.Profile
+	label     string                      // of the kind of a sample
 	functions map[Frame]*profile.Function // by function and file
 	locations map[Frame]*profile.Location
 	samples   map[string]*profile.Sample
@@ -67,18 +82,16 @@ func (b *pprofBuilder) add(s *Sample) {
 		locations = append(locations, l)
 		key = binary.AppendUvarint(key, l.ID)
 	}
-	key = fmt.Appendf(key, "\x00%s\x00%d/%d", s.Cause, s.Loop.PID, s.Loop.TID)
+	key = fmt.Appendf(key, "\x00%s\x00%d/%d", s.Kind, s.Loop.PID, s.Loop.TID)
 	sample := b.samples[string(key)]
 	if sample == nil {
 		sample = &profile.Sample{Location: locations, Value: []int64{0, 0}, Label: map[string][]string{
-			"cause": {cmp.Or(clean(string(s.Cause)), "?")}, "process": {s.Loop.Process}, "loop": {s.Loop.Name},
+			b.label: {cmp.Or(clean(s.Kind), "?")}, "process": {s.Loop.Process}, "loop": {s.Loop.Name},
 		}}
 		b.samples[string(key)] = sample
 		b.p.Sample = append(b.p.Sample, sample)
 	}
-	if s.First {
-		sample.Value[0]++
-	}
+	sample.Value[0] += s.Count
 	sample.Value[1] += s.NS
 }
 

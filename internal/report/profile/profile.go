@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package profile writes the blocked time of a report as weighted stacks, in the formats of
-// flame graph tools: folded lines, speedscope and pprof. A report goes in, a file any of those
-// tools opens goes out. The weights add up to the durations of the blocks the report lists, to
-// the nanosecond: time without a stack stands under a frame in brackets that says so.
+// Package profile writes the blocked time of a report, or the waiting time of a profile of awaits, as weighted stacks, in the
+// formats of flame graph tools: folded lines, speedscope and pprof. A report or such a profile goes in, a file any of those
+// tools opens goes out. The weights add up to the durations of the blocks that the report lists, or to the waits of the
+// profile, to the nanosecond: time without a stack stands under a frame in brackets that says so.
 package profile
 
 import (
@@ -41,19 +41,19 @@ func (f Frame) String() string {
 	return fmt.Sprintf("%s (%s:%d)", f.Function, f.File, f.Line)
 }
 
-// Sample is time of one block spent in one stack.
+// Sample is time of one loop spent in one stack.
 type Sample struct {
-	Loop   *Loop
-	Block  *model.Block
-	First  bool // the first sample of its block: count these to count blocks
-	Cause  model.Cause
+	Loop *Loop
+	// Count is how many blocks begin with this sample, or how often tasks were found waiting there.
+	Count  int64
+	Kind   string // the cause of a block, or what tasks waited for
 	NS     int64
 	Frames []Frame // outermost first, never empty
 }
 
-// Loop is one loop with blocks, its strings fit to be shown.
+// Loop is one loop, its strings fit to be shown.
 type Loop struct {
-	model.Loop
+	model.LoopID
 	Process string // "uvicorn[1234]"
 	Name    string // "asyncio", or "asyncio thread 1240" where it is not in the main thread
 }
@@ -71,7 +71,7 @@ func clean(s string) string {
 func Samples(r *model.Report) []Sample {
 	loops := make(map[model.LoopID]*Loop, len(r.Loops))
 	for _, l := range r.Loops {
-		loops[model.LoopID{PID: l.PID, TID: l.TID}] = newLoop(l)
+		loops[model.LoopID{PID: l.PID, TID: l.TID}] = newLoop(l.PID, l.TID, l.Command, l.Loop)
 	}
 	frames := make(map[model.Frame]Frame)
 	var out []Sample
@@ -79,25 +79,23 @@ func Samples(r *model.Report) []Sample {
 		b := &r.Blocks[i]
 		id := model.LoopID{PID: b.PID, TID: b.TID}
 		if loops[id] == nil {
-			loops[id] = newLoop(model.Loop{PID: b.PID, TID: b.TID, Loop: "unknown"})
+			loops[id] = newLoop(b.PID, b.TID, "", "")
 		}
 		first := len(out)
 		out = appendBlock(out, b, loops[id], frames)
 		if first < len(out) {
-			out[first].First = true
+			out[first].Count = 1
 		}
 	}
 	return out
 }
 
-func newLoop(l model.Loop) *Loop {
-	main := l
-	main.TID = l.PID
-	name := cmp.Or(clean(l.Loop), "unknown")
-	if l.TID != l.PID {
-		name = fmt.Sprintf("%s thread %d", name, l.TID)
+func newLoop(pid, tid int, command, kind string) *Loop {
+	name := cmp.Or(clean(kind), "unknown")
+	if tid != pid {
+		name = fmt.Sprintf("%s thread %d", name, tid)
 	}
-	return &Loop{Loop: l, Process: words.LoopName(main), Name: name}
+	return &Loop{model.LoopID{PID: pid, TID: tid}, words.LoopName(model.Loop{PID: pid, TID: pid, Command: command}), name}
 }
 
 func appendBlock(out []Sample, b *model.Block, l *Loop, frames map[model.Frame]Frame) []Sample {
@@ -106,7 +104,7 @@ func appendBlock(out []Sample, b *model.Block, l *Loop, frames map[model.Frame]F
 	take := func(cause model.Cause, ns int64, stack []Frame) {
 		if ns = min(ns, left); ns > 0 {
 			left -= ns
-			out = append(out, Sample{Loop: l, Block: b, Cause: cmp.Or(cause, model.CauseUnknown), NS: ns, Frames: stack})
+			out = append(out, Sample{Loop: l, Kind: string(cmp.Or(cause, model.CauseUnknown)), NS: ns, Frames: stack})
 		}
 	}
 	for _, s := range b.Stacks {
@@ -123,21 +121,27 @@ func appendBlock(out []Sample, b *model.Block, l *Loop, frames map[model.Frame]F
 
 // stackOf returns a stack outermost first. Where no line is to blame, what is stands innermost.
 func stackOf(s model.Stack, known map[model.Frame]Frame) []Frame {
-	out := make([]Frame, 0, len(s.Frames)+1)
-	for i := len(s.Frames) - 1; i >= 0; i-- {
-		f, found := known[s.Frames[i]]
-		if !found {
-			f = Frame{clean(s.Frames[i].Function), clean(s.Frames[i].File), s.Frames[i].Line, s.Frames[i].App}
-			f.Function = cmp.Or(f.Function, "?")
-			known[s.Frames[i]] = f
-		}
-		out = append(out, f)
-	}
+	out := framesOf(s.Frames, known)
 	if name := s.Cause.PseudoFrame(); name != "" {
 		out = append(out, Frame{Function: name})
 	}
 	if len(out) == 0 {
 		out = append(out, Frame{Function: NoStack})
+	}
+	return out
+}
+
+// framesOf returns frames outermost first.
+func framesOf(frames []model.Frame, known map[model.Frame]Frame) []Frame {
+	out := make([]Frame, 0, len(frames)+1)
+	for _, frame := range slices.Backward(frames) {
+		f, found := known[frame]
+		if !found {
+			f = Frame{clean(frame.Function), clean(frame.File), frame.Line, frame.App}
+			f.Function = cmp.Or(f.Function, "?")
+			known[frame] = f
+		}
+		out = append(out, f)
 	}
 	return out
 }

@@ -126,7 +126,7 @@ func checkTotals(t testing.TB, r *model.Report) {
 		require.Positive(t, s.NS)
 		require.NotEmpty(t, s.Frames)
 		sum += s.NS
-		if s.First {
+		if s.Count > 0 {
 			first++
 		}
 	}
@@ -199,7 +199,7 @@ func example() *model.Report {
 func TestEveryCauseIsShown(t *testing.T) {
 	shown := map[model.Cause][]Frame{}
 	for _, s := range Samples(reporttest.EveryCause()) {
-		shown[s.Cause] = s.Frames
+		shown[model.Cause(s.Kind)] = s.Frames
 	}
 	for _, c := range model.Causes() {
 		want := NoStack

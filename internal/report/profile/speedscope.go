@@ -45,9 +45,16 @@ const speedscopeSchema = "https://www.speedscope.app/file-format-schema.json"
 
 // WriteSpeedscope writes a profile for each loop that was blocked, the most blocked first. Its
 // samples follow each other in the order of the blocks, without the time in between.
-func WriteSpeedscope(w io.Writer, r *model.Report) error {
+func WriteSpeedscope(w io.Writer, r *model.Report) error { return blocked(r).writeSpeedscope(w) }
+
+// WriteSpeedscopeWaits writes a profile for each loop whose tasks waited.
+func WriteSpeedscopeWaits(w io.Writer, p *model.WaitProfile) error {
+	return waiting(p).writeSpeedscope(w)
+}
+
+func (f *file) writeSpeedscope(w io.Writer) error {
 	file := speedscopeFile{
-		Schema: speedscopeSchema, Name: title(r), Exporter: "loopwatch",
+		Schema: speedscopeSchema, Name: f.title, Exporter: "loopwatch",
 		Shared: speedscopeShared{[]speedscopeFrame{}},
 	}
 	frames := make(map[speedscopeFrame]int)
@@ -62,12 +69,9 @@ func WriteSpeedscope(w io.Writer, r *model.Report) error {
 		return i
 	}
 	profiles := make(map[model.LoopID]*speedscopeProfile)
-	var order []model.LoopID
-	for _, l := range r.Loops {
-		order = append(order, model.LoopID{PID: l.PID, TID: l.TID})
-	}
-	for _, s := range Samples(r) {
-		id := model.LoopID{PID: s.Loop.PID, TID: s.Loop.TID}
+	order := f.loops
+	for _, s := range f.samples {
+		id := s.Loop.LoopID
 		p := profiles[id]
 		if p == nil {
 			p = &speedscopeProfile{Type: "sampled", Name: s.Loop.Process + " " + s.Loop.Name, Unit: "nanoseconds"}
@@ -90,23 +94,11 @@ func WriteSpeedscope(w io.Writer, r *model.Report) error {
 	}
 	if len(file.Profiles) == 0 { // speedscope opens no file without a profile
 		file.Profiles = []speedscopeProfile{{
-			Type: "sampled", Name: "no loop was blocked", Unit: "nanoseconds", Samples: [][]int{}, Weights: []int64{},
+			Type: "sampled", Name: f.none, Unit: "nanoseconds", Samples: [][]int{}, Weights: []int64{},
 		}}
 	}
 	if err := json.NewEncoder(w).Encode(file); err != nil {
 		return fmt.Errorf("write speedscope file: %w", err)
 	}
 	return nil
-}
-
-// title says what a file is about.
-func title(r *model.Report) string {
-	s := "blocked time of event loops"
-	if r.Host.Hostname != "" {
-		s += " on " + clean(r.Host.Hostname)
-	}
-	if r.StartedAt != "" {
-		s += ", " + clean(r.StartedAt)
-	}
-	return s
 }

@@ -82,6 +82,11 @@ var reasonTexts = map[string]string{
 	"asyncio_tasks_of_other_loops": "tasks of loops that no thread runs now, not shown",
 	"coroutines_cut":               "tasks that await more than is shown",
 	"targets_changed":              "calls that ended before the target was read",
+	"samples_skipped":              "samples not taken, to take less than a hundredth of a CPU: times are less exact",
+	"samples_unreadable":           "samples of processes that could not be read: the next one has their time",
+	"loops_without_thread_id":      "loops shown under their process: their thread was not found",
+	"waits_over_limit":             "waits not told apart: there were too many different ones",
+	"await_chains_cut":             "chains of awaits without their outer part: too many tasks wait for one another",
 	"loops_not_watched":            "loops that may be blocked for longer than shown",
 }
 

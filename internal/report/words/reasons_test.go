@@ -12,7 +12,7 @@ import (
 
 func TestReasonsAreShortAndDocumented(t *testing.T) {
 	var doc []byte
-	for _, name := range []string{"report.md", "dump.md"} {
+	for _, name := range []string{"report.md", "dump.md", "waits.md"} {
 		page, err := os.ReadFile("../../../docs/" + name)
 		require.NoError(t, err)
 		doc = append(doc, page...)

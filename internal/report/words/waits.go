@@ -37,7 +37,7 @@ func WaitingFor(w *model.Wait) string {
 	case model.WaitEvent:
 		return "for an event"
 	}
-	return "for a " + safetext.Line(string(w.On))
+	return "for a " + safetext.Cut(safetext.Line(string(w.On)), 20)
 }
 
 // HeldBy says who holds what tasks wait for: "held by refresh cache.py:88 (Task-3)", "" where that is not known.

@@ -16,6 +16,7 @@
 
   // human writes nanoseconds as the rest of the page does: three significant digits.
   function human(ns) {
+    if (data.unit) return (ns / 1e9).toLocaleString("en", { maximumFractionDigits: ns < 1e10 ? 2 : ns < 1e11 ? 1 : 0 }) + " " + data.unit;
     if (ns < 1000) return ns + " ns";
     const short = (s) => s.replace(/\.?0+$/, "");
     for (const [unit, name] of [[1e3, "µs"], [1e6, "ms"], [1e9, "s"]]) {
@@ -151,7 +152,7 @@
   const axisRow = element("div", "lane axis-row");
   const axis = element("div", "axis");
   axisRow.append(element("div", "name dim", "after the start"), axis);
-  $("lanes").append(axisRow);
+  $("lanes")?.append(axisRow);
   if (data.blocks.length) {
     choosers[data.blocks.reduce((x, b) => b[TOOK] > x[TOOK] ? b : x)[LANE]]();
   }
@@ -287,7 +288,7 @@
 
   function tell(b) {
     info.replaceChildren(element("b", "", nameOf(b)), element("span", "file", whereOf(b)));
-    let text = `${human(b.ns)}, ${percent(b.ns / root.ns)} of the blocked time`;
+    let text = `${human(b.ns)}, ${percent(b.ns / root.ns)} of the ${data.what}`;
     if (zoomed !== root) text += `, ${percent(b.ns / zoomed.ns)} of what is shown`;
     const line = element("div", "dim", text);
     info.append(line);

@@ -154,7 +154,7 @@ func (c *Tracker) ignore(u model.Unsupported) {
 func (c *Tracker) TakeLooks(now time.Time) (next time.Time) { return c.looks.Take(now, c.looked) }
 
 // looked enters a process that has been looked at, and judges its threads.
-func (c *Tracker) looked(pid int, o python.Opened, waits []*wire.Wait) {
+func (c *Tracker) looked(pid int, o python.Opened, waits []*wire.Wait, held []wire.Event) {
 	p := c.meet(pid, o)
 	for _, w := range waits {
 		if p != nil {
@@ -162,6 +162,9 @@ func (c *Tracker) looked(pid int, o python.Opened, waits []*wire.Wait) {
 		} else {
 			c.leaveThread(w.TID)
 		}
+	}
+	for _, e := range held {
+		c.Handle(e)
 	}
 }
 
@@ -184,15 +187,13 @@ func (c *Tracker) process(pid int) (p *proc, known bool) {
 		}
 		c.unwatched.Drop(pid)
 	}
-	opened, ok := c.looks.Ask(pid)
-	if !ok {
+	if !c.looks.Ask(pid, c.looked) {
 		return nil, false
 	}
-	return c.meet(pid, opened), true
+	return c.procs[pid], true
 }
 
 func (c *Tracker) onExit(e *wire.Exit) {
-	c.looks.EndThread(e.PID, e.TID)
 	c.endThread(e.TID)
 	if e.Last {
 		c.forgetProcess(e.PID)

@@ -149,6 +149,9 @@ func (c *Tracker) Close() { c.usdt.Close() }
 
 // Handle takes one event. It never fails: what goes wrong is counted.
 func (c *Tracker) Handle(e wire.Event) {
+	if pid, tid := of(e); tid != 0 && c.looks.Hold(pid, tid, e) {
+		return
+	}
 	switch e := e.(type) {
 	case *wire.Wait:
 		c.onWait(e)
@@ -167,6 +170,26 @@ func (c *Tracker) Handle(e wire.Event) {
 	case *wire.Exit:
 		c.onExit(e)
 	}
+}
+
+// of returns the process, 0 where the event does not say, and the thread of an event that only makes sense once its process is known;
+// of others 0.
+func of(e wire.Event) (pid, tid int) {
+	switch e := e.(type) {
+	case *wire.Sample:
+		return 0, e.TID
+	case *wire.Account:
+		return 0, e.TID
+	case *wire.Delayed:
+		return 0, e.TID
+	case *wire.Block:
+		return e.PID, e.TID
+	case *wire.HalfBlock:
+		return e.PID, e.TID
+	case *wire.Exit:
+		return e.PID, e.TID
+	}
+	return 0, 0
 }
 
 // Undecodable counts a record that probes could not read.
@@ -218,6 +241,7 @@ func (c *Tracker) NoteOpen() (err error) {
 // are reported as such, and every loop gets its row.
 func (c *Tracker) Finish(now int64) (Result, error) {
 	c.lost[reasonSilent] += int64(c.looks.Settle(lastLook, c.looked))
+	c.lost[reasonUnjudged] += c.looks.TakeLost()
 	c.usdt.Settle()
 	for _, k := range c.open {
 		t := c.threads[k.TID]

@@ -32,6 +32,15 @@ func (p *Process) LearnStart() {
 	p.app.LearnStart(frames)
 }
 
+// TryStack reads and names the main thread's stack, and forgets it: a process whose memory does not answer is known as such afterwards,
+// and nobody else waits for it.
+func (p *Process) TryStack() {
+	if states, _ := p.ThreadStates(); len(states) > 0 {
+		raw, _, _ := p.Stack(states[len(states)-1].Addr)
+		p.Names.Frames(raw)
+	}
+}
+
 // FindThread looks for the state of the thread with this thread pointer. The list of states may change while it is read,
 // so there is more than one try. shared says that the thread has a state in each of several interpreters, of which this is
 // the one it runs in now, as far as that can be told.

@@ -153,6 +153,15 @@ func (c *Tracker) ignore(u model.Unsupported) {
 // time where no look is under way.
 func (c *Tracker) TakeLooks(now time.Time) (next time.Time) { return c.looks.Take(now, c.looked) }
 
+// lookAt opens a process, on a goroutine of its own.
+func (c *Tracker) lookAt(pid int) (*python.Process, *python.Refusal) {
+	p, refusal := c.python.Open(pid)
+	if p != nil {
+		p.TryStack()
+	}
+	return p, refusal
+}
+
 // looked enters a process that has been looked at, and judges its threads.
 func (c *Tracker) looked(pid int, o python.Opened, waits []*wire.Wait, held []wire.Event) {
 	p := c.meet(pid, o)

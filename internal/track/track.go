@@ -132,7 +132,7 @@ func New(k Kernel, o Options) *Tracker {
 		layouts: layout.New(k), lost: make(map[string]int64),
 	}
 	c.delayed = delayed.New(c.emit)
-	c.looks = look.New(c.python.Open)
+	c.looks = look.New(c.lookAt)
 	if c.opts.Log == nil {
 		c.opts.Log = slog.New(slog.DiscardHandler)
 	}

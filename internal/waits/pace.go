@@ -9,12 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mostCPU is which part of a CPU may be taken, the start included: it leaves something for the last sample and the report. Of a
-// short observation the start may be more than that: half of it is left for samples.
-const mostCPU = 0.008
+// mostCPU is which part of a CPU may be taken, the start included: it leaves something for the last sample and the report. An
+// observation that is shorter than charged has the start besides, which would leave too little for samples.
+const (
+	mostCPU = 0.008
+	charged = 30 * time.Second
+)
 
 // shareFor returns which part of a CPU samples may take in an observation of such a length, where the start took so much.
 func shareFor(duration, start time.Duration) float64 {
+	if duration < charged {
+		return mostCPU
+	}
 	return mostCPU - min(mostCPU/2, start.Seconds()/duration.Seconds())
 }
 

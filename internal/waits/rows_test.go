@@ -132,5 +132,6 @@ func TestPace(t *testing.T) {
 
 func TestShare(t *testing.T) {
 	assert.InDelta(t, mostCPU-0.2/60, shareFor(time.Minute, 200*time.Millisecond), 1e-9)
-	assert.InDelta(t, mostCPU/2, shareFor(10*time.Second, 200*time.Millisecond), 1e-9, "of a short observation half is for samples")
+	assert.InDelta(t, mostCPU/2, shareFor(charged, time.Second), 1e-9, "half is for samples")
+	assert.InDelta(t, mostCPU, shareFor(10*time.Second, 200*time.Millisecond), 1e-9, "a short observation has the start besides")
 }

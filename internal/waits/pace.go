@@ -32,8 +32,7 @@ type pace struct {
 	began    time.Time
 	cpu      func() time.Duration // used so far
 	usedAt   time.Duration        // when it began
-	taken    int64
-	held     bool // samples were not taken for want of CPU time
+	late     time.Duration // for which samples were put off for want of CPU time
 }
 
 func newPace(rate int, share float64, now time.Time, cpu func() time.Duration) *pace {
@@ -44,23 +43,17 @@ func (p *pace) elapsed(now time.Time) time.Duration { return now.Sub(p.began) }
 
 // next returns how long to wait for the next sample.
 func (p *pace) next(now time.Time) time.Duration {
-	p.taken++
 	wanted := p.interval/2 + time.Duration(rand.Int64N(int64(p.interval)))
 	earned := time.Duration(float64(p.cpu()-p.usedAt)/p.share) - p.elapsed(now)
 	if earned <= wanted {
 		return wanted
 	}
-	p.held = true
+	p.late += earned - wanted
 	return earned
 }
 
 // skipped returns how many samples were not taken for want of CPU time.
-func (p *pace) skipped(now time.Time) int64 {
-	if !p.held {
-		return 0
-	}
-	return max(int64(p.elapsed(now)/p.interval)-p.taken, 0)
-}
+func (p *pace) skipped() int64 { return int64(p.late / p.interval) }
 
 // cpuTime returns the CPU time that this process has used.
 func cpuTime() time.Duration {

@@ -146,7 +146,7 @@ func (w *watch) observe(ctx context.Context) {
 		}
 		last = !clock.Sleep(ctx, pace.next(time.Now()))
 	}
-	w.lost.add(reasonSkipped, pace.skipped(time.Now()))
+	w.lost.add(reasonSkipped, pace.skipped())
 }
 
 // sample takes a sample of every process.

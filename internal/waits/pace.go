@@ -32,7 +32,7 @@ type pace struct {
 	began    time.Time
 	cpu      func() time.Duration // used so far
 	usedAt   time.Duration        // when it began
-	late     time.Duration // for which samples were put off for want of CPU time
+	late     time.Duration        // for which samples were put off for want of CPU time
 }
 
 func newPace(rate int, share float64, now time.Time, cpu func() time.Duration) *pace {

@@ -115,7 +115,7 @@ func loopOf(ctx context.Context, p *python.Process, t cpython.Thread, main bool)
 				return v.Kind
 			}
 		}
-		if i > 0 && err == nil && len(raw) > 0 && slices.Equal(raw, last) {
+		if i > 0 && err == nil && slices.Equal(raw, last) {
 			break
 		}
 		last = raw

@@ -24,7 +24,6 @@ const (
 	// worthTelling is what a client waited at least for an answer that a block has to explain: the loop had a part of it
 	// to itself, and what is shorter than the threshold is in late_ns alone.
 	worthTelling = 110 * time.Millisecond
-	fewWaits     = 2 * time.Second // the share of some ten answers that were hardly late says nothing
 	// toldShare is how much of that blocks have to tell.
 	toldShare = 0.9
 )
@@ -34,9 +33,6 @@ const (
 type lateWay struct {
 	name, way, group string
 	quota            [2]string
-	// mayBePrompt says that the scheduler decides whether anybody waits for long: the one of 6.1 has the server run first whenever its
-	// group may.
-	mayBePrompt bool
 }
 
 // TestLateWakeups: a loop that is kept from running in its wait, by a full run queue, a quota, a signal, a tracer and both
@@ -44,10 +40,8 @@ type lateWay struct {
 func TestLateWakeups(t *testing.T) {
 	ways := []lateWay{
 		{name: "run queue", way: "crowd"},
-		// For so long that each time it is held back makes a block; and for less than the threshold each time, so that a
-		// client's answer may take two of them.
-		{name: "long quota", way: "quota", quota: [2]string{"50000", "500000"}},
-		{name: "short quota", way: "queue", quota: [2]string{"20000", "100000"}, mayBePrompt: true},
+		// For so long that each time it is held back makes a block.
+		{name: "quota", way: "quota", quota: [2]string{"50000", "500000"}},
 		{name: "signal", way: "signal"}, {name: "tracer", way: "tracer"}, {name: "timer", way: "timer"}, {name: "nobody", way: "nobody"},
 	}
 	for version, parent := range freezers(t) {
@@ -92,11 +86,11 @@ func TestLateWakeups(t *testing.T) {
 				log, err := p.play()
 				require.NoError(t, err)
 				rep := w.stop(t)
-				inWait := judgeLate(t, rep, p.pid(), log, way.mayBePrompt)
+				inWait := judgeLate(t, rep, p.pid(), log)
 				switch way.way {
 				case "nobody":
 					assert.Zero(t, inWait)
-				case "crowd", "quota", "queue": // a scheduler may let it run at once, and hold it back in what follows
+				case "crowd", "quota": // a scheduler may let it run at once, and hold it back in what follows
 				default:
 					assert.Positive(t, inWait)
 				}
@@ -107,7 +101,7 @@ func TestLateWakeups(t *testing.T) {
 
 // judgeLate holds what a report says of a loop against what its clients saw, without the time in which they had no CPU
 // themselves. It returns the time in blocks of its wait.
-func judgeLate(t *testing.T, rep *model.Report, pid int, log []truth.Entry, mayBePrompt bool) (inWait int64) {
+func judgeLate(t *testing.T, rep *model.Report, pid int, log []truth.Entry) (inWait int64) {
 	t.Helper()
 	var waited, told, own int64
 	blocks := judge.BlocksOf(rep, pid)
@@ -140,7 +134,7 @@ func judgeLate(t *testing.T, rep *model.Report, pid int, log []truth.Entry, mayB
 	}
 	loops := loopsOf(rep, pid)
 	require.Len(t, loops, 1)
-	if log[0].Event == "done" || mayBePrompt && waited < int64(fewWaits) { // nobody asked, or waited
+	if log[0].Event == "done" { // nobody asked
 		return inWait
 	}
 	require.Positive(t, waited, "nobody had to wait: the program has not done its work")

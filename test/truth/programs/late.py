@@ -133,7 +133,6 @@ signals = alternate(stop, go_on)
 WAYS = {
     "crowd": (crowd, ["runqueue"], 1, False),
     "quota": (quota, ["throttled", "runqueue"], 1, False),
-    "queue": (quota, ["throttled", "runqueue"], 4, False),
     "signal": (signals, ["stopped", "runqueue"], 1, False),
     "tracer": (alternate(trace, lambda server: ptrace(DETACH, server)), ["stopped", "runqueue"], 1, False),
     "freezer": (alternate(freezer.freeze, freezer.thaw), ["stopped", "runqueue"], 1, False),

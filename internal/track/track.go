@@ -278,6 +278,7 @@ func (c *Tracker) losses() (model.Lost, error) {
 			l.Reasons[reason] += n
 		}
 	}
+	maps.DeleteFunc(l.Reasons, func(_ string, n int64) bool { return n == 0 })
 	for reason, n := range l.Reasons {
 		switch {
 		case probes.LosesEvents(reason), reason == reasonLoops, reason == reasonRecord, reason == reasonUnjudged,

@@ -79,3 +79,16 @@ func TestWaits(t *testing.T) {
 		})
 	}
 }
+
+// TestJoined: two periods are one block where the thread was mostly held back in both and did not rest between them.
+func TestJoined(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	periods := []interval{{1 * ms, 2 * ms}, {6 * ms, 9 * ms}, {10 * ms, 14 * ms}}
+	last := periods[2]
+	held := []interval{{5 * ms, 8 * ms}, {9 * ms, 10 * ms}, {10 * ms, 12 * ms}}
+	assert.True(t, joined(last, 5*ms, periods, held))
+	assert.False(t, joined(last, 5*ms, periods, held[:2]), "it had a CPU for most of the time")
+	assert.False(t, joined(last, 5*ms, periods, []interval{held[0], held[2]}), "it rested")
+	assert.False(t, joined(last, 3*ms, periods, held), "it began later")
+	assert.False(t, joined(periods[0], 1*ms, periods, held), "there is no period before")
+}

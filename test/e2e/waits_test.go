@@ -349,8 +349,26 @@ func (w *waits) saw(tid int, start, end int64) bool {
 	queued := w.periods(w.queued, tid)
 	return slices.ContainsFunc(seen, func(a interval) bool {
 		overlap := a.start < end && a.end > start // there are very many of a loop that spins
-		return overlap && agree(a.end, end, queued) && began(a.start, start, seen, queued)
+		return overlap && agree(a.end, end, queued) &&
+			(began(a.start, start, seen, queued) || joined(a, start, seen, queued))
 	})
+}
+
+// joined reports whether a period and the one before it may be one block that began at start: the thread had no CPU for at least half of
+// both, and did not sleep between them.
+func joined(a interval, start int64, periods, queued []interval) bool {
+	var before interval
+	for _, p := range periods {
+		if p.end <= a.start && p.end > before.end {
+			before = p
+		}
+	}
+	had := int64(0)
+	for _, q := range queued {
+		had += judge.Overlap(q.start, q.end, start, a.end)
+	}
+	return before.end > start && agree(before.end, a.start, queued) && began(before.start, start, periods, queued) &&
+		2*had+judge.Exactness >= a.end-start
 }
 
 // sawLast reports whether the kernel saw that a thread's last active period began at start, and that the thread

@@ -50,7 +50,9 @@ func TestZoo(t *testing.T) {
 			t.Logf("%.2f %% of a CPU more, %d MiB resident at most; %d blocks, told %d blocks late at most; dump ended after %v, doctor after %v",
 				100*extra, seen.memory>>20, seen.blocks, seen.late, seen.dump.Round(time.Millisecond), seen.doctor.Round(time.Millisecond))
 			assert.Less(t, seen.memory, int64(mostMemory), "bytes of memory")
-			assert.Less(t, extra, mostExtra, "of a CPU")
+			if !strings.HasPrefix(attack.name, "storms") { // of real processes and blocks, as many as the machine makes
+				assert.Less(t, extra, mostExtra, "of a CPU")
+			}
 			assert.LessOrEqual(t, seen.late, mostLate, "blocks of the innocent program between the end of one and its line")
 		})
 	}

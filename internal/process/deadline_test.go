@@ -157,9 +157,9 @@ func TestOnlySleepCounts(t *testing.T) {
 	defer unix.Close(pipe[1])
 	require.NoError(t, c.do(func() {
 		poll := []unix.PollFd{{Fd: int32(pipe[0]), Events: unix.POLLIN}}
-		_, _ = unix.Poll(poll, int(10*slow/time.Millisecond))
+		_, _ = unix.Poll(poll, int(200*slow/time.Millisecond))
 	}))
-	assert.GreaterOrEqual(t, c.spent-worked, 9*slow)
+	assert.GreaterOrEqual(t, c.spent-worked, 100*slow)
 }
 
 // TestManyHangingCalls: calls that hang hold threads, so there is a bound on them.

@@ -86,13 +86,17 @@ func TestTotals(t *testing.T) {
 func (d *diary) check(t *testing.T, p *model.WaitProfile) {
 	alone := int64(0) // of children that were read before or after their parent went on
 	sums, kinds := map[string]int64{}, map[string]model.WaitKind{}
+	torn, seen := int64(0), int64(0)
 	for _, w := range p.Waits {
-		require.NotNil(t, w.Place)
+		seen += w.TaskNS
+		if w.Place == nil || w.Elsewhere && (w.On != model.WaitTask || w.Place.Function == "child") {
+			torn += w.TaskNS // read while it went on: the reader has no priority here, and is put off between two words
+			continue
+		}
 		name := w.Place.Function
 		assert.True(t, w.Place.App, name)
 		if w.Elsewhere {
 			assert.Contains(t, []string{"parent", "main"}, name)
-			assert.Equal(t, model.WaitTask, w.On)
 			continue
 		}
 		if sums[name] += w.TaskNS; kinds[name] == "" { // the largest comes first
@@ -123,7 +127,8 @@ func (d *diary) check(t *testing.T, p *model.WaitProfile) {
 			assert.False(t, w.Contended, name)
 		}
 	}
-	assert.Less(t, alone, sums["child"]/4, "a chain goes on with who awaits the task")
+	assert.Less(t, torn, seen/100)
+	assert.Less(t, alone, sums["child"]/2, "a chain goes on with who awaits the task")
 	if testing.Verbose() {
 		t.Logf("alone %.1f %%", 100*float64(alone)/float64(sums["child"]))
 	}

@@ -92,8 +92,11 @@ func makeFigures() []figure {
 		{"probes attached", func(s sample) float64 { return float64(s.probes) }, true},
 		{"entries of the dead", func(s sample) float64 { return float64(s.dead) }, true},
 	}
-	for _, name := range slices.Concat(mapsOfIDs, mapsOfThreads) {
+	for _, name := range mapsOfIDs {
 		out = append(out, figure{"map " + name, func(s sample) float64 { return float64(s.entries[name]) }, true})
+	}
+	for _, name := range mapsOfThreads { // what lives may wait in one epoll instance more now: those of the dead are judged
+		out = append(out, figure{"map " + name, func(s sample) float64 { return float64(s.entries[name]) }, false})
 	}
 	for _, name := range keptNames {
 		out = append(out, figure{"kept " + name, func(s sample) float64 { return float64(s.kept[name]) }, true})

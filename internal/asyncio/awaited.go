@@ -6,7 +6,7 @@ import (
 	"math"
 	"strings"
 
-	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
@@ -74,7 +74,7 @@ const (
 )
 
 // connect finds out who awaits whom from what the tasks' callbacks lead to.
-func (t *Tasks) connect(m process.Memory, names *typeNames, tasks []Pending, budget *Budget, room *room) {
+func (t *Tasks) connect(m process.Memory, names *object.TypeNames, tasks []Pending, budget *Budget, room *room) {
 	groups := make(map[uint64]bool)
 	owners := make(map[uint64][]uint64)
 	var first [][]callee // of some tasks themselves
@@ -113,7 +113,7 @@ func (t *Tasks) connect(m process.Memory, names *typeNames, tasks []Pending, bud
 
 // leads returns the objects that the callbacks of a task lead to, which are own, also by way of futures that no task waits for.
 // What is no future it adds to others.
-func (t *Tasks) leads(m process.Memory, names *typeNames, own []callee, task uint64, owners map[uint64][]uint64, others map[uint64]bool) (out []uint64) {
+func (t *Tasks) leads(m process.Memory, names *object.TypeNames, own []callee, task uint64, owners map[uint64][]uint64, others map[uint64]bool) (out []uint64) {
 	asked := map[uint64]bool{task: true}
 	futures := []uint64{task}
 	for n := 0; n < len(futures) && n < maxFutures; n++ {
@@ -168,7 +168,7 @@ type callee struct {
 }
 
 // calleesOf lists what the callbacks of some tasks lead to, none where it does not answer.
-func (t *Tasks) calleesOf(m process.Memory, names *typeNames, tasks []Pending, owners map[uint64][]uint64, others map[uint64]bool) [][]callee {
+func (t *Tasks) calleesOf(m process.Memory, names *object.TypeNames, tasks []Pending, owners map[uint64][]uint64, others map[uint64]bool) [][]callee {
 	out, _ := process.ReadPaged(m, func(m process.Memory) (out [][]callee, _ error) {
 		for i := range tasks {
 			out = append(out, t.calleesRead(m, names, tasks[i].Addr, owners, others))
@@ -180,14 +180,14 @@ func (t *Tasks) calleesOf(m process.Memory, names *typeNames, tasks []Pending, o
 
 // callees lists what the callbacks of a future lead to. owners are the objects that tasks wait for, others some that are no
 // futures; both are only read.
-func (t *Tasks) callees(m process.Memory, names *typeNames, future uint64, owners map[uint64][]uint64, others map[uint64]bool) []callee {
+func (t *Tasks) callees(m process.Memory, names *object.TypeNames, future uint64, owners map[uint64][]uint64, others map[uint64]bool) []callee {
 	out, _ := process.ReadTogether(m, func(m process.Memory) (out []callee, _ error) {
 		return t.calleesRead(m, names, future, owners, others), nil
 	})
 	return out // none where it does not answer
 }
 
-func (t *Tasks) calleesRead(m process.Memory, names *typeNames, future uint64, owners map[uint64][]uint64, others map[uint64]bool) (out []callee) {
+func (t *Tasks) calleesRead(m process.Memory, names *object.TypeNames, future uint64, owners map[uint64][]uint64, others map[uint64]bool) (out []callee) {
 	for _, object := range t.calledBack(m, names, future, maxCallbacks) {
 		known := owners[object] != nil || others[object]
 		out = append(out, callee{object, !known && isFuture(m, names, object)})
@@ -217,7 +217,7 @@ func (t *Tasks) leavesGroup(m process.Memory, at uint64) bool {
 }
 
 // calledBack lists the objects that the first so many callbacks of a future belong to or hold.
-func (t *Tasks) calledBack(m process.Memory, names *typeNames, future uint64, most int) (out []uint64) {
+func (t *Tasks) calledBack(m process.Memory, names *object.TypeNames, future uint64, most int) (out []uint64) {
 	var callbacks []uint64
 	if first, err := words.At(m, future+offCallback); err == nil && first != 0 {
 		callbacks = append(callbacks, first)
@@ -231,7 +231,8 @@ func (t *Tasks) calledBack(m process.Memory, names *typeNames, future uint64, mo
 		}
 	}
 	for _, callback := range callbacks {
-		switch names.of(m, callback) {
+		name, _ := names.Of(m, callback)
+		switch name {
 		case "function":
 			cells, _ := t.runtime.Closure(m, callback)
 			out = append(out, cells...)
@@ -251,36 +252,7 @@ func (t *Tasks) calledBack(m process.Memory, names *typeNames, future uint64, mo
 }
 
 // isFuture reports whether an object is one of the C module's futures, or derived from it by asyncio.
-func isFuture(m process.Memory, names *typeNames, object uint64) bool {
-	name := names.of(m, object)
+func isFuture(m process.Memory, names *object.TypeNames, object uint64) bool {
+	name, _ := names.Of(m, object)
 	return name == "_asyncio.Future" || name == "_GatheringFuture"
-}
-
-// typeNames tells the names of objects' types. It remembers types, so it is for one moment only.
-type typeNames struct {
-	runtime *cpython.Runtime
-	known   map[uint64]string
-}
-
-func (t *Tasks) newTypeNames() *typeNames { return &typeNames{t.runtime, make(map[uint64]string)} }
-
-// of returns the name of an object's type, "" where it cannot be read.
-func (n *typeNames) of(m process.Memory, object uint64) string {
-	if object == 0 {
-		return ""
-	}
-	typ, err := n.runtime.TypeOf(m, object)
-	if err != nil {
-		return ""
-	}
-	name, ok := n.known[typ]
-	if !ok {
-		if name, _, err = n.runtime.TypeName(m, typ); err != nil {
-			return ""
-		}
-		if len(n.known) < maxTypes {
-			n.known[typ] = name
-		}
-	}
-	return name
 }

@@ -4,7 +4,6 @@ package asyncio
 
 import (
 	"encoding/binary"
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,23 +11,8 @@ import (
 	"github.com/loopwatch/loopwatch/internal/cpython"
 	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
+	"github.com/loopwatch/loopwatch/internal/testmemory"
 )
-
-// everywhere is memory that is the same bytes over and over: whatever is taken for an address is one.
-type everywhere struct {
-	b    []byte
-	left int // bytes that may be read
-}
-
-func (e *everywhere) Read(addr uint64, p []byte) error {
-	if e.left -= len(p) + 64; e.left < 0 {
-		return errors.New("more was read than may be")
-	}
-	for n := 0; n < len(p); {
-		n += copy(p[n:], e.b[(addr+uint64(n))%uint64(len(e.b)):])
-	}
-	return nil
-}
 
 // FuzzTasks reads whatever there is as tasks, of the releases that keep them in a set and of those that list them: it ends, and
 // keeps to the bounds.
@@ -60,22 +44,22 @@ func FuzzTasks(f *testing.F) {
 			tasks.debug.TaskNode, tasks.debug.TaskCoro, tasks.debug.TaskName = uint32(node), uint32(coro), uint32(name)
 			tasks.Current, tasks.InThread = 0, 16
 		}
-		m := &everywhere{memory, 1 << 20}
+		m := &testmemory.Everywhere{Bytes: memory, Left: 1 << 20}
 		thread := cpython.Thread{Addr: at, Interp: at}
 		const space = 1 << 16
 		listed, _ := tasks.List(m, []cpython.Thread{thread}, NewBudget(), space)
 		require.LessOrEqual(t, len(listed.Tasks), space/costTask)
-		m.left = 1 << 20
+		m.Left = 1 << 20
 		if task, err := tasks.Running(m, at); err == nil && task != nil {
 			_, _ = tasks.NameOf(m, task.Name)
 		}
-		m.left = 1 << 20
+		m.Left = 1 << 20
 		_ = tasks.IsUVLoop(m, tasks.RunningLoop(m, thread))
 		_, _ = Calls(rt, m, at)
-		m.left = 1 << 20
+		m.Left = 1 << 20
 		_, _ = tasks.QueueOf(m, at)
 		_ = tasks.DefaultExecutor(m, at)
-		m.left = 1 << 20
+		m.Left = 1 << 20
 		if chain, _, err := rt.Awaits(m, at); err == nil {
 			_, _ = tasks.HeldBy(m, chain)
 		}

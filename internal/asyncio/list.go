@@ -125,7 +125,7 @@ func (t *Tasks) List(m process.Memory, threads []cpython.Thread, budget *Budget,
 			out.Dropped += len(addrs) - at - len(found)
 		}
 	}
-	names := t.newTypeNames()
+	names := t.runtime.NewTypeNames()
 	t.readWaits(m, names, out.Tasks, budget, &room)
 	known := make(map[uint64]int, len(out.Tasks))
 	for i := range out.Tasks {
@@ -282,9 +282,6 @@ func followed(m process.Memory, node, head uint64, known func(uint64) bool) ([]u
 		return out, nil
 	})
 }
-
-// maxBases bounds the classes between a task's own and the C module's.
-const maxBases = 16
 
 // areTasks asks isTask of several that are not known.
 func (t *Tasks) areTasks(m process.Memory, addrs []uint64, known func(uint64) bool) []bool {

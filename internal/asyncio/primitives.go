@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -37,7 +38,7 @@ var classes = []class{
 	{"anyio._core._synchronization", "CapacityLimiter", model.WaitSemaphore},
 }
 
-// primitives tells of objects which of the classes they are of. It remembers types, so it is for one moment only.
+// primitives says which of the classes an object belongs to. It remembers types, so it is for one moment only.
 type primitives struct {
 	tasks *Tasks
 	known map[uint64]model.WaitKind // by the address of the class
@@ -67,28 +68,24 @@ func (t *Tasks) primitives(m process.Memory) *primitives {
 const maxTypes = 1 << 12
 
 // kindOf returns what an object is, "" where it is nothing that tasks wait for.
-func (p *primitives) kindOf(m process.Memory, object uint64) model.WaitKind {
+func (p *primitives) kindOf(m process.Memory, object uint64) (kind model.WaitKind) {
 	if object == 0 {
 		return ""
 	}
-	first, err := p.tasks.runtime.TypeOf(m, object)
-	if err != nil {
-		return ""
-	}
-	kind, ok := p.types[first]
-	if ok {
-		return kind
-	}
-	typ := first
-	for range maxBases {
-		if err != nil || typ == 0 || kind != "" {
+	own := uint64(0) // its own type
+	for typ := range p.tasks.runtime.Lineage(m, object) {
+		if own == 0 {
+			if known, ok := p.types[typ]; ok {
+				return known
+			}
+			own = typ
+		}
+		if kind = p.known[typ]; kind != "" {
 			break
 		}
-		kind = p.known[typ]
-		typ, err = p.tasks.runtime.Base(m, typ)
 	}
-	if len(p.types) < maxTypes {
-		p.types[first] = kind
+	if own != 0 && len(p.types) < maxTypes {
+		p.types[own] = kind
 	}
 	return kind
 }
@@ -194,8 +191,8 @@ func (f *functions) of(m process.Memory, code uint64) place {
 }
 
 // isFutureOfThreads reports whether an object is a future of concurrent.futures.
-func (p *primitives) isFutureOfThreads(m process.Memory, names *typeNames, object uint64) bool {
-	if names.of(m, object) != "Future" {
+func (p *primitives) isFutureOfThreads(m process.Memory, names *object.TypeNames, object uint64) bool {
+	if name, _ := names.Of(m, object); name != "Future" {
 		return false
 	}
 	_, err := p.tasks.runtime.Attribute(m, object, "_done_callbacks") // asyncio's own has none of that name

@@ -75,11 +75,7 @@ type timers struct {
 }
 
 func (t *Tasks) timers(m process.Memory, list uint64) (out timers, err error) {
-	typ, err := t.runtime.TypeOf(m, list)
-	if err != nil {
-		return out, err
-	}
-	if name, made, err := t.runtime.TypeName(m, typ); err != nil || made || name != "list" {
+	if !t.runtime.IsBuiltin(m, list, "list") {
 		return out, errNoQueue
 	}
 	n, err := t.runtime.Length(m, list)
@@ -154,11 +150,7 @@ func (t *Tasks) seconds(m process.Memory, slot uint64) (float64, bool) {
 	if err != nil {
 		return 0, false
 	}
-	typ, err := t.runtime.TypeOf(m, object)
-	if err != nil {
-		return 0, false
-	}
-	if name, made, err := t.runtime.TypeName(m, typ); err != nil || made || name != "float" {
+	if !t.runtime.IsBuiltin(m, object, "float") {
 		return 0, false
 	}
 	seconds, err := t.runtime.Float(m, object)

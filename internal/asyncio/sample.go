@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
@@ -23,7 +24,7 @@ type Sampler struct {
 	kept  int // about how many bytes the known tasks take
 
 	// What is remembered of types and code for some rounds.
-	names   *typeNames
+	names   *object.TypeNames
 	reader  *waitingReader
 	entered *cpython.Entered
 	groups  map[uint64]bool
@@ -85,7 +86,7 @@ func (s *Sampler) Sample(m process.Memory, threads []cpython.Thread, budget *Bud
 	m = budget.reads.Of(m)
 	s.round++
 	if s.reader == nil || s.round%rememberFor == 0 {
-		s.names, s.entered = t.newTypeNames(), t.runtime.NewEntered()
+		s.names, s.entered = t.runtime.NewTypeNames(), t.runtime.NewEntered()
 		s.reader = t.newWaitingReader(m, s.names)
 		s.groups, s.others = make(map[uint64]bool), make(map[uint64]bool)
 	}

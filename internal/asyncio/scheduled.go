@@ -44,7 +44,7 @@ func Scheduled(rt *cpython.Runtime, m process.Memory, handle uint64) ([]Place, e
 	if err != nil {
 		return nil, err
 	}
-	if !isA(rt, m, source, "StackSummary") {
+	if !rt.IsMade(m, source, "StackSummary") {
 		return nil, errNoSource
 	}
 	items, err := rt.Items(m, source)
@@ -62,19 +62,9 @@ func Scheduled(rt *cpython.Runtime, m process.Memory, handle uint64) ([]Place, e
 	return out, nil
 }
 
-// isA reports whether an object is of a class of this name that Python code has made.
-func isA(rt *cpython.Runtime, m process.Memory, object uint64, class string) bool {
-	typ, err := rt.TypeOf(m, object)
-	if err != nil {
-		return false
-	}
-	name, made, err := rt.TypeName(m, typ)
-	return err == nil && made && name == class
-}
-
 // placeOf reads a traceback.FrameSummary.
 func placeOf(rt *cpython.Runtime, m process.Memory, summary uint64) (p Place, err error) {
-	if !isA(rt, m, summary, "FrameSummary") {
+	if !rt.IsMade(m, summary, "FrameSummary") {
 		return Place{}, errNoSource
 	}
 	typ, err := rt.TypeOf(m, summary)

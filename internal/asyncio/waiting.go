@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/loopwatch/loopwatch/internal/cpython"
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
@@ -30,7 +31,7 @@ type Waits struct {
 type waitingReader struct {
 	*primitives
 	*functions
-	names   *typeNames
+	names   *object.TypeNames
 	futures map[uint64]futureKind // by type
 	chained map[uint64]bool       // futures, see ofThreads
 }
@@ -45,47 +46,34 @@ const (
 	taskFuture
 )
 
-func (t *Tasks) newWaitingReader(m process.Memory, names *typeNames) *waitingReader {
+func (t *Tasks) newWaitingReader(m process.Memory, names *object.TypeNames) *waitingReader {
 	return &waitingReader{t.primitives(m), &functions{t, make(map[uint64]place)}, names, make(map[uint64]futureKind), make(map[uint64]bool)}
 }
 
 // futureKind returns what kind of future an object is.
 func (r *waitingReader) futureKind(m process.Memory, object uint64) (kind futureKind) {
 	t := r.primitives.tasks
-	first, err := t.runtime.TypeOf(m, object)
-	if err != nil {
-		return otherAwaitable
-	}
-	if kind, ok := r.futures[first]; ok {
-		return kind
-	}
-	typ := first
-	for range maxBases {
-		var name string
-		if err == nil && typ != 0 {
-			name, _, err = t.runtime.TypeName(m, typ)
+	own := uint64(0) // its own type
+	for typ := range t.runtime.Lineage(m, object) {
+		if own == 0 {
+			if known, ok := r.futures[typ]; ok {
+				return known
+			}
+			own = typ
 		}
-		if err != nil || typ == 0 {
+		name, _, err := t.runtime.TypeName(m, typ)
+		if kind = futureKinds[name]; kind != otherAwaitable || err != nil {
 			break
 		}
-		switch name {
-		case "_GatheringFuture":
-			kind = gatheringFuture
-		case "_asyncio.Task":
-			kind = taskFuture
-		case "_asyncio.Future":
-			kind = plainFuture
-		}
-		if kind != otherAwaitable {
-			break
-		}
-		typ, err = t.runtime.Base(m, typ)
 	}
-	if len(r.futures) < maxTypes {
-		r.futures[first] = kind
+	if own != 0 && len(r.futures) < maxTypes {
+		r.futures[own] = kind
 	}
 	return kind
 }
+
+// futureKinds are the kinds of futures by the names of their types.
+var futureKinds = map[string]futureKind{"_GatheringFuture": gatheringFuture, "_asyncio.Task": taskFuture, "_asyncio.Future": plainFuture}
 
 // done reports whether a future of the C module has a result already, so that who awaits it is about to run.
 func (t *Tasks) done(m process.Memory, future uint64) bool {
@@ -105,7 +93,7 @@ func (t *Tasks) stateAt() (at uint32, ok bool) {
 }
 
 // readWaits finds out what the tasks wait for, and, where one of them waits for a lock, what they hold.
-func (t *Tasks) readWaits(m process.Memory, names *typeNames, tasks []Pending, budget *Budget, room *room) {
+func (t *Tasks) readWaits(m process.Memory, names *object.TypeNames, tasks []Pending, budget *Budget, room *room) {
 	r := t.newWaitingReader(m, names)
 	locks := false
 	read := func(some []Pending) error {
@@ -162,7 +150,7 @@ func eachSome(tasks []Pending, budget *Budget, read func([]Pending) error) bool 
 // HeldBy returns what the task holds that a thread runs. frames are those of the task on the thread's stack, outermost first.
 func (t *Tasks) HeldBy(m process.Memory, frames []cpython.Suspended) ([]Held, error) {
 	return process.ReadTogether(m, func(m process.Memory) ([]Held, error) {
-		return t.newWaitingReader(m, t.newTypeNames()).held(m, t.runtime.NewEntered(), frames, false), nil
+		return t.newWaitingReader(m, t.runtime.NewTypeNames()).held(m, t.runtime.NewEntered(), frames, false), nil
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/cpython/words"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
@@ -14,8 +15,8 @@ import (
 // and functions, so it is for one moment only.
 type Entered struct {
 	runtime *Runtime
-	types   map[uint64]string // names of those of C
-	exits   map[uint64]bool   // functions: whether they are called __aexit__
+	types   *object.TypeNames
+	exits   map[uint64]bool // functions: whether they are called __aexit__
 	codes   map[uint64]handlers
 }
 
@@ -27,13 +28,13 @@ type handlers struct {
 
 // NewEntered returns an Entered that has seen nothing yet.
 func (r *Runtime) NewEntered() *Entered {
-	return &Entered{runtime: r, types: make(map[uint64]string), exits: make(map[uint64]bool), codes: make(map[uint64]handlers)}
+	return &Entered{runtime: r, types: r.NewTypeNames(), exits: make(map[uint64]bool), codes: make(map[uint64]handlers)}
 }
 
-// maxEntered bounds the values of one frame that are looked at, and maxTypes what is remembered.
+// maxEntered bounds the values of one frame that are looked at, maxExits and maxCodes what is remembered.
 const (
 	maxEntered = 256
-	maxTypes   = 1 << 12
+	maxExits   = 1 << 12
 	maxCodes   = 1 << 10
 )
 
@@ -50,12 +51,14 @@ func (e *Entered) By(m process.Memory, frame uint64, raw RawFrame, suspended boo
 	}
 	var out []uint64
 	for i, value := range values {
-		switch e.typeOf(m, value) {
-		case "method":
+		name, made := e.types.Of(m, value)
+		switch {
+		case made: // a program's class may have any name
+		case name == "method":
 			if f, err := words.Array(m, value+offMethodFunc, 2); err == nil && e.isExit(m, f[0]) {
 				out = append(out, f[1])
 			}
-		case "function": // from 3.14 on the function and what it is bound to lie side by side
+		case name == "function": // from 3.14 on the function and what it is bound to lie side by side
 			if i+1 < len(values) && values[i+1] != 0 && e.isExit(m, value) {
 				out = append(out, values[i+1])
 			}
@@ -71,28 +74,6 @@ const (
 	offExceptionTable = 40 // co_exceptiontable, 3.11 on
 )
 
-// typeOf returns the name of an object's type where that is a type of C.
-func (e *Entered) typeOf(m process.Memory, object uint64) string {
-	if object == 0 {
-		return ""
-	}
-	typ, err := e.runtime.TypeOf(m, object)
-	if err != nil {
-		return ""
-	}
-	name, ok := e.types[typ]
-	if !ok {
-		var made bool
-		if name, made, err = e.runtime.TypeName(m, typ); err != nil || made {
-			name = ""
-		}
-		if len(e.types) < maxTypes {
-			e.types[typ] = name
-		}
-	}
-	return name
-}
-
 // isExit reports whether a function was defined as __aexit__.
 func (e *Entered) isExit(m process.Memory, function uint64) bool {
 	is, ok := e.exits[function]
@@ -106,7 +87,7 @@ func (e *Entered) isExit(m process.Memory, function uint64) bool {
 			name, err := words.At(m, code+uint64(l.CodeName))
 			is = err == nil && e.runtime.IsText(m, name, "__aexit__")
 		}
-		if len(e.exits) < maxTypes {
+		if len(e.exits) < maxExits {
 			e.exits[function] = is
 		}
 	}
@@ -181,11 +162,11 @@ func (e *Entered) handlersOf(m process.Memory, code uint64) (out handlers, err e
 	if out.locals, err = e.runtime.Length(m, names); err != nil {
 		return out, err
 	}
-	object, err := words.At(m, code+offExceptionTable)
+	table, err := words.At(m, code+offExceptionTable)
 	if err != nil {
 		return out, err
 	}
-	size, err := words.At(m, object+uint64(l.BytesSize))
+	size, err := words.At(m, table+uint64(l.BytesSize))
 	if err != nil {
 		return out, err
 	}
@@ -193,7 +174,7 @@ func (e *Entered) handlersOf(m process.Memory, code uint64) (out handlers, err e
 		return out, errNotCode
 	}
 	out.table = make([]byte, size)
-	if err := m.Read(object+uint64(l.BytesData), out.table); err != nil {
+	if err := m.Read(table+uint64(l.BytesData), out.table); err != nil {
 		return out, err
 	}
 	if len(e.codes) < maxCodes {

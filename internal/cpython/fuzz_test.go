@@ -4,7 +4,6 @@ package cpython
 
 import (
 	"encoding/binary"
-	"errors"
 	"math"
 	"testing"
 
@@ -13,26 +12,8 @@ import (
 	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/process"
+	"github.com/loopwatch/loopwatch/internal/testmemory"
 )
-
-// everywhere is memory that is the same bytes over and over, so that whatever is taken for an address is one: each chain goes
-// on, and most are rings.
-type everywhere struct {
-	b    []byte
-	left int // bytes that may be read
-}
-
-var errEnough = errors.New("more was read than may be")
-
-func (e *everywhere) Read(addr uint64, p []byte) error {
-	if e.left -= len(p) + 64; e.left < 0 {
-		return errEnough
-	}
-	for n := 0; n < len(p); {
-		n += copy(p[n:], e.b[(addr+uint64(n))%uint64(len(e.b)):])
-	}
-	return nil
-}
 
 // FuzzRuntime has a runtime that describes itself, or is of a release that does not, read with all there is to read: it ends, and
 // keeps to the bounds, whatever the memory says.
@@ -53,7 +34,7 @@ func FuzzRuntime(f *testing.F) {
 		if len(memory) < 16 {
 			return
 		}
-		m := &everywhere{memory, 1 << 20}
+		m := &testmemory.Everywhere{Bytes: memory, Left: 1 << 20}
 		r := runtimeOf(m, minor)
 		if r == nil {
 			return
@@ -77,8 +58,8 @@ func runtimeOf(m process.Memory, minor byte) *Runtime {
 	return r
 }
 
-func readAll(t *testing.T, r *Runtime, m *everywhere, at, other uint64) {
-	again := func() { m.left = 1 << 20 }
+func readAll(t *testing.T, r *Runtime, m *testmemory.Everywhere, at, other uint64) {
+	again := func() { m.Left = 1 << 20 }
 	_ = r.Ready(m)
 	threads, _ := r.Threads(m)
 	require.LessOrEqual(t, len(threads), maxThreads)

@@ -18,7 +18,6 @@ import (
 
 	"github.com/loopwatch/loopwatch/internal/application"
 	"github.com/loopwatch/loopwatch/internal/clock"
-	"github.com/loopwatch/loopwatch/internal/cpython/locate"
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/parallel"
 	"github.com/loopwatch/loopwatch/internal/probes/host"
@@ -128,12 +127,7 @@ func find(ctx context.Context, pids []int, patterns application.Patterns) (out f
 		pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == os.Getpid() })
 	}
 	out.lost = make(losses)
-	learnStart := func(o python.Opened) {
-		if o.Process != nil {
-			o.Process.LearnStart()
-		}
-	}
-	processes := python.NewOpener(patterns).OpenAll(ctx, pids, learnStart)
+	processes := python.NewOpener(patterns).OpenAll(ctx, pids, python.Opened.LearnStart)
 	if err := ctx.Err(); err != nil {
 		return out, nil, fmt.Errorf("interrupted while looking at processes: %w", err)
 	}
@@ -154,16 +148,10 @@ func find(ctx context.Context, pids []int, patterns application.Patterns) (out f
 
 // passOver notes a process that is not looked at, if it is, or may be, a Python.
 func (f *found) passOver(r *python.Refusal) {
-	u := model.Unsupported{PID: r.PID, Command: r.Command}
-	switch r.Kind() {
-	case python.Starting:
+	switch u, kind := r.Row(python.LookAt); {
+	case kind == python.Starting:
 		f.lost.add(reasonStarting, 1)
-	case python.Unsupported, python.Silent:
-		u.Reason, _ = r.Explain(python.LookAt)
-		f.unsupported = append(f.unsupported, u)
-	case python.Unreadable:
-		reason, do := r.Explain(python.LookAt)
-		u.Reason, u.Maybe = reason+"; "+do, !locate.Named(r.PID)
+	case u.Reason != "":
 		f.unsupported = append(f.unsupported, u)
 	}
 }

@@ -103,23 +103,19 @@ func (p *proc) iterationBegan(t *thread) int64 {
 	if err != nil || object == 0 {
 		return 0
 	}
-	typ, err := p.Runtime.TypeOf(p.Memory, object)
-	if err != nil {
-		return 0
-	}
-	if name, made, err := p.Runtime.TypeName(p.Memory, typ); err != nil || made || name != "float" {
+	if !p.Runtime.IsBuiltin(p.Memory, object, "float") {
 		return 0
 	}
 	seconds, err := p.Runtime.Float(p.Memory, object)
-	if err != nil || !(seconds > 0 && seconds < 1e9) {
-		return 0
-	}
-	const clockSteps = 1000       // ns: a double's precision after some years of uptime, and the loop's own resolution
-	ahead, err := p.ClockOffset() // in a time namespace
 	if err != nil {
 		return 0
 	}
-	began := int64(seconds*1e9) - ahead - clockSteps
+	began, ok := p.kernelTime(seconds)
+	if !ok {
+		return 0
+	}
+	const clockSteps = 1000 // ns: a double's precision after some years of uptime, and the loop's own resolution
+	began -= clockSteps
 	// A program may have a clock of its own for its loop.
 	latest := t.kernel.At
 	if t.kernel.Since != 0 {
@@ -129,6 +125,16 @@ func (p *proc) iterationBegan(t *thread) int64 {
 		return 0
 	}
 	return began
+}
+
+// kernelTime returns what a time of the process's time.monotonic is by CLOCK_MONOTONIC here, in nanoseconds. ok is false where it is no
+// such time, or the process is in a time namespace of which that is not known.
+func (p *proc) kernelTime(seconds float64) (ns int64, ok bool) {
+	if !(seconds > 0 && seconds < 1e9) {
+		return 0, false
+	}
+	ahead, err := p.ClockOffset()
+	return int64(seconds*1e9) - ahead, err == nil
 }
 
 // kernelTick is how late listing.Thread.Since may be.

@@ -104,9 +104,8 @@ func (w *writer) queueOf(t *thread, tasks int) *model.LoopQueue {
 		return row
 	}
 	row.Ready, row.Scheduled = &t.queue.Ready, &t.queue.Scheduled
-	ahead, err := w.ClockOffset() // in a time namespace
-	if first := t.queue.First; err == nil && first > 0 && first < 1e9 {
-		late := max(w.at-(int64(first*1e9)-ahead), 0)
+	if due, ok := w.kernelTime(t.queue.First); ok {
+		late := max(w.at-due, 0)
 		row.TimerLateNS = &late
 	}
 	return row

@@ -167,12 +167,8 @@ func (r *reader) executor(t *Thread, at int) uint64 {
 
 // referent returns what a weak reference refers to, 0 where that is gone.
 func (r *reader) referent(reference uint64) uint64 {
-	typ, err := r.TypeOf(r.memory, reference)
-	if err != nil {
-		return 0
-	}
 	// "weakref" to 3.11. Its callback makes no other type of it.
-	if name, made, err := r.TypeName(r.memory, typ); err != nil || made || name != "weakref" && name != "weakref.ReferenceType" {
+	if !r.IsBuiltin(r.memory, reference, "weakref", "weakref.ReferenceType") {
 		return 0
 	}
 	object, err := r.Referent(r.memory, reference)
@@ -191,11 +187,7 @@ func (r *reader) number(object uint64, attribute string) *int {
 	if err != nil {
 		return nil
 	}
-	typ, err := r.TypeOf(r.memory, value)
-	if err != nil {
-		return nil
-	}
-	if name, made, err := r.TypeName(r.memory, typ); err != nil || made || name != "int" {
+	if !r.IsBuiltin(r.memory, value, "int") {
 		return nil
 	}
 	n, ok := r.Unsigned(r.memory, value)
@@ -288,14 +280,7 @@ func (r *reader) manager(t *Thread, at int) (*found, bool) {
 }
 
 func (r *reader) lengthOfDict(object uint64) (int, bool) {
-	if object == 0 {
-		return 0, false
-	}
-	typ, err := r.TypeOf(r.memory, object)
-	if err != nil {
-		return 0, false
-	}
-	if name, made, err := r.TypeName(r.memory, typ); err != nil || made || name != "dict" {
+	if object == 0 || !r.IsBuiltin(r.memory, object, "dict") {
 		return 0, false
 	}
 	n, err := r.Length(r.memory, object) // ma_used

@@ -248,8 +248,8 @@ func TestLateNow(t *testing.T) {
 	}
 }
 
-// Each event is timed from when it was ready to the return that tells of it. A script is of items that become ready, of waits and
-// returns.
+// TestNativeLag: the lag of an event is the time from its readiness to the return of the wait that reports it. A script has items that
+// become ready, waits, and returns.
 func TestNativeLag(t *testing.T) {
 	n := newNative(t, false)
 	begin := "threshold 100000000\n" + loopThread(true, 1_000_000_000, 3)

@@ -93,6 +93,13 @@ type Opened struct {
 	Refusal *Refusal
 }
 
+// LearnStart has the process learn which package it was started as, if it was opened.
+func (o Opened) LearnStart() {
+	if o.Process != nil {
+		o.Process.LearnStart()
+	}
+}
+
 // OpenAll opens many processes at once, until ctx is done: of those that it has not come to, neither is set. also, which may be nil, is called with what came of each, from several goroutines.
 // The result is in the order of pids.
 func (o *Opener) OpenAll(ctx context.Context, pids []int, also func(Opened)) []Opened {

@@ -11,6 +11,7 @@ import (
 	"github.com/loopwatch/loopwatch/internal/cpython/locate"
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/elffile"
+	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes/host"
 	"github.com/loopwatch/loopwatch/internal/process"
 )
@@ -120,4 +121,18 @@ func (e *PIDError) Error() string {
 func (r *Refusal) Answer(purpose Purpose) *PIDError {
 	reason, do := r.Explain(purpose)
 	return &PIDError{Purpose: purpose, PID: r.PID, Reason: reason, Do: do}
+}
+
+// Row returns the kind of the refusal, and what a list of processes that are not watched, or looked at, says of this one: no reason where it
+// does not belong there, because it is no Python, or comes or goes at this moment.
+func (r *Refusal) Row(purpose Purpose) (u model.Unsupported, kind Kind) {
+	u, kind = model.Unsupported{PID: r.PID, Command: r.Command}, r.Kind()
+	reason, do := r.Explain(purpose)
+	switch kind {
+	case Unsupported, Silent:
+		u.Reason = reason
+	case Unreadable:
+		u.Reason, u.Maybe = reason+"; "+do, !locate.Named(r.PID)
+	}
+	return u, kind
 }

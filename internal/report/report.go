@@ -50,19 +50,26 @@ func plain(write func(io.Writer, *model.Report) error) func(io.Writer, *model.Re
 }
 
 // Names returns the names of all formats, the default first.
-func Names() []string {
-	var names []string
+func Names() []string { return namesOf(formats[:], func(f Format) string { return f.Name }) }
+
+// Named returns the format of a name, and whether there is one.
+func Named(name string) (Format, bool) {
+	return named(formats[:], name, func(f Format) string { return f.Name })
+}
+
+// namesOf returns the names of some formats.
+func namesOf[F any](formats []F, nameOf func(F) string) (names []string) {
 	for _, f := range formats {
-		names = append(names, f.Name)
+		names = append(names, nameOf(f))
 	}
 	return names
 }
 
-// Named returns the format of a name, and whether there is one.
-func Named(name string) (Format, bool) {
-	i := slices.IndexFunc(formats[:], func(f Format) bool { return f.Name == name })
+// named returns the one of some formats that has a name, and whether there is one.
+func named[F any](formats []F, name string, nameOf func(F) string) (found F, ok bool) {
+	i := slices.IndexFunc(formats, func(f F) bool { return nameOf(f) == name })
 	if i < 0 {
-		return Format{}, false
+		return found, false
 	}
 	return formats[i], true
 }

@@ -4,7 +4,6 @@ package report
 
 import (
 	"io"
-	"slices"
 
 	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/report/html"
@@ -38,18 +37,10 @@ func plainWaits(write func(io.Writer, *model.WaitProfile) error) func(io.Writer,
 
 // WaitNames returns the names of all formats of a profile of awaits, the default first.
 func WaitNames() []string {
-	var names []string
-	for _, f := range waitFormats {
-		names = append(names, f.Name)
-	}
-	return names
+	return namesOf(waitFormats[:], func(f WaitFormat) string { return f.Name })
 }
 
 // WaitsNamed returns the format of a name, and whether there is one.
 func WaitsNamed(name string) (WaitFormat, bool) {
-	i := slices.IndexFunc(waitFormats[:], func(f WaitFormat) bool { return f.Name == name })
-	if i < 0 {
-		return WaitFormat{}, false
-	}
-	return waitFormats[i], true
+	return named(waitFormats[:], name, func(f WaitFormat) string { return f.Name })
 }

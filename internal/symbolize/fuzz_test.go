@@ -3,7 +3,6 @@
 package symbolize
 
 import (
-	"errors"
 	"testing"
 	"unicode/utf8"
 
@@ -13,23 +12,8 @@ import (
 	"github.com/loopwatch/loopwatch/internal/cpython/object"
 	"github.com/loopwatch/loopwatch/internal/cpython/release"
 	"github.com/loopwatch/loopwatch/internal/eventloop"
+	"github.com/loopwatch/loopwatch/internal/testmemory"
 )
-
-// everywhere is memory that is the same bytes over and over: whatever is taken for an address is one.
-type everywhere struct {
-	b    []byte
-	left int // bytes that may be read
-}
-
-func (e *everywhere) Read(addr uint64, p []byte) error {
-	if e.left -= len(p) + 64; e.left < 0 {
-		return errors.New("more was read than may be")
-	}
-	for n := 0; n < len(p); {
-		n += copy(p[n:], e.b[(addr+uint64(n))%uint64(len(e.b)):])
-	}
-	return nil
-}
 
 // FuzzFrames names frames of whatever memory says: each has a name, and all of them are text.
 func FuzzFrames(f *testing.F) {
@@ -40,7 +24,7 @@ func FuzzFrames(f *testing.F) {
 		if err != nil || len(memory) < 8 {
 			return
 		}
-		m := &everywhere{memory, 1 << 20}
+		m := &testmemory.Everywhere{Bytes: memory, Left: 1 << 20}
 		r := New(&cpython.Runtime{Reader: object.Reader{Version: version, Layout: layout}}, m, eventloop.IsApp, nil, NewPool(MaxTogether))
 		raw := []cpython.RawFrame{{Code: code, Instr: instr, Check: check}, {Code: other, Instr: -instr}, {Code: code, Instr: instr + 1, Check: check}}
 		for range 2 {

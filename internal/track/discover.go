@@ -107,21 +107,19 @@ func (c *Tracker) meet(pid int, o python.Opened) *proc {
 // turnAway tells the kernel what to do about a process that is not to be watched, and lists it if it is, or may be, a
 // Python.
 func (c *Tracker) turnAway(r *python.Refusal) {
-	switch r.Kind() {
+	switch u, kind := r.Row(python.Watch); kind {
 	case python.Unsupported:
-		reason, _ := r.Explain(python.Watch)
-		c.refuse(model.Unsupported{PID: r.PID, Command: r.Command, Reason: reason}, nil)
+		c.refuse(u, nil)
 	case python.NotPython:
 		c.check(c.kernel.SetProcess(r.PID, probes.Ignored))
 	case python.Starting, python.Gone:
 		c.check(c.kernel.ForgetProcess(r.PID))
 	case python.Silent:
-		reason, _ := r.Explain(python.Watch)
 		c.lost[reasonSilent]++
-		c.refuse(model.Unsupported{PID: r.PID, Command: r.Command, Reason: reason, Maybe: !locate.Named(r.PID)}, r)
+		u.Maybe = !locate.Named(r.PID)
+		c.refuse(u, r)
 	default:
-		reason, do := r.Explain(python.Watch)
-		c.refuse(model.Unsupported{PID: r.PID, Command: r.Command, Reason: reason + "; " + do, Maybe: !locate.Named(r.PID)}, r)
+		c.refuse(u, r)
 	}
 }
 

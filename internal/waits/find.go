@@ -9,8 +9,6 @@ import (
 	"os"
 	"slices"
 
-	"github.com/loopwatch/loopwatch/internal/cpython/locate"
-	"github.com/loopwatch/loopwatch/internal/model"
 	"github.com/loopwatch/loopwatch/internal/probes/listing"
 	"github.com/loopwatch/loopwatch/internal/process"
 	"github.com/loopwatch/loopwatch/internal/python"
@@ -90,12 +88,7 @@ func (w *watch) scan(ctx context.Context) {
 
 // open opens processes, and notes those that are not watched.
 func (w *watch) open(ctx context.Context, pids []int) (refusals []*python.Refusal) {
-	learnStart := func(o python.Opened) {
-		if o.Process != nil {
-			o.Process.LearnStart()
-		}
-	}
-	for _, o := range w.opener.OpenAll(ctx, pids, learnStart) {
+	for _, o := range w.opener.OpenAll(ctx, pids, python.Opened.LearnStart) {
 		switch {
 		case o.Process != nil && len(w.procs) >= listing.MaxProcesses:
 			w.passed[o.Process.PID] = passed{exe: exeOf(o.Process.PID)}
@@ -115,19 +108,11 @@ func (w *watch) open(ctx context.Context, pids []int) (refusals []*python.Refusa
 
 // passOver notes a process that is not watched.
 func (w *watch) passOver(r *python.Refusal) {
-	kind := r.Kind()
+	u, kind := r.Row(python.Watch)
 	w.passed[r.PID] = passed{exeOf(r.PID), kind == python.Starting || kind == python.Silent && r.AnswersAgain()}
-	u := model.Unsupported{PID: r.PID, Command: r.Command}
-	switch kind {
-	case python.Unsupported, python.Silent:
-		u.Reason, _ = r.Explain(python.Watch)
-	case python.Unreadable:
-		reason, do := r.Explain(python.Watch)
-		u.Reason, u.Maybe = reason+"; "+do, !locate.Named(r.PID)
-	default:
-		return
+	if u.Reason != "" {
+		w.unsupported[r.PID] = u
 	}
-	w.unsupported[r.PID] = u
 }
 
 // exeOf returns what a process runs, "" where that cannot be read.

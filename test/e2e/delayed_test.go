@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -23,26 +22,12 @@ func TestDelayed(t *testing.T) {
 	w := watch(t, "--pid", itoa(p.pid()), "--duration", "1h")
 	time.Sleep(settling)
 	require.NoError(t, p.stdin.Close())
-	var log []truth.Delayed
-	for {
-		line, err := p.line()
-		require.NoError(t, err)
-		var e truth.Delayed
-		require.NoError(t, json.Unmarshal(line, &e))
-		if e.Event == "done" {
-			break
-		}
-		log = append(log, e)
-	}
+	log := logOf(t, p, func(e truth.Delayed) bool { return e.Event == "done" })
 	rep := w.stop(t)
 	require.Len(t, log, 5)
 	blocks := judge.BlocksOf(rep, p.pid())
 	for _, e := range log {
-		n := slices.IndexFunc(blocks, func(b model.Block) bool {
-			return 2*judge.Overlap(b.StartNS, b.StartNS+b.DurationNS, e.StartNS, e.EndNS) >= e.EndNS-e.StartNS
-		})
-		require.GreaterOrEqual(t, n, 0, "%s: not found", e.Kind)
-		b := blocks[n]
+		b := blockAt(t, blocks, e.Kind, e.StartNS, e.EndNS)
 		if !assert.NotNil(t, b.Delayed, e.Kind) {
 			continue
 		}
@@ -57,4 +42,14 @@ func TestDelayed(t *testing.T) {
 		assert.LessOrEqual(t, b.Delayed.MaxNS, most, e.Kind)
 		assert.GreaterOrEqual(t, b.Delayed.MaxNS, least, e.Kind)
 	}
+}
+
+// blockAt returns the block that takes at least half of the time from start to end.
+func blockAt(t *testing.T, blocks []model.Block, kind string, start, end int64) model.Block {
+	t.Helper()
+	n := slices.IndexFunc(blocks, func(b model.Block) bool {
+		return 2*judge.Overlap(b.StartNS, b.StartNS+b.DurationNS, start, end) >= end-start
+	})
+	require.GreaterOrEqual(t, n, 0, "%s: not found", kind)
+	return blocks[n]
 }

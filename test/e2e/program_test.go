@@ -5,6 +5,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -195,6 +196,21 @@ func (p *program) play() ([]truth.Entry, error) {
 		if entry.Event == "done" {
 			return log, p.wait()
 		}
+	}
+}
+
+// logOf reads the log of a program that is not truth.Entry's, up to the entry that is the end.
+func logOf[E any](t *testing.T, p *program, end func(E) bool) (log []E) {
+	t.Helper()
+	for {
+		line, err := p.line()
+		require.NoError(t, err)
+		var e E
+		require.NoError(t, json.Unmarshal(line, &e))
+		if end(e) {
+			return log
+		}
+		log = append(log, e)
 	}
 }
 

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -26,26 +25,12 @@ func TestWaiters(t *testing.T) {
 			w := watch(t, "--pid", itoa(p.pid()), "--duration", "1h")
 			time.Sleep(settling)
 			require.NoError(t, p.stdin.Close())
-			var log []truth.Waiters
-			for {
-				line, err := p.line()
-				require.NoError(t, err)
-				var e truth.Waiters
-				require.NoError(t, json.Unmarshal(line, &e))
-				if e.Event == "done" {
-					break
-				}
-				log = append(log, e)
-			}
+			log := logOf(t, p, func(e truth.Waiters) bool { return e.Event == "done" })
 			rep := w.stop(t)
 			require.Len(t, log, 11)
 			blocks := judge.BlocksOf(rep, p.pid())
 			for _, e := range log {
-				n := slices.IndexFunc(blocks, func(b model.Block) bool {
-					return 2*judge.Overlap(b.StartNS, b.StartNS+b.DurationNS, e.StartNS, e.EndNS) >= e.EndNS-e.StartNS
-				})
-				require.GreaterOrEqual(t, n, 0, "%s: not found", e.Kind)
-				d := blocks[n].Delayed
+				d := blockAt(t, blocks, e.Kind, e.StartNS, e.EndNS).Delayed
 				if e.By == nil || !assert.NotNil(t, d, e.Kind) {
 					continue
 				}

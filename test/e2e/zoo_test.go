@@ -37,8 +37,8 @@ type attack struct {
 	start func(t *testing.T)
 }
 
-// TestZoo: beside each program that attacks it, loopwatch finds the blocks of an innocent one, names them right, and tells of them
-// while the innocent one goes on; it takes little CPU time and memory, and dump and doctor end. One watch goes through all of them.
+// TestZoo runs an innocent program beside each attack. loopwatch has to find its blocks, name them right, and tell them while the program
+// goes on; it has to take little CPU time and memory, and dump and doctor have to end. One watch goes through all attacks.
 func TestZoo(t *testing.T) {
 	a := newArena(t)
 	calm := a.observe(t, "calm")
@@ -151,7 +151,7 @@ type seen struct {
 	dump, doctor time.Duration
 }
 
-// observe has an innocent program block its loop for some time, and holds what is told of it against its log.
+// observe runs an innocent program, which blocks its loop for some time, and compares what loopwatch tells with its log.
 func (a *arena) observe(t *testing.T, name string) (s seen) {
 	t.Helper()
 	from := a.told.count()

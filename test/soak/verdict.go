@@ -29,7 +29,7 @@ type verdict struct {
 	done          map[string]int64
 	leftOut       []string // what this machine does not allow
 	never         []string // what was to be done and was not
-	planted       string   // what is wrong with what was told of it
+	planted       string   // what loopwatch got wrong about the planted block, "" nothing
 	told, missed  int      // blocks of the program that says when it blocks
 	lost          int64    // events, as loopwatch says in the end
 	reasons       map[string]int64

@@ -82,18 +82,21 @@ type HeldEntry struct {
 }
 
 // Write puts the programs into dir, readable by everybody.
-func Write(dir string) error {
-	names, err := fs.Glob(programs, "programs/*.py")
+func Write(dir string) error { return WritePrograms(programs, dir) }
+
+// WritePrograms does the same with the files programs/*.py of another package.
+func WritePrograms(files fs.FS, dir string) error {
+	names, err := fs.Glob(files, "programs/*.py")
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		source, err := programs.ReadFile(name)
+		source, err := fs.ReadFile(files, name)
 		if err != nil {
 			return err
 		}
 		if err := os.WriteFile(filepath.Join(dir, filepath.Base(name)), source, 0o644); err != nil {
-			return fmt.Errorf("write truth program: %w", err)
+			return fmt.Errorf("write a test program: %w", err)
 		}
 	}
 	return nil

@@ -9,9 +9,8 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+
+	"github.com/loopwatch/loopwatch/test/truth"
 )
 
 //go:embed programs/*.py
@@ -49,22 +48,7 @@ func Attacks() (out []Attack) {
 }
 
 // Write writes all programs into a directory.
-func Write(dir string) error {
-	names, err := fs.Glob(programs, "programs/*.py")
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		source, err := programs.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(name)), source, 0o644); err != nil {
-			return fmt.Errorf("write a program of the zoo: %w", err)
-		}
-	}
-	return nil
-}
+func Write(dir string) error { return truth.WritePrograms(programs, dir) }
 
 // Block is one of Innocent's: when it began and ended, CLOCK_MONOTONIC nanoseconds.
 type Block struct{ Begin, End int64 }

@@ -338,7 +338,7 @@ func (r *Reader) Closure(m process.Memory, function uint64) ([]uint64, error) {
 	}
 	var out []uint64
 	for _, cell := range cells {
-		value, err := words.At(m, cell+offCell)
+		value, err := r.Cell(m, cell)
 		if err != nil {
 			return out, err
 		}

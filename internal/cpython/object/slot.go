@@ -22,11 +22,7 @@ func (r *Reader) Slot(m process.Memory, class uint64, name string) (uint64, erro
 	if err != nil {
 		return 0, err
 	}
-	typ, err := r.TypeOf(m, descriptor)
-	if err != nil {
-		return 0, err
-	}
-	if name, made, err := r.TypeName(m, typ); err != nil || made || name != "member_descriptor" {
+	if !r.IsBuiltin(m, descriptor, "member_descriptor") {
 		return 0, fmt.Errorf("read slot %s: %w", name, errBadObject)
 	}
 	member, err := words.At(m, descriptor+offDescrMember)
@@ -44,21 +40,3 @@ func (r *Reader) Slot(m process.Memory, class uint64, name string) (uint64, erro
 func (r *Reader) Length(m process.Memory, object uint64) (uint64, error) {
 	return words.At(m, object+offSize)
 }
-
-// IsA reports whether an object is an instance of a class, or of one that is derived from it.
-func (r *Reader) IsA(m process.Memory, object, class uint64) bool {
-	typ, err := r.TypeOf(m, object)
-	for range maxBases {
-		switch {
-		case err != nil || typ == 0 || class == 0:
-			return false
-		case typ == class:
-			return true
-		}
-		typ, err = r.Base(m, typ)
-	}
-	return false
-}
-
-// maxBases bounds the classes between an object's own and one that it may be derived from.
-const maxBases = 16

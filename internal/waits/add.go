@@ -91,25 +91,33 @@ func (p *proc) holders(rows *rows, s *asyncio.Sample) contention.Holders {
 
 // links are who awaits whom among the tasks of a sample.
 type links struct {
-	byAddr  map[uint64]*asyncio.Pending
+	byAddr  map[uint64]*asyncio.Pending // that may await others
 	awaits  map[uint64]bool // tasks that await others
 	carried map[uint64]bool // of these, those whose waiting another task's row has: all but circles that await nobody else
 }
 
 func newLinks(tasks []*asyncio.Pending) *links {
 	l := &links{awaits: make(map[uint64]bool), carried: make(map[uint64]bool)}
+	awaited := false
 	for _, task := range tasks {
-		for _, by := range task.AwaitedBy {
-			l.awaits[by] = true
-		}
+		awaited = awaited || len(task.AwaitedBy) > 0
 	}
-	if len(l.awaits) == 0 {
+	if !awaited {
 		return l
 	}
 	l.byAddr = make(map[uint64]*asyncio.Pending, len(tasks))
+	for _, task := range tasks {
+		if mayAwait(task) { // who is said to await others was another task a moment ago if it sleeps now
+			l.byAddr[task.Addr] = task
+		}
+	}
+	for _, task := range tasks {
+		for _, by := range task.AwaitedBy {
+			l.awaits[by] = l.byAddr[by] != nil
+		}
+	}
 	var next []*asyncio.Pending
 	for _, task := range tasks {
-		l.byAddr[task.Addr] = task
 		if !l.awaits[task.Addr] {
 			next = append(next, task)
 		}
@@ -125,6 +133,15 @@ func newLinks(tasks []*asyncio.Pending) *links {
 		}
 	}
 	return l
+}
+
+// mayAwait reports whether a task may wait for the end of others: it runs, or waits for tasks, or for a future of which no more is known.
+func mayAwait(task *asyncio.Pending) bool {
+	switch task.Waits.On {
+	case "", model.WaitTask, model.WaitFuture:
+		return true
+	}
+	return false
 }
 
 // awaiter returns the task that awaits another one, of several the first by name, nil where none does.

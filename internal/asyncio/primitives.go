@@ -41,12 +41,14 @@ var classes = []class{
 // primitives says which of the classes an object belongs to. It remembers types, so it is for one moment only.
 type primitives struct {
 	tasks *Tasks
-	known map[uint64]model.WaitKind // by the address of the class
+	known map[uint64]model.WaitKind // by the address of the class; nil until it is first asked for
 	types map[uint64]model.WaitKind // of classes derived from them
 }
 
-func (t *Tasks) primitives(m process.Memory) *primitives {
-	p := &primitives{tasks: t, known: make(map[uint64]model.WaitKind), types: make(map[uint64]model.WaitKind)}
+// find finds the classes of what is imported.
+func (p *primitives) find(m process.Memory) {
+	t := p.tasks
+	p.known = make(map[uint64]model.WaitKind)
 	modules := make(map[string]uint64)
 	for _, c := range classes {
 		module, ok := modules[c.module]
@@ -61,7 +63,6 @@ func (t *Tasks) primitives(m process.Memory) *primitives {
 			p.known[class] = c.kind
 		}
 	}
-	return p
 }
 
 // maxTypes bounds the types that are remembered.
@@ -71,6 +72,9 @@ const maxTypes = 1 << 12
 func (p *primitives) kindOf(m process.Memory, object uint64) (kind model.WaitKind) {
 	if object == 0 {
 		return ""
+	}
+	if p.known == nil {
+		p.find(m)
 	}
 	own := uint64(0) // its own type
 	for typ := range p.tasks.runtime.Lineage(m, object) {

@@ -87,7 +87,7 @@ func (s *Sampler) Sample(m process.Memory, threads []cpython.Thread, budget *Bud
 	s.round++
 	if s.reader == nil || s.round%rememberFor == 0 {
 		s.names, s.entered = t.runtime.NewTypeNames(), t.runtime.NewEntered()
-		s.reader = t.newWaitingReader(m, s.names)
+		s.reader = t.newWaitingReader(s.names)
 		s.groups, s.others = make(map[uint64]bool), make(map[uint64]bool)
 	}
 	looked := s.look(m)

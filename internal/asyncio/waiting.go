@@ -46,8 +46,11 @@ const (
 	taskFuture
 )
 
-func (t *Tasks) newWaitingReader(m process.Memory, names *object.TypeNames) *waitingReader {
-	return &waitingReader{t.primitives(m), &functions{t, make(map[uint64]place)}, names, make(map[uint64]futureKind), make(map[uint64]bool)}
+func (t *Tasks) newWaitingReader(names *object.TypeNames) *waitingReader {
+	return &waitingReader{
+		&primitives{tasks: t, types: make(map[uint64]model.WaitKind)}, &functions{t, make(map[uint64]place)},
+		names, make(map[uint64]futureKind), make(map[uint64]bool),
+	}
 }
 
 // futureKind returns what kind of future an object is.
@@ -94,7 +97,7 @@ func (t *Tasks) stateAt() (at uint32, ok bool) {
 
 // readWaits finds out what the tasks wait for, and, where one of them waits for a lock, what they hold.
 func (t *Tasks) readWaits(m process.Memory, names *object.TypeNames, tasks []Pending, budget *Budget, room *room) {
-	r := t.newWaitingReader(m, names)
+	r := t.newWaitingReader(names)
 	locks := false
 	read := func(some []Pending) error {
 		found, err := process.ReadPaged(m, func(m process.Memory) (out []Waits, _ error) {
@@ -150,7 +153,7 @@ func eachSome(tasks []Pending, budget *Budget, read func([]Pending) error) bool 
 // HeldBy returns what the task holds that a thread runs. frames are those of the task on the thread's stack, outermost first.
 func (t *Tasks) HeldBy(m process.Memory, frames []cpython.Suspended) ([]Held, error) {
 	return process.ReadTogether(m, func(m process.Memory) ([]Held, error) {
-		return t.newWaitingReader(m, t.runtime.NewTypeNames()).held(m, t.runtime.NewEntered(), frames, false), nil
+		return t.newWaitingReader(t.runtime.NewTypeNames()).held(m, t.runtime.NewEntered(), frames, false), nil
 	})
 }
 

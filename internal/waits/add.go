@@ -92,8 +92,8 @@ func (p *proc) holders(rows *rows, s *asyncio.Sample) contention.Holders {
 // links are who awaits whom among the tasks of a sample.
 type links struct {
 	byAddr  map[uint64]*asyncio.Pending // that may await others
-	awaits  map[uint64]bool // tasks that await others
-	carried map[uint64]bool // of these, those whose waiting another task's row has: all but circles that await nobody else
+	awaits  map[uint64]bool             // tasks that await others
+	carried map[uint64]bool             // of these, those whose waiting another task's row has: all but circles that await nobody else
 }
 
 func newLinks(tasks []*asyncio.Pending) *links {
